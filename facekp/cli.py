@@ -1,0 +1,72 @@
+"""What all command-line tools share: how they end, and how they write a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Callable
+
+from facekp.errors import UserError
+
+
+def run(main: Callable[[], object]) -> None:
+    """Run a tool's `main` and leave with the promised exit status.
+
+    Status 0: done. 2: what the user can mend, one line on stderr, no traceback. 130: stopped by Ctrl-C.
+    Any other exception is our own fault and keeps its traceback (status 1).
+    """
+    try:
+        main()
+    except UserError as error:
+        print(f"{Path(sys.argv[0]).name}: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside `path`; rename it to `path` when the block ends without an error.
+
+    Readers see the old file or the whole new one, never half of it. The temporary name keeps the
+    suffix, because OpenCV and matplotlib choose the format by it.
+
+    Args:
+        path: Where the finished file shall be. Missing folders are made.
+
+    Yields:
+        The path to write to.
+
+    Example:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "a.txt"
+        >>> with atomic_path(target) as temporary:
+        ...     _ = temporary.write_text("whole")
+        >>> target.read_text()
+        'whole'
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+        os.close(handle)
+    except OSError as error:
+        raise UserError(f"{target}: cannot write there ({error.strerror}); choose another place") from error
+    temporary = Path(name)
+    try:
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files; an output is an ordinary one
+        yield temporary
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,80 @@
+"""Pictures from and to files: BGR uint8, upright, whatever the file holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from facekp.cli import atomic_path
+from facekp.errors import UserError
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read a picture as OpenCV and PaddleHub have it.
+
+    Grey, RGBA and 16-bit files work, whatever their suffix says; EXIF orientation is honoured; transparency
+    is dropped (use `cv2.imread(path, cv2.IMREAD_UNCHANGED)` where it matters).
+
+    Args:
+        path: The file.
+
+    Returns:
+        (H, W, 3) uint8, BGR.
+
+    Raises:
+        UserError: The file is missing, is no picture or is damaged.
+    """
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the name") from error
+    image = decode_image(data)
+    if image is None:
+        raise UserError(f"{path}: not a picture that OpenCV can decode, or damaged; replace or remove it")
+    return image
+
+
+def decode_image(data: np.ndarray) -> np.ndarray | None:
+    """Decode the bytes (uint8, 1-D) of a picture file to BGR uint8; None if they are no picture."""
+    # IMREAD_COLOR makes three channels of eight bits out of anything and turns the picture by its EXIF tag.
+    return cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+
+
+def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
+    """Write a BGR or BGRA uint8 picture; the file appears whole or not at all.
+
+    Raises:
+        UserError: The suffix names no known format, or the place cannot be written to.
+    """
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise UserError(f"{path}: unknown picture format; end the name in one of {', '.join(sorted(SUFFIXES))}")
+    with atomic_path(path) as temporary:
+        parameters = [cv2.IMWRITE_JPEG_QUALITY, 95] if Path(path).suffix.lower() in {".jpg", ".jpeg"} else []
+        if not cv2.imwrite(str(temporary), image, parameters):
+            raise UserError(f"{path}: OpenCV could not write it; check the free space")
+
+
+def find_images(inputs: Sequence[str]) -> list[Path]:
+    """List pictures: files as they are, and the pictures that lie in folders, sorted.
+
+    Raises:
+        UserError: A path does not exist, or a folder holds no picture.
+    """
+    paths = []
+    for path in map(Path, inputs):
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise UserError(f"{path}: no picture in this folder")
+            paths += inside
+        elif path.exists():
+            paths.append(path)
+        else:
+            raise UserError(f"{path}: no such file; check the name")
+    return paths
