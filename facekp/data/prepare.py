@@ -1,0 +1,516 @@
+"""Getting the 68-point data set: fetch or take the archive, check it, put it in place as a whole.
+
+What is made is one folder:
+
+    training/                        3,462 pictures
+    training_frames_keypoints.csv    a row a picture: name, x0, y0, ..., x67, y67 in pixels
+    test/                            770 pictures
+    test_frames_keypoints.csv
+
+How far the data can be trusted: a download must have the length that the server announced, every zip member
+that is unpacked must match its own CRC-32, the SHA-256 of the two published CSVs is pinned (`PUBLISHED`), and
+each row's picture must exist. The SHA-256 of the archive as a whole is NOT pinned: this code was written
+without access to the archive, so its true value is not known. Whoever knows it can pass it as `sha256`.
+"""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import hashlib
+import json
+import lzma
+import os
+import shutil
+import stat
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, Callable
+
+import numpy as np
+import pandas as pd
+import requests
+from tqdm import tqdm
+
+from facekp.errors import UserError
+
+URL = "https://s3.amazonaws.com/video.udacity-data.com/topher/2018/May/5aea1b91_train-test-data/train-test-data.zip"
+SPLITS = ("training", "test")
+CSVS = {split: f"{split}_frames_keypoints.csv" for split in SPLITS}
+PUBLISHED = {  # SHA-256 of the CSVs as Udacity published them
+    "training_frames_keypoints.csv": "9f3d1213429893d4955e2789076f6ce11e297253fed86337cffb6ca85bd61ec8",
+    "test_frames_keypoints.csv": "348e5e1a5906001f64d3da627e4f61dc3de90771d6d92f5d93628029b3c85e65",
+}
+COLUMNS = 1 + 2 * 68
+CONNECT_SECONDS, READ_SECONDS = 15, 60
+CHUNK = 1 << 16
+
+# What the standard library raises for a damaged or unreadable archive.
+ARCHIVE_ERRORS = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,  # a compression method that Python's zipfile does not know
+    UnicodeDecodeError,  # a member's name
+)
+
+Write = Callable[[Path], None]
+
+
+class DamagedError(UserError):
+    """The archive or folder itself is at fault: trying again with the same bytes would not help."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The figures of one split.
+
+    Attributes:
+        split: "training" or "test".
+        images: Rows of the CSV.
+        people: Different names up to the last underscore (`Ann_Lee_03.jpg` shows `Ann_Lee`).
+        mean: Mean of all coordinates.
+        std: Their standard deviation.
+
+    Example:
+        >>> print(Summary("training", 3462, 347, 104.47249, 43.17302))
+        training: 3462 images, 347 people, label mean 104.4725, std 43.1730
+    """
+
+    split: str
+    images: int
+    people: int
+    mean: float
+    std: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.split}: {self.images} images, {self.people} people, label mean {self.mean:.4f}, std {self.std:.4f}"
+        )
+
+
+def prepare(
+    output: str | os.PathLike[str],
+    *,
+    source: str | os.PathLike[str] | None = None,
+    url: str = URL,
+    sha256: str | None = None,
+    overwrite: bool = False,
+) -> bool:
+    """Make the data folder `output`, or leave it alone if it is there and complete.
+
+    The folder appears whole or not at all. A broken download stays as `OUTPUT.part` beside the folder, and
+    the next call goes on from there.
+
+    Args:
+        output: The folder to make.
+        source: An archive (zip, tar, tar.gz) or a folder on this disk; without it, `url` is downloaded.
+        url: Where the archive is.
+        sha256: Checksum that the archive must have.
+        overwrite: Replace a folder that exists, with all that is in it.
+
+    Returns:
+        True if the folder was made, False if a complete one was there already.
+
+    Raises:
+        UserError: No network, a damaged archive, no space, something else in the way.
+
+    Example:
+        >>> import tempfile
+        >>> home = Path(tempfile.mkdtemp())
+        >>> for split in SPLITS:
+        ...     (home / "mine" / split).mkdir(parents=True)
+        ...     _ = (home / "mine" / split / "Ann_Lee_03.jpg").write_bytes(b"a picture")
+        ...     rows = ["," + ",".join(map(str, range(136))), "Ann_Lee_03.jpg" + ",5.0" * 136]
+        ...     _ = (home / "mine" / CSVS[split]).write_text(chr(10).join(rows))
+        >>> prepare(home / "data", source=home / "mine"), prepare(home / "data", source=home / "mine")
+        (True, False)
+        >>> print(*summarise(home / "data"), sep=chr(10))
+        training: 1 images, 1 people, label mean 5.0000, std 0.0000
+        test: 1 images, 1 people, label mean 5.0000, std 0.0000
+    """
+    output = Path(output).resolve()  # a link to a larger disk stays a link
+    source = None if source is None else Path(source).resolve()
+    sha256 = _checksum(sha256)
+    if _is_ready(output, source, overwrite):
+        return False
+    if source is not None:
+        _verify(source, sha256)
+        install(source, output)
+        return True
+
+    part = output.with_name(output.name + ".part")
+    with _local_errors(part):
+        part.parent.mkdir(parents=True, exist_ok=True)
+    download(url, part)
+    try:
+        _verify(part, sha256)
+        install(part, output, published=url == URL)
+    except DamagedError as error:
+        _forget(part)  # kept, it would be found whole by the next call and fail the same way for ever
+        raise UserError(f"{error} (downloaded from {url} and removed again)") from error
+    except UserError as error:
+        raise UserError(f"{error}; the whole download is kept as {part} and used by the next run") from error
+    _forget(part)
+    return True
+
+
+def summarise(folder: Path, label: object = None) -> list[Summary]:
+    """Check that the data folder is complete and count what it holds.
+
+    Args:
+        folder: The data folder.
+        label: What the error messages call it; its own path by default.
+
+    Raises:
+        DamagedError: A CSV is missing or no such table, or a row has no picture.
+    """
+    return [_summarise_split(folder, split, folder if label is None else label) for split in SPLITS]
+
+
+def altered(folder: Path) -> list[str]:
+    """The names of the CSVs in `folder` that are not, byte by byte, the published ones."""
+    return [name for name, digest in PUBLISHED.items() if _sha256(folder / name) != digest]
+
+
+def download(url: str, part: Path) -> None:
+    """Fetch `url` into the file `part`, going on where a broken download stopped.
+
+    Beside it, `part` + ".json" notes the address, the file's size and the server's ETag or Last-Modified:
+    what is there is continued only if the server still has the same file. If it is whole, nobody is asked.
+
+    Args:
+        url: An http or https address.
+        part: The file to write; whole when the function returns, otherwise kept for the next call.
+
+    Raises:
+        UserError: No connection, it broke off, the server refuses, or the disk is full.
+    """
+    # Ours, over requests, because neither paddle.utils.download nor pooch can resume a broken download.
+    with _local_errors(part):
+        have = part.stat().st_size if part.exists() else 0
+        validator, size = _noted(part, url)
+    if have and have == size:
+        return
+    headers = {"Accept-Encoding": "identity"}  # ranges count the bytes of the file, not of a compressed copy
+    if have and validator:
+        headers.update({"Range": f"bytes={have}-", "If-Range": validator})
+    try:
+        response = requests.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS))
+    except requests.RequestException as error:
+        raise UserError(
+            f"{url}: cannot be reached ({_root_cause(error)}); check the address, the network and the proxy, "
+            "or get the archive some other way and give it with --from"
+        ) from error
+
+    with response:
+        resumed = (
+            response.status_code == 206
+            and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+            and _validator(response.headers) in (validator, None)  # some servers ignore If-Range
+        )
+        if response.status_code in (206, 416) and not resumed and "Range" in headers:
+            with _local_errors(part):
+                _forget(part)
+            return download(url, part)  # from the start: what we have is no part of what the server has
+        if response.status_code != 200 and not resumed:
+            raise UserError(
+                f"{url}: the server answered {response.status_code} {response.reason}; "
+                "check the address, or get the archive some other way and give it with --from"
+            )
+        _receive(response, url, part, have if resumed else 0)
+
+
+def install(source: Path, output: Path, *, published: bool = False) -> None:
+    """Unpack or copy `source` to a temporary folder, check it, and rename it to `output`.
+
+    Pictures of a folder are hard-linked where the file system allows, else copied; the CSVs, which people
+    edit, are always copied.
+
+    Args:
+        source: An archive or a folder, with the data set at whatever depth.
+        output: The folder to make; one that exists is replaced with all that is in it.
+        published: Whether CSVs other than the published ones are an error.
+
+    Raises:
+        DamagedError: `source` is not the data set, or is damaged.
+        UserError: Something cannot be read or written.
+    """
+    with _local_errors(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
+            new, old = Path(scratch, "new"), Path(scratch, "old")
+            _unpack(source, new)
+            summarise(new, label=source)
+            changed = altered(new) if published else []
+            if changed:
+                raise DamagedError(
+                    f"{source}: not the published data set, {' and '.join(changed)} differ; run again, "
+                    "or get the archive some other way and give it with --from"
+                )
+            if output.exists():
+                output.rename(old)
+            try:
+                new.rename(output)
+            except OSError:
+                if old.exists():
+                    old.rename(output)
+                raise
+
+
+def _is_ready(output: Path, source: Path | None, overwrite: bool) -> bool:
+    """Whether a complete data folder is there; UserError if something else is and must not be replaced."""
+    with _local_errors(output):
+        if not output.exists():
+            return False
+        if not output.is_dir():
+            raise UserError(f"{output}: is a file; choose a folder with -o")
+        if not any(output.iterdir()):
+            return False
+        if overwrite:
+            for precious in (source, Path.cwd()):
+                if precious is not None and precious.is_relative_to(output):
+                    raise UserError(f"{output}: replacing it would delete {precious}; choose another folder with -o")
+            return False
+        try:
+            summarise(output)
+        except DamagedError as error:
+            raise UserError(
+                f"{error}; the folder exists but is not the complete data set: "
+                "choose another one with -o, or replace all that is in it with --overwrite"
+            ) from error
+    return True
+
+
+def _summarise_split(folder: Path, split: str, label: object) -> Summary:
+    csv = CSVS[split]
+    if not (folder / csv).is_file() or not (folder / split).is_dir():
+        raise DamagedError(f"{label}: {csv} or the folder {split}/ is missing")
+    try:
+        table = pd.read_csv(folder / csv)
+        names, labels = table.iloc[:, 0].astype(str), table.iloc[:, 1:].to_numpy(np.float64)
+    except (ValueError, IndexError) as error:  # pandas' parser errors are ValueErrors
+        raise DamagedError(f"{label}: {csv} is not a table of numbers ({error})") from error
+    if table.shape[1] != COLUMNS or not len(table):
+        raise DamagedError(
+            f"{label}: {csv} has {len(table)} rows of {table.shape[1]} columns, not of {COLUMNS} (name, x0, y0, ...)"
+        )
+    present = set(os.listdir(folder / split))
+    for row, name in enumerate(names):
+        where = f"{label}: {csv}, line {row + 2}"  # the header is line 1
+        if name not in present:
+            raise DamagedError(f"{where}: the picture {split}/{name} is missing")
+        if not np.isfinite(labels[row]).all():
+            raise DamagedError(f"{where}: a coordinate of {name} is missing or not finite")
+    people = names.str.rsplit("_", n=1).str[0].nunique()
+    return Summary(split, len(table), people, float(labels.mean()), float(labels.std()))
+
+
+def _receive(response: requests.Response, url: str, part: Path, have: int) -> None:
+    """Write the body of `response` to `part`, behind its first `have` bytes."""
+    length = response.headers.get("Content-Length")
+    total = have + int(length) if length else None
+    validator = _validator(response.headers)
+    with _local_errors(part, "free some space and run again, or choose another place with -o"):
+        if not have:
+            # In this order: an old part must never stand beside the note of a new file.
+            _forget(part)
+            note = {"url": url, "validator": validator, "size": total}
+            _note(part).write_text(json.dumps(note), encoding="utf-8")
+        broken: Exception | None = None
+        bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc="download", disable=None)
+        with bar, open(part, "ab") as file:
+            try:
+                for chunk in response.iter_content(CHUNK):
+                    file.write(chunk)
+                    bar.update(len(chunk))
+            except requests.RequestException as error:
+                broken = error
+        size = part.stat().st_size
+    if broken or (total is not None and size != total):  # urllib3 1.x takes a broken body for a whole one
+        then = f"{part} is kept, run again to resume" if validator or have else "run again"
+        raise UserError(f"{url}: the connection broke off after {size} of {total or '?'} bytes; {then}") from broken
+
+
+def _validator(headers: Mapping[str, str]) -> str | None:
+    """What names this version of the server's file: a strong ETag, else the date of the last change."""
+    etag = headers.get("ETag")
+    return etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
+
+
+def _note(part: Path) -> Path:
+    return part.with_name(part.name + ".json")
+
+
+def _noted(part: Path, url: str) -> tuple[str | None, int | None]:
+    """Validator and size that were noted for `part`; None for what is not known, or of another address."""
+    if not _note(part).exists():
+        return None, None
+    try:
+        note = json.loads(_note(part).read_text(encoding="utf-8"))
+        return (note["validator"], note["size"]) if note["url"] == url else (None, None)
+    except (ValueError, KeyError, TypeError):
+        return None, None  # cut short when it was written: the download starts over, only time is lost
+
+
+def _forget(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _note(part).unlink(missing_ok=True)
+
+
+def _root_cause(error: BaseException) -> str:
+    """The text of the exception that began it: "Connection refused", not the retries and pools around it."""
+    cause = error.__cause__ or error.__context__
+    return _root_cause(cause) if cause else str(error) or type(error).__name__
+
+
+def _checksum(text: str | None) -> str | None:
+    if text is not None and (len(text) != 64 or set(text.lower()) - set("0123456789abcdef")):
+        raise UserError(f"--sha256 {text}: a SHA-256 has 64 hexadecimal digits; copy the whole of it")
+    return text.lower() if text else None
+
+
+def _verify(source: Path, sha256: str | None) -> None:
+    """Compare the archive's checksum with the one that was asked for, if any."""
+    if not source.exists():
+        raise UserError(f"{source}: no such archive or folder; check --from")
+    if sha256 is None:
+        return
+    if source.is_dir():
+        raise UserError(f"{source}: a folder has no checksum; leave --sha256 away or give the archive")
+    with _local_errors(source):
+        digest = _sha256(source)
+    if digest != sha256:
+        raise DamagedError(f"{source}: its SHA-256 is {digest}, not {sha256}; check --sha256 or get it again")
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(partial(file.read, 1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _unpack(source: Path, target: Path) -> None:
+    """Write the data set inside `source` to the new folder `target`, without whatever surrounds it."""
+    try:
+        with _contents(source) as files:
+            root = _find(files, source)
+            for folder in ("", *SPLITS):
+                (target / folder).mkdir()
+            csvs = {root / name for name in CSVS.values()}
+            for path, write in files.items():  # in the archive's order: a tar.gz cannot go back
+                if path in csvs or path.parent in (root / "training", root / "test"):
+                    write(target / path.relative_to(root))
+    except ARCHIVE_ERRORS as error:
+        raise DamagedError(f"{source}: damaged, {_root_cause(error)}; get it again") from error
+
+
+@contextmanager
+def _contents(source: Path) -> Iterator[dict[PurePosixPath, Write]]:
+    """The files of a folder or an archive: path inside -> a function that writes the file somewhere."""
+    files: dict[PurePosixPath, Write] = {}
+    if source.is_dir():
+        for file in sorted(source.rglob("*")):
+            if file.is_file():
+                files[_inside(file.relative_to(source).as_posix(), source)] = partial(_link_or_copy, file)
+        yield _without_junk(files)
+    elif zipfile.is_zipfile(source):
+        with zipfile.ZipFile(source) as zip_file:
+            for info in zip_file.infolist():
+                path = _inside(info.filename, source)
+                if stat.S_ISLNK(info.external_attr >> 16):
+                    raise DamagedError(f"{source}: {path} is a link; repack the archive without links")
+                if info.flag_bits & 1:
+                    raise DamagedError(f"{source}: {path} is encrypted; repack it without a password")
+                if not info.is_dir():
+                    files[path] = partial(_write, partial(zip_file.open, info))
+            yield _without_junk(files)
+    elif tarfile.is_tarfile(source):
+        with tarfile.open(source) as tar_file:
+            for member in tar_file.getmembers():
+                path = _inside(member.name, source)
+                if not member.isfile() and not member.isdir():
+                    raise DamagedError(f"{source}: {path} is a link or device; repack the archive without it")
+                if member.isfile():
+                    reader = partial(tar_file.extractfile, member)
+                    files[path] = partial(_write, reader)  # type: ignore[arg-type]  # None only for folders
+            yield _without_junk(files)
+    else:
+        raise DamagedError(f"{source}: neither a folder nor a zip or tar archive, or cut short; get it again")
+
+
+def _inside(name: str, source: Path) -> PurePosixPath:
+    r"""The path of an archive's member; DamagedError if it would leave the folder it is unpacked to.
+
+    Example:
+        >>> _inside("data\\test/Ann_Lee_03.jpg", Path("a.zip")).as_posix()
+        'data/test/Ann_Lee_03.jpg'
+    """
+    path = PureWindowsPath(name)  # knows both slashes and drive letters
+    if path.anchor or ".." in path.parts:
+        raise DamagedError(f"{source}: {name} leads out of the archive; do not trust it")
+    return PurePosixPath(*path.parts)
+
+
+def _without_junk(files: dict[PurePosixPath, Write]) -> dict[PurePosixPath, Write]:
+    """Drop what macOS adds: __MACOSX/, .DS_Store, ._name."""
+    return {
+        path: write for path, write in files.items() if "__MACOSX" not in path.parts and not path.name.startswith(".")
+    }
+
+
+def _find(files: Collection[PurePosixPath], source: Path) -> PurePosixPath:
+    """The folder inside `source` that holds the CSVs and, beside them, the folders of pictures."""
+    folders = {path.parent for path in files}
+    roots = [
+        folder
+        for folder in folders
+        if all(folder / CSVS[split] in files and folder / split in folders for split in SPLITS)
+    ]
+    if not roots:
+        wanted = ", ".join([*CSVS.values(), *(f"{split}/" for split in SPLITS)])
+        raise DamagedError(f"{source}: holds no folder with {wanted}; give the data set's archive or folder")
+    if len(roots) > 1:
+        places = ", ".join(sorted(map(str, roots)))
+        raise DamagedError(f"{source}: holds the data set more than once ({places}); give one of them")
+    return roots[0]
+
+
+def _write(open_member: Callable[[], IO[bytes]], target: Path) -> None:
+    with open_member() as member, open(target, "wb") as file:
+        shutil.copyfileobj(member, file)  # to the end, where zipfile compares the CRC
+
+
+def _link_or_copy(file: Path, target: Path) -> None:
+    if file.suffix != ".csv":
+        try:
+            os.link(file.resolve(), target)
+            return
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise
+            # Another disk, a file system without hard links or another owner's file: a copy does as well.
+    shutil.copyfile(file, target)
+
+
+@contextmanager
+def _local_errors(
+    place: Path, remedy: str = "check the rights and the free space, or choose another place with -o"
+) -> Iterator[None]:
+    """Turn what the disk refuses into one line for the user."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{error.filename or place}: {error.strerror or error}; {remedy}") from error

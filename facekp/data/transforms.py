@@ -1,0 +1,263 @@
+"""Paired transforms: what moves the picture moves its points.
+
+They are `paddle.vision.transforms.BaseTransform`s over ("image", "coords"), so they mix with Paddle's own in a
+`paddle.vision.transforms.Compose`. The picture is BGR uint8 (H, W, 3); the points are float32 (K, 2) pixels.
+Random ones draw from Python's `random`, as Paddle's do; the data set seeds it for every sample.
+"""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable
+
+import cv2
+import numpy as np
+from paddle.vision.transforms import BaseTransform, ColorJitter, Compose
+
+from facekp import geometry
+from facekp.errors import UserError
+from facekp.landmarks import FLIP_ORDER
+
+
+class _Geometric(BaseTransform):
+    """A transform that is one matrix: subclasses choose it in `_get_params` as (matrix, (width, height))."""
+
+    def __init__(self) -> None:
+        super().__init__(keys=("image", "coords"))
+
+    def _apply_image(self, image: np.ndarray) -> np.ndarray:
+        matrix, size = self.params
+        return geometry.warp(image, matrix, size)
+
+    def _apply_coords(self, coords: np.ndarray) -> np.ndarray:
+        return geometry.apply(self.params[0], coords)
+
+
+class Resize(_Geometric):
+    """Resize so that the shorter side becomes `size`; the proportions stay.
+
+    Example:
+        >>> image, coords = Resize(50)((np.zeros((100, 200, 3), np.uint8), np.array([[199.5, 99.5]])))
+        >>> image.shape, coords.tolist()
+        ((50, 100, 3), [[99.5, 49.5]])
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def _get_params(self, inputs: tuple) -> tuple[np.ndarray, tuple[int, int]]:
+        height, width = inputs[0].shape[:2]
+        scale = self.size / min(height, width)
+        target = (round(width * scale), round(height * scale))
+        return geometry.resizing((width, height), target), target
+
+    def _apply_image(self, image: np.ndarray) -> np.ndarray:
+        _, target = self.params
+        shrinking = target[0] < image.shape[1]
+        return cv2.resize(image, target, interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+
+
+class _Crop(_Geometric):
+    """Cut out a square of `size` pixels at a corner that subclasses choose; no resampling."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def _corner(self, free_x: int, free_y: int) -> tuple[int, int]:
+        raise NotImplementedError
+
+    def _get_params(self, inputs: tuple) -> tuple[np.ndarray, tuple[int, int]]:
+        height, width = inputs[0].shape[:2]
+        if min(height, width) < self.size:
+            raise UserError(
+                f"{type(self).__name__}: the picture, {width}x{height}, is smaller than the crop, {self.size}; "
+                f"put a Resize of at least {self.size} before it"
+            )
+        self.x, self.y = self._corner(width - self.size, height - self.size)
+        return geometry.translation(-self.x, -self.y), (self.size, self.size)
+
+    def _apply_image(self, image: np.ndarray) -> np.ndarray:
+        return image[self.y : self.y + self.size, self.x : self.x + self.size]
+
+
+class RandomCrop(_Crop):
+    """Cut out a square of `size` pixels anywhere. For training; validation uses `CenterCrop`."""
+
+    def _corner(self, free_x: int, free_y: int) -> tuple[int, int]:
+        return random.randint(0, free_x), random.randint(0, free_y)
+
+
+class CenterCrop(_Crop):
+    """Cut out the square of `size` pixels in the middle."""
+
+    def _corner(self, free_x: int, free_y: int) -> tuple[int, int]:
+        return free_x // 2, free_y // 2
+
+
+class RandomFlip(_Geometric):
+    """Mirror the picture with probability `p`, and give every point the index of its mirrored place.
+
+    Args:
+        p: Probability.
+        order: (K,) `coords[order]` renames the points after mirroring; the 68-point order by default.
+    """
+
+    def __init__(self, p: float = 0.5, order: Sequence[int] | None = None) -> None:
+        super().__init__()
+        self.p = p
+        self.order = FLIP_ORDER if order is None else np.asarray(order)
+
+    def _get_params(self, inputs: tuple) -> tuple[np.ndarray, bool]:
+        return geometry.mirror(inputs[0].shape[1]), random.random() < self.p
+
+    def _apply_image(self, image: np.ndarray) -> np.ndarray:
+        return cv2.flip(image, 1) if self.params[1] else image
+
+    def _apply_coords(self, coords: np.ndarray) -> np.ndarray:
+        matrix, flip = self.params
+        return geometry.apply(matrix, coords)[self.order] if flip else coords
+
+
+class FaceCrop(_Geometric):
+    """The square around the face, and everything random about it, in one matrix and one warp.
+
+    With all random ranges at zero it is the crop of evaluation and inference.
+
+    Args:
+        size: Side of the crop in pixels.
+        margin: How far the square goes beyond the points' bounding box, as a part of its longer side.
+        rotate: Standard deviation of the turn in degrees (cut off at two of them).
+        scale: The square is scaled by a factor from 1 / (1 + scale) to 1 + scale.
+        shift: The square is moved by up to this part of its side, in x and y.
+        flip: Probability of mirroring.
+        order: See `RandomFlip`.
+
+    Example:
+        >>> picture, face = np.zeros((90, 90, 3), np.uint8), np.array([[30.0, 30.0], [60.0, 60.0]])
+        >>> image, coords = FaceCrop(size=60, margin=0.5)((picture, face))
+        >>> image.shape, coords.tolist()
+        ((60, 60, 3), [[14.5, 14.5], [44.5, 44.5]])
+    """
+
+    def __init__(
+        self,
+        size: int,
+        margin: float = 0.15,
+        rotate: float = 0.0,
+        scale: float = 0.0,
+        shift: float = 0.0,
+        flip: float = 0.0,
+        order: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.size, self.margin = size, margin
+        self.rotate, self.scale, self.shift, self.flip = rotate, scale, shift, flip
+        self.order = FLIP_ORDER if order is None else np.asarray(order)
+
+    def _get_params(self, inputs: tuple) -> tuple[np.ndarray, tuple[int, int]]:
+        size, middle = self.size, ((self.size - 1) / 2,) * 2
+        steps = [geometry.square_crop(geometry.bounding_box(inputs[1]).tolist(), self.margin, size)]
+        if self.rotate:
+            turn = max(-2 * self.rotate, min(2 * self.rotate, random.gauss(0, self.rotate)))
+            steps.append(geometry.rotation(turn, middle))
+        if self.scale:
+            factor = (1 + self.scale) ** random.uniform(-1, 1)
+            to_origin = geometry.translation(-middle[0], -middle[1])
+            steps += [to_origin, geometry.scaling(factor), geometry.translation(*middle)]
+        if self.shift:
+            reach = self.shift * size
+            steps.append(geometry.translation(random.uniform(-reach, reach), random.uniform(-reach, reach)))
+        self.flipped = random.random() < self.flip
+        if self.flipped:
+            steps.append(geometry.mirror(size))
+        return geometry.compose(*steps), (size, size)
+
+    def _apply_coords(self, coords: np.ndarray) -> np.ndarray:
+        coords = super()._apply_coords(coords)
+        return coords[self.order] if self.flipped else coords
+
+
+class GrayNormalize(BaseTransform):
+    """Grey, from 0 to 1, the same in each of `channels` channels: (H, W, 3) uint8 -> (H, W, channels) float32."""
+
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__(keys=("image",))
+        self.channels = channels
+
+    def _apply_image(self, image: np.ndarray) -> np.ndarray:
+        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32) / 255
+        return np.repeat(grey[..., None], self.channels, axis=2)
+
+
+class ToCHW(BaseTransform):
+    """(H, W, C) -> (C, H, W), contiguous, as the network takes it."""
+
+    def __init__(self) -> None:
+        super().__init__(keys=("image",))
+
+    def _apply_image(self, image: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(image.transpose(2, 0, 1))
+
+
+def _paddle_image_transform(kind: type[BaseTransform]) -> Callable[..., BaseTransform]:
+    """One of Paddle's transforms, applied to the picture and not to the points."""
+
+    def build(**options: Any) -> BaseTransform:
+        return kind(**options, keys=("image",))
+
+    signature = inspect.signature(kind)
+    build.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[p for p in signature.parameters.values() if p.name != "keys"]
+    )
+    return build
+
+
+#: Name in a config -> what builds it.
+TRANSFORMS: dict[str, Callable[..., BaseTransform]] = {
+    "Resize": Resize,
+    "RandomCrop": RandomCrop,
+    "CenterCrop": CenterCrop,
+    "RandomFlip": RandomFlip,
+    "FaceCrop": FaceCrop,
+    "ColorJitter": _paddle_image_transform(ColorJitter),
+    "GrayNormalize": GrayNormalize,
+    "ToCHW": ToCHW,
+}
+
+
+def build_transforms(specs: Sequence[Mapping[str, Any]]) -> Compose:
+    """Build a pipeline from a config's list.
+
+    Args:
+        specs: Each names a `type` of `TRANSFORMS` and its options.
+
+    Returns:
+        A `paddle.vision.transforms.Compose`; call it with (image, coords).
+
+    Raises:
+        UserError: Unknown type or option; the message lists the valid ones.
+
+    Example:
+        >>> pipeline = build_transforms([{"type": "Resize", "size": 64}, {"type": "ToCHW"}])
+        >>> pipeline((np.zeros((128, 128, 3), np.uint8), np.zeros((68, 2))))[0].shape
+        (3, 64, 64)
+    """
+    built = []
+    for spec in specs:
+        options = dict(spec)
+        name = options.pop("type", None)
+        if name not in TRANSFORMS:
+            raise UserError(f"unknown transform {name!r}; known are {', '.join(TRANSFORMS)}")
+        valid = list(inspect.signature(TRANSFORMS[name]).parameters)
+        for option in options:
+            if option not in valid:
+                raise UserError(f"transform {name}: unknown option {option!r}; known are {', '.join(valid)}")
+        try:
+            built.append(TRANSFORMS[name](**options))
+        except (TypeError, ValueError) as error:
+            raise UserError(f"transform {name}: {error}") from error
+    return Compose(built)

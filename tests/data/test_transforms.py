@@ -1,0 +1,123 @@
+import random
+
+import cv2
+import numpy as np
+import pytest
+
+from facekp.data.drawn import draw_face
+from facekp.data.transforms import (
+    CenterCrop,
+    FaceCrop,
+    GrayNormalize,
+    RandomCrop,
+    RandomFlip,
+    Resize,
+    ToCHW,
+    build_transforms,
+)
+from facekp.errors import UserError
+from facekp.landmarks import FLIP_ORDER
+from tests_support import dot_under
+
+MOVING = {
+    "resize down": Resize(120),
+    "resize up": Resize(333),
+    "random crop": RandomCrop(190),
+    "centre crop": CenterCrop(191),
+    "flip": RandomFlip(p=1.0),
+    "no flip": RandomFlip(p=0.0),
+    "face crop": FaceCrop(size=180, margin=0.3),
+    "face crop, all of it": FaceCrop(size=180, margin=0.4, rotate=20, scale=0.2, shift=0.05, flip=0.5),
+    "pipeline": build_transforms(
+        [
+            {"type": "Resize", "size": 180},
+            {"type": "RandomCrop", "size": 170},
+            {"type": "ColorJitter", "brightness": 0.2, "contrast": 0.2},
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("transform", MOVING.values(), ids=MOVING.keys())
+def test_every_dot_still_lies_under_its_landmark(dots, transform):
+    image, points, painted = dots
+    for seed in range(5):
+        random.seed(seed)
+        moved_image, moved_points = transform((image, points))
+        height, width = moved_image.shape[:2]
+        # A mirrored point goes by the index of its mirrored place.
+        mirrored = getattr(transform, "flipped", transform is MOVING["flip"])
+        indices = FLIP_ORDER[painted] if mirrored else painted
+        checked = 0
+        for x, y in moved_points[indices]:
+            if 5 <= x < width - 6 and 5 <= y < height - 6:
+                np.testing.assert_allclose(dot_under(moved_image, (x, y)), (x, y), atol=0.35)
+                checked += 1
+        assert checked > 9
+
+
+@pytest.mark.parametrize("transform", [RandomFlip(p=1.0), FaceCrop(size=120, flip=1.0)])
+def test_flip_swaps_left_and_right(transform):
+    _, points = draw_face(5)
+    image = np.zeros((160, 160, 3), np.uint8)
+    _, flipped = transform((image, points))
+    assert flipped[36, 0] < flipped[45, 0]  # the left eye is again the one on the left
+    assert flipped[0, 0] < flipped[16, 0]
+    twice = transform((image, flipped))[1]
+    shape = points - points.mean(0)
+    scale = np.ptp(twice[:, 0]) / np.ptp(points[:, 0])
+    np.testing.assert_allclose(twice - twice.mean(0), shape * scale, atol=1e-2)
+
+
+def test_flip_order_is_used_by_index():
+    points = np.arange(136, dtype=np.float32).reshape(68, 2)
+    _, flipped = RandomFlip(p=1.0)((np.zeros((200, 200, 3), np.uint8), points))
+    np.testing.assert_array_equal(flipped[:, 1], points[FLIP_ORDER, 1])
+
+
+def test_face_crop_is_the_same_when_nothing_is_random():
+    image, points = draw_face(2)
+    one, other = (FaceCrop(size=96)((image, points)) for _ in range(2))
+    np.testing.assert_array_equal(one[0], other[0])
+    box = one[1].min(0), one[1].max(0)
+    np.testing.assert_allclose((box[0] + box[1]) / 2, [47.5, 47.5], atol=1e-3)
+
+
+def test_random_crop_reaches_every_corner():
+    image = np.arange(100, dtype=np.uint8).reshape(10, 10, 1).repeat(3, 2)
+    corners = set()
+    for seed in range(200):
+        random.seed(seed)
+        corners.add(int(RandomCrop(8)((image, np.zeros((1, 2))))[0][0, 0, 0]))
+    assert corners == {10 * y + x for y in range(3) for x in range(3)}
+
+
+def test_gray_normalise_and_chw():
+    image = np.random.default_rng(0).integers(0, 255, (6, 8, 3), np.uint8)
+    points = np.zeros((68, 2))
+    out, same = build_transforms([{"type": "GrayNormalize", "channels": 3}, {"type": "ToCHW"}])((image, points))
+    assert out.shape == (3, 6, 8)
+    assert out.dtype == np.float32
+    assert out.flags.c_contiguous
+    np.testing.assert_allclose(out[1], cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) / 255, atol=1e-6)
+    assert same is points
+    assert ToCHW()(GrayNormalize(channels=1)(image)).shape == (1, 6, 8)
+
+
+@pytest.mark.parametrize(
+    ("spec", "names"),
+    [
+        ({"type": "Rezise", "size": 3}, "Resize"),
+        ({"type": "Resize", "sise": 3}, "size"),
+        ({"type": "Resize"}, "size"),
+        ({"size": 3}, "RandomCrop"),
+    ],
+)
+def test_unknown_names_list_the_valid_ones(spec, names):
+    with pytest.raises(UserError, match=names):
+        build_transforms([spec])
+
+
+def test_a_picture_smaller_than_the_crop_is_named():
+    with pytest.raises(UserError, match="50x40"):
+        CenterCrop(64)((np.zeros((40, 50, 3), np.uint8), np.zeros((68, 2))))
