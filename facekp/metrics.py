@@ -1,0 +1,159 @@
+"""Errors of landmarks: NME, failure rate, area under the curve.
+
+A metric receives the network's output and the label, computes one error per face on the device, and averages
+over all faces, however they were batched. NME as in 300-W: the mean distance of the points over the distance
+of the outer eye corners.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle import Tensor
+from paddle.metric import Metric
+
+from facekp.codec import Codec
+from facekp.landmarks import OUTER_EYE_CORNERS
+
+
+def point_errors(predicted: np.ndarray, truth: np.ndarray, norm: tuple[int, int] = OUTER_EYE_CORNERS) -> np.ndarray:
+    """Error of every point, over the distance of two points of the truth.
+
+    Args:
+        predicted: (N, K, 2).
+        truth: (N, K, 2), in the same unit.
+        norm: The two points; the outer eye corners by default.
+
+    Returns:
+        (N, K); its mean over the last axis is each face's NME.
+
+    Example:
+        >>> truth = np.zeros((1, 68, 2)); truth[0, 45, 0] = 10
+        >>> point_errors(truth + [0, 1], truth).mean().round(6).item()
+        0.1
+    """
+    distance = np.linalg.norm(truth[:, norm[0]] - truth[:, norm[1]], axis=-1)
+    return np.linalg.norm(predicted - truth, axis=-1) / distance[:, None]
+
+
+class NME(Metric):
+    """Normalised mean error, the mean over all faces; a fraction: 0.05 is 5 %.
+
+    Args:
+        codec: The codec of the labels. None: they are points, or points moved and scaled as a whole (such as
+            those of `StandardCodec`), which changes nothing.
+        norm: The two points whose distance is the unit.
+        name: The metric's name in logs.
+
+    Example:
+        >>> truth = paddle.zeros([1, 68, 2]); truth[0, 45, 0] = 10.0
+        >>> metric = NME()
+        >>> metric.update(metric.compute(truth + 1.0, truth))
+        >>> round(metric.accumulate(), 6)
+        0.141421
+    """
+
+    def __init__(
+        self, codec: Codec | None = None, norm: tuple[int, int] = OUTER_EYE_CORNERS, name: str = "nme"
+    ) -> None:
+        super().__init__()
+        self._codec, self._norm, self._name = codec, norm, name
+        self.reset()
+
+    def name(self) -> str:
+        """The metric's name in logs."""
+        return self._name
+
+    def reset(self) -> None:
+        """Forget all faces."""
+        self._total, self._count = 0.0, 0
+
+    def compute(self, predicted: Tensor, label: Tensor, *_: Any) -> Tensor:
+        """Errors of the faces of a batch: two times (N, 2K) or (N, K, 2) -> (N,)."""
+        if self._codec is None:
+            count = predicted.shape[0]
+            p, t = (x.astype("float32").reshape([count, -1, 2]) for x in (predicted, label))
+        else:
+            p, t = (paddle.to_tensor(self._codec.decode(x.numpy())) for x in (predicted, label))
+        distance = (t[:, self._norm[0]] - t[:, self._norm[1]]).norm(axis=-1)
+        return (p - t).norm(axis=-1).mean(axis=-1) / distance
+
+    def update(self, errors: Any) -> float:
+        """Add the faces of a batch, (N,); returns the mean so far."""
+        values = self._per_face(np.asarray(errors, np.float64).reshape(-1))
+        self._total += float(values.sum())
+        self._count += len(values)
+        return self.accumulate()
+
+    def accumulate(self) -> float:
+        """The mean over all faces so far; NaN before the first."""
+        return self._total / self._count if self._count else float("nan")
+
+    def _per_face(self, errors: np.ndarray) -> np.ndarray:
+        return errors
+
+
+class FailureRate(NME):
+    """The part of the faces whose error is greater than `threshold`.
+
+    Args:
+        threshold: 0.08 is 8 %.
+        codec: See `NME`.
+        norm: See `NME`.
+    """
+
+    def __init__(self, threshold: float, codec: Codec | None = None, norm: tuple[int, int] = OUTER_EYE_CORNERS) -> None:
+        super().__init__(codec, norm, f"failure_{threshold * 100:g}")
+        self.threshold = threshold
+
+    def _per_face(self, errors: np.ndarray) -> np.ndarray:
+        return ~(errors <= self.threshold)  # a NaN is a failure
+
+
+class AUC(NME):
+    """Area under the cumulative error curve from 0 to `threshold`, over `threshold`; 1 is perfect.
+
+    The curve is a staircase with a step at every face's error, so the area is exactly the mean of
+    max(0, 1 - error / threshold).
+
+    Args:
+        threshold: 0.08 is 8 %.
+        codec: See `NME`.
+        norm: See `NME`.
+    """
+
+    def __init__(self, threshold: float, codec: Codec | None = None, norm: tuple[int, int] = OUTER_EYE_CORNERS) -> None:
+        super().__init__(codec, norm, f"auc_{threshold * 100:g}")
+        self.threshold = threshold
+
+    def _per_face(self, errors: np.ndarray) -> np.ndarray:
+        return np.where(errors < self.threshold, 1 - errors / self.threshold, 0.0)  # a NaN adds nothing
+
+
+class DocumentNME(NME):
+    """The number that the reference document prints, for comparison only; it is not an NME.
+
+    It forgets its sum at every batch but divides by all faces so far, so what remains at the end is the sum
+    over the last batch over the number of all faces.
+    """
+
+    def __init__(self, codec: Codec | None = None, norm: tuple[int, int] = OUTER_EYE_CORNERS) -> None:
+        super().__init__(codec, norm, "document_nme")
+
+    def update(self, errors: Any) -> float:
+        """Add the faces of a batch as the document does."""
+        self._total = 0.0
+        return super().update(errors)
+
+
+def build_metrics(codec: Codec | None = None, norm: tuple[int, int] = OUTER_EYE_CORNERS) -> list[NME]:
+    """All metrics that training and evaluation report, `nme` first."""
+    return [
+        NME(codec, norm),
+        FailureRate(0.08, codec, norm),
+        FailureRate(0.10, codec, norm),
+        AUC(0.08, codec, norm),
+        DocumentNME(codec, norm),
+    ]

@@ -1,0 +1,78 @@
+"""A plain residual network: light, quick to train on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from paddle import Tensor, nn
+from paddle.nn import functional as F  # noqa: N812
+
+
+class _Block(nn.Layer):
+    """3x3 - BN - ReLU - 3x3 - BN, plus the input (pooled and widened where the shape changes)."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2D(in_channels, channels, 3, stride=stride, padding=1, bias_attr=False),
+            nn.BatchNorm2D(channels),
+            nn.ReLU(),
+            nn.Conv2D(channels, channels, 3, padding=1, bias_attr=False),
+            nn.BatchNorm2D(channels),
+        )
+        self.shortcut = None
+        if stride != 1 or in_channels != channels:
+            self.shortcut = nn.Sequential(
+                nn.AvgPool2D(stride, ceil_mode=True),
+                nn.Conv2D(in_channels, channels, 1, bias_attr=False),
+                nn.BatchNorm2D(channels),
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.body(x) + (x if self.shortcut is None else self.shortcut(x)))
+
+
+class PlainResNet(nn.Layer):
+    """Residual blocks of plain 3x3 convolutions, and a head that keeps space.
+
+    Depthwise layers gain little on a CPU; plain ones run at its full speed. The last map is flattened instead
+    of averaged: where a feature was seen is what a landmark is.
+
+    Args:
+        num_points: Points to predict.
+        in_channels: Channels of the picture.
+        channels: Channels of the stages; the stem and each further stage halve the map.
+        blocks: Residual blocks in each stage.
+        map_size: Side of the map that the head sees.
+
+    Example:
+        >>> import paddle
+        >>> list(PlainResNet(68, channels=(8, 16), map_size=4)(paddle.zeros([2, 3, 96, 96])).shape)
+        [2, 136]
+    """
+
+    def __init__(
+        self,
+        num_points: int = 68,
+        in_channels: int = 3,
+        channels: Sequence[int] = (32, 64, 96, 128, 128),
+        blocks: int = 1,
+        map_size: int = 4,
+    ) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2D(in_channels, channels[0], 3, stride=2, padding=1, bias_attr=False),
+            nn.BatchNorm2D(channels[0]),
+            nn.ReLU(),
+        )
+        stages = []
+        for before, after in zip(channels, channels[1:]):
+            stages.append(_Block(before, after, stride=2))
+            stages.extend(_Block(after, after, stride=1) for _ in range(blocks - 1))
+        self.stages = nn.Sequential(*stages)
+        self.pool = nn.AdaptiveAvgPool2D(map_size)
+        self.head = nn.Linear(channels[-1] * map_size**2, num_points * 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> (N, 2 * num_points), x0, y0, x1, y1, ..."""
+        return self.head(self.pool(self.stages(self.stem(x))).flatten(1))

@@ -1,0 +1,125 @@
+"""SAM-GoogLeNet-BN: the reference document's network.
+
+GoogLeNet (Szegedy et al., "Going Deeper with Convolutions", 2015) with batch norm after each of its five
+modules and the spatial attention of CBAM (Woo et al., 2018) after the first four.
+"""
+
+from __future__ import annotations
+
+import paddle
+from paddle import Tensor, nn
+from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
+
+
+class Inception(nn.Layer):
+    """Four branches side by side, joined along the channels: 1x1, 1x1-3x3, 1x1-5x5, pool-1x1.
+
+    Args:
+        in_channels: Channels that come in.
+        c1: Channels of the 1x1 branch.
+        c3: (reduced, out) channels of the 3x3 branch.
+        c5: (reduced, out) channels of the 5x5 branch.
+        pool: Channels of the pooling branch.
+
+    Example:
+        >>> list(Inception(192, 64, (96, 128), (16, 32), 32)(paddle.zeros([1, 192, 8, 8])).shape)
+        [1, 256, 8, 8]
+    """
+
+    def __init__(self, in_channels: int, c1: int, c3: tuple[int, int], c5: tuple[int, int], pool: int) -> None:
+        super().__init__()
+        self.branch1 = nn.Conv2D(in_channels, c1, 1)
+        self.branch3_reduce = nn.Conv2D(in_channels, c3[0], 1)
+        self.branch3 = nn.Conv2D(c3[0], c3[1], 3, padding=1)
+        self.branch5_reduce = nn.Conv2D(in_channels, c5[0], 1)
+        self.branch5 = nn.Conv2D(c5[0], c5[1], 5, padding=2)
+        self.pool = nn.MaxPool2D(3, 1, 1)
+        self.branch_pool = nn.Conv2D(in_channels, pool, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> (N, c1 + c3[1] + c5[1] + pool, H, W)."""
+        branches = [
+            self.branch1(x),
+            self.branch3(F.relu(self.branch3_reduce(x))),
+            self.branch5(F.relu(self.branch5_reduce(x))),
+            self.branch_pool(self.pool(x)),
+        ]
+        return F.relu(paddle.concat(branches, axis=1))
+
+
+class SpatialAttention(nn.Layer):
+    """Weight every place of a feature map by a 7x7 convolution over its channels' mean and maximum.
+
+    Args:
+        pooling: "max", as CBAM has it, or "argmax", as the reference document has it: the index of the
+            strongest channel, which carries no gradient and no meaningful order.
+
+    Raises:
+        ValueError: Another pooling.
+    """
+
+    def __init__(self, pooling: str = "max") -> None:
+        super().__init__()
+        if pooling not in ("max", "argmax"):
+            raise ValueError(f"attention must be max or argmax, not {pooling}")
+        self.pooling = pooling
+        self.conv = nn.Conv2D(2, 1, 7, padding=3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same shape."""
+        if self.pooling == "argmax":
+            strongest = paddle.argmax(x, axis=1, keepdim=True).astype(x.dtype)
+        elif self.training:
+            # paddle.max over the channels takes half a minute backwards on a CPU; maxout is the same number.
+            strongest = F.maxout(x, groups=x.shape[1], axis=1)
+        else:
+            strongest = paddle.max(x, axis=1, keepdim=True)  # as fast forwards, and ONNX knows it
+        pooled = paddle.concat([paddle.mean(x, axis=1, keepdim=True), strongest], axis=1)
+        return x * F.sigmoid(self.conv(pooled))
+
+
+class SAMGoogLeNetBN(nn.Layer):
+    """The document's network: 6,578,884 parameters, running statistics included, at 68 points.
+
+    Args:
+        num_points: Points to predict.
+        in_channels: Channels of the picture.
+        attention: "max" or "argmax", see `SpatialAttention`.
+
+    Example:
+        >>> network = SAMGoogLeNetBN(num_points=68)
+        >>> list(network(paddle.zeros([2, 3, 96, 96])).shape)
+        [2, 136]
+    """
+
+    def __init__(self, num_points: int = 68, in_channels: int = 3, attention: str = "max") -> None:
+        super().__init__()
+        self.module1 = nn.Sequential(nn.Conv2D(in_channels, 64, 7, stride=2, padding=3), nn.ReLU())
+        self.module2 = nn.Sequential(nn.Conv2D(64, 64, 1), nn.ReLU(), nn.Conv2D(64, 192, 3, padding=1), nn.ReLU())
+        self.module3 = nn.Sequential(
+            Inception(192, 64, (96, 128), (16, 32), 32),
+            Inception(256, 128, (128, 192), (32, 96), 64),
+        )
+        self.module4 = nn.Sequential(
+            Inception(480, 192, (96, 208), (16, 48), 64),
+            Inception(512, 160, (112, 224), (24, 64), 64),
+            Inception(512, 128, (128, 256), (24, 64), 64),
+            Inception(512, 112, (144, 288), (32, 64), 64),
+            Inception(528, 256, (160, 320), (32, 128), 128),
+        )
+        self.module5 = nn.Sequential(
+            Inception(832, 256, (160, 320), (32, 128), 128),
+            Inception(832, 384, (192, 384), (48, 128), 128),
+        )
+        self.norms = nn.LayerList([nn.BatchNorm2D(c) for c in (64, 192, 480, 832, 1024)])
+        self.attentions = nn.LayerList([SpatialAttention(attention) for _ in range(4)])
+        self.pool = nn.MaxPool2D(3, 2, 1)
+        self.head = nn.Sequential(nn.Linear(1024, 512), nn.ReLU(), nn.Linear(512, num_points * 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W), H and W from 96 up -> (N, 2 * num_points), x0, y0, x1, y1, ..."""
+        modules = (self.module1, self.module2, self.module3, self.module4)
+        for module, norm, attention in zip(modules, self.norms, self.attentions):
+            x = self.pool(attention(norm(module(x))))
+        x = self.norms[4](self.module5(x))
+        return self.head(x.mean(axis=[2, 3]))

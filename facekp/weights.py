@@ -1,0 +1,137 @@
+"""Weights in a file: arrays and what is needed to use them, nothing that could run code (safetensors)."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle import nn
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from facekp.cli import atomic_path
+from facekp.codec import Codec, codec_from_dict, codec_to_dict
+from facekp.errors import UserError
+from facekp.models import build_network
+
+#: Version of the description; raised when old weights can no longer be read.
+FORMAT = "facekp-1"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that inference must know about a network beside its numbers.
+
+    Attributes:
+        network: `type` and options for `build_network`.
+        num_points: Points that it predicts.
+        size: Side of the crop in pixels.
+        pixels: The transforms from a BGR crop to the network's input.
+        codec: `codec_to_dict` of the codec.
+        face_centre: Where the centre of the face's box lies in the crop, x and y, in fractions of its side.
+        face_side: The longer side of the face's box, in fractions of the crop's side.
+        notes: Anything worth keeping: the config's name, the validation NME, label mean and std.
+    """
+
+    network: dict[str, Any]
+    num_points: int
+    size: int
+    pixels: list[dict[str, Any]]
+    codec: dict[str, Any]
+    face_centre: tuple[float, float]
+    face_side: float
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def build_codec(self) -> Codec:
+        """The codec of the training."""
+        return codec_from_dict(self.codec)
+
+    def build_network(self) -> nn.Layer:
+        """The network with random weights."""
+        options = dict(self.network)
+        return build_network(options.pop("type"), self.num_points, **options)
+
+    @classmethod
+    def describe(cls, codec: Codec, **values: Any) -> Recipe:
+        """A recipe with the codec described."""
+        return cls(codec=codec_to_dict(codec), **values)
+
+
+def save_weights(path: str | os.PathLike[str], network: nn.Layer, recipe: Recipe, half: bool = False) -> None:
+    """Write a network's parameters and running statistics with its recipe.
+
+    Args:
+        path: The file, by custom `.safetensors`.
+        network: Its state is written.
+        recipe: Written beside it.
+        half: Store in half precision: half the size; `load_weights` gives float32 again.
+    """
+    arrays = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    if half:
+        arrays = {name: array.astype(np.float16) for name, array in arrays.items()}
+    metadata = {"format": FORMAT, "recipe": json.dumps(asdict(recipe))}
+    with atomic_path(path) as temporary:
+        save_file(arrays, str(temporary), metadata)
+
+
+def load_weights(path: str | os.PathLike[str]) -> tuple[nn.Layer, Recipe]:
+    """Read what `save_weights` wrote.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The network, in evaluation mode, and its recipe.
+
+    Raises:
+        UserError: The file is missing, damaged, of another program, or does not fit its own recipe.
+    """
+    arrays, metadata = read_safetensors(path)
+    if metadata.get("format") != FORMAT:
+        raise UserError(f"{path}: not weights of facekp (format {FORMAT}); train or choose others")
+    try:
+        recipe = Recipe(**json.loads(metadata["recipe"]))
+        network = recipe.build_network()
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: its description is damaged ({error}); fetch or train the weights again") from error
+    set_state(network, arrays, path)
+    network.eval()
+    return network, recipe
+
+
+def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Read a safetensors file: arrays by name, and its metadata.
+
+    Raises:
+        UserError: The file is missing or damaged.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such weights; check the name")
+    try:
+        with safe_open(str(path), "np") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not a safetensors file, or damaged ({error})") from error
+
+
+def set_state(network: nn.Layer, arrays: dict[str, np.ndarray], source: str | os.PathLike[str]) -> None:
+    """Put arrays into a network; names and shapes must be exactly its own.
+
+    Raises:
+        UserError: They are another network's.
+    """
+    own = network.state_dict()
+    for name in sorted(set(own) ^ set(arrays)):
+        raise UserError(f"{source}: weights of another network: {name} is only in one of the two")
+    for name, tensor in own.items():
+        if tuple(tensor.shape) != arrays[name].shape:
+            raise UserError(
+                f"{source}: weights of another network: {name} has the shape {arrays[name].shape}, "
+                f"not {tuple(tensor.shape)}"
+            )
+    network.set_state_dict({k: paddle.to_tensor(v.astype(np.float32)) for k, v in arrays.items()})

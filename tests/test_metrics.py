@@ -1,0 +1,76 @@
+import numpy as np
+import paddle
+import pytest
+
+from facekp.codec import MeanFaceCodec, StandardCodec
+from facekp.metrics import AUC, NME, DocumentNME, FailureRate, build_metrics, point_errors
+
+
+def faces(errors):
+    """Truth with an eye distance of 100 pixels, and predictions off by `errors` (fractions) in x."""
+    truth = np.random.default_rng(0).uniform(0, 200, (len(errors), 68, 2)).astype(np.float32)
+    truth[:, 36], truth[:, 45] = [50, 60], [110, 140]  # 60 and 80: a distance of 100
+    predicted = truth + np.asarray(errors, np.float32)[:, None, None] * [[[60, 80]]]
+    return predicted.astype(np.float32), truth
+
+
+def feed(metric, predicted, truth, sizes):
+    start = 0
+    for size in sizes:
+        part = slice(start, start + size)
+        metric.update(metric.compute(paddle.to_tensor(predicted[part]), paddle.to_tensor(truth[part])).numpy())
+        start += size
+    return metric.accumulate()
+
+
+ERRORS = [0.01, 0.02, 0.03, 0.085, 0.2]  # mean 0.069
+EXPECTED = {
+    NME: 0.069,
+    lambda: FailureRate(0.08): 0.4,
+    lambda: FailureRate(0.10): 0.2,
+    lambda: AUC(0.08): (7 / 8 + 6 / 8 + 5 / 8) / 5,
+}
+
+
+@pytest.mark.parametrize("sizes", [(5,), (2, 2, 1), (1, 1, 1, 1, 1), (4, 1)])
+@pytest.mark.parametrize("build", EXPECTED, ids=["nme", "failure_8", "failure_10", "auc_8"])
+def test_hand_computed_over_uneven_batches(build, sizes):
+    assert feed(build(), *faces(ERRORS), sizes) == pytest.approx(EXPECTED[build], abs=1e-6)
+
+
+def test_document_nme_is_the_last_batch_over_all_faces():
+    assert feed(DocumentNME(), *faces(ERRORS), (2, 2, 1)) == pytest.approx(0.2 / 5, abs=1e-6)
+    assert feed(DocumentNME(), *faces(ERRORS), (1, 4)) == pytest.approx((0.345 - 0.01) / 5, abs=1e-6)
+
+
+@pytest.mark.parametrize("codec", [StandardCodec(100, 40), MeanFaceCodec(200, ((0.5, 0.5),) * 68)])
+def test_a_codec_changes_nothing(codec):
+    predicted, truth = (codec.encode(x) for x in faces(ERRORS))
+    assert feed(NME(codec), predicted, truth, (3, 2)) == pytest.approx(0.069, abs=1e-5)
+
+
+def test_flat_labels_and_reset():
+    predicted, truth = faces(ERRORS)
+    metric = NME()
+    feed(metric, predicted.reshape(5, -1), truth.reshape(5, -1), (5,))
+    metric.reset()
+    assert np.isnan(metric.accumulate())
+    assert feed(metric, predicted[:1], truth[:1], (1,)) == pytest.approx(0.01, abs=1e-6)
+
+
+def test_a_prediction_that_is_no_number_counts_as_failed():
+    predicted, truth = faces(ERRORS)
+    predicted[0] = np.nan
+    assert feed(FailureRate(0.08), predicted, truth, (5,)) == pytest.approx(3 / 5)
+    assert feed(AUC(0.08), predicted, truth, (5,)) == pytest.approx((6 / 8 + 5 / 8) / 5, abs=1e-6)
+
+
+def test_point_errors_agree_with_the_metric():
+    predicted, truth = faces(ERRORS)
+    np.testing.assert_allclose(point_errors(predicted, truth).mean(1), ERRORS, atol=1e-6)
+
+
+def test_nme_comes_first_and_names_differ():
+    names = [metric.name() for metric in build_metrics()]
+    assert names[0] == "nme"
+    assert len(set(names)) == len(names)
