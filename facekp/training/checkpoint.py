@@ -1,0 +1,93 @@
+"""Checkpoints: all that a run needs to go on as if it had never stopped, in one safetensors file."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import paddle
+from paddle import nn
+from paddle.optimizer import Optimizer
+from paddle.optimizer.lr import LRScheduler
+from safetensors.numpy import save_file
+
+from facekp.cli import atomic_path
+from facekp.errors import UserError
+from facekp.weights import read_safetensors, set_state
+
+
+@dataclass
+class RunState:
+    """Where a run stands. The callbacks share one object.
+
+    Attributes:
+        epoch: Finished epochs, which is also the number of the running one, counted from 0.
+        step: Finished training steps.
+        best: Lowest validation NME so far.
+        log_sizes: Bytes of the run's growing files at the end of the last finished epoch; what stands behind
+            them was written by an epoch that did not finish, and is cut off when the run goes on.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    best: float = float("inf")
+    log_sizes: dict[str, int] = field(default_factory=dict)
+
+
+def save_checkpoint(path: str | os.PathLike[str], network: nn.Layer, optimizer: Optimizer, state: RunState) -> None:
+    """Write network, optimizer, learning-rate schedule and state; all of it or nothing.
+
+    Paddle keys an optimizer's arrays by automatic names (conv2d_0.w_0), which change from process to process;
+    here they stand under the names of the network's own parameters.
+    """
+    arrays = {f"network.{name}": tensor.numpy() for name, tensor in network.state_dict().items()}
+    names = {parameter.name: name for name, parameter in network.named_parameters()}
+    for key, value in optimizer.state_dict().items():
+        if key in ("LR_Scheduler", "master_weights"):
+            continue
+        parameter = next(p for p in sorted(names, key=len, reverse=True) if key.startswith(f"{p}_"))
+        arrays[f"optimizer.{names[parameter]}:{key[len(parameter) + 1 :]}"] = value.numpy()
+    schedule = optimizer._learning_rate
+    metadata = {"state": json.dumps(asdict(state))}
+    if isinstance(schedule, LRScheduler):
+        metadata["schedule"] = json.dumps(schedule.state_dict())
+    with atomic_path(path) as temporary:
+        save_file(arrays, str(temporary), metadata)
+
+
+def load_checkpoint(path: str | os.PathLike[str], network: nn.Layer, optimizer: Optimizer) -> RunState:
+    """Put a checkpoint back into a network and an optimizer that were just built.
+
+    Returns:
+        Where the run stood.
+
+    Raises:
+        UserError: No checkpoint, damaged, or of another network or optimizer.
+    """
+    arrays, metadata = read_safetensors(path)
+    if "state" not in metadata:
+        raise UserError(f"{path}: not a checkpoint; weights alone cannot be resumed")
+    part: dict[str, dict[str, np.ndarray]] = {"network": {}, "optimizer": {}}
+    for name, array in arrays.items():
+        kind, _, rest = name.partition(".")
+        part[kind][rest] = array
+    set_state(network, part["network"], path)
+    parameters = {name: parameter.name for name, parameter in network.named_parameters()}
+    optimizer_state = {}
+    for name, array in part["optimizer"].items():
+        parameter, _, suffix = name.partition(":")
+        optimizer_state[f"{parameters[parameter]}_{suffix}"] = paddle.to_tensor(array)
+    if "schedule" in metadata:
+        optimizer_state["LR_Scheduler"] = json.loads(metadata["schedule"])
+    optimizer.set_state_dict(optimizer_state)
+    return RunState(**json.loads(metadata["state"]))
+
+
+def cut_logs(folder: Path, state: RunState) -> None:
+    """Cut the run's growing files back to the last finished epoch."""
+    for name, size in state.log_sizes.items():
+        if (folder / name).exists():
+            os.truncate(folder / name, size)

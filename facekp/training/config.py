@@ -1,0 +1,172 @@
+"""Configs: what can be set, and how a yml, its base and `-o key=value` become one checked object.
+
+Everything can be built from Python without a yml; the yml only names what Python offers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Optional
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from facekp.errors import UserError
+from facekp.losses import LOSSES
+
+
+class _Section(BaseModel):
+    """Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class DataConfig(_Section):
+    """Which faces, and what is done to them."""
+
+    type: Literal["csv68", "drawn"] = "csv68"
+    #: Folder with training/, test/ and their two CSVs (python tools/prepare_data.py makes it).
+    root: str = "data"
+    #: document: its training and test files, which show the same people.
+    #: person: a tenth of the people of both files is held out, nobody is on both sides.
+    split: Literal["document", "person"] = "document"
+    #: Folder of .pts faces (300-W's layout) to learn from as well; a tenth of its pictures is held out.
+    pts_root: Optional[str] = None
+    #: Decode every picture once and keep the faces in memory; needs transforms that begin with FaceCrop.
+    keep_crops: bool = False
+    skip_damaged: bool = False
+    #: Drawn faces only: how many for training and for validation.
+    drawn: tuple[int, int] = (2000, 200)
+    #: Transforms of training and validation, and those that both end with. See facekp/data/transforms.py.
+    train: list[dict[str, Any]]
+    validation: list[dict[str, Any]]
+    pixels: list[dict[str, Any]] = [{"type": "GrayNormalize", "channels": 3}, {"type": "ToCHW"}]
+    #: Loader processes for each of training and validation; 0 loads in the training process.
+    workers: int = Field(2, ge=0)
+
+
+class OptimizerConfig(_Section):
+    """How the weights move."""
+
+    type: Literal["momentum", "adam", "adamw"] = "momentum"
+    lr: float = Field(0.02, gt=0)
+    momentum: float = 0.9
+    #: L2 decay (momentum, adam) or decoupled decay (adamw).
+    weight_decay: float = Field(5e-4, ge=0)
+    #: The rate climbs linearly over so many epochs before it falls along a cosine.
+    warmup_epochs: float = Field(0, ge=0)
+
+
+class TrainConfig(_Section):
+    """How long, and in which portions."""
+
+    epochs: int = Field(50, gt=0)
+    batch_size: int = Field(64, gt=0)
+    #: Stop after this epoch, with the schedule of all epochs; --resume goes on.
+    stop_after: Optional[int] = Field(None, gt=0)
+
+
+class Config(_Section):
+    """One training run."""
+
+    name: str
+    seed: int = 0
+    #: The run's folder is output/NAME.
+    output: str = "output"
+    #: Side in pixels of the square that the network sees.
+    size: int = Field(224, ge=96)
+    data: DataConfig
+    network: dict[str, Any]
+    codec: Literal["standard", "mean_face"] = "standard"
+    loss: str = "smooth_l1"
+    optimizer: OptimizerConfig = OptimizerConfig()
+    train: TrainConfig = TrainConfig()
+
+    @field_validator("loss")
+    @classmethod
+    def _known_loss(cls, value: str) -> str:
+        if value not in LOSSES:
+            raise ValueError(f"unknown loss {value!r}; known are {', '.join(LOSSES)}")
+        return value
+
+
+def load_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> Config:
+    """Read a config.
+
+    Args:
+        path: A yml. Its `_base_`, a path relative to it, is read first; what the yml says replaces that, key
+            by key. A mapping that names another `type` than the base's replaces it whole.
+        options: `key.key=value`, as after `-o`; values are read as YAML.
+
+    Returns:
+        The checked config.
+
+    Raises:
+        UserError: A file is missing or no YAML, a key is unknown (the valid ones are listed) or a value wrong.
+
+    Example:
+        >>> load_config("configs/sam_googlenet_bn.yml", ["train.epochs=3"]).train.epochs
+        3
+    """
+    values = _read(Path(path))
+    for option in options:
+        key, equals, text = option.partition("=")
+        if not equals or not key:
+            raise UserError(f"-o {option}: write it as key=value, for example -o train.epochs=3")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UserError(f"-o {option}: the value is no YAML ({error})") from error
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        values = _merge(values, value)
+    return parse_config(values, str(path))
+
+
+def parse_config(values: dict[str, Any], source: str) -> Config:
+    """Check plain values; `source` names them in messages."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            valid = ", ".join(_fields(first["loc"][:-1]))
+            raise UserError(f"{source}: unknown key {key}; valid here are {valid}") from error
+        message = first["msg"].replace("Value error, ", "")
+        given = "" if first["type"] == "missing" else f" (it is {first['input']!r})"
+        raise UserError(f"{source}: {key}: {message}{given}") from error
+
+
+def _fields(location: Sequence[str | int]) -> list[str]:
+    model: type[BaseModel] = Config
+    for part in location:
+        model = model.model_fields[str(part)].annotation  # type: ignore[assignment]
+    return list(model.model_fields)
+
+
+def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise UserError(f"{path}: its _base_ leads back to itself")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); configs are in configs/") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: no valid YAML ({error})") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: a config is a mapping of keys to values")
+    base = values.pop("_base_", None)
+    return values if base is None else _merge(_read(path.parent / base, (*seen, path.resolve())), values)
+
+
+def _merge(base: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in update.items():
+        old = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, dict) and value.get("type", old.get("type")) == old.get("type"):
+            value = _merge(old, value)
+        merged[key] = value
+    return merged

@@ -1,0 +1,177 @@
+"""From a config to data sets, their codec, and loaders."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from paddle.io import BatchSampler, DataLoader
+
+from facekp.codec import Codec, MeanFaceCodec, StandardCodec
+from facekp.data.datasets import (
+    Draw,
+    FacialKeypointsDataset,
+    JoinedDataset,
+    KeptCrops,
+    LandmarkDataset,
+    PtsDataset,
+    split_people,
+)
+from facekp.data.drawn import DrawnFacesDataset
+from facekp.data.statistics import crop_statistics, label_mean_std
+from facekp.data.transforms import build_transforms
+from facekp.training.checkpoint import RunState
+from facekp.training.config import Config, DataConfig
+from facekp.weights import Recipe
+
+#: Loader processes hand pictures over in shared memory; with less than this they cannot (bus error).
+LEAST_SHARED_MEMORY = 256 << 20
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run learns from and is judged by."""
+
+    train: LandmarkDataset
+    validation: LandmarkDataset
+    codec: Codec
+    recipe: Recipe
+
+
+def build_data(config: Config, check: bool = True, progress: bool = False) -> TrainingData:
+    """Build the data sets of a config.
+
+    Args:
+        config: The run's config.
+        check: Read every picture once, before the first step, and compare it with its points.
+        progress: Show progress bars.
+
+    Returns:
+        The data, and the recipe that goes into the weights.
+
+    Raises:
+        UserError: A file, row or label is wrong; see `FacialKeypointsDataset`.
+    """
+    data = config.data
+    train_parts, validation_parts = _drawn_parts(data) if data.type == "drawn" else _csv_parts(data)
+    if check:
+        for part in [*train_parts, *validation_parts]:
+            if isinstance(part, FacialKeypointsDataset):
+                part.check(data.skip_damaged, progress)
+    if data.pts_root is not None:
+        for parts, part in zip((train_parts, validation_parts), PtsDataset(data.pts_root).split()):
+            parts.append(part)
+    if data.keep_crops:
+        side = round(1.5 * config.size)
+        train_parts, validation_parts = (
+            [KeptCrops(part, side, progress=progress) for part in parts] for parts in (train_parts, validation_parts)
+        )
+    train = JoinedDataset(train_parts, build_transforms([*data.train, *data.pixels]))
+    validation = JoinedDataset(validation_parts, build_transforms([*data.validation, *data.pixels]))
+
+    mean, std = label_mean_std(np.concatenate([_labels(part) for part in train_parts]))
+    crops = crop_statistics(JoinedDataset(train_parts, build_transforms(data.validation)), config.size)
+    codec: Codec = StandardCodec(mean, std)
+    if config.codec == "mean_face":
+        codec = MeanFaceCodec(config.size, tuple((float(x), float(y)) for x, y in crops.mean_points))
+    train.codec = validation.codec = codec
+    recipe = Recipe.describe(
+        codec,
+        network=config.network,
+        num_points=len(crops.mean_points),
+        size=config.size,
+        pixels=data.pixels,
+        face_centre=crops.centre,
+        face_side=crops.side,
+        notes={"config": config.name, "label_mean": mean, "label_std": std},
+    )
+    return TrainingData(train, validation, codec, recipe)
+
+
+def _csv_parts(data: DataConfig) -> tuple[list[LandmarkDataset], list[LandmarkDataset]]:
+    root = Path(data.root)
+    files = [(root / f"{split}_frames_keypoints.csv", root / split) for split in ("training", "test")]
+    training, test = (FacialKeypointsDataset(csv, folder) for csv, folder in files)
+    if data.split == "document":
+        return [training], [test]
+    names = training.names + test.names
+    parts = []
+    for rows in split_people(names):
+        first = [row for row in rows if row < len(training.names)]
+        second = [row - len(training.names) for row in rows if row >= len(training.names)]
+        parts.append([FacialKeypointsDataset(*file, rows=part) for file, part in zip(files, (first, second)) if part])
+    return parts[0], parts[1]
+
+
+def _drawn_parts(data: DataConfig) -> tuple[list[LandmarkDataset], list[LandmarkDataset]]:
+    train, validation = data.drawn
+    return [DrawnFacesDataset(train)], [DrawnFacesDataset(validation, first_seed=train)]
+
+
+def _labels(part: LandmarkDataset) -> np.ndarray:
+    if isinstance(part, (FacialKeypointsDataset, PtsDataset)):
+        return part.points[part.rows]
+    return np.stack([part.load(i)[1] for i in range(len(part))])
+
+
+class ShuffledBatches(BatchSampler):
+    """Batches in an order, and with random transforms, that depend on the seed and the epoch alone.
+
+    Args:
+        count: Samples in the data set.
+        batch_size: Samples in a batch; the last one may be smaller.
+        seed: The run's seed.
+        state: Says which epoch is running.
+
+    Example:
+        >>> batches = ShuffledBatches(5, 2, seed=0, state=RunState(epoch=3))
+        >>> [len(batch) for batch in batches], list(batches) == list(batches)
+        ([2, 2, 1], True)
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int, state: RunState) -> None:
+        self.count, self.batch_size, self.seed, self.state = count, batch_size, seed, state
+
+    def __len__(self) -> int:
+        return -(-self.count // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        rng = np.random.default_rng([self.seed, self.state.epoch])
+        order = rng.permutation(self.count)
+        seeds = rng.integers(2**31, size=self.count)
+        for start in range(0, self.count, self.batch_size):
+            chosen = slice(start, start + self.batch_size)
+            yield [Draw(int(i), int(s)) for i, s in zip(order[chosen], seeds[chosen])]
+
+
+def training_loader(dataset: LandmarkDataset, config: Config, state: RunState) -> DataLoader:
+    """Shuffled batches for training."""
+    sampler = ShuffledBatches(len(dataset), config.train.batch_size, config.seed, state)
+    return _loader(dataset, config.data.workers, batch_sampler=sampler)
+
+
+def validation_loader(dataset: LandmarkDataset, config: Config) -> DataLoader:
+    """All samples in order."""
+    return _loader(dataset, config.data.workers, batch_size=config.train.batch_size, shuffle=False)
+
+
+def _loader(dataset: LandmarkDataset, workers: int, **batches: Any) -> DataLoader:
+    shared = Path("/dev/shm")
+    enough = not shared.exists() or shutil.disk_usage(shared).free > LEAST_SHARED_MEMORY
+    return DataLoader(
+        dataset,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        use_shared_memory=enough,
+        worker_init_fn=_start_worker,
+        **batches,
+    )
+
+
+def _start_worker(_: int) -> None:
+    cv2.setNumThreads(0)  # or the workers fight for the cores

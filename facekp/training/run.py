@@ -1,0 +1,94 @@
+"""A run: its folder, its optimizer, its seeds."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import paddle
+import yaml
+from paddle import nn
+from paddle.optimizer import Adam, AdamW, Momentum, Optimizer
+from paddle.optimizer.lr import CosineAnnealingDecay, LinearWarmup, LRScheduler
+from paddle.regularizer import L2Decay
+
+from facekp.cli import atomic_path
+from facekp.errors import UserError
+from facekp.training.config import Config, OptimizerConfig
+
+
+def open_run_folder(config: Config, resume: bool, overwrite: bool) -> Path:
+    """Make a run's folder, output/NAME, or find it again; two runs never mix.
+
+    Args:
+        config: Written into the folder as `config.yml`, everything resolved.
+        resume: Go on in an existing folder.
+        overwrite: Delete an existing run.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: The folder exists and neither was asked for; or there is nothing to resume; or the folder
+            to overwrite holds something that is no run; or the config differs from the one resumed.
+    """
+    folder = Path(config.output) / config.name
+    written = folder / "config.yml"
+    if resume:
+        if not (folder / "last.safetensors").is_file():
+            raise UserError(f"{folder}: no finished epoch to resume from; start without --resume (or --overwrite)")
+        _same_config(yaml.safe_load(written.read_text(encoding="utf-8")), config, written)
+    elif folder.exists() and any(folder.iterdir()):
+        if not overwrite:
+            raise UserError(f"{folder}: exists already; add --resume, --overwrite, or -o name=ANOTHER")
+        if not written.is_file():
+            raise UserError(f"{folder}: is not a run's folder, so --overwrite leaves it alone; choose another name")
+        shutil.rmtree(folder)
+    with atomic_path(written) as temporary:
+        temporary.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+    return folder
+
+
+def _same_config(old: dict, config: Config, written: Path) -> None:
+    """Only what does not change the numbers may differ when a run goes on."""
+    new = config.model_dump(mode="json")
+    for values in (old, new):
+        values["train"].pop("stop_after", None)
+        values["data"].pop("workers", None)
+        values["data"].pop("root", None)
+    for key in new:
+        if old.get(key) != new[key]:
+            raise UserError(f"{written}: {key} differs from the run to resume; start a new one with -o name=ANOTHER")
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Paddle, Python and numpy: the initial weights, and whatever else draws before the first step."""
+    paddle.seed(seed)
+    random.seed(seed)
+    np.random.seed(seed)
+
+
+def build_schedule(config: OptimizerConfig, epochs: int, steps: int) -> LRScheduler:
+    """The learning rate of every step: a linear warm-up if asked for, then a cosine down to zero.
+
+    Args:
+        config: Rate and warm-up.
+        epochs: Of the whole recipe.
+        steps: In an epoch.
+    """
+    warmup = round(config.warmup_epochs * steps)
+    cosine = CosineAnnealingDecay(config.lr, T_max=epochs * steps - warmup)
+    return LinearWarmup(cosine, warmup, config.lr * 0.01, config.lr) if warmup else cosine
+
+
+def build_optimizer(config: OptimizerConfig, schedule: LRScheduler, network: nn.Layer) -> Optimizer:
+    """The optimizer of a config over a network's parameters."""
+    parameters = network.parameters()
+    if config.type == "adamw":
+        return AdamW(schedule, parameters=parameters, weight_decay=config.weight_decay)
+    decay = L2Decay(config.weight_decay)
+    if config.type == "adam":
+        return Adam(schedule, parameters=parameters, weight_decay=decay)
+    return Momentum(schedule, config.momentum, parameters=parameters, weight_decay=decay)

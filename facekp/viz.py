@@ -1,0 +1,148 @@
+"""Points on pictures, contact sheets, curves. Colours are told apart by colour-blind eyes (Okabe and Ito)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+import pandas as pd
+
+from facekp.cli import atomic_path
+from facekp.landmarks import CURVES, NUM_POINTS
+
+matplotlib.use("Agg")  # files only: works without a screen
+from matplotlib import pyplot as plt
+
+#: BGR.
+TRUTH = (115, 158, 0)  # bluish green
+PREDICTED = (0, 94, 213)  # vermilion
+BLUE, ORANGE = "#0072B2", "#D55E00"
+
+
+def draw_points(
+    image: np.ndarray,
+    points: np.ndarray,
+    colour: tuple[int, int, int] = PREDICTED,
+    radius: float | None = None,
+) -> np.ndarray:
+    """Draw one face's points, and the curves between them where there are 68.
+
+    Args:
+        image: BGR uint8 (H, W, 3); stays as it is.
+        points: (K, 2) pixels.
+        colour: BGR.
+        radius: Of the dots, in pixels; by default it follows the size of the face.
+
+    Returns:
+        A new picture.
+
+    Example:
+        >>> draw_points(np.zeros((50, 50, 3), np.uint8), np.full((5, 2), 25.0)).max() > 0
+        True
+    """
+    canvas = image.copy()
+    shift = 4  # OpenCV takes fractions of a pixel as integers shifted by so many bits
+    fixed = np.round(np.asarray(points, np.float64) * 2**shift).astype(np.int64)
+    fixed = np.clip(fixed, -(2**24), 2**24).astype(np.int32)
+    size = float(np.ptp(points, axis=0).max())
+    radius = max(1.0, size / 110) if radius is None else radius
+    if len(points) == NUM_POINTS:
+        for indices, closed in CURVES:
+            cv2.polylines(canvas, [fixed[indices]], closed, colour, max(1, round(radius / 2)), cv2.LINE_AA, shift)
+    for x, y in fixed:
+        cv2.circle(canvas, (int(x), int(y)), round(radius * 2**shift), colour, -1, cv2.LINE_AA, shift)
+    return canvas
+
+
+def network_input_to_bgr(image: np.ndarray) -> np.ndarray:
+    """Show what the network sees: (C, H, W) float32 from 0 to 1 -> (H, W, 3) uint8."""
+    grey = (np.clip(image[0], 0, 1) * 255).round().astype(np.uint8)
+    return cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+
+
+def comparison_sheet(
+    inputs: np.ndarray,
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    captions: Sequence[str] | None = None,
+    columns: int = 4,
+    side: int = 224,
+) -> np.ndarray:
+    """A sheet of faces with true (green) and predicted (red) points.
+
+    Args:
+        inputs: (N, C, H, W) as the network sees them.
+        truth: (N, K, 2) pixels of the crop.
+        predicted: (N, K, 2) pixels of the crop.
+        captions: A line under each face.
+        columns: Faces in a row.
+        side: Pixels of a face on the sheet.
+
+    Returns:
+        BGR uint8.
+    """
+    footer = 0 if captions is None else 22
+    rows = -(-len(inputs) // columns)
+    sheet = np.full((rows * (side + footer), columns * side, 3), 255, np.uint8)
+    for i, image in enumerate(inputs):
+        scale = side / image.shape[-1]
+        face = cv2.resize(network_input_to_bgr(image), (side, side), interpolation=cv2.INTER_LINEAR)
+        face = draw_points(face, (truth[i] + 0.5) * scale - 0.5, TRUTH, 1.4)
+        face = draw_points(face, (predicted[i] + 0.5) * scale - 0.5, PREDICTED, 1.4)
+        y, x = (i // columns) * (side + footer), (i % columns) * side
+        sheet[y : y + side, x : x + side] = face
+        if captions is not None:
+            place = (x + 4, y + side + 15)
+            cv2.putText(sheet, captions[i], place, cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA)
+    return sheet
+
+
+def save_curves(history: pd.DataFrame, path: Path) -> None:
+    """Draw a run's losses and NME by epoch, training and validation.
+
+    Args:
+        history: The run's `metrics.csv`.
+        path: The PNG.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), constrained_layout=True)
+    for axis, quantity, scale in ((axes[0], "loss", 1), (axes[1], "nme", 100)):
+        for part, colour, marker in (("train", BLUE, "o"), ("val", ORANGE, "s")):
+            label = "training" if part == "train" else "validation"
+            axis.plot(history["epoch"], history[f"{part}_{quantity}"] * scale, color=colour, marker=marker,
+                      markersize=3, label=label)  # fmt: skip
+        axis.set_xlabel("epoch")
+        axis.grid(alpha=0.3)
+        axis.legend()
+    axes[0].set_ylabel("loss")
+    axes[1].set_ylabel("NME, % of the eye distance")
+    _save(figure, path)
+
+
+def save_error_curve(errors: np.ndarray, path: Path, most: float = 0.15) -> None:
+    """Draw the cumulative error curve: the part of the faces (y) with at most an error (x).
+
+    Args:
+        errors: (N,) NME of each face, fractions.
+        path: The PNG.
+        most: Right end of the x axis, a fraction.
+    """
+    figure, axis = plt.subplots(figsize=(5, 4), constrained_layout=True)
+    ordered = np.sort(errors) * 100
+    share = np.arange(1, len(ordered) + 1) / len(ordered) * 100
+    axis.step(np.concatenate([[0], ordered]), np.concatenate([[0], share]), where="post", color=BLUE)
+    axis.axvline(8, color="0.5", linestyle="--", linewidth=1)
+    axis.set_xlim(0, most * 100)
+    axis.set_ylim(0, 100)
+    axis.set_xlabel("NME, % of the eye distance")
+    axis.set_ylabel("faces, %")
+    axis.grid(alpha=0.3)
+    _save(figure, path)
+
+
+def _save(figure: plt.Figure, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120)
+    plt.close(figure)

@@ -1,0 +1,78 @@
+"""Train a landmark network: config, data, network, optimizer, fit."""
+
+import argparse
+
+import paddle
+from paddle.static import InputSpec
+
+from facekp.cli import run
+from facekp.losses import LOSSES
+from facekp.metrics import build_metrics
+from facekp.training.callbacks import Checkpoints, Dashboard, History, ProgressBar
+from facekp.training.checkpoint import RunState, cut_logs, load_checkpoint
+from facekp.training.config import load_config
+from facekp.training.data import build_data, training_loader, validation_loader
+from facekp.training.run import build_optimizer, build_schedule, open_run_folder, seed_everything
+
+
+def main() -> None:
+    """Read top to bottom."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-c", "--config", default="configs/sam_googlenet_bn.yml", help="the recipe (%(default)s)")
+    parser.add_argument("-o", "--option", action="append", default=[], metavar="KEY=VALUE",
+                        help="replace a value of the config, for example -o train.epochs=3")  # fmt: skip
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on after the last finished epoch")
+    again.add_argument("--overwrite", action="store_true", help="delete an earlier run of this name")
+    args = parser.parse_args()
+
+    config = load_config(args.config, args.option)
+    data = build_data(config, progress=True)
+    folder = open_run_folder(config, args.resume, args.overwrite)
+    seed_everything(config.seed)
+
+    state = RunState()
+    train_loader = training_loader(data.train, config, state)
+    steps, epochs = len(train_loader), config.train.epochs
+
+    network = data.recipe.build_network()
+    schedule = build_schedule(config.optimizer, epochs, steps)
+    optimizer = build_optimizer(config.optimizer, schedule, network)
+    image, label = data.validation[0]
+    # Without the specs Paddle would count the inputs of forward() and take the label for one of them.
+    model = paddle.Model(
+        network,
+        inputs=[InputSpec([None, *image.shape], "float32", "image")],
+        labels=[InputSpec([None, *label.shape], "float32", "points")],
+    )
+    model.prepare(optimizer, LOSSES[config.loss](), build_metrics(data.codec))
+
+    if args.resume:
+        vars(state).update(vars(load_checkpoint(folder / "last.safetensors", network, optimizer)))
+        cut_logs(folder, state)
+    if state.epoch >= (config.train.stop_after or epochs):
+        print(f"{folder}: already trained for {state.epoch} epochs")
+        return
+    parameters = sum(int(p.size) for p in network.parameters())
+    print(f"{config.name}: {parameters:,} weights, {len(data.train)} faces to learn from, "
+          f"{len(data.validation)} to check, {steps} steps an epoch, {config.data.workers} loader processes, "
+          f"on {paddle.get_device()}", flush=True)  # fmt: skip
+
+    history = History(state, folder)
+    model.fit(
+        train_loader,
+        validation_loader(data.validation, config),
+        epochs=epochs - state.epoch,
+        verbose=0,
+        callbacks=[
+            history,
+            Dashboard(state, history, folder, data.validation, data.recipe),
+            ProgressBar(state, history, epochs, steps),
+            Checkpoints(state, history, folder, data.recipe, config.train.stop_after),
+        ],
+    )
+    print(f"best validation NME {state.best:.4f}: {folder / 'best.safetensors'}")
+
+
+if __name__ == "__main__":
+    run(main)
