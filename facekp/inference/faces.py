@@ -1,0 +1,47 @@
+"""The result of looking at a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Faces:
+    """All faces of one picture, largest first.
+
+    Attributes:
+        points: (N, K, 2) float32, x and y in pixels of the picture; K is 68 in iBUG order.
+        boxes: (N, 4) float32, x0, y0, x1, y1 around the face's points.
+        scores: (N,) float32, 0 to 1, how far to trust the face.
+
+    Example:
+        >>> faces = Faces.none()
+        >>> len(faces), faces.points.shape, faces.boxes.shape, faces.scores.shape
+        (0, (0, 68, 2), (0, 4), (0,))
+    """
+
+    points: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+
+    @classmethod
+    def none(cls, num_points: int = 68) -> Faces:
+        """The result for a picture without a face."""
+        return cls.from_arrays(np.zeros((0, num_points, 2)), np.zeros((0, 4)), np.zeros(0))
+
+    @classmethod
+    def from_arrays(cls, points: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> Faces:
+        """Make float32 arrays of equal length and sort them, largest box first."""
+        points, boxes, scores = (np.asarray(a, np.float32) for a in (points, boxes, scores))
+        order = np.argsort(-(boxes[:, 2:] - boxes[:, :2]).prod(-1), kind="stable")
+        return cls(points[order], boxes[order], scores[order])
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
+        """Go through the faces as (points, box, score)."""
+        return ((p, b, float(s)) for p, b, s in zip(self.points, self.boxes, self.scores))
