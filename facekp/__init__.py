@@ -1,11 +1,15 @@
 """facekp: 68-point face landmarks with PaddlePaddle, and stickers that sit on them."""
 
+import warnings
 from typing import Any
 
 from facekp.inference.faces import Faces
 
 __all__ = ["Faces", "load_landmarker"]
 __version__ = "0.1.0"
+
+# Paddle says so at every import; it concerns only those who compile operators of their own.
+warnings.filterwarnings("ignore", "No ccache found")
 
 
 def __getattr__(name: str) -> Any:

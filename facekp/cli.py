@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ def run(main: Callable[[], object]) -> None:
     Status 0: done. 2: what the user can mend, one line on stderr, no traceback. 130: stopped by Ctrl-C.
     Any other exception is our own fault and keeps its traceback (status 1).
     """
+    # Paddle warns about its own code on every run; stderr is for what the user can mend.
+    warnings.filterwarnings("ignore", module="paddle")
     try:
         main()
     except UserError as error:
@@ -44,6 +47,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Example:
         >>> import tempfile
+import warnings
         >>> target = Path(tempfile.mkdtemp()) / "a.txt"
         >>> with atomic_path(target) as temporary:
         ...     _ = temporary.write_text("whole")

@@ -44,7 +44,7 @@ def predict_dataset(network: nn.Layer, loader: DataLoader, codec: Codec, progres
     network.eval()
     predicted, truth = [], []
     with paddle.no_grad():
-        for image, label in tqdm(loader, "evaluating", unit="batch", leave=False, disable=not progress):
+        for image, label in tqdm(loader, "evaluating", unit="batch", leave=False, disable=None if progress else True):
             predicted.append(codec.decode(network(image).numpy()))
             truth.append(codec.decode(label.numpy()))
     return Predictions(np.concatenate(predicted), np.concatenate(truth))

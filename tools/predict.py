@@ -30,8 +30,10 @@ def main() -> None:
         for path in paths:
             try:
                 image = read_image(path)
-            except UserError as error:  # one bad picture among many: say so and go on
-                print(error, file=sys.stderr)
+            except UserError as error:
+                if len(paths) == 1:
+                    raise
+                print(f"skipped: {error}", file=sys.stderr)
                 failed += 1
                 continue
             faces = landmarker(image)
@@ -42,7 +44,7 @@ def main() -> None:
             write_image(output / f"{path.stem}_points.png", image)
             count += len(faces)
         if failed == len(paths):
-            raise UserError("none of the pictures could be read; nothing was written")
+            raise UserError(f"none of the {len(paths)} pictures could be read; the lines above say why")
     print(f"{count} faces in {len(paths) - failed} pictures, {failed} unreadable: {output / 'points.csv'}")
 
 

@@ -2,6 +2,9 @@
 
 import argparse
 
+import facekp  # noqa: F401 (before Paddle: it keeps a warning of its import off stderr)
+
+# isort: split
 import paddle
 from paddle.static import InputSpec
 

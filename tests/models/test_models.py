@@ -1,0 +1,89 @@
+import numpy as np
+import paddle
+import pytest
+
+from facekp.errors import UserError
+from facekp.models import NETWORKS, SpatialAttention, build_network
+
+paddle.seed(0)
+
+
+def images(size, channels=3, count=2):
+    return paddle.to_tensor(np.random.default_rng(0).random((count, channels, size, size), np.float32))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("num_points", [68, 5])
+def test_shape_and_gradients(name, num_points):
+    network = build_network(name, num_points=num_points)
+    out = network(images(96))
+    assert list(out.shape) == [2, 2 * num_points]
+    assert np.isfinite(out.numpy()).all()
+    if num_points == 5:
+        out.square().mean().backward()
+        for parameter_name, parameter in network.named_parameters():
+            if parameter.stop_gradient:
+                continue  # running statistics
+            assert parameter.grad is not None, parameter_name
+            assert np.isfinite(parameter.grad.numpy()).all(), parameter_name
+
+
+def test_sam_googlenet_bn_has_the_documents_parameters(capsys):
+    summary = paddle.summary(build_network("sam_googlenet_bn", num_points=68), (1, 3, 224, 224))
+    assert summary["total_params"] == 6_578_884
+    assert "6,578,884" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("size", [96, 97, 111, 128, 160])
+def test_sam_googlenet_bn_takes_any_size_from_96(size):
+    network = build_network("sam_googlenet_bn")
+    network.eval()
+    assert list(network(images(size, count=1)).shape) == [1, 136]
+
+
+def test_maxout_attention_is_the_channel_maximum_forwards_and_backwards():
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(2, 8, 10, 12)).astype(np.float32)
+    attention = SpatialAttention("max")
+    results = []
+    for pooled_by_max in (False, True):
+        x = paddle.to_tensor(values, stop_gradient=False)
+        if pooled_by_max:  # the definition, which is slow backwards
+            pooled = paddle.concat([x.mean(axis=1, keepdim=True), paddle.max(x, axis=1, keepdim=True)], axis=1)
+            y = x * paddle.nn.functional.sigmoid(attention.conv(pooled))
+        else:
+            attention.train()
+            y = attention(x)
+        y.square().sum().backward()
+        results.append((y.numpy(), x.grad.numpy()))
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(results[0][1], results[1][1], rtol=1e-4, atol=1e-5)
+    attention.eval()
+    np.testing.assert_allclose(attention(paddle.to_tensor(values)).numpy(), results[0][0], rtol=1e-5, atol=1e-6)
+
+
+def test_argmax_attention_sees_the_index():
+    attention = SpatialAttention("argmax")
+    attention.conv.weight.set_value(np.zeros((1, 2, 7, 7), np.float32))
+    attention.conv.bias.set_value(np.zeros(1, np.float32))
+    weight = np.zeros((1, 2, 7, 7), np.float32)
+    weight[0, 1, 3, 3] = 1.0  # passes the second map on as it is
+    attention.conv.weight.set_value(weight)
+    x = np.zeros((1, 4, 3, 3), np.float32)
+    x[0, 3] = 2.0
+    expected = x / (1 + np.exp(-3.0))  # channel 3 is the strongest everywhere
+    np.testing.assert_allclose(attention(paddle.to_tensor(x)).numpy(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "sam_googlenet"}, "sam_googlenet_bn, plain_resnet"),
+        ({"name": "sam_googlenet_bn", "atention": "max"}, "in_channels, attention"),
+        ({"name": "sam_googlenet_bn", "attention": "mean"}, "max or argmax"),
+        ({"name": "resnet18", "in_channels": 1}, "none"),
+    ],
+)
+def test_unknown_names_list_the_valid_ones(arguments, message):
+    with pytest.raises(UserError, match=message):
+        build_network(**arguments)

@@ -1,0 +1,90 @@
+import dataclasses
+import json
+import pickle
+
+import numpy as np
+import paddle
+import pytest
+from safetensors.numpy import save_file
+
+from facekp.codec import StandardCodec
+from facekp.errors import UserError
+from facekp.models import build_network
+from facekp.weights import FORMAT, Recipe, load_weights, save_weights
+
+NETWORK = {"type": "plain_resnet", "channels": [4, 8], "map_size": 2}
+RECIPE = Recipe.describe(
+    StandardCodec(1.0, 2.0), network=NETWORK, num_points=68, size=96, pixels=[], face_centre=(0.5, 0.5), face_side=0.7
+)
+
+
+def network():
+    paddle.seed(3)
+    return build_network("plain_resnet", channels=(4, 8), map_size=2)
+
+
+@pytest.mark.parametrize(("half", "tolerance"), [(False, 0), (True, 2e-3)])
+def test_what_is_saved_is_loaded(tmp_path, half, tolerance):
+    net = network()
+    save_weights(tmp_path / "w.safetensors", net, RECIPE, half=half)
+    loaded, recipe = load_weights(tmp_path / "w.safetensors")
+    assert recipe.build_codec() == StandardCodec(1.0, 2.0)
+    assert json.dumps(dataclasses.asdict(recipe)) == json.dumps(dataclasses.asdict(RECIPE))
+    assert not loaded.training
+    net.eval()
+    x = paddle.to_tensor(np.random.default_rng(0).random((1, 3, 96, 96), np.float32))
+    np.testing.assert_allclose(loaded(x).numpy(), net(x).numpy(), atol=tolerance)
+
+
+def test_half_precision_is_half_the_size(tmp_path):
+    for half in (False, True):
+        save_weights(tmp_path / f"{half}.safetensors", network(), RECIPE, half=half)
+    sizes = [(tmp_path / f"{half}.safetensors").stat().st_size for half in (True, False)]
+    assert sizes[0] < 0.6 * sizes[1]
+
+
+class Boom:
+    def __reduce__(self):
+        return (print, ("code of a stranger ran",))
+
+
+def test_a_pickle_is_refused_and_does_not_run(tmp_path, capsys):
+    (tmp_path / "w.safetensors").write_bytes(pickle.dumps(Boom()))
+    with pytest.raises(UserError, match=r"w\.safetensors"):
+        load_weights(tmp_path / "w.safetensors")
+    assert capsys.readouterr().out == ""
+
+
+def test_missing_truncated_and_foreign_files_are_named(tmp_path):
+    with pytest.raises(UserError, match="no such weights"):
+        load_weights(tmp_path / "w.safetensors")
+    save_weights(tmp_path / "w.safetensors", network(), RECIPE)
+    whole = (tmp_path / "w.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="damaged"):
+        load_weights(tmp_path / "cut.safetensors")
+    save_file({"a": np.zeros(3)}, str(tmp_path / "other.safetensors"))
+    with pytest.raises(UserError, match="not weights of facekp"):
+        load_weights(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("network_values", "message"),
+    [
+        ({"type": "plain_resnet", "channels": [4, 16], "map_size": 2}, "shape"),
+        ({"type": "plain_resnet", "channels": [4, 8, 8], "map_size": 2}, "only in one"),
+        ({"type": "os.system"}, "unknown network"),
+    ],
+)
+def test_weights_that_do_not_fit_their_recipe_are_refused(tmp_path, network_values, message):
+    recipe = dataclasses.replace(RECIPE, network=network_values)
+    save_weights(tmp_path / "w.safetensors", network(), recipe)
+    with pytest.raises(UserError, match=message):
+        load_weights(tmp_path / "w.safetensors")
+
+
+def test_a_damaged_description_is_named(tmp_path):
+    arrays = {name: tensor.numpy() for name, tensor in network().state_dict().items()}
+    save_file(arrays, str(tmp_path / "w.safetensors"), {"format": FORMAT, "recipe": '{"size": 96}'})
+    with pytest.raises(UserError, match="description is damaged"):
+        load_weights(tmp_path / "w.safetensors")

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from facekp.codec import MeanFaceCodec, StandardCodec
+from facekp.data.datasets import person
+from facekp.data.drawn import draw_face
+from facekp.errors import UserError
+from facekp.images import write_image
+from facekp.training.checkpoint import RunState
+from facekp.training.config import load_config
+from facekp.training.data import ShuffledBatches, build_data, training_loader, validation_loader
+
+CROP = '[{"type": "FaceCrop", "size": 96, "margin": 0.2}]'
+
+
+def config(folder, *options):
+    crops = [f"data.train={CROP}", f"data.validation={CROP}", "size=96", "train.batch_size=5"]
+    return load_config("configs/sam_googlenet_bn.yml", [f"data.root={folder}", *crops, *options])
+
+
+def test_document_split_and_label_statistics(drawn_csv):
+    data = build_data(config(drawn_csv, "data.workers=0"))
+    assert (len(data.train), len(data.validation)) == (12, 4)
+    labels = np.stack([draw_face(seed, 140)[1] for seed in range(12)])
+    assert isinstance(data.codec, StandardCodec)
+    assert data.codec.mean == pytest.approx(labels.mean(), abs=1e-3)
+    assert data.codec.std == pytest.approx(labels.std(), abs=1e-3)
+    assert data.recipe.notes["label_mean"] == data.codec.mean
+    assert data.recipe.face_side == pytest.approx(1 / 1.4, abs=0.01)
+
+
+def test_person_split_holds_people_of_both_files_out(drawn_csv):
+    data = build_data(config(drawn_csv, "data.split=person"))
+    people = [{person(part.name(i)) for i in range(len(part))} for part in (data.train, data.validation)]
+    assert people[1] == {"person0"}
+    assert not people[0] & people[1]
+    assert len(data.train) + len(data.validation) == 16
+
+
+def test_pts_faces_join_in_and_kept_crops_change_little(drawn_csv, tmp_path):
+    for number in range(20, 30):
+        image, points = draw_face(number)
+        write_image(tmp_path / "pts" / f"{number}.png", image)
+        (tmp_path / "pts" / f"{number}.pts").write_text("\n".join(f"{x + 1} {y + 1}" for x, y in points))
+    options = [f"data.pts_root={tmp_path / 'pts'}", "codec=mean_face"]
+    plain = build_data(config(drawn_csv, *options))
+    kept = build_data(config(drawn_csv, *options, "data.keep_crops=true"))
+    assert (len(plain.train), len(plain.validation)) == (12 + 9, 4 + 1)
+    assert isinstance(plain.codec, MeanFaceCodec)
+    for i in (0, 15, 20):
+        np.testing.assert_allclose(kept.train[i][1], plain.train[i][1], atol=0.05)
+
+
+def test_a_wrong_row_stops_before_the_first_step(drawn_csv):
+    (drawn_csv / "test" / "person2_14.jpg").unlink()
+    with pytest.raises(UserError, match=r"test_frames_keypoints\.csv: row 3 \(person2_14\.jpg\)"):
+        build_data(config(drawn_csv))
+    assert len(build_data(config(drawn_csv, "data.skip_damaged=true")).validation) == 3
+
+
+def test_batches_depend_on_seed_and_epoch_alone():
+    def draws(seed, epoch):
+        return [draw for batch in ShuffledBatches(11, 4, seed, RunState(epoch=epoch)) for draw in batch]
+
+    assert sorted(draw.sample for draw in draws(0, 0)) == list(range(11))
+    assert draws(0, 1) == draws(0, 1)
+    assert draws(0, 0) != draws(0, 1)
+    assert draws(0, 0) != draws(1, 0)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_loaders_give_the_same_whatever_the_workers(drawn_csv, workers):
+    random_crop = '[{"type": "FaceCrop", "size": 96, "rotate": 20, "scale": 0.2, "shift": 0.1, "flip": 0.5}]'
+    settings = config(drawn_csv, f"data.workers={workers}", f"data.train={random_crop}")
+    data = build_data(settings)
+    batches = [
+        (image.numpy(), label.numpy()) for image, label in training_loader(data.train, settings, RunState(epoch=2))
+    ]
+    assert [len(image) for image, _ in batches] == [5, 5, 2]
+    sampler = ShuffledBatches(12, 5, settings.seed, RunState(epoch=2))
+    for (image, label), draws in zip(batches, sampler):
+        for i, draw in enumerate(draws):
+            expected = data.train[draw]
+            np.testing.assert_array_equal(image[i], expected[0])
+            np.testing.assert_array_equal(label[i], expected[1])
+    seen = np.concatenate([label.numpy() for _, label in validation_loader(data.validation, settings)])
+    np.testing.assert_array_equal(seen, np.stack([data.validation[i][1] for i in range(4)]))
