@@ -1,9 +1,9 @@
 import cv2
 import numpy as np
 import pytest
+from tests_support import dot_under, paint_dots
 
 from facekp import geometry as g
-from tests_support import dot_under, paint_dots
 
 RNG = np.random.default_rng(0)
 

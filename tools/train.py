@@ -70,7 +70,7 @@ def main() -> None:
         callbacks=[
             history,
             Dashboard(state, history, folder, data.validation, data.recipe),
-            ProgressBar(state, history, epochs, steps),
+            ProgressBar(state, history, config.train.stop_after or epochs, steps),
             Checkpoints(state, history, folder, data.recipe, config.train.stop_after),
         ],
     )

@@ -51,7 +51,9 @@ def run(args: argparse.Namespace) -> None:
     batches = _endless(loader, state)
     fixed = next(batches)
     step(*fixed)
-    alone, both, memory = [], [], []
+    alone: list[float] = []
+    both: list[float] = []
+    memory = []
     for _ in range(args.rounds):
         for times, supply in ((alone, None), (both, batches)):
             start = time.perf_counter()

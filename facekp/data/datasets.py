@@ -143,7 +143,9 @@ class FacialKeypointsDataset(LandmarkDataset):
         """
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding Python's lock
             results = pool.map(self._problem, range(len(self)))
-            bar = tqdm(results, f"checking {self.csv_file.name}", len(self), leave=False, disable=None if progress else True)
+            bar = tqdm(
+                results, f"checking {self.csv_file.name}", len(self), leave=False, disable=None if progress else True
+            )
             problems: Iterator[tuple[int, str | None]] = enumerate(bar)
             wrong = {index: problem for index, problem in problems if problem is not None}
         if not wrong:
@@ -243,7 +245,9 @@ class KeptCrops(LandmarkDataset):
         self._face_side, self._reach = face_side, reach
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding Python's lock
             crops = pool.map(lambda index: self._cut(*dataset.load(index)), range(len(dataset)))
-            self._samples = list(tqdm(crops, "reading faces", len(dataset), leave=False, disable=None if progress else True))
+            self._samples = list(
+                tqdm(crops, "reading faces", len(dataset), leave=False, disable=None if progress else True)
+            )
 
     def __len__(self) -> int:
         return len(self._samples)

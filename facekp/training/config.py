@@ -26,13 +26,15 @@ class _Section(BaseModel):
 class DataConfig(_Section):
     """Which faces, and what is done to them."""
 
-    type: Literal["csv68", "drawn"] = "csv68"
-    #: Folder with training/, test/ and their two CSVs (python tools/prepare_data.py makes it).
+    #: csv68: the 68-point CSVs. pts: folders of .pts files, 300-W's layout. drawn: faces that the package draws.
+    labels: Literal["csv68", "pts", "drawn"] = "csv68"
+    #: csv68: folder with training/, test/ and their two CSVs (python tools/prepare_data.py makes it).
+    #: pts: folder that is searched for .pts files; a tenth of its pictures is held out.
     root: str = "data"
     #: document: its training and test files, which show the same people.
     #: person: a tenth of the people of both files is held out, nobody is on both sides.
     split: Literal["document", "person"] = "document"
-    #: Folder of .pts faces (300-W's layout) to learn from as well; a tenth of its pictures is held out.
+    #: A folder as of labels: pts, to learn from as well.
     pts_root: Optional[str] = None
     #: Decode every picture once and keep the faces in memory; needs transforms that begin with FaceCrop.
     keep_crops: bool = False

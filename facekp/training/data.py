@@ -58,7 +58,7 @@ def build_data(config: Config, check: bool = True, progress: bool = False) -> Tr
         UserError: A file, row or label is wrong; see `FacialKeypointsDataset`.
     """
     data = config.data
-    train_parts, validation_parts = _drawn_parts(data) if data.type == "drawn" else _csv_parts(data)
+    train_parts, validation_parts = {"csv68": _csv_parts, "pts": _pts_parts, "drawn": _drawn_parts}[data.labels](data)
     if check:
         for part in [*train_parts, *validation_parts]:
             if isinstance(part, FacialKeypointsDataset):
@@ -66,6 +66,7 @@ def build_data(config: Config, check: bool = True, progress: bool = False) -> Tr
     if data.pts_root is not None:
         for parts, part in zip((train_parts, validation_parts), PtsDataset(data.pts_root).split()):
             parts.append(part)
+    mean, std = label_mean_std(np.concatenate([_labels(part) for part in train_parts]))
     if data.keep_crops:
         side = round(1.5 * config.size)
         train_parts, validation_parts = (
@@ -74,7 +75,6 @@ def build_data(config: Config, check: bool = True, progress: bool = False) -> Tr
     train = JoinedDataset(train_parts, build_transforms([*data.train, *data.pixels]))
     validation = JoinedDataset(validation_parts, build_transforms([*data.validation, *data.pixels]))
 
-    mean, std = label_mean_std(np.concatenate([_labels(part) for part in train_parts]))
     crops = crop_statistics(JoinedDataset(train_parts, build_transforms(data.validation)), config.size)
     codec: Codec = StandardCodec(mean, std)
     if config.codec == "mean_face":
@@ -106,6 +106,11 @@ def _csv_parts(data: DataConfig) -> tuple[list[LandmarkDataset], list[LandmarkDa
         second = [row - len(training.names) for row in rows if row >= len(training.names)]
         parts.append([FacialKeypointsDataset(*file, rows=part) for file, part in zip(files, (first, second)) if part])
     return parts[0], parts[1]
+
+
+def _pts_parts(data: DataConfig) -> tuple[list[LandmarkDataset], list[LandmarkDataset]]:
+    train, validation = PtsDataset(data.root).split()
+    return [train], [validation]
 
 
 def _drawn_parts(data: DataConfig) -> tuple[list[LandmarkDataset], list[LandmarkDataset]]:

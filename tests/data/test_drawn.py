@@ -1,9 +1,8 @@
 import cv2
 import numpy as np
 
-from facekp.data.drawn import draw_face
+from facekp.data.drawn import DrawnFacesDataset, draw_face
 from facekp.data.statistics import crop_statistics, label_mean_std
-from facekp.data.drawn import DrawnFacesDataset
 from facekp.data.transforms import FaceCrop
 from facekp.landmarks import REGIONS
 

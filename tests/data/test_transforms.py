@@ -3,6 +3,7 @@ import random
 import cv2
 import numpy as np
 import pytest
+from tests_support import dot_under
 
 from facekp.data.drawn import draw_face
 from facekp.data.transforms import (
@@ -17,7 +18,6 @@ from facekp.data.transforms import (
 )
 from facekp.errors import UserError
 from facekp.landmarks import FLIP_ORDER
-from tests_support import dot_under
 
 MOVING = {
     "resize down": Resize(120),

@@ -84,7 +84,9 @@ def test_grey_and_transparent_pictures_work(landmarker, astronaut):
     assert off(landmarker(grey, boxes=box).points[0]) < 0.08
 
 
-@pytest.mark.parametrize("image", [np.zeros((5, 5, 3)), np.zeros((5, 5, 2), np.uint8), np.zeros((0, 5, 3), np.uint8), "a.jpg"])
+@pytest.mark.parametrize(
+    "image", [np.zeros((5, 5, 3)), np.zeros((5, 5, 2), np.uint8), np.zeros((0, 5, 3), np.uint8), "a.jpg"]
+)
 def test_what_is_no_picture_is_refused(landmarker, image):
     with pytest.raises(UserError, match="picture"):
         landmarker(image)

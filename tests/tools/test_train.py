@@ -151,7 +151,9 @@ def test_evaluate_tells_the_same_error_as_training(trained, run_tool, refuses, t
     best = pd.read_csv(folder / "metrics.csv")["val_nme"].min()
     assert table["faces"] == 16
     assert table["nme"] == pytest.approx(best, rel=1e-5)
-    regions = sum(table[f"nme_{name}"] * n for name, n in (("jaw", 17), ("brows", 10), ("nose", 9), ("eyes", 12), ("mouth", 20)))
+    regions = sum(
+        table[f"nme_{name}"] * n for name, n in (("jaw", 17), ("brows", 10), ("nose", 9), ("eyes", 12), ("mouth", 20))
+    )
     assert regions / 68 == pytest.approx(table["nme"], rel=1e-6)
     assert f"{table['nme'] * 100:.2f} %" in done.stdout
     for picture in ("error_curve.png", "worst.png"):

@@ -52,7 +52,9 @@ def test_weights_alone_cannot_be_resumed(tmp_path):
     from facekp.weights import Recipe
 
     network, optimizer, _ = start("momentum", seed=1)
-    recipe = Recipe({"type": "plain_resnet"}, 68, 96, [], {"type": "standard", "mean": 0.0, "std": 1.0}, (0.5, 0.5), 0.7)
+    recipe = Recipe(
+        {"type": "plain_resnet"}, 68, 96, [], {"type": "standard", "mean": 0.0, "std": 1.0}, (0.5, 0.5), 0.7
+    )
     save_weights(tmp_path / "w.safetensors", network, recipe)
     with pytest.raises(UserError, match="weights alone"):
         load_checkpoint(tmp_path / "w.safetensors", network, optimizer)

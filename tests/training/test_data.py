@@ -47,6 +47,9 @@ def test_pts_faces_join_in_and_kept_crops_change_little(drawn_csv, tmp_path):
     kept = build_data(config(drawn_csv, *options, "data.keep_crops=true"))
     assert (len(plain.train), len(plain.validation)) == (12 + 9, 4 + 1)
     assert isinstance(plain.codec, MeanFaceCodec)
+    assert plain.recipe.notes == kept.recipe.notes  # label mean and std are those of the files
+    alone = build_data(config(tmp_path / "pts", "data.labels=pts"))
+    assert (len(alone.train), len(alone.validation)) == (9, 1)
     for i in (0, 15, 20):
         np.testing.assert_allclose(kept.train[i][1], plain.train[i][1], atol=0.05)
 

@@ -2,10 +2,10 @@ import paddle
 import pytest
 from paddle.static import InputSpec
 
+from facekp.codec import MeanFaceCodec
 from facekp.data.drawn import DrawnFacesDataset
 from facekp.data.statistics import crop_statistics
 from facekp.data.transforms import build_transforms
-from facekp.codec import MeanFaceCodec
 from facekp.evaluation import predict_dataset
 from facekp.losses import LOSSES
 from facekp.metrics import NME

@@ -1,0 +1,31 @@
+"""The README's commands are those that CI runs, and the files that it shows exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+READMES = sorted(ROOT.glob("README*.md"))
+
+
+def first_commands(text):
+    return [line for line in re.search(r"```bash\n(.*?)```", text, re.S).group(1).splitlines() if line]
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda path: path.name)
+def test_ci_runs_the_first_commands(path):
+    ci = (ROOT / ".ci" / "run").read_text()
+    commands = first_commands(path.read_text(encoding="utf-8"))
+    assert len(commands) == 2
+    for command in commands:
+        in_environment = command.split("&& ", 2)[-1] if command.startswith("python3 -m venv") else command
+        assert in_environment in ci
+
+
+@pytest.mark.parametrize("path", [*READMES, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name)
+def test_linked_files_exist(path):
+    links = re.findall(r"\]\(([^)#\s]+)\)|src=\"([^\"]+)\"", path.read_text(encoding="utf-8"))
+    local = [a or b for a, b in links if "://" not in (a or b)]
+    missing = [link for link in local if not (path.parent / link).exists()]
+    assert not missing
