@@ -47,7 +47,6 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Example:
         >>> import tempfile
-import warnings
         >>> target = Path(tempfile.mkdtemp()) / "a.txt"
         >>> with atomic_path(target) as temporary:
         ...     _ = temporary.write_text("whole")
@@ -63,8 +62,8 @@ import warnings
         raise UserError(f"{target}: cannot write there ({error.strerror}); choose another place") from error
     temporary = Path(name)
     try:
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files; an output is an ordinary one
         yield temporary
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp and safetensors make private files; an output is ordinary
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)

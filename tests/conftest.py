@@ -11,8 +11,9 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from facekp.data.drawn import draw_face
 from tests_support import paint_dots, write_csv
+
+from facekp.data.drawn import draw_face
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -91,8 +91,7 @@ def test_downloads_then_leaves_the_folder_alone(site: str, tmp_path: Path) -> No
             "test: 1 images, 1 people, label mean 100.0000, std 1.0000",
         ]
         assert done.stderr.splitlines() == [
-            "warning: data differs from the published set: "
-            "training_frames_keypoints.csv, test_frames_keypoints.csv"
+            "warning: data differs from the published set: training_frames_keypoints.csv, test_frames_keypoints.csv"
         ]
         assert left(tmp_path) == ["data"]
 
