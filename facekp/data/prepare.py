@@ -18,7 +18,6 @@ from __future__ import annotations
 import errno
 import gzip
 import hashlib
-import json
 import lzma
 import os
 import shutil
@@ -27,7 +26,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -36,9 +35,8 @@ from typing import IO, Callable
 
 import numpy as np
 import pandas as pd
-import requests
-from tqdm import tqdm
 
+from facekp.data.download import download, forget, local_errors, root_cause
 from facekp.errors import UserError
 
 URL = "https://s3.amazonaws.com/video.udacity-data.com/topher/2018/May/5aea1b91_train-test-data/train-test-data.zip"
@@ -49,8 +47,6 @@ PUBLISHED = {  # SHA-256 of the CSVs as Udacity published them
     "test_frames_keypoints.csv": "348e5e1a5906001f64d3da627e4f61dc3de90771d6d92f5d93628029b3c85e65",
 }
 COLUMNS = 1 + 2 * 68
-CONNECT_SECONDS, READ_SECONDS = 15, 60
-CHUNK = 1 << 16
 
 # What the standard library raises for a damaged or unreadable archive.
 ARCHIVE_ERRORS = (
@@ -150,18 +146,18 @@ def prepare(
         return True
 
     part = output.with_name(output.name + ".part")
-    with _local_errors(part):
+    with local_errors(part):
         part.parent.mkdir(parents=True, exist_ok=True)
     download(url, part)
     try:
         _verify(part, sha256)
         install(part, output, published=url == URL)
     except DamagedError as error:
-        _forget(part)  # kept, it would be found whole by the next call and fail the same way for ever
+        forget(part)  # kept, it would be found whole by the next call and fail the same way for ever
         raise UserError(f"{error} (downloaded from {url} and removed again)") from error
     except UserError as error:
         raise UserError(f"{error}; the whole download is kept as {part} and used by the next run") from error
-    _forget(part)
+    forget(part)
     return True
 
 
@@ -183,54 +179,6 @@ def altered(folder: Path) -> list[str]:
     return [name for name, digest in PUBLISHED.items() if _sha256(folder / name) != digest]
 
 
-def download(url: str, part: Path) -> None:
-    """Fetch `url` into the file `part`, going on where a broken download stopped.
-
-    Beside it, `part` + ".json" notes the address, the file's size and the server's ETag or Last-Modified:
-    what is there is continued only if the server still has the same file. If it is whole, nobody is asked.
-
-    Args:
-        url: An http or https address.
-        part: The file to write; whole when the function returns, otherwise kept for the next call.
-
-    Raises:
-        UserError: No connection, it broke off, the server refuses, or the disk is full.
-    """
-    # Ours, over requests, because neither paddle.utils.download nor pooch can resume a broken download.
-    with _local_errors(part):
-        have = part.stat().st_size if part.exists() else 0
-        validator, size = _noted(part, url)
-    if have and have == size:
-        return
-    headers = {"Accept-Encoding": "identity"}  # ranges count the bytes of the file, not of a compressed copy
-    if have and validator:
-        headers.update({"Range": f"bytes={have}-", "If-Range": validator})
-    try:
-        response = requests.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS))
-    except requests.RequestException as error:
-        raise UserError(
-            f"{url}: cannot be reached ({_root_cause(error)}); check the address, the network and the proxy, "
-            "or get the archive some other way and give it with --from"
-        ) from error
-
-    with response:
-        resumed = (
-            response.status_code == 206
-            and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-            and _validator(response.headers) in (validator, None)  # some servers ignore If-Range
-        )
-        if response.status_code in (206, 416) and not resumed and "Range" in headers:
-            with _local_errors(part):
-                _forget(part)
-            return download(url, part)  # from the start: what we have is no part of what the server has
-        if response.status_code != 200 and not resumed:
-            raise UserError(
-                f"{url}: the server answered {response.status_code} {response.reason}; "
-                "check the address, or get the archive some other way and give it with --from"
-            )
-        _receive(response, url, part, have if resumed else 0)
-
-
 def install(source: Path, output: Path, *, published: bool = False) -> None:
     """Unpack or copy `source` to a temporary folder, check it, and rename it to `output`.
 
@@ -246,7 +194,7 @@ def install(source: Path, output: Path, *, published: bool = False) -> None:
         DamagedError: `source` is not the data set, or is damaged.
         UserError: Something cannot be read or written.
     """
-    with _local_errors(output):
+    with local_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
             new, old = Path(scratch, "new"), Path(scratch, "old")
@@ -270,7 +218,7 @@ def install(source: Path, output: Path, *, published: bool = False) -> None:
 
 def _is_ready(output: Path, source: Path | None, overwrite: bool) -> bool:
     """Whether a complete data folder is there; UserError if something else is and must not be replaced."""
-    with _local_errors(output):
+    with local_errors(output):
         if not output.exists():
             return False
         if not output.is_dir():
@@ -316,64 +264,6 @@ def _summarise_split(folder: Path, split: str, label: object) -> Summary:
     return Summary(split, len(table), people, float(labels.mean()), float(labels.std()))
 
 
-def _receive(response: requests.Response, url: str, part: Path, have: int) -> None:
-    """Write the body of `response` to `part`, behind its first `have` bytes."""
-    length = response.headers.get("Content-Length")
-    total = have + int(length) if length else None
-    validator = _validator(response.headers)
-    with _local_errors(part, "free some space and run again, or choose another place with -o"):
-        if not have:
-            # In this order: an old part must never stand beside the note of a new file.
-            _forget(part)
-            note = {"url": url, "validator": validator, "size": total}
-            _note(part).write_text(json.dumps(note), encoding="utf-8")
-        broken: Exception | None = None
-        bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc="download", disable=None)
-        with bar, open(part, "ab") as file:
-            try:
-                for chunk in response.iter_content(CHUNK):
-                    file.write(chunk)
-                    bar.update(len(chunk))
-            except requests.RequestException as error:
-                broken = error
-        size = part.stat().st_size
-    if broken or (total is not None and size != total):  # urllib3 1.x takes a broken body for a whole one
-        then = f"{part} is kept, run again to resume" if validator or have else "run again"
-        raise UserError(f"{url}: the connection broke off after {size} of {total or '?'} bytes; {then}") from broken
-
-
-def _validator(headers: Mapping[str, str]) -> str | None:
-    """What names this version of the server's file: a strong ETag, else the date of the last change."""
-    etag = headers.get("ETag")
-    return etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
-
-
-def _note(part: Path) -> Path:
-    return part.with_name(part.name + ".json")
-
-
-def _noted(part: Path, url: str) -> tuple[str | None, int | None]:
-    """Validator and size that were noted for `part`; None for what is not known, or of another address."""
-    if not _note(part).exists():
-        return None, None
-    try:
-        note = json.loads(_note(part).read_text(encoding="utf-8"))
-        return (note["validator"], note["size"]) if note["url"] == url else (None, None)
-    except (ValueError, KeyError, TypeError):
-        return None, None  # cut short when it was written: the download starts over, only time is lost
-
-
-def _forget(part: Path) -> None:
-    part.unlink(missing_ok=True)
-    _note(part).unlink(missing_ok=True)
-
-
-def _root_cause(error: BaseException) -> str:
-    """The text of the exception that began it: "Connection refused", not the retries and pools around it."""
-    cause = error.__cause__ or error.__context__
-    return _root_cause(cause) if cause else str(error) or type(error).__name__
-
-
 def _checksum(text: str | None) -> str | None:
     if text is not None and (len(text) != 64 or set(text.lower()) - set("0123456789abcdef")):
         raise UserError(f"--sha256 {text}: a SHA-256 has 64 hexadecimal digits; copy the whole of it")
@@ -388,7 +278,7 @@ def _verify(source: Path, sha256: str | None) -> None:
         return
     if source.is_dir():
         raise UserError(f"{source}: a folder has no checksum; leave --sha256 away or give the archive")
-    with _local_errors(source):
+    with local_errors(source):
         digest = _sha256(source)
     if digest != sha256:
         raise DamagedError(f"{source}: its SHA-256 is {digest}, not {sha256}; check --sha256 or get it again")
@@ -414,7 +304,7 @@ def _unpack(source: Path, target: Path) -> None:
                 if path in csvs or path.parent in (root / "training", root / "test"):
                     write(target / path.relative_to(root))
     except ARCHIVE_ERRORS as error:
-        raise DamagedError(f"{source}: damaged, {_root_cause(error)}; get it again") from error
+        raise DamagedError(f"{source}: damaged, {root_cause(error)}; get it again") from error
 
 
 @contextmanager
@@ -503,14 +393,3 @@ def _link_or_copy(file: Path, target: Path) -> None:
                 raise
             # Another disk, a file system without hard links or another owner's file: a copy does as well.
     shutil.copyfile(file, target)
-
-
-@contextmanager
-def _local_errors(
-    place: Path, remedy: str = "check the rights and the free space, or choose another place with -o"
-) -> Iterator[None]:
-    """Turn what the disk refuses into one line for the user."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"{error.filename or place}: {error.strerror or error}; {remedy}") from error
