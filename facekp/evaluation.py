@@ -11,7 +11,7 @@ from paddle.io import DataLoader
 from tqdm import tqdm
 
 from facekp.codec import Codec
-from facekp.landmarks import NUM_POINTS, REGIONS
+from facekp.landmarks import REGIONS
 from facekp.metrics import build_metrics, point_errors
 
 
@@ -20,8 +20,8 @@ class Predictions:
     """What a network said about a data set, in the data set's order.
 
     Attributes:
-        predicted: (N, K, 2) pixels of the crop.
-        truth: (N, K, 2) pixels of the crop.
+        predicted: (N, 68, 2) pixels of the crop.
+        truth: (N, 68, 2) pixels of the crop.
     """
 
     predicted: np.ndarray
@@ -71,7 +71,6 @@ def summarise(predictions: Predictions) -> dict[str, float]:
             metric.update(errors)
             table[metric.name()] = metric.accumulate()
     table["nme_median"] = float(np.median(errors))
-    if predictions.truth.shape[1] == NUM_POINTS:
-        each = point_errors(predictions.predicted, predictions.truth)
-        table.update({f"nme_{region}": float(each[:, indices].mean()) for region, indices in REGIONS.items()})
+    each = point_errors(predictions.predicted, predictions.truth)
+    table.update({f"nme_{region}": float(each[:, indices].mean()) for region, indices in REGIONS.items()})
     return table
