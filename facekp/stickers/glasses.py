@@ -1,0 +1,43 @@
+"""Plain pictures of glasses, without a manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from facekp.errors import UserError
+from facekp.stickers.sticker import Layer, Sticker
+from facekp.stickers.texture import Texture, decode_png
+
+#: Where the middle of each lens lies between the left and the right end of a pair of glasses.
+LENSES = (0.27, 0.73)
+
+
+def load_glasses(folder: Path) -> list[Sticker]:
+    """Make a sticker of every PNG in a folder; each must show one pair of glasses from the front.
+
+    The visible part counts: its middle height lies on the eyes, its width is shared out by `LENSES`.
+
+    Raises:
+        UserError: There is no PNG, or one of them has no transparency, is damaged or shows nothing.
+    """
+    files = sorted(file for file in folder.glob("*") if file.suffix.lower() == ".png")
+    if not files:
+        raise UserError(f"{folder}: no PNG of glasses in it; give a folder of them")
+    return [_load(file) for file in files]
+
+
+def _load(file: Path) -> Sticker:
+    try:
+        texture = Texture(decode_png(file.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: {error}") from error
+    x0, y0, x1, y1 = texture.box
+    if x1 - x0 < 2:
+        raise UserError(f"{file}: shows nothing; draw the glasses on a transparent ground")
+    left, right = (x0 + share * (x1 - x0) for share in LENSES)
+    height = (y0 + y1) / 2
+    pixels = np.array([(left, height), (right, height), ((left + right) / 2, height - (right - left))])
+    return Sticker([Layer("front", (texture,), ("left_eye", "right_eye", "above_eyes"), pixels, "affine", order=20)],
+                   file.stem, file.stem)  # fmt: skip

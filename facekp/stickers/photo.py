@@ -1,0 +1,86 @@
+"""Photos with all that they carry: transparency, EXIF and colour profile survive a sticker."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+from facekp.cli import atomic_path
+from facekp.errors import UserError
+from facekp.images import SUFFIXES, read_image
+
+_ORIENTATION = 0x0112
+
+#: Tags by which TIFF says how its pixels are stored; Pillow lists them with the EXIF, but they are not the new file's.
+_STORAGE = {*range(254, 270), 273, *range(277, 282), 284, 317, *range(320, 326), 338, 339, 347, *range(529, 533)}
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo, upright.
+
+    Attributes:
+        image: (H, W, 3) BGR or (H, W, 4) BGRA, uint8.
+        exif: Its EXIF block, with the orientation set to upright; None if it has none.
+        profile: Its ICC colour profile, if there is one that fits an RGB picture.
+    """
+
+    image: np.ndarray
+    exif: bytes | None = None
+    profile: bytes | None = None
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Photo:
+        """Read a photo.
+
+        Raises:
+            UserError: The file is missing, is no picture or is damaged.
+        """
+        image = read_image(path)
+        try:
+            with Image.open(path) as file:
+                exif, profile, mode = file.getexif(), file.info.get("icc_profile"), file.mode
+                if mode in {"RGBA", "LA", "PA"} or "transparency" in file.info:
+                    alpha = np.asarray(ImageOps.exif_transpose(file.convert("RGBA")).getchannel("A"))
+                    if alpha.shape == image.shape[:2]:
+                        image = np.dstack([image, alpha])
+        except (OSError, ValueError, SyntaxError):  # OpenCV knows some formats that Pillow does not
+            return cls(image)
+        for tag in _STORAGE & set(exif):
+            del exif[tag]
+        if _ORIENTATION in exif:
+            exif[_ORIENTATION] = 1
+        return cls(image, exif.tobytes() if len(exif) else None, profile if mode in {"RGB", "RGBA"} else None)
+
+    def replace(self, image: np.ndarray) -> Photo:
+        """The same photo with other pixels."""
+        return replace(self, image=image)
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the photo; the file appears whole or not at all.
+
+        Raises:
+            UserError: The suffix names no known format, or the place cannot be written to.
+        """
+        suffix = Path(path).suffix.lower()
+        if suffix not in SUFFIXES:
+            raise UserError(f"{path}: unknown picture format; end the name in one of {', '.join(sorted(SUFFIXES))}")
+        opaque = suffix in {".jpg", ".jpeg", ".bmp"}  # they know no transparency
+        image = self.image[..., :3] if opaque else self.image
+        code = cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+        carried = {} if suffix == ".bmp" else {"exif": self.exif, "icc_profile": self.profile}
+        options: dict[str, Any] = {key: value for key, value in carried.items() if value}
+        if suffix in {".jpg", ".jpeg", ".webp"}:
+            options["quality"] = 95
+        # Encode first: nothing is written if that fails.
+        data = io.BytesIO()
+        Image.fromarray(cv2.cvtColor(image, code)).save(data, Image.registered_extensions()[suffix], **options)
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data.getvalue())

@@ -1,0 +1,90 @@
+"""A sticker's picture, made ready to be drawn at any size."""
+
+from __future__ import annotations
+
+import struct
+
+import cv2
+import numpy as np
+
+#: A picture with a longer side is refused: it would cost memory and show nothing more.
+MAX_SIDE = 4096
+
+
+class Texture:
+    """Premultiplied BGRA in levels of half the size each, trimmed to what is visible.
+
+    The levels are what makes shrinking clean: every level is the average of 2x2 pixels of the one above, and
+    drawing picks the level nearest to the wanted size. They are made when first asked for.
+
+    Args:
+        image: (H, W, 4) uint8, BGRA with straight (not premultiplied) alpha.
+
+    Example:
+        >>> dot = np.zeros((64, 64, 4), np.uint8)
+        >>> dot[10:20, 30:40] = 255
+        >>> texture = Texture(dot)
+        >>> texture.box, texture.level(0.4)[0].shape
+        ((30, 10, 40, 20), (5, 5, 4))
+    """
+
+    def __init__(self, image: np.ndarray) -> None:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 4:
+            raise ValueError(f"a texture needs (H, W, 4) uint8, not {image.shape} {image.dtype}")
+        self.size = (image.shape[1], image.shape[0])
+        x, y, width, height = cv2.boundingRect(np.ascontiguousarray(image[..., 3]))
+        #: x0, y0, x1, y1 of the visible part, in pixels of `image`.
+        self.box = (x, y, x + width, y + height)
+        visible = image[y : y + height, x : x + width].astype(np.float32)
+        visible[..., :3] *= visible[..., 3:] / 255
+        self._levels = [visible]
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing of it is visible."""
+        return self._levels[0].size == 0
+
+    def level(self, scale: float) -> tuple[np.ndarray, np.ndarray]:
+        """What to draw from when a pixel of the picture becomes `scale` pixels of the target.
+
+        Returns:
+            The level, (h, w, 4) float32 premultiplied 0..255, and the (2, 3) matrix from its pixels to those of
+            the original picture.
+        """
+        top = self._levels[0]
+        deepest = int(np.log2(max(min(top.shape[:2]), 1)))
+        index = int(np.clip(np.round(-np.log2(max(scale, 1e-6))), 0, deepest))
+        while len(self._levels) <= index:
+            above = self._levels[-1]
+            even = np.pad(above, ((0, above.shape[0] % 2), (0, above.shape[1] % 2), (0, 0)))
+            half = (even.shape[1] // 2, even.shape[0] // 2)
+            self._levels.append(cv2.resize(even, half, interpolation=cv2.INTER_AREA))
+        step = 2.0**index
+        shift = (step - 1) / 2  # the centre of the first pixel of this level
+        return self._levels[index], np.array([[step, 0, shift + self.box[0]], [0, step, shift + self.box[1]]])
+
+
+def decode_png(data: bytes) -> np.ndarray:
+    """Decode a PNG with transparency.
+
+    Args:
+        data: The file's bytes.
+
+    Returns:
+        (H, W, 4) uint8, BGRA, straight alpha.
+
+    Raises:
+        ValueError: What is wrong with it, in the words of a message to the user.
+    """
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or len(data) < 33:
+        raise ValueError("not a PNG; save it as one")
+    # The size stands in the header: a picture that would fill the memory is never decoded.
+    width, height = struct.unpack(">II", data[16:24])
+    if max(width, height) > MAX_SIDE:
+        raise ValueError(f"{width}x{height} pixels are too many; shrink it to at most {MAX_SIDE} a side")
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise ValueError("a damaged PNG; export it again")
+    if image.ndim != 3 or image.shape[2] != 4:
+        raise ValueError("has no transparency; export it as a PNG with an alpha channel")
+    return np.round(image / 257).astype(np.uint8) if image.dtype == np.uint16 else image

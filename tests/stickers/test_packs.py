@@ -1,0 +1,188 @@
+"""The shipped packs, and what a wrong pack is told: the file, the layer and the key, in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from facekp import geometry
+from facekp.errors import UserError
+from facekp.inference.faces import Faces
+from facekp.landmarks import MEAN_FACE, anchors
+from facekp.stickers import combine, list_stickers, load_sticker
+from facekp.stickers.manifest import LayerSpec, json_schema
+from facekp.stickers.packs import packs_folder
+
+
+def portrait(openness: float = 0.0) -> tuple[np.ndarray, Faces]:
+    points = MEAN_FACE * 200 + (150, 250)
+    points[[65, 66, 67, 55, 56, 57, 58, 59]] += (0, openness * 200)
+    faces = Faces.from_arrays(points[None], geometry.bounding_box(points)[None], np.ones(1))
+    return np.full((520, 500, 3), (150, 180, 210), np.uint8), faces
+
+
+def test_at_least_fourteen() -> None:
+    assert len(list_stickers()) >= 14
+
+
+@pytest.mark.parametrize("name", list_stickers())
+def test_shipped_pack(name: str) -> None:
+    folder = packs_folder() / name
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["name"] == name
+    assert manifest["licence"] == "CC0-1.0"
+    photo, faces = portrait(openness=0.2)
+    sticker = load_sticker(name)
+    changed = (sticker.apply(photo, faces) != photo).any(-1)
+    assert 0.005 < changed.mean() < 0.5
+    assert not changed[:, [0, -1]].any(), "a sticker on a face in the middle must not reach the picture's sides"
+    for layer in sticker.layers:
+        assert all(512 <= max(frame.size) <= 1024 for frame in layer.frames)
+    used = {frame for layer in manifest["layers"] for frame in layer["frames"]}
+    assert {file.name for file in folder.glob("*.png")} == used
+    assert {file.stem for file in folder.glob("*.svg")} == {Path(frame).stem for frame in used}
+
+
+def test_the_tongue_shows_when_the_mouth_opens() -> None:
+    dog = load_sticker("dog")
+    pictures = [dog.apply(*portrait(openness)) for openness in (0.0, 0.25)]
+    chin = (slice(410, 450), slice(230, 270))
+    assert np.abs(pictures[0][chin].astype(int) - pictures[1][chin]).max() > 50
+
+
+def test_layers_of_several_stickers_mix_by_order() -> None:
+    photo, faces = portrait()
+    names = ["top_hat", "sunglasses", "dog"]
+    one, other = combine(map(load_sticker, names)), combine(map(load_sticker, reversed(names)))
+    assert (one.apply(photo, faces) == other.apply(photo, faces)).all()
+
+
+def test_published_schema_is_the_validators_own() -> None:
+    published = (packs_folder() / "pack.schema.json").read_text(encoding="utf-8")
+    assert json.loads(published) == json_schema()
+
+
+def test_the_documents_example_and_places_are_true() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "stickers.md").read_text(encoding="utf-8")
+    example = json.loads(text.split("```json")[1].split("```")[0])
+    assert example == json.loads((packs_folder() / "moustache" / "manifest.json").read_text(encoding="utf-8"))
+    assert [name for name in anchors(MEAN_FACE) if f"`{name}`" not in text] == []
+    assert [key for key in LayerSpec.model_fields if f"`{key}`" not in text] == []
+
+
+def test_zip_works_like_a_folder(tmp_path: Path) -> None:
+    archive = tmp_path / "crown.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in (packs_folder() / "crown").iterdir():
+            file.write(path, path.name)
+    photo, faces = portrait()
+    assert (load_sticker(archive).apply(photo, faces) == load_sticker("crown").apply(photo, faces)).all()
+
+
+def layer(**changes: Any) -> dict[str, Any]:
+    result = {"name": "front", "frames": ["a.png"], "anchors": {"left_eye": [10, 20], "right_eye": [50, 20]}}
+    return {key: value for key, value in {**result, **changes}.items() if value is not None}
+
+
+def write_pack(folder: Path, first: dict[str, Any], **changes: Any) -> Path:
+    manifest = {"name": "p", "title": "P", "author": "A", "licence": "CC0-1.0", "layers": [first], **changes}
+    (folder / "manifest.json").write_text(json.dumps({k: v for k, v in manifest.items() if v is not None}))
+    image = np.zeros((64, 64, 4), np.uint8)
+    image[20:40, 10:50] = 255
+    cv2.imwrite(str(folder / "a.png"), image)
+    cv2.imwrite(str(folder / "opaque.png"), image[..., :3])
+    cv2.imwrite(str(folder / "half.png"), image[:32])
+    cv2.imwrite(str(folder / "one.png"), image[:1, :1])
+    (folder / "text.png").write_text("no picture at all, but longer than a header is")
+    (folder / "torn.png").write_bytes((folder / "a.png").read_bytes()[:60])
+    header = b"IHDR" + struct.pack(">IIBBBBB", 20000, 20000, 8, 6, 0, 0, 0)
+    huge = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    (folder / "huge.png").write_bytes(huge)
+    return folder
+
+
+THREE_IN_LINE = {"left_eye": [10, 20], "right_eye": [50, 20], "nose_bridge": [30, 20]}
+
+
+@pytest.mark.parametrize(
+    ("first", "changes", "told"),
+    [
+        (layer(colour="red"), {}, ["layer 0", "'colour'", "opacity"]),
+        (layer(), {"wings": 2}, ["'wings'", "max_faces"]),
+        (layer(), {"licence": None}, ["'licence'", "required"]),
+        (layer(), {"name": "No Good"}, ["'name'"]),
+        (layer(), {"layers": []}, ["'layers'"]),
+        (layer(fit="perspective"), {}, ["layer 0", "'fit'", "similarity"]),
+        (layer(opacity=1.5), {}, ["layer 0", "'opacity'", "less than or equal to 1"]),
+        (layer(frame_ms=0), {}, ["'frame_ms'"]),
+        (layer(blend="dodge"), {}, ["'blend'", "multiply"]),
+        (layer(frames=[]), {}, ["'frames'"]),
+        (layer(frames=["../a.png"]), {}, ["'frames.0'", "pattern"]),
+        (layer(frames=["/etc/passwd"]), {}, ["'frames.0'", "pattern"]),
+        (layer(frames=["..\\a.png"]), {}, ["'frames.0'", "pattern"]),
+        (layer(frames=["gone.png"]), {}, ["gone.png", "missing"]),
+        (layer(frames=["opaque.png"]), {}, ["'front'", "opaque.png", "alpha"]),
+        (layer(frames=["text.png"]), {}, ["text.png", "not a PNG"]),
+        (layer(frames=["torn.png"]), {}, ["torn.png", "damaged"]),
+        (layer(frames=["huge.png"]), {}, ["huge.png", "20000x20000", "shrink"]),
+        (layer(frames=["one.png"]), {}, ["'front'", "outside", "1x1"]),
+        (layer(frames=["one.png"], anchors={"left_eye": [0, 0], "right_eye": [0, 0]}), {}, ["different"]),
+        (layer(frames=["a.png", "half.png"]), {}, ["'front'", "differ in size"]),
+        (layer(anchors={"left_eye": [10, 20], "right_eye": [65, 20]}), {}, ["'anchors.right_eye'", "64x64"]),
+        (layer(anchors={"left_eye": [10, 20], "tail": [30, 20]}), {}, ["'tail'", "crown"]),
+        (layer(anchors={"left_eye": [10, 20]}), {}, ["'front'", "needs 2"]),
+        (layer(fit="affine"), {}, ["'front'", "needs 3"]),
+        (layer(fit="affine", anchors=THREE_IN_LINE), {}, ["'front'", "one line"]),
+        (layer(anchors={"left_eye": [10], "right_eye": [50, 20]}), {}, ["layer 0", "'anchors.left_eye"]),
+    ],
+)  # fmt: skip
+def test_wrong_pack(tmp_path: Path, first: dict[str, Any], changes: dict[str, Any], told: list[str]) -> None:
+    folder = write_pack(tmp_path, first, **changes)
+    with pytest.raises(UserError) as error:
+        load_sticker(folder)
+    for word in ["manifest.json" if "gone.png" not in told else "gone.png", *told]:
+        assert word in str(error.value)
+
+
+def test_broken_json_and_no_pack(tmp_path: Path) -> None:
+    write_pack(tmp_path, layer())
+    (tmp_path / "manifest.json").write_text('{"name": ')
+    with pytest.raises(UserError, match=r"manifest\.json: not valid JSON"):
+        load_sticker(tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    with pytest.raises(UserError, match="missing"):
+        load_sticker(tmp_path)
+    with pytest.raises(UserError, match="no sticker pack"):
+        load_sticker(tmp_path / "a.png")
+    with pytest.raises(UserError, match="sunglasses"):
+        load_sticker("sunglases")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_link_out_of_the_pack_is_not_followed(tmp_path: Path) -> None:
+    inside = tmp_path / "pack"
+    inside.mkdir()
+    write_pack(inside, layer())
+    (inside / "a.png").rename(tmp_path / "a.png")
+    (inside / "a.png").symlink_to(tmp_path / "a.png")
+    with pytest.raises(UserError, match="leads out of the pack"):
+        load_sticker(inside)
+
+
+def test_zip_slip(tmp_path: Path) -> None:
+    folder = write_pack(tmp_path, layer(frames=["../a.png"]))
+    archive = tmp_path / "evil.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(folder / "manifest.json", "manifest.json")
+        file.write(folder / "a.png", "../a.png")
+    with pytest.raises(UserError, match=r"frames\.0"):
+        load_sticker(archive)

@@ -1,0 +1,64 @@
+"""What a photo carries survives: size, transparency, EXIF and colour profile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from facekp.errors import UserError
+from facekp.stickers.photo import Photo
+
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def gradient(mode: str, size: tuple[int, int] = (40, 24)) -> Image.Image:
+    bands = [Image.linear_gradient("L").resize(size).rotate(90 * i) for i in range(4)]
+    return bands[0] if mode == "L" else Image.merge(mode, bands[: len(mode)])
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+def test_exif_and_profile(tmp_path: Path, suffix: str) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "A camera"
+    exif[0x0112] = 6  # lies on its side
+    path, out = tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"
+    gradient("RGB").save(path, exif=exif, icc_profile=PROFILE, quality=95)
+    photo = Photo.read(path)
+    assert photo.image.shape == (40, 24, 3)
+    photo.write(out)
+    with Image.open(out) as result:
+        assert result.size == (24, 40)
+        assert result.getexif()[0x010F] == "A camera"
+        assert result.getexif().get(0x0112, 1) == 1
+        assert result.info["icc_profile"] == PROFILE
+    assert np.abs(Photo.read(out).image.astype(int) - photo.image).mean() <= 3
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+def test_transparency(tmp_path: Path, suffix: str) -> None:
+    path, out = tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"
+    gradient("RGBA").save(path, lossless=True) if suffix == ".webp" else gradient("RGBA").save(path)
+    photo = Photo.read(path)
+    assert photo.image.shape == (24, 40, 4)
+    photo.write(out)
+    assert np.abs(Photo.read(out).image[..., 3].astype(int) - photo.image[..., 3]).max() <= 2
+
+
+def test_grey_and_bytes_without_metadata(tmp_path: Path) -> None:
+    gradient("L").save(tmp_path / "grey.png")
+    photo = Photo.read(tmp_path / "grey.png")
+    assert (photo.image.shape, photo.exif, photo.profile) == ((24, 40, 3), None, None)
+    photo.write(tmp_path / "grey.bmp")
+    assert (Photo.read(tmp_path / "grey.bmp").image == photo.image).all()
+
+
+def test_what_cannot_be_written(tmp_path: Path) -> None:
+    photo = Photo(np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(UserError, match="unknown picture format"):
+        photo.write(tmp_path / "a.xyz")
+    with pytest.raises(UserError, match="cannot be read"):
+        Photo.read(tmp_path / "none.png")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,133 @@
+"""Real files through PyAV: every frame, the sound, damage, Ctrl-C."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facekp.errors import UserError
+from facekp.video import convert, write_video
+
+av = pytest.importorskip("av")
+FRAMES, FPS = 30, 25
+
+
+def make_video(path: Path, size: tuple[int, int] = (96, 64)) -> Path:
+    """Each frame brighter than the last, and a tone."""
+    with av.open(str(path), "w") as output:
+        pictures = output.add_stream("libx264", rate=FPS)
+        pictures.width, pictures.height, pictures.pix_fmt = *size, "yuv420p"
+        sound = output.add_stream("aac", rate=16000)
+        sound.layout = "mono"
+        for i in range(FRAMES):
+            frame = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), 40 + 5 * i, np.uint8), "bgr24")
+            frame.pts, frame.time_base = i, Fraction(1, FPS)
+            output.mux(pictures.encode(frame))
+            tone = np.sin(np.arange(640, dtype=np.float32) / 10)[None] / 3
+            samples = av.AudioFrame.from_ndarray(tone, "fltp", "mono")
+            samples.sample_rate, samples.pts = 16000, 640 * i
+            output.mux(sound.encode(samples))
+        output.mux(pictures.encode(None))
+        output.mux(sound.encode(None))
+    return path
+
+
+def read_video(path: Path) -> tuple[list[np.ndarray], list[float], list[bytes]]:
+    """Frames, their times, and the sound's packets."""
+    with av.open(str(path)) as video:
+        frames = list(video.decode(video=0))
+        images = [frame.to_ndarray(format="bgr24") for frame in frames]
+    with av.open(str(path)) as video:
+        packets = [bytes(packet) for packet in video.demux(audio=0) if packet.size] if video.streams.audio else []
+    return images, [frame.time for frame in frames], packets
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+def test_every_frame_its_time_and_the_sound(tmp_path: Path, suffix: str) -> None:
+    source = make_video(tmp_path / "in.mp4")
+    seen: list[float] = []
+
+    def invert(image: np.ndarray, seconds: float) -> np.ndarray:
+        seen.append(seconds)
+        return 255 - image
+
+    report = convert(source, tmp_path / f"out{suffix}", invert)
+    assert (report.frames, report.broken, report.sound, report.stopped) == (FRAMES, 0, "kept", False)
+    images, times, sound = read_video(tmp_path / f"out{suffix}")
+    original, original_times, original_sound = read_video(source)
+    assert seen == pytest.approx([i / FPS for i in range(FRAMES)])
+    assert sound == original_sound
+    assert np.diff(times) == pytest.approx(np.diff(original_times), abs=2e-3)
+    for image, before in zip(images, original):
+        assert image.shape == before.shape
+        assert np.abs(image.astype(int) - (255 - before)).mean() < 4
+
+
+def test_odd_sizes_and_containers_without_that_sound(tmp_path: Path) -> None:
+    write_video(tmp_path / "odd.mp4", [np.full((33, 51, 3), i, np.uint8) for i in range(5)])
+    images, _, _ = read_video(tmp_path / "odd.mp4")
+    assert [image.shape for image in images] == [(33, 51, 3)] * 5
+    report = convert(make_video(tmp_path / "in.mp4"), tmp_path / "out.webm", lambda image, seconds: image)
+    assert re.match("dropped, webm cannot hold aac", report.sound)
+
+
+def test_a_video_that_ends_early(tmp_path: Path) -> None:
+    whole = make_video(tmp_path / "in.mkv").read_bytes()
+    (tmp_path / "early.mkv").write_bytes(whole[: len(whole) // 2])
+    report = convert(tmp_path / "early.mkv", tmp_path / "out.mp4", lambda image, seconds: image)
+    assert 0 < report.frames < FRAMES
+    assert len(read_video(tmp_path / "out.mp4")[0]) == report.frames
+
+
+def test_broken_frames_are_skipped_and_counted(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mp4")
+    data = bytearray(source.read_bytes())
+    with av.open(str(source)) as video:
+        for packet in list(video.demux(video=0))[10:14]:
+            data[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    (tmp_path / "broken.mp4").write_bytes(data)
+    report = convert(tmp_path / "broken.mp4", tmp_path / "out.mp4", lambda image, seconds: image)
+    assert report.broken > 0
+    assert len(read_video(tmp_path / "out.mp4")[0]) == report.frames > 0
+
+
+def test_ctrl_c_leaves_a_playable_file(tmp_path: Path) -> None:
+    def stop(image: np.ndarray, seconds: float) -> np.ndarray:
+        if seconds > 0.5:
+            raise KeyboardInterrupt
+        return image
+
+    report = convert(make_video(tmp_path / "in.mp4"), tmp_path / "out.mp4", stop)
+    assert report.stopped
+    assert len(read_video(tmp_path / "out.mp4")[0]) == report.frames == 13
+
+
+def test_what_the_user_can_mend_leaves_nothing_behind(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mp4")
+    (tmp_path / "torn.mp4").write_bytes(source.read_bytes()[:200])
+    (tmp_path / "text.mp4").write_text("no video")
+    before = sorted(tmp_path.iterdir())
+    for name in ("torn.mp4", "text.mp4", "none.mp4"):
+        with pytest.raises(UserError, match=name):
+            convert(tmp_path / name, tmp_path / "out.mp4", lambda image, seconds: image)
+    with pytest.raises(UserError, match="unknown video format"):
+        convert(source, tmp_path / "out.xyz", lambda image, seconds: image)
+    with pytest.raises(RuntimeError, match="of ours"):
+        convert(source, tmp_path / "out.mp4", _fail)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def _fail(image: np.ndarray, seconds: float) -> np.ndarray:
+    raise RuntimeError("a fault of ours")
+
+
+def test_without_pyav_stickers_still_work() -> None:
+    code = "import sys; sys.modules['av'] = None; from facekp.stickers.show import write_video as w; w('a.mp4', [])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "facekp[video]" in done.stderr.splitlines()[-1]

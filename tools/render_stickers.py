@@ -1,0 +1,55 @@
+"""Render the SVGs of sticker packs to PNG, and write the anchors' pixels into their manifests.
+
+All SVGs are drawn over the mean face (`facekp.landmarks.MEAN_FACE`) 1000 units wide, its top left corner at
+the origin. So the anchors need no measuring: their pixels follow from the viewBox. Needs `pip install resvg-py`;
+only who draws needs this tool.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import cv2
+import numpy as np
+import resvg_py
+
+from facekp.cli import atomic_path, run
+from facekp.images import write_image
+from facekp.landmarks import MEAN_FACE, anchors
+
+SIDE = 1024  # pixels of the longer side
+
+
+def main() -> None:
+    """Render the packs that are named."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("packs", nargs="+", type=Path, help="folders such as assets/stickers/crown")
+    places = anchors(MEAN_FACE * 1000)
+    for pack in parser.parse_args().packs:
+        manifest = json.loads((pack / "manifest.json").read_text())
+        for layer in manifest["layers"]:
+            for frame in layer["frames"]:
+                svg = pack / frame.replace(".png", ".svg")
+                x, y, width, height = map(float, ElementTree.parse(svg).getroot().attrib["viewBox"].split())
+                scale = SIDE / max(width, height)
+                longer = {"height": SIDE} if height > width else {"width": SIDE}
+                data = resvg_py.svg_to_bytes(svg_path=str(svg), **longer)
+                image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+                write_image(pack / frame, image)
+            layer["anchors"] = {
+                name: [round(float(v), 1) for v in (places[name] - (x, y)) * scale - 0.5] for name in layer["anchors"]
+            }
+        with atomic_path(pack / "manifest.json") as temporary:
+            text = json.dumps(manifest, indent=2, ensure_ascii=False)
+            # Short lists on one line.
+            text = re.sub(r"\[\s+([^][{}]+?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text)
+            temporary.write_text(text + "\n", encoding="utf-8")
+        print(pack)
+
+
+if __name__ == "__main__":
+    run(main)
