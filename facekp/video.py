@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +18,7 @@ from facekp.errors import UserError
 
 try:
     import av
-except ImportError:  # told by `convert` in words that help
+except ImportError:  # told by `_encoder` in words that help
     av = None
 
 #: Suffix of the video -> encoder of its pictures.
@@ -28,8 +28,10 @@ ENCODERS = {
     ".m4v": "libx264",
     ".mkv": "libx264",
     ".webm": "libvpx-vp9",
-    ".avi": "mpeg4",
 }
+
+#: Suffixes that are taken for videos among other files.
+SUFFIXES = {*ENCODERS, ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".3gp", ".flv"}
 
 #: Changes one frame: BGR uint8 and its time in seconds in, BGR uint8 of the same size out.
 Draw = Callable[[np.ndarray, float], np.ndarray]
@@ -69,11 +71,7 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], draw
     Raises:
         UserError: PyAV is missing, the source is no video or holds no whole frame, the suffix is unknown.
     """
-    if av is None:
-        raise UserError('videos need PyAV; run: pip install "facekp[video]"')
-    suffix = Path(target).suffix.lower()
-    if suffix not in ENCODERS:
-        raise UserError(f"{target}: unknown video format; end the name in one of {', '.join(sorted(ENCODERS))}")
+    encoder = _encoder(target)
     try:
         container = av.open(os.fspath(source))
     except (OSError, av.error.FFmpegError) as error:
@@ -82,10 +80,44 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], draw
         if not container.streams.video:
             raise UserError(f"{source}: holds no pictures; give a video")
         with av.open(os.fspath(temporary), "w") as output:
-            report = _convert(container, output, ENCODERS[suffix], draw)
+            report = _convert(container, output, encoder, draw)
         if not report.frames:
             raise UserError(f"{source}: no whole frame in it; the file is damaged or ends too early")
     return report
+
+
+def write_video(target: str | os.PathLike[str], images: Iterable[np.ndarray], fps: Fraction | int = 25) -> None:
+    """Write pictures as a video without sound.
+
+    Args:
+        target: Its suffix, one of `ENCODERS`, chooses the format. Appears whole or not at all.
+        images: BGR uint8 (H, W, 3), all of one size.
+        fps: Pictures a second.
+
+    Raises:
+        UserError: PyAV is missing, the suffix is unknown.
+    """
+    encoder = _encoder(target)
+    with atomic_path(target) as temporary, av.open(os.fspath(temporary), "w") as output:
+        stream = None
+        for index, image in enumerate(images):
+            if stream is None:
+                stream = _add_pictures(output, encoder, image, Fraction(fps), 1 / Fraction(fps))
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "bgr24")
+            frame.pts, frame.time_base = index, 1 / Fraction(fps)
+            output.mux(stream.encode(frame))
+        if stream is not None:
+            output.mux(stream.encode(None))
+
+
+def _encoder(target: str | os.PathLike[str]) -> str:
+    """The encoder for a file of this name."""
+    if av is None:
+        raise UserError('videos need PyAV; run: pip install "facekp[video]"')
+    suffix = Path(target).suffix.lower()
+    if suffix not in ENCODERS:
+        raise UserError(f"{target}: unknown video format; end the name in one of {', '.join(sorted(ENCODERS))}")
+    return ENCODERS[suffix]
 
 
 def _convert(source: Any, output: Any, encoder: str, draw: Draw) -> Report:
@@ -113,7 +145,8 @@ def _convert(source: Any, output: Any, encoder: str, draw: Draw) -> Report:
                     last = pts
                     image = draw(_upright(frame), float(pts * pictures.time_base))
                     if stream is None:
-                        stream = _add_pictures(output, encoder, image, pictures)
+                        rate = pictures.average_rate or Fraction(30)
+                        stream = _add_pictures(output, encoder, image, rate, pictures.time_base)
                         copied = output.add_stream_from_template(sound) if sound is not None else None
                     drawn = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "bgr24")
                     drawn.pts, drawn.time_base = pts, pictures.time_base
@@ -162,18 +195,15 @@ def _upright(frame: Any) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="bgr24"), turns))
 
 
-def _add_pictures(output: Any, encoder: str, image: np.ndarray, like: Any) -> Any:
+def _add_pictures(output: Any, encoder: str, image: np.ndarray, rate: Fraction, time_base: Fraction) -> Any:
     height, width = image.shape[:2]
-    stream = output.add_stream(encoder, rate=like.average_rate or Fraction(30))
+    stream = output.add_stream(encoder, rate=rate)
     stream.width, stream.height = width, height
     # Every player knows 4:2:0, but it has no odd sizes.
     stream.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
-    stream.codec_context.time_base = like.time_base
+    stream.codec_context.time_base = time_base
     if encoder == "libx264":
         stream.options = {"crf": "18", "preset": "veryfast"}
-    elif encoder == "mpeg4":
-        stream.options = {"q:v": "3"}
-        stream.codec_context.time_base = 1 / (like.average_rate or Fraction(30))  # it knows no finer steps
     return stream
 
 
@@ -188,7 +218,7 @@ def camera_frames(index: int) -> Iterator[tuple[np.ndarray, float]]:
         start = time.monotonic()
         while True:
             good, image = camera.read() if camera.isOpened() else (False, None)
-            if not good:
+            if image is None or not good:
                 raise UserError(f"camera {index}: cannot be read; connect it, close who else uses it, or try another")
             yield image, time.monotonic() - start
     finally:

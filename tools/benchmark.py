@@ -2,7 +2,7 @@
 
 import argparse
 
-from facekp.benchmarks import train
+from facekp.benchmarks import sticker, train
 from facekp.cli import run
 
 
@@ -10,7 +10,7 @@ def main() -> None:
     """Choose a benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     which = parser.add_subparsers(dest="benchmark", required=True)
-    for module in (train,):
+    for module in (train, sticker):
         name = module.__name__.rpartition(".")[2]
         command = which.add_parser(name, help=module.__doc__, description=module.__doc__)
         module.add_arguments(command)

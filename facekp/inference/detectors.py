@@ -75,7 +75,7 @@ class HaarDetector:
         one, one_scores = self._search(self._profile, grey, self._PROFILE)
         other, other_scores = self._search(self._profile, cv2.flip(grey, 1), self._PROFILE)
         other[:, [0, 2]] = grey.shape[1] - other[:, [2, 0]]  # back into the unmirrored picture
-        return suppress_overlaps(np.concatenate([one, other]), np.concatenate([one_scores, other_scores]))
+        return _best(np.concatenate([one, other]), np.concatenate([one_scores, other_scores]))
 
     def _turned(self, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         height, width = grey.shape
@@ -91,7 +91,7 @@ class HaarDetector:
             half = (boxes[:, 2:] - boxes[:, :2]) / 2
             found.append(np.concatenate([centres - half, centres + half], 1))
             found_scores.append(scores)
-        return suppress_overlaps(np.concatenate(found), np.concatenate(found_scores))
+        return _best(np.concatenate(found), np.concatenate(found_scores))
 
     def _search(
         self, cascade: cv2.CascadeClassifier, grey: np.ndarray, place: np.ndarray
@@ -106,24 +106,7 @@ class HaarDetector:
         return boxes, 1 - np.exp(-np.asarray(votes, np.float64).reshape(-1) / 12)
 
 
-def suppress_overlaps(boxes: np.ndarray, scores: np.ndarray, most: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
-    """Keep the best-scored box of each heap (non-maximum suppression).
-
-    Args:
-        boxes: (N, 4).
-        scores: (N,).
-        most: Largest intersection over union that two kept boxes may have.
-
-    Returns:
-        The kept boxes and scores, best first.
-
-    Example:
-        >>> boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [50, 0, 60, 10.0]])
-        >>> suppress_overlaps(boxes, np.array([0.5, 0.9, 0.4]))[1].tolist()
-        [0.9, 0.4]
-    """
-    kept: list[int] = []
-    for i in np.argsort(-scores, kind="stable"):
-        if not len(kept) or geometry.iou(boxes[i], boxes[kept]).max() <= most:
-            kept.append(int(i))
+def _best(boxes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One box for each face that several searches found."""
+    kept = geometry.suppress_overlaps(boxes, scores, most=0.3)
     return boxes[kept], scores[kept]

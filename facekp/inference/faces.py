@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facekp import geometry
+
 
 @dataclass(frozen=True)
 class Faces:
@@ -38,6 +40,23 @@ class Faces:
         points, boxes, scores = (np.asarray(a, np.float32) for a in (points, boxes, scores))
         order = np.argsort(-(boxes[:, 2:] - boxes[:, :2]).prod(-1), kind="stable")
         return cls(points[order], boxes[order], scores[order])
+
+    def without_doubles(self, most: float = 0.4) -> Faces:
+        """Keep the better-scored of two faces that lie on each other.
+
+        A detector's boxes may lie apart and still lead to the same points.
+
+        Args:
+            most: Largest intersection over union that two different faces may have.
+
+        Example:
+            >>> boxes = [[0, 0, 10, 10], [0, 1, 10, 11], [20, 0, 25, 5]]
+            >>> faces = Faces.from_arrays(np.zeros((3, 68, 2)), boxes, [0.5, 0.75, 0.25])
+            >>> faces.without_doubles().scores.tolist()
+            [0.75, 0.25]
+        """
+        kept = np.sort(geometry.suppress_overlaps(self.boxes, self.scores, most))  # still largest first
+        return Faces(self.points[kept], self.boxes[kept], self.scores[kept])
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -80,7 +80,8 @@ class Landmarker:
         points = self._points(image, crops)
         for _ in range(self.passes - 1):
             points = self._points(image, [self._upright_crop(face) for face in points])
-        return Faces.from_arrays(points, geometry.bounding_box(points), scores)
+        faces = Faces.from_arrays(points, geometry.bounding_box(points), scores)
+        return faces if boxes is not None else faces.without_doubles()
 
     def _crop(self, box: np.ndarray) -> np.ndarray:
         """Matrix that lays the face where training had it in the crop."""

@@ -4,7 +4,7 @@ import pytest
 
 from facekp import geometry
 from facekp.images import read_image
-from facekp.inference.detectors import HaarDetector, suppress_overlaps
+from facekp.inference.detectors import HaarDetector
 
 #: The astronaut's face in assets/photos/astronaut.png, by eye: the box of brows, jaw and chin.
 ASTRONAUT = np.array([178.0, 84.0, 272.0, 180.0])
@@ -42,12 +42,3 @@ def test_pictures_without_a_face_have_none(size):
     boxes, scores = HaarDetector()(np.full((*size, 3), 127, np.uint8))
     assert boxes.shape == (0, 4)
     assert scores.shape == (0,)
-
-
-def test_suppression_keeps_the_best_of_each_heap():
-    boxes = np.array([[0, 0, 10, 10], [1, 1, 11, 11], [40, 40, 50, 50], [0, 0, 10, 10.5]])
-    kept, scores = suppress_overlaps(boxes, np.array([0.5, 0.9, 0.3, 0.8]))
-    assert scores.tolist() == [0.9, 0.3]
-    assert kept.tolist() == [[1, 1, 11, 11], [40, 40, 50, 50]]
-    empty, none = suppress_overlaps(np.zeros((0, 4)), np.zeros(0))
-    assert empty.shape == (0, 4) and none.shape == (0,)

@@ -75,6 +75,12 @@ def test_the_second_pass_sets_a_turned_face_upright(landmarker, astronaut, angle
     assert off(landmarker(turned, boxes=[[175, 85, 275, 185]]).points[0], matrix) < 0.09
 
 
+def test_a_face_is_found_once_also_when_turned(landmarker, astronaut):
+    for angle in (-30, -15, 15, 30):
+        turned = geometry.warp(astronaut, geometry.rotation(angle, (225, 135)), (512, 512), border="replicate")
+        assert len(landmarker(turned)) == 1
+
+
 def test_grey_and_transparent_pictures_work(landmarker, astronaut):
     box = [[178, 84, 272, 180]]
     plain = landmarker(astronaut, boxes=box).points

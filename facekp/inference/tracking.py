@@ -1,0 +1,222 @@
+"""Faces through a video: detect once, then follow; steady points; a name for every face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from facekp import geometry
+from facekp.inference.faces import Faces
+from facekp.landmarks import eye_distance
+
+#: Boxes that overlap less are not the same face.
+SAME_FACE = 0.3
+
+
+class Landmarks(Protocol):
+    """What a tracker needs of a landmarker; `facekp.load_landmarker()` returns one."""
+
+    def __call__(self, image: np.ndarray, boxes: np.ndarray | None = None) -> Faces:
+        """Find the faces of a picture, or the points of faces in `boxes`."""
+
+
+class OneEuro:
+    """The One-Euro filter (Casiez, Roussel and Vogel, 2012) for the points of one face.
+
+    A slow point is smoothed strongly, a fast one hardly delayed. Speed counts in eye distances per second, so
+    that a face is smoothed alike at every resolution. A point's speed is averaged with its neighbours', which
+    share its motion but not its noise.
+
+    Args:
+        cutoff: Hz, for a point at rest; lower is steadier.
+        beta: Hz per (eye distance / second); higher follows faster.
+        speed_cutoff: Hz, for the speed itself.
+
+    Example:
+        >>> from facekp.landmarks import MEAN_FACE
+        >>> smooth = OneEuro()
+        >>> first = smooth(MEAN_FACE * 100, 0.0)
+        >>> bool(np.abs(smooth(MEAN_FACE * 100 + 1, 1 / 30) - first).max() < 0.2)
+        True
+    """
+
+    def __init__(self, cutoff: float = 0.2, beta: float = 8.0, speed_cutoff: float = 1.0) -> None:
+        self.cutoff, self.beta, self.speed_cutoff = cutoff, beta, speed_cutoff
+        self._points = self._raw = self._speed = np.zeros((0, 2))
+        self._seconds = 0.0
+
+    def __call__(self, points: np.ndarray, seconds: float) -> np.ndarray:
+        """Take the points (K, 2) of the next frame, shown at `seconds`; return them smoothed, float64."""
+        raw = np.asarray(points, np.float64)
+        step = seconds - self._seconds
+        if self._points.shape != raw.shape:
+            self._points, self._speed = raw, np.zeros_like(raw)
+        elif step > 0:
+            unit = max(float(eye_distance(raw)), 1e-6)
+            speed = cv2.blur((raw - self._raw) / (unit * step), (1, 5), borderType=cv2.BORDER_REPLICATE)
+            self._speed = self._speed + _weight(self.speed_cutoff, step) * (speed - self._speed)
+            cutoff = self.cutoff + self.beta * np.linalg.norm(self._speed, axis=-1, keepdims=True)
+            self._points = self._points + _weight(cutoff, step) * (raw - self._points)
+        self._raw, self._seconds = raw, seconds
+        return self._points
+
+
+def _weight(cutoff: float | np.ndarray, step: float) -> np.ndarray:
+    """Share of the new value in a low-pass filter of `cutoff` Hz after `step` seconds."""
+    return 1 / (1 + 1 / (2 * np.pi * np.asarray(cutoff) * step))
+
+
+@dataclass(frozen=True)
+class Tracks(Faces):
+    """Faces that know which is which.
+
+    Attributes:
+        ids: (N,) int64; a face keeps its number for as long as it is followed.
+    """
+
+    ids: np.ndarray
+
+
+@dataclass
+class _Track:
+    id: int
+    points: np.ndarray  # as found, unsmoothed
+    score: float
+    confirmed: float  # when a detector last saw it, in seconds
+    smooth: OneEuro
+    shown: np.ndarray = field(init=False)  # smoothed
+
+    @property
+    def box(self) -> np.ndarray:
+        return geometry.bounding_box(self.points)
+
+
+class Tracker:
+    """Follows faces from frame to frame.
+
+    The next frame's boxes come from this frame's points, so that the detector runs only every so often, and
+    sooner while a face has not been confirmed. Such a face stays for `hold` seconds, fades and is forgotten.
+
+    Args:
+        landmarker: Finds points, with or without boxes.
+        detect_every: Frames from one detection to the next.
+        retry_every: The same while a face has not been seen by the last detection.
+        hold: Seconds that an unconfirmed face keeps its score.
+        fade: Seconds in which its score then falls to nothing.
+        cutoff: See `OneEuro`; `float("inf")` leaves the points as they are.
+        beta: See `OneEuro`.
+
+    Example:
+        >>> tracker = Tracker(lambda image, boxes=None: Faces.none())
+        >>> len(tracker(np.zeros((48, 64, 3), np.uint8), seconds=0.0))
+        0
+    """
+
+    def __init__(
+        self,
+        landmarker: Landmarks,
+        detect_every: int = 15,
+        retry_every: int = 3,
+        hold: float = 0.5,
+        fade: float = 0.5,
+        cutoff: float = 0.2,
+        beta: float = 8.0,
+    ) -> None:
+        self.landmarker = landmarker
+        self.detect_every, self.retry_every = detect_every, retry_every
+        self.hold, self.fade = hold, fade
+        self.cutoff, self.beta = cutoff, beta
+        self._tracks: list[_Track] = []
+        self._frame = self._next_id = 0
+        self._detected = 0.0
+
+    def __call__(self, image: np.ndarray, seconds: float) -> Tracks:
+        """Take the next frame, BGR uint8, shown at `seconds`; return the faces in it, the largest first."""
+        unsure = not self._tracks or any(track.confirmed < self._detected for track in self._tracks)
+        if self._frame % (self.retry_every if unsure else self.detect_every) == 0:
+            self._detect(image, seconds)
+        else:
+            self._follow(image, self._tracks)
+        self._frame += 1
+        self._tracks = [t for t in self._tracks if self._visible(t, seconds) > 0 and _meets(t.box, image)]
+        for track in self._tracks:
+            track.shown = track.smooth(track.points, seconds)
+        shown = np.array([track.shown for track in self._tracks]).reshape(-1, 68, 2)
+        boxes = geometry.bounding_box(shown) if len(shown) else np.zeros((0, 4))
+        order = np.argsort(-(boxes[:, 2:] - boxes[:, :2]).prod(-1), kind="stable")
+        scores = np.array([track.score * self._visible(track, seconds) for track in self._tracks])
+        ids = np.array([track.id for track in self._tracks], np.int64)
+        points, boxes, scores = (array[order].astype(np.float32) for array in (shown, boxes, scores))
+        return Tracks(points, boxes, scores, ids[order])
+
+    def _detect(self, image: np.ndarray, seconds: float) -> None:
+        """Look at the whole picture: confirm the faces that are known, add the new ones."""
+        found = self.landmarker(image)
+        self._detected = seconds
+        pairs = dict(match(_boxes(self._tracks), found.boxes))
+        unseen = [track for index, track in enumerate(self._tracks) if index not in pairs]
+        self._follow(image, unseen)
+        seen = []
+        for index, track in enumerate(self._tracks):
+            if index in pairs:
+                track.points, track.score = found.points[pairs[index]], float(found.scores[pairs[index]])
+                track.confirmed = seconds
+                seen.append(track)
+        new = set(range(len(found))) - set(pairs.values())
+        for index in sorted(new, key=lambda i: -found.scores[i]):
+            if match(found.boxes[[index]], _boxes(seen)):
+                continue  # found twice
+            smooth = OneEuro(self.cutoff, self.beta)
+            seen.append(_Track(self._next_id, found.points[index], float(found.scores[index]), seconds, smooth))
+            self._next_id += 1
+        # Two tracks on one face: the one that the detector saw stays.
+        doubles = {index for index, _ in match(_boxes(unseen), _boxes(seen))}
+        self._tracks = seen + [track for index, track in enumerate(unseen) if index not in doubles]
+
+    def _follow(self, image: np.ndarray, tracks: list[_Track]) -> None:
+        """Find the points again in boxes around the last ones; a face that jumps stays where it was."""
+        if tracks:
+            found = self.landmarker(image, boxes=_boxes(tracks))
+            for index, other in match(_boxes(tracks), found.boxes):
+                tracks[index].points = found.points[other]
+
+    def _visible(self, track: _Track, seconds: float) -> float:
+        """1 while a face is held, then down to 0."""
+        unseen = seconds - track.confirmed
+        return float(np.clip(1 - (unseen - self.hold) / max(self.fade, 1e-9), 0, 1))
+
+
+def match(boxes: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
+    """Pair boxes that overlap, the best overlap first, each box once.
+
+    Args:
+        boxes: (N, 4) x0, y0, x1, y1.
+        others: (M, 4).
+
+    Returns:
+        Pairs of indices.
+
+    Example:
+        >>> match(np.array([[0, 0, 9, 9], [20, 0, 29, 9]]), np.array([[21, 0, 30, 9]]))
+        [(1, 0)]
+    """
+    overlap = np.array([geometry.iou(box, others) for box in boxes]).reshape(len(boxes), len(others))
+    pairs = []
+    while overlap.size and overlap.max() >= SAME_FACE:
+        row, column = (int(i) for i in np.unravel_index(overlap.argmax(), overlap.shape))
+        pairs.append((row, column))
+        overlap[row], overlap[:, column] = 0, 0
+    return pairs
+
+
+def _boxes(tracks: list[_Track]) -> np.ndarray:
+    return np.array([track.box for track in tracks]).reshape(-1, 4)
+
+
+def _meets(box: np.ndarray, image: np.ndarray) -> bool:
+    """Whether the middle of a box lies in the picture."""
+    middle = (box[:2] + box[2:]) / 2
+    return bool((middle >= 0).all() and (middle < image.shape[1::-1]).all())

@@ -1,0 +1,139 @@
+"""Faces that move on known paths through a blank video."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from facekp import geometry
+from facekp.inference.faces import Faces
+from facekp.inference.tracking import OneEuro, Tracker, match
+from facekp.landmarks import MEAN_FACE, eye_distance
+
+FRAME = np.zeros((480, 640, 3), np.uint8)
+FPS = 30
+
+
+def face(x: float, y: float = 200, size: float = 100) -> np.ndarray:
+    return (MEAN_FACE - 0.5) * size + np.float32([x, y])
+
+
+class Scene:
+    """A landmarker that knows where the faces are: in boxes it finds those that overlap, else all it may see."""
+
+    def __init__(self) -> None:
+        self.points: list[np.ndarray] = []
+        self.hidden: set[int] = set()
+        self.detections = 0
+
+    def __call__(self, image: np.ndarray, boxes: np.ndarray | None = None) -> Faces:
+        if boxes is None:
+            self.detections += 1
+            return self._faces([p for i, p in enumerate(self.points) if i not in self.hidden])
+        truth = geometry.bounding_box(np.array(self.points)).reshape(-1, 4)
+        # Where there is no face the network still answers: with the face it expects in that box.
+        answers = [face(*(box[:2] + box[2:]) / 2, size=box[2] - box[0]) for box in boxes]
+        for index, other in match(np.asarray(boxes), truth):
+            answers[index] = self.points[other]
+        return self._faces(answers)
+
+    @staticmethod
+    def _faces(points: list[np.ndarray]) -> Faces:
+        array = np.array(points).reshape(-1, 68, 2)
+        return Faces.from_arrays(array, geometry.bounding_box(array), np.ones(len(array))) if points else Faces.none()
+
+
+def test_ids_stay_when_faces_pass_by() -> None:
+    scene = Scene()
+    tracker = Tracker(scene)
+    for frame in range(60):
+        scene.points = [face(100 + 3 * frame, 120), face(500 - 3 * frame, 330, 140)]
+        tracks = tracker(FRAME, frame / FPS)
+        assert tracks.ids.tolist() == [0, 1]
+        assert tracks.boxes[0, 1] > tracks.boxes[1, 3], "the largest face, the lower one, comes first"
+    assert scene.detections == 4
+
+
+def test_a_lost_face_is_held_then_fades_then_is_forgotten_and_comes_back_as_itself() -> None:
+    scene = Scene()
+    scene.points = [face(300)]
+    tracker = Tracker(scene, hold=0.5, fade=0.5)
+    scores = []
+    for frame in range(60):
+        scene.hidden = {0} if frame >= 10 else set()
+        tracks = tracker(FRAME, frame / FPS)
+        scores.append(float(tracks.scores[0]) if len(tracks) else 0.0)
+    assert scores[:15] == [1.0] * 15
+    assert all(a >= b for a, b in zip(scores, scores[1:]))
+    assert any(0.3 < score < 0.7 for score in scores)
+    assert scores[-1] == 0
+    scene.hidden = set()
+    for frame in range(60, 66):
+        tracks = tracker(FRAME, frame / FPS)
+    assert tracks.ids.tolist() == [1]
+
+
+def test_a_short_loss_keeps_the_id() -> None:
+    scene = Scene()
+    scene.points = [face(300)]
+    tracker = Tracker(scene, detect_every=5)
+    for frame in range(40):
+        scene.hidden = {0} if 5 <= frame < 15 else set()
+        tracks = tracker(FRAME, frame / FPS)
+        assert (tracks.ids.tolist(), tracks.scores.tolist()) == ([0], [1.0])
+
+
+def test_a_new_face_is_found_and_one_that_leaves_is_dropped() -> None:
+    scene = Scene()
+    tracker = Tracker(scene, detect_every=10)
+    ids = []
+    for frame in range(90):
+        scene.points = [face(300 + 8 * frame)] + ([face(100)] if frame >= 20 else [])
+        ids.append(sorted(tracker(FRAME, frame / FPS).ids.tolist()))
+    assert ids[0] == [0]
+    assert ids[31] == [0, 1]
+    assert ids[-1] == [1]
+
+
+def test_a_face_that_is_found_twice_is_one_track() -> None:
+    scene = Scene()
+    scene.points = [face(300), face(310, size=120)]
+    assert len(Tracker(scene)(FRAME, 0.0)) == 1
+
+
+def test_no_face_at_all() -> None:
+    tracks = Tracker(Scene())(FRAME, 0.0)
+    assert (tracks.points.shape, tracks.boxes.shape, len(tracks), tracks.ids.shape) == ((0, 68, 2), (0, 4), 0, (0,))
+
+
+@pytest.mark.parametrize("size", [40.0, 400.0])
+def test_a_still_face_jitters_a_fifth_at_every_resolution(size: float) -> None:
+    rng, smooth = np.random.default_rng(0), OneEuro()
+    still = face(300, size=size)
+    noise = 0.005 * eye_distance(still)
+    raw = still + rng.normal(0, noise, (300, 68, 2))
+    steady = np.array([smooth(points, i / FPS) for i, points in enumerate(raw)])
+    assert steady[60:].std(0).mean() < raw[60:].std(0).mean() / 5
+
+
+def test_smoothing_is_the_same_at_every_resolution() -> None:
+    path = [face(3 * i) for i in range(50)]
+    small, large = OneEuro(), OneEuro()
+    results = [(small(p, i / FPS), large(10 * p, i / FPS)) for i, p in enumerate(path)]
+    assert max(np.abs(10 * a - b).max() for a, b in results) < 1e-3
+
+
+def test_a_moving_face_lags_less_than_two_frames() -> None:
+    smooth = OneEuro()
+    speed = eye_distance(face(0)) / FPS  # one eye distance a second
+    for i in range(60):
+        points = face(i * speed)
+        steady = smooth(points, i / FPS)
+    assert np.abs(points - steady).max() / speed < 2
+
+
+def test_match_takes_the_best_first() -> None:
+    boxes = np.array([[0, 0, 10, 10], [4, 0, 14, 10]])
+    assert match(boxes, np.array([[3, 0, 13, 10], [100, 0, 110, 10]])) == [(1, 0)]
+    assert match(boxes, np.zeros((0, 4))) == []
+    assert match(np.zeros((0, 4)), boxes) == []
