@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import cv2
@@ -60,21 +61,25 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
             raise UserError(f"{path}: OpenCV could not write it; check the free space")
 
 
-def find_images(inputs: Sequence[str]) -> list[Path]:
-    """List pictures: files as they are, and the pictures that lie in folders, sorted.
+def find_files(inputs: Sequence[str], suffixes: Collection[str] = frozenset(SUFFIXES)) -> list[Path]:
+    """List what names, folders and patterns stand for, each file once.
+
+    Args:
+        inputs: Files, taken as they are; folders, of which the files with a known suffix are taken, sorted;
+            patterns such as "in/*.jpg", for shells that leave them alone.
+        suffixes: In lower case, with the dot.
 
     Raises:
-        UserError: A path does not exist, or a folder holds no picture.
+        UserError: An input stands for nothing.
     """
-    paths = []
-    for path in map(Path, inputs):
+    found: dict[Path, None] = {}
+    for name in inputs:
+        path = Path(name)
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise UserError(f"{path}: no picture in this folder")
-            paths += inside
-        elif path.exists():
-            paths.append(path)
+            matches = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes)
         else:
-            raise UserError(f"{path}: no such file; check the name")
-    return paths
+            matches = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(name, recursive=True))]
+        if not matches:
+            raise UserError(f"{name}: no such file, or nothing to work on in it; check the name")
+        found.update(dict.fromkeys(matches))
+    return list(found)

@@ -21,5 +21,3 @@ def test_the_table_by_hand():
     assert table["nme_mouth"] == pytest.approx((0.05 + 0.34 + 0.09) / 4)
     assert table["nme_jaw"] == pytest.approx((0.05 + 0.09) / 4)
     assert "document_nme" not in table
-
-

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from facekp.errors import UserError
-from facekp.images import find_images, read_image, write_image
+from facekp.images import find_files, read_image, write_image
 
 GRADIENT = np.tile(np.linspace(0, 255, 40).astype(np.uint8), (20, 1))
 
@@ -65,11 +65,13 @@ def test_write_is_whole_or_not_at_all(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
-def test_find_images(tmp_path):
+def test_find_files(tmp_path):
     for name in ("b.png", "a.JPG", "notes.txt"):
         (tmp_path / name).write_bytes(b"x")
-    assert [p.name for p in find_images([str(tmp_path)])] == ["a.JPG", "b.png"]
+    assert [p.name for p in find_files([str(tmp_path)])] == ["a.JPG", "b.png"]
+    assert [p.name for p in find_files([f"{tmp_path}/*.png", f"{tmp_path}/b.png"])] == ["b.png"]
+    assert [p.name for p in find_files([str(tmp_path)], {".txt"})] == ["notes.txt"]
     (tmp_path / "empty").mkdir()
     for wrong in ("empty", "missing.png"):
         with pytest.raises(UserError, match=wrong):
-            find_images([str(tmp_path / wrong)])
+            find_files([str(tmp_path / wrong)])

@@ -8,7 +8,7 @@ from pathlib import Path
 from facekp import load_landmarker, viz
 from facekp.cli import atomic_path, run
 from facekp.errors import UserError
-from facekp.images import find_images, read_image, write_image
+from facekp.images import find_files, read_image, write_image
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", default="predictions", help="folder for the results (%(default)s)")
     args = parser.parse_args()
 
-    paths = find_images(args.input)
+    paths = find_files(args.input)
     landmarker = load_landmarker(args.source) if args.source else load_landmarker()
     output = Path(args.output)
     count, failed = 0, 0

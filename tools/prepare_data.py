@@ -24,9 +24,7 @@ def main() -> None:
     parser.add_argument("--overwrite", action="store_true", help="delete what is in the output folder")
     args = parser.parse_args()
 
-    made = prepare(
-        args.output, source=args.source, url=args.url, sha256=args.sha256, overwrite=args.overwrite
-    )
+    made = prepare(args.output, source=args.source, url=args.url, sha256=args.sha256, overwrite=args.overwrite)
     print(f"{args.output}: {'ready' if made else 'already there and complete, left alone'}")
     for split in summarise(args.output):
         print(split)

@@ -15,7 +15,14 @@ from facekp.training.callbacks import Checkpoints, Dashboard, History, ProgressB
 from facekp.training.checkpoint import RunState, cut_logs, load_checkpoint
 from facekp.training.config import load_config
 from facekp.training.data import build_data, training_loader, validation_loader
-from facekp.training.run import build_optimizer, build_schedule, open_run_folder, seed_everything
+from facekp.training.run import (
+    build_optimizer,
+    build_schedule,
+    check_network,
+    find_run_folder,
+    seed_everything,
+    start_run_folder,
+)
 
 
 def main() -> None:
@@ -30,8 +37,8 @@ def main() -> None:
     args = parser.parse_args()
 
     config = load_config(args.config, args.option)
+    folder = find_run_folder(config, args.resume, args.overwrite)
     data = build_data(config, progress=True)
-    folder = open_run_folder(config, args.resume, args.overwrite)
     seed_everything(config.seed)
 
     state = RunState()
@@ -42,6 +49,8 @@ def main() -> None:
     schedule = build_schedule(config.optimizer, epochs, steps)
     optimizer = build_optimizer(config.optimizer, schedule, network)
     image, label = data.validation[0]
+    check_network(network, image, label)
+    start_run_folder(folder, config, args.resume)
     # Without the specs Paddle would count the inputs of forward() and take the label for one of them.
     model = paddle.Model(
         network,

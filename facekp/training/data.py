@@ -25,6 +25,7 @@ from facekp.data.datasets import (
 from facekp.data.drawn import DrawnFacesDataset
 from facekp.data.statistics import crop_statistics, label_mean_std
 from facekp.data.transforms import build_transforms
+from facekp.errors import UserError
 from facekp.training.checkpoint import RunState
 from facekp.training.config import Config, DataConfig
 from facekp.weights import Recipe
@@ -80,6 +81,13 @@ def build_data(config: Config, check: bool = True, progress: bool = False) -> Tr
     if config.codec == "mean_face":
         codec = MeanFaceCodec(config.size, tuple((float(x), float(y)) for x, y in crops.mean_points))
     train.codec = validation.codec = codec
+    for name, dataset in (("train", train), ("validation", validation)):
+        height, width = dataset[0][0].shape[-2:]
+        if (height, width) != (config.size, config.size):
+            raise UserError(
+                f"{config.name}: data.{name} makes {width}x{height} pictures, but size says {config.size}; "
+                "let its last crop have that size"
+            )
     recipe = Recipe.describe(
         codec,
         network=config.network,

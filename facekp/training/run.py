@@ -19,13 +19,13 @@ from facekp.errors import UserError
 from facekp.training.config import Config, OptimizerConfig
 
 
-def open_run_folder(config: Config, resume: bool, overwrite: bool) -> Path:
-    """Make a run's folder, output/NAME, or find it again; two runs never mix.
+def find_run_folder(config: Config, resume: bool, overwrite: bool) -> Path:
+    """Name a run's folder, output/NAME, and make sure that two runs never mix. Nothing is written yet.
 
     Args:
-        config: Written into the folder as `config.yml`, everything resolved.
+        config: Of the run.
         resume: Go on in an existing folder.
-        overwrite: Delete an existing run.
+        overwrite: `start_run_folder` may delete an existing run.
 
     Returns:
         The folder.
@@ -45,10 +45,15 @@ def open_run_folder(config: Config, resume: bool, overwrite: bool) -> Path:
             raise UserError(f"{folder}: exists already; add --resume, --overwrite, or -o name=ANOTHER")
         if not written.is_file():
             raise UserError(f"{folder}: is not a run's folder, so --overwrite leaves it alone; choose another name")
-        shutil.rmtree(folder)
-    with atomic_path(written) as temporary:
-        temporary.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
     return folder
+
+
+def start_run_folder(folder: Path, config: Config, resume: bool) -> None:
+    """Delete what an earlier run left, unless it is resumed, and write the resolved config."""
+    if folder.exists() and not resume:
+        shutil.rmtree(folder)
+    with atomic_path(folder / "config.yml") as temporary:
+        temporary.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
 
 
 def _same_config(old: dict, config: Config, written: Path) -> None:
@@ -68,6 +73,32 @@ def seed_everything(seed: int) -> None:
     paddle.seed(seed)
     random.seed(seed)
     np.random.seed(seed)
+
+
+def check_network(network: nn.Layer, image: np.ndarray, label: np.ndarray) -> None:
+    """Pass one sample through the network before the first step.
+
+    Args:
+        network: Any.
+        image: (C, H, W) as it comes out of the transforms.
+        label: (2K,) as it comes out of the codec.
+
+    Raises:
+        UserError: The network cannot take such pictures, or predicts another number of points.
+    """
+    network.eval()
+    try:
+        with paddle.no_grad():
+            predicted = network(paddle.to_tensor(image[None]))
+    except (ValueError, RuntimeError, OSError) as error:  # what Paddle's kernels raise
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(
+            f"the network cannot take pictures of the shape {image.shape} that data.pixels makes ({reason}); "
+            "let network.in_channels and the channels of GrayNormalize agree"
+        ) from error
+    network.train()
+    if tuple(predicted.shape[1:]) != label.shape:
+        raise UserError(f"the network predicts {predicted.shape[1]} numbers, but a label has {label.shape[0]}")
 
 
 def build_schedule(config: OptimizerConfig, epochs: int, steps: int) -> LRScheduler:

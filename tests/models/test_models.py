@@ -82,6 +82,7 @@ def test_argmax_attention_sees_the_index():
         ({"name": "sam_googlenet_bn", "atention": "max"}, "in_channels, attention"),
         ({"name": "sam_googlenet_bn", "attention": "mean"}, "max or argmax"),
         ({"name": "resnet18", "in_channels": 1}, "none"),
+        ({"name": "plain_resnet", "channels": "wide"}, "wrong value"),
     ],
 )
 def test_unknown_names_list_the_valid_ones(arguments, message):

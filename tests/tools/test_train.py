@@ -137,6 +137,9 @@ def test_mistakes_end_with_one_line_and_leave_nothing(drawn_csv, refuses, tmp_pa
     assert "prepare_data.py" in refuses("train", *csv, "-o", f"data.root={tmp_path / 'nowhere'}")
     assert "valid here are epochs" in refuses("train", *csv, "-o", "train.epoch=1")
     assert "configs/" in refuses("train", "-c", "sam.yml")
+    grey = 'data.pixels=[{"type": "GrayNormalize", "channels": 3}, {"type": "ToCHW"}]'
+    assert "(3, 96, 96)" in refuses("train", *tiny(output, "-o", grey))
+    assert "data.train makes 96x96" in refuses("train", *tiny(output, "-o", "size=128"))
     (drawn_csv / "training" / "person1_01.jpg").write_bytes(b"damaged")
     assert "row 2 (person1_01.jpg)" in refuses("train", *csv, "-o", f"data.root={drawn_csv}")
     assert not output.exists()
