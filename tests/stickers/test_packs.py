@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import jsonschema
 import numpy as np
 import pytest
 
@@ -64,6 +65,16 @@ def test_layers_of_several_stickers_mix_by_order() -> None:
     names = ["top_hat", "sunglasses", "dog"]
     one, other = combine(map(load_sticker, names)), combine(map(load_sticker, reversed(names)))
     assert (one.apply(photo, faces) == other.apply(photo, faces)).all()
+
+
+@pytest.mark.parametrize("name", list_stickers())
+def test_editors_find_nothing_wrong_with_the_shipped_packs(name: str) -> None:
+    schema = json.loads((packs_folder() / "pack.schema.json").read_text(encoding="utf-8"))
+    manifest = json.loads((packs_folder() / name / "manifest.json").read_text(encoding="utf-8"))
+    jsonschema.validate(manifest, schema)
+    manifest["layers"][0]["blnd"] = "screen"
+    with pytest.raises(jsonschema.ValidationError, match="blnd"):
+        jsonschema.validate(manifest, schema)
 
 
 def test_published_schema_is_the_validators_own() -> None:
