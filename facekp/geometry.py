@@ -177,11 +177,24 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], border: s
     flags = {"constant": cv2.BORDER_CONSTANT, "replicate": cv2.BORDER_REPLICATE}[border]
     shrink = int(1 / max(np.sqrt(abs(np.linalg.det(matrix[:, :2]))), 1e-9) + 1e-6)
     if shrink >= 2:
+        image, (left, top) = _part_under(image, matrix, size, reach=2 * shrink)
         height, width = image.shape[:2]
         small = (max(width // shrink, 1), max(height // shrink, 1))
-        matrix = compose(invert(resizing((width, height), small)), matrix)
+        matrix = compose(invert(resizing((width, height), small)), translation(left, top), matrix)
         image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
     return cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=flags)
+
+
+def _part_under(
+    image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], reach: int
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """The part of a picture that a warp will look at, so that the rest need not be shrunk; and its corner."""
+    height, width = image.shape[:2]
+    corners = np.array([[0, 0], [size[0], 0], [0, size[1]], size], np.float64)
+    x0, y0, x1, y1 = bounding_box(apply(invert(matrix), corners))
+    left, top = (int(np.clip(v - reach, 0, most - 1)) for v, most in ((x0, width), (y0, height)))
+    right, bottom = (int(np.clip(v + reach, low + 1, most)) for v, low, most in ((x1, left, width), (y1, top, height)))
+    return image[top:bottom, left:right], (left, top)
 
 
 def iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:

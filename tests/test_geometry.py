@@ -69,6 +69,19 @@ def test_warp_averages_when_it_shrinks_a_lot():
     assert abs(int(shrunk[25, 25, 0]) - 127) <= 2
 
 
+@pytest.mark.parametrize("border", ["constant", "replicate"])
+@pytest.mark.parametrize("place", [(300, 200), (0, 0), (590, 395), (-200, 100), (2000, 2000)])
+def test_a_shrinking_warp_looks_at_its_part_alone_and_sees_the_same(place, border):
+    image = cv2.GaussianBlur(RNG.integers(0, 255, (400, 600, 3), np.uint8), (0, 0), 5)
+    matrix = g.compose(g.translation(-place[0], -place[1]), g.rotation(20), g.scaling(0.3), g.translation(30, 30))
+    exact = cv2.warpAffine(
+        image, matrix, (60, 60), borderMode=cv2.BORDER_CONSTANT if border == "constant" else cv2.BORDER_REPLICATE
+    )
+    difference = np.abs(g.warp(image, matrix, (60, 60), border).astype(int) - exact)
+    assert np.median(difference) <= 1
+    assert np.percentile(difference, 95) <= 12  # the outermost pixels are averaged, not sampled
+
+
 def test_square_crop_puts_the_box_in_the_middle():
     corners = np.array([[20.0, 30.0], [60.0, 50.0]])
     moved = g.apply(g.square_crop([20, 30, 60, 50], 0.25, 60), corners)
