@@ -65,6 +65,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp and safetensors make private files; an output is ordinary
         os.replace(temporary, target)
+    except OSError as error:
+        raise UserError(
+            f"{target}: cannot be written ({error.strerror or error}); check the name and the free space"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -44,7 +44,10 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 def decode_image(data: np.ndarray) -> np.ndarray | None:
     """Decode the bytes (uint8, 1-D) of a picture file to BGR uint8; None if they are no picture."""
     # IMREAD_COLOR makes three channels of eight bits out of anything and turns the picture by its EXIF tag.
-    return cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    try:
+        return cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    except cv2.error:  # a header that promises more pixels than OpenCV is ready to hold
+        return None
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
@@ -75,6 +78,8 @@ def find_files(inputs: Sequence[str], suffixes: Collection[str] = frozenset(SUFF
     found: dict[Path, None] = {}
     for name in inputs:
         path = Path(name)
+        if len(path.name) > 255:
+            raise UserError(f"{name[:40]}...: no such file, the name is too long")
         if path.is_dir():
             matches = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes)
         else:

@@ -75,8 +75,20 @@ def save_weights(path: str | os.PathLike[str], network: nn.Layer, recipe: Recipe
     if half:
         arrays = {name: array.astype(np.float16) for name, array in arrays.items()}
     metadata = {"format": FORMAT, "recipe": json.dumps(asdict(recipe))}
-    with atomic_path(path) as temporary:
-        save_file(arrays, str(temporary), metadata)
+    write_safetensors(path, arrays, metadata)
+
+
+def write_safetensors(path: str | os.PathLike[str], arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
+    """Write arrays by name, and texts; all of it or nothing.
+
+    Raises:
+        UserError: The place cannot be written to, or is full.
+    """
+    try:
+        with atomic_path(path) as temporary:
+            save_file(arrays, str(temporary), metadata)
+    except SafetensorError as error:
+        raise UserError(f"{path}: cannot be written ({error}); check the free space") from error
 
 
 def load_weights(path: str | os.PathLike[str]) -> tuple[nn.Layer, Recipe]:

@@ -19,28 +19,30 @@ from facekp.weights import load_weights
 def main() -> None:
     """Read top to bottom."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("-c", "--config", default="configs/sam_googlenet_bn.yml", help="the recipe (%(default)s)")
-    parser.add_argument("-w", "--weights", help="the weights (output/NAME/best.safetensors)")
+    parser.add_argument("-w", "--weights", default="output/sam_googlenet_bn/best.safetensors", help="(%(default)s)")
+    parser.add_argument("-c", "--config", help="the recipe (config.yml beside the weights)")
     parser.add_argument("-o", "--option", action="append", default=[], metavar="KEY=VALUE",
                         help="replace a value of the config, for example -o data.split=person")  # fmt: skip
     parser.add_argument("--output", help="folder for the results (evaluation_SPLIT beside the weights)")
     args = parser.parse_args()
 
-    config = load_config(args.config, args.option)
-    weights = Path(args.weights or Path(config.output) / config.name / "best.safetensors")
+    weights = Path(args.weights)
     network, recipe = load_weights(weights)
+    config = load_config(args.config or weights.with_name("config.yml"), args.option)
     if recipe.size != config.size or recipe.pixels != config.data.pixels:
         raise UserError(
-            f"{weights}: trained at {recipe.size} pixels with {recipe.pixels}, but {args.config} says "
-            f"{config.size} pixels with {config.data.pixels}; give the config of the training"
+            f"{weights}: trained with size {recipe.size} and other data.pixels than {config.name}, which has size "
+            f"{config.size}; give the config of the training"
         )
+    output = Path(args.output or weights.parent / f"evaluation_{config.data.split}")
+    if output.exists() and not output.is_dir():
+        raise UserError(f"{output}: is a file; choose another --output")
     data = build_data(config, progress=True)
     codec = recipe.build_codec()
     data.validation.codec = codec  # that of the training, whatever data.root holds now
     predictions = predict_dataset(network, validation_loader(data.validation, config), codec, progress=True)
     table = summarise(predictions)
 
-    output = Path(args.output or weights.parent / f"evaluation_{config.data.split}")
     with atomic_path(output / "metrics.json") as temporary:
         temporary.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
     errors = predictions.errors()

@@ -20,14 +20,18 @@ def main() -> None:
     args = parser.parse_args()
 
     paths = find_files(args.input)
-    landmarker = load_landmarker(args.source) if args.source else load_landmarker()
     output = Path(args.output)
+    targets = [output / f"{path.stem}_points.png" for path in paths]
+    for number, target in enumerate(targets):
+        if target in targets[:number] or target.resolve() in {path.resolve() for path in paths}:
+            raise UserError(f"{target}: would be written twice, or over an input; choose another -o, or fewer inputs")
+    landmarker = load_landmarker(args.source)
     count, failed = 0, 0
     with atomic_path(output / "points.csv") as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
         names = [f"{axis}{i}" for i in range(landmarker.recipe.num_points) for axis in "xy"]
         writer.writerow(["image", "face", "score", "box_x0", "box_y0", "box_x1", "box_y1", *names])
-        for path in paths:
+        for path, target in zip(paths, targets):
             try:
                 image = read_image(path)
             except UserError as error:
@@ -41,7 +45,7 @@ def main() -> None:
                 values = [f"{v:.2f}" for v in (*box, *points.reshape(-1))]
                 writer.writerow([path, number, f"{score:.3f}", *values])
                 image = viz.draw_points(image, points)
-            write_image(output / f"{path.stem}_points.png", image)
+            write_image(target, image)
             count += len(faces)
         if failed == len(paths):
             raise UserError(f"none of the {len(paths)} pictures could be read; the lines above say why")

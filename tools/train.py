@@ -60,7 +60,7 @@ def main() -> None:
     model.prepare(optimizer, LOSSES[config.loss](), build_metrics(data.codec))
 
     if args.resume:
-        vars(state).update(vars(load_checkpoint(folder / "last.safetensors", network, optimizer)))
+        load_checkpoint(folder / "last.safetensors", network, optimizer, state)
         cut_logs(folder, state)
     if state.epoch >= (config.train.stop_after or epochs):
         print(f"{folder}: already trained for {state.epoch} epochs")

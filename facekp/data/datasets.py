@@ -21,7 +21,7 @@ from facekp import geometry
 from facekp.codec import Codec
 from facekp.errors import UserError
 from facekp.images import SUFFIXES, read_image
-from facekp.landmarks import NUM_POINTS
+from facekp.landmarks import NUM_POINTS, eye_distance
 
 #: Called with (image, coords), returns the two transformed.
 Pipeline = Callable[[tuple[np.ndarray, np.ndarray]], tuple[np.ndarray, np.ndarray]]
@@ -80,7 +80,71 @@ class LandmarkDataset(Dataset):
         return image, points if self.codec is None else self.codec.encode(points)
 
 
-class FacialKeypointsDataset(LandmarkDataset):
+class FilesDataset(LandmarkDataset):
+    """What the data sets on disk share: rows that can be left out, and the check of all of them.
+
+    Attributes:
+        source: The file or folder that messages name.
+        points: (M, 68, 2) float32, of all rows.
+        rows: Those of the M rows that are used.
+    """
+
+    source: Path
+    points: np.ndarray
+    rows: list[int]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def where(self, index: int) -> str:
+        """Where the label of a sample stands, for messages."""
+        raise NotImplementedError
+
+    def check(self, skip_damaged: bool = False, progress: bool = False) -> None:
+        """Read every picture once, before the first step, and compare it with its points.
+
+        Args:
+            skip_damaged: Leave out the rows that are wrong, and say so, instead of raising.
+            progress: Show a progress bar.
+
+        Raises:
+            UserError: A file is missing or damaged, or its points lie far outside; names the first such row.
+        """
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding Python's lock
+            results = pool.map(self._problem, range(len(self)))
+            bar = tqdm(
+                results, f"checking {self.source.name}", len(self), leave=False, disable=None if progress else True
+            )
+            problems: Iterator[tuple[int, str | None]] = enumerate(bar)
+            wrong = {index: problem for index, problem in problems if problem is not None}
+        if not wrong:
+            return
+        if not skip_damaged:
+            first = next(iter(wrong.values()))
+            more = f" ({len(wrong) - 1} more rows have such faults)" if len(wrong) > 1 else ""
+            raise UserError(f"{first}{more}; mend the row, or set data.skip_damaged=true to leave such rows out")
+        for problem in wrong.values():
+            tqdm.write(f"left out: {problem}")
+        self.rows = [row for index, row in enumerate(self.rows) if index not in wrong]
+
+    def _problem(self, index: int) -> str | None:
+        where = self.where(index)
+        try:
+            image, points = self.load(index)
+        except UserError as error:
+            return f"{where}: {error}"
+        if eye_distance(points) < 1e-3:
+            return f"{where}: the outer eye corners, points 36 and 45, lie on each other"
+        size = np.array([image.shape[1], image.shape[0]])
+        outside = np.maximum(-points, points - size).max() / size.max()
+        if outside > FARTHEST_OUTSIDE:
+            worst = int(np.maximum(-points, points - size).max(1).argmax())
+            x, y = points[worst]
+            return f"{where}: point {worst} at ({x:g}, {y:g}) is far outside the {size[0]}x{size[1]} picture"
+        return None
+
+
+class FacialKeypointsDataset(FilesDataset):
     r"""The 68-point CSV and its folder of pictures.
 
     The CSV's first column holds file names, the following 136 hold x0, y0, ..., x67, y67 in pixels.
@@ -115,12 +179,13 @@ class FacialKeypointsDataset(LandmarkDataset):
         rows: Sequence[int] | None = None,
     ) -> None:
         super().__init__(transform, codec)
-        self.csv_file, self.folder = Path(csv_file), Path(folder)
-        self.names, self.points = read_points_csv(self.csv_file)
+        self.source, self.folder = Path(csv_file), Path(folder)
+        self.names, self.points = read_points_csv(self.source)
         self.rows = list(range(len(self.names))) if rows is None else list(rows)
 
-    def __len__(self) -> int:
-        return len(self.rows)
+    def where(self, index: int) -> str:
+        """The row, counted from 1 below the header."""
+        return f"{self.source}: row {self.rows[index] + 1} ({self.name(index)})"
 
     def name(self, index: int) -> str:
         """The file's name."""
@@ -131,49 +196,8 @@ class FacialKeypointsDataset(LandmarkDataset):
         row = self.rows[index]
         return read_image(self.folder / self.names[row]), self.points[row].copy()
 
-    def check(self, skip_damaged: bool = False, progress: bool = False) -> None:
-        """Read every picture once, before the first step, and compare it with its points.
 
-        Args:
-            skip_damaged: Leave out the rows that are wrong, and say so, instead of raising.
-            progress: Show a progress bar.
-
-        Raises:
-            UserError: A file is missing or damaged, or its points lie far outside; names the first such row.
-        """
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding Python's lock
-            results = pool.map(self._problem, range(len(self)))
-            bar = tqdm(
-                results, f"checking {self.csv_file.name}", len(self), leave=False, disable=None if progress else True
-            )
-            problems: Iterator[tuple[int, str | None]] = enumerate(bar)
-            wrong = {index: problem for index, problem in problems if problem is not None}
-        if not wrong:
-            return
-        if not skip_damaged:
-            first = next(iter(wrong.values()))
-            more = f" ({len(wrong) - 1} more rows have such faults)" if len(wrong) > 1 else ""
-            raise UserError(f"{first}{more}; mend the row, or set data.skip_damaged=true to leave such rows out")
-        for problem in wrong.values():
-            tqdm.write(f"left out: {problem}")
-        self.rows = [row for index, row in enumerate(self.rows) if index not in wrong]
-
-    def _problem(self, index: int) -> str | None:
-        where = f"{self.csv_file}: row {self.rows[index] + 1} ({self.name(index)})"
-        try:
-            image, points = self.load(index)
-        except UserError as error:
-            return f"{where}: {error}"
-        size = np.array([image.shape[1], image.shape[0]])
-        outside = np.maximum(-points, points - size).max() / size.max()
-        if outside > FARTHEST_OUTSIDE:
-            worst = int(np.maximum(-points, points - size).max(1).argmax())
-            x, y = points[worst]
-            return f"{where}: point {worst} at ({x:g}, {y:g}) is far outside the {size[0]}x{size[1]} picture"
-        return None
-
-
-class PtsDataset(LandmarkDataset):
+class PtsDataset(FilesDataset):
     r"""Folders of pictures with `.pts` files beside them, as 300-W comes: one file for each face.
 
     `NAME.pts` or `NAME_1.pts`, `NAME_2.pts`, ... belong to the picture `NAME`. Coordinates in a `.pts` file
@@ -200,20 +224,21 @@ class PtsDataset(LandmarkDataset):
         self, root: str | os.PathLike[str], transform: Pipeline | None = None, codec: Codec | None = None
     ) -> None:
         super().__init__(transform, codec)
-        self.root = Path(root)
-        files = sorted(self.root.rglob("*.pts"))
-        if not files:
+        self.source = Path(root)
+        self.files = sorted(self.source.rglob("*.pts"))
+        if not self.files:
             raise UserError(f"{root}: no .pts file in it; name the folder that holds 300-W's folders")
-        self.points = np.stack([read_pts(file) for file in files])
-        self.pictures = [_picture_of(file) for file in files]
-        self.rows = list(range(len(files)))
+        self.points = np.stack([read_pts(file) for file in self.files])
+        self.pictures = [_picture_of(file) for file in self.files]
+        self.rows = list(range(len(self.files)))
 
-    def __len__(self) -> int:
-        return len(self.rows)
+    def where(self, index: int) -> str:
+        """The `.pts` file."""
+        return str(self.files[self.rows[index]])
 
     def name(self, index: int) -> str:
         """The picture's path below the root."""
-        return str(self.pictures[self.rows[index]].relative_to(self.root))
+        return str(self.pictures[self.rows[index]].relative_to(self.source))
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Read one picture and one of its faces."""

@@ -154,6 +154,8 @@ class FaceCrop(_Geometric):
         order: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
+        if size < 1 or margin <= -0.5 or min(rotate, scale, shift, flip) < 0:
+            raise ValueError("size is at least 1, margin more than -0.5, and the random ranges are not negative")
         self.size, self.margin = size, margin
         self.rotate, self.scale, self.shift, self.flip = rotate, scale, shift, flip
         self.order = FLIP_ORDER if order is None else np.asarray(order)

@@ -69,7 +69,7 @@ class Landmarker:
         if boxes is None:
             found, scores = self.detector(image)
         else:
-            found = np.asarray(boxes, np.float32).reshape(-1, 4)
+            found = _as_boxes(boxes)
             scores = np.ones(len(found), np.float32)
             for number, box in enumerate(found):
                 if not (np.isfinite(box).all() and box[0] < box[2] and box[1] < box[3]):
@@ -115,12 +115,12 @@ class Landmarker:
 
 
 def load_landmarker(
-    source: str | os.PathLike[str] = DEFAULT, detector: Detector | None = None, passes: int = 2
+    source: str | os.PathLike[str] | None = None, detector: Detector | None = None, passes: int = 2
 ) -> Landmarker:
     """Load a landmarker: the shipped weights, or one's own.
 
     Args:
-        source: Name of a shipped model, or path of weights that `tools/train.py` wrote.
+        source: Name of a shipped model, or path of weights that `tools/train.py` wrote; `DEFAULT` if None.
         detector: See `Landmarker`.
         passes: See `Landmarker`.
 
@@ -137,6 +137,7 @@ def load_landmarker(
         >>> faces.points.shape, faces.boxes.shape
         ((1, 68, 2), (1, 4))
     """
+    source = DEFAULT if source is None else source
     if str(source) == "hub":
         raise UserError("source hub: PaddleHub's landmarks are not built in yet; leave --source away")
     shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.safetensors"))}
@@ -145,6 +146,18 @@ def load_landmarker(
         raise UserError(f"{source}: neither a shipped model ({', '.join(shipped)}) nor a file of weights")
     network, recipe = load_weights(path)
     return Landmarker(network, recipe, detector, passes)
+
+
+def _as_boxes(boxes: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
+    try:
+        found = np.asarray(boxes, np.float32)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"boxes are numbers, (N, 4) as x0, y0, x1, y1 ({error})") from error
+    if found.size == 0:
+        return np.zeros((0, 4), np.float32)
+    if found.ndim != 2 or found.shape[1] != 4:
+        raise UserError(f"boxes have the shape (N, 4), each x0, y0, x1, y1, not {found.shape}")
+    return found
 
 
 def _as_bgr(image: np.ndarray) -> np.ndarray:

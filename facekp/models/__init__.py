@@ -64,5 +64,5 @@ def build_network(name: str, num_points: int = 68, **options: Any) -> nn.Layer:
         raise UserError(f"network {name}: unknown option {unknown[0]!r}; known are {', '.join(valid) or 'none'}")
     try:
         return NETWORKS[name](num_points=num_points, **options)
-    except (TypeError, ValueError) as error:
+    except (IndexError, TypeError, ValueError) as error:
         raise UserError(f"network {name}: an option has a wrong value ({error})") from error

@@ -29,6 +29,7 @@ class _Block(nn.Layer):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> (N, channels, H / stride, W / stride)."""
         return F.relu(self.body(x) + (x if self.shortcut is None else self.shortcut(x)))
 
 
@@ -60,6 +61,8 @@ class PlainResNet(nn.Layer):
         map_size: int = 4,
     ) -> None:
         super().__init__()
+        if min(blocks, map_size, len(channels) - 1) < 1:
+            raise ValueError("blocks and map_size are at least 1, and channels names a stem and a stage")
         self.stem = nn.Sequential(
             nn.Conv2D(in_channels, channels[0], 3, stride=2, padding=1, bias_attr=False),
             nn.BatchNorm2D(channels[0]),

@@ -5,6 +5,7 @@ The order matters: `History` measures the epoch, `Dashboard` shows it, `Checkpoi
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from visualdl import LogWriter
 
 from facekp import viz
 from facekp.data.datasets import LandmarkDataset
+from facekp.errors import UserError
 from facekp.training.checkpoint import RunState, save_checkpoint
 from facekp.weights import Recipe, save_weights
 
@@ -47,6 +49,8 @@ class History(Callback):
         """Add a batch's loss."""
         self.state.step += 1
         self._train.add(logs)
+        if not np.isfinite(self._train.total):
+            raise UserError(f"the loss is no longer a number at step {self.state.step}; lower optimizer.lr")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Note what training says; validation follows."""
@@ -150,8 +154,9 @@ class Checkpoints(Callback):
         nme = self.history.row["val_nme"]
         if nme < self.state.best:
             self.state.best = nme
-            self.recipe.notes.update(epoch=self.state.epoch + 1, val_nme=nme)
-            save_weights(self.folder / "best.safetensors", self.model.network, self.recipe)
+            notes = {**self.recipe.notes, "epoch": self.state.epoch + 1, "val_nme": nme}
+            recipe = dataclasses.replace(self.recipe, notes=notes)
+            save_weights(self.folder / "best.safetensors", self.model.network, recipe)
         self.state.epoch += 1
         growing = (METRICS_FILE, LOG_FILE)
         self.state.log_sizes = {name: (self.folder / name).stat().st_size for name in growing}

@@ -12,11 +12,9 @@ import paddle
 from paddle import nn
 from paddle.optimizer import Optimizer
 from paddle.optimizer.lr import LRScheduler
-from safetensors.numpy import save_file
 
-from facekp.cli import atomic_path
 from facekp.errors import UserError
-from facekp.weights import read_safetensors, set_state
+from facekp.weights import read_safetensors, set_state, write_safetensors
 
 
 @dataclass
@@ -54,18 +52,14 @@ def save_checkpoint(path: str | os.PathLike[str], network: nn.Layer, optimizer: 
     metadata = {"state": json.dumps(asdict(state))}
     if isinstance(schedule, LRScheduler):
         metadata["schedule"] = json.dumps(schedule.state_dict())
-    with atomic_path(path) as temporary:
-        save_file(arrays, str(temporary), metadata)
+    write_safetensors(path, arrays, metadata)
 
 
-def load_checkpoint(path: str | os.PathLike[str], network: nn.Layer, optimizer: Optimizer) -> RunState:
-    """Put a checkpoint back into a network and an optimizer that were just built.
-
-    Returns:
-        Where the run stood.
+def load_checkpoint(path: str | os.PathLike[str], network: nn.Layer, optimizer: Optimizer, state: RunState) -> None:
+    """Put a checkpoint back into what was just built: network, optimizer with its schedule, and state.
 
     Raises:
-        UserError: No checkpoint, damaged, or of another network or optimizer.
+        UserError: No checkpoint, damaged, or of another network.
     """
     arrays, metadata = read_safetensors(path)
     if "state" not in metadata:
@@ -83,11 +77,14 @@ def load_checkpoint(path: str | os.PathLike[str], network: nn.Layer, optimizer: 
     if "schedule" in metadata:
         optimizer_state["LR_Scheduler"] = json.loads(metadata["schedule"])
     optimizer.set_state_dict(optimizer_state)
-    return RunState(**json.loads(metadata["state"]))
+    for name, value in json.loads(metadata["state"]).items():
+        setattr(state, name, value)
 
 
 def cut_logs(folder: Path, state: RunState) -> None:
     """Cut the run's growing files back to the last finished epoch."""
     for name, size in state.log_sizes.items():
-        if (folder / name).exists():
-            os.truncate(folder / name, size)
+        file = folder / name
+        if not file.exists() or file.stat().st_size < size:
+            raise UserError(f"{file}: missing or shorter than when the last epoch ended; start anew with --overwrite")
+        os.truncate(file, size)

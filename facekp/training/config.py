@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Optional
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
 
 from facekp.errors import UserError
 from facekp.losses import LOSSES
@@ -40,7 +40,7 @@ class DataConfig(_Section):
     keep_crops: bool = False
     skip_damaged: bool = False
     #: Drawn faces only: how many for training and for validation.
-    drawn: tuple[int, int] = (2000, 200)
+    drawn: tuple[PositiveInt, PositiveInt] = (2000, 200)
     #: Transforms of training and validation, and those that both end with. See facekp/data/transforms.py.
     train: list[dict[str, Any]]
     validation: list[dict[str, Any]]
@@ -53,12 +53,12 @@ class OptimizerConfig(_Section):
     """How the weights move."""
 
     type: Literal["momentum", "adam", "adamw"] = "momentum"
-    lr: float = Field(0.02, gt=0)
-    momentum: float = 0.9
+    lr: float = Field(0.02, gt=0, allow_inf_nan=False)
+    momentum: float = Field(0.9, ge=0, lt=1)
     #: L2 decay (momentum, adam) or decoupled decay (adamw).
-    weight_decay: float = Field(5e-4, ge=0)
+    weight_decay: float = Field(5e-4, ge=0, allow_inf_nan=False)
     #: The rate climbs linearly over so many epochs before it falls along a cosine.
-    warmup_epochs: float = Field(0, ge=0)
+    warmup_epochs: float = Field(0, ge=0, allow_inf_nan=False)
 
 
 class TrainConfig(_Section):
@@ -73,8 +73,9 @@ class TrainConfig(_Section):
 class Config(_Section):
     """One training run."""
 
-    name: str
-    seed: int = 0
+    #: Also the name of the run's folder.
+    name: str = Field(pattern=r"^\w[\w.-]*$")
+    seed: int = Field(0, ge=0)
     #: The run's folder is output/NAME.
     output: str = "output"
     #: Side in pixels of the square that the network sees.
@@ -92,6 +93,15 @@ class Config(_Section):
         if value not in LOSSES:
             raise ValueError(f"unknown loss {value!r}; known are {', '.join(LOSSES)}")
         return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Config:
+        if self.optimizer.warmup_epochs >= self.train.epochs:
+            raise ValueError("optimizer.warmup_epochs must be less than train.epochs")
+        first = [pipeline[0].get("type") if pipeline else None for pipeline in (self.data.train, self.data.validation)]
+        if self.data.keep_crops and first != ["FaceCrop", "FaceCrop"]:
+            raise ValueError("data.keep_crops needs data.train and data.validation to begin with FaceCrop")
+        return self
 
 
 def load_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> Config:
@@ -138,8 +148,8 @@ def parse_config(values: dict[str, Any], source: str) -> Config:
             valid = ", ".join(_fields(first["loc"][:-1]))
             raise UserError(f"{source}: unknown key {key}; valid here are {valid}") from error
         message = first["msg"].replace("Value error, ", "")
-        given = "" if first["type"] == "missing" else f" (it is {first['input']!r})"
-        raise UserError(f"{source}: {key}: {message}{given}") from error
+        given = "" if first["type"] == "missing" or not key else f" (it is {first['input']!r})"
+        raise UserError(f"{source}: {key}{': ' if key else ''}{message}{given}") from error
 
 
 def _fields(location: Sequence[str | int]) -> list[str]:
@@ -161,6 +171,8 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{path}: a config is a mapping of keys to values")
     base = values.pop("_base_", None)
+    if base is not None and not isinstance(base, str):
+        raise UserError(f"{path}: _base_ must be the path of another yml, not {base!r}")
     return values if base is None else _merge(_read(path.parent / base, (*seen, path.resolve())), values)
 
 

@@ -16,6 +16,7 @@ from facekp.codec import Codec, MeanFaceCodec, StandardCodec
 from facekp.data.datasets import (
     Draw,
     FacialKeypointsDataset,
+    FilesDataset,
     JoinedDataset,
     KeptCrops,
     LandmarkDataset,
@@ -60,13 +61,16 @@ def build_data(config: Config, check: bool = True, progress: bool = False) -> Tr
     """
     data = config.data
     train_parts, validation_parts = {"csv68": _csv_parts, "pts": _pts_parts, "drawn": _drawn_parts}[data.labels](data)
-    if check:
-        for part in [*train_parts, *validation_parts]:
-            if isinstance(part, FacialKeypointsDataset):
-                part.check(data.skip_damaged, progress)
     if data.pts_root is not None:
         for parts, part in zip((train_parts, validation_parts), PtsDataset(data.pts_root).split()):
             parts.append(part)
+    if check:
+        for part in [*train_parts, *validation_parts]:
+            if isinstance(part, FilesDataset):
+                part.check(data.skip_damaged, progress)
+    for parts, purpose in ((train_parts, "learn from"), (validation_parts, "validate with")):
+        if not sum(len(part) for part in parts):
+            raise UserError(f"{config.name}: no face left to {purpose}; give more data, or another data.split")
     mean, std = label_mean_std(np.concatenate([_labels(part) for part in train_parts]))
     if data.keep_crops:
         side = round(1.5 * config.size)
@@ -76,18 +80,13 @@ def build_data(config: Config, check: bool = True, progress: bool = False) -> Tr
     train = JoinedDataset(train_parts, build_transforms([*data.train, *data.pixels]))
     validation = JoinedDataset(validation_parts, build_transforms([*data.validation, *data.pixels]))
 
+    for name, dataset in (("train", train), ("validation", validation)):
+        _check_transforms(name, dataset, config.size)
     crops = crop_statistics(JoinedDataset(train_parts, build_transforms(data.validation)), config.size)
     codec: Codec = StandardCodec(mean, std)
     if config.codec == "mean_face":
         codec = MeanFaceCodec(config.size, tuple((float(x), float(y)) for x, y in crops.mean_points))
     train.codec = validation.codec = codec
-    for name, dataset in (("train", train), ("validation", validation)):
-        height, width = dataset[0][0].shape[-2:]
-        if (height, width) != (config.size, config.size):
-            raise UserError(
-                f"{config.name}: data.{name} makes {width}x{height} pictures, but size says {config.size}; "
-                "let its last crop have that size"
-            )
     recipe = Recipe.describe(
         codec,
         network=config.network,
@@ -99,6 +98,19 @@ def build_data(config: Config, check: bool = True, progress: bool = False) -> Tr
         notes={"config": config.name, "label_mean": mean, "label_std": std},
     )
     return TrainingData(train, validation, codec, recipe)
+
+
+def _check_transforms(name: str, dataset: LandmarkDataset, size: int) -> None:
+    """Run a pipeline once, here, where a wrong option can still be told from a damaged picture."""
+    try:
+        image, _ = dataset[0]
+    except (cv2.error, AttributeError, IndexError, TypeError, ValueError) as error:
+        raise UserError(f"data.{name}: its transforms cannot work on {dataset.name(0)} ({error})") from error
+    if image.ndim != 3 or image.shape[1:] != (size, size) or image.dtype != np.float32:
+        raise UserError(
+            f"data.{name} and data.pixels make {image.dtype} pictures of the shape {image.shape}, but the network gets "
+            f"float32 (channels, {size}, {size}), as size says; mend the last crop, data.pixels or size"
+        )
 
 
 def _csv_parts(data: DataConfig) -> tuple[list[LandmarkDataset], list[LandmarkDataset]]:
@@ -127,7 +139,7 @@ def _drawn_parts(data: DataConfig) -> tuple[list[LandmarkDataset], list[Landmark
 
 
 def _labels(part: LandmarkDataset) -> np.ndarray:
-    if isinstance(part, (FacialKeypointsDataset, PtsDataset)):
+    if isinstance(part, FilesDataset):
         return part.points[part.rows]
     return np.stack([part.load(i)[1] for i in range(len(part))])
 

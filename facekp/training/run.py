@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
@@ -39,7 +40,9 @@ def find_run_folder(config: Config, resume: bool, overwrite: bool) -> Path:
     if resume:
         if not (folder / "last.safetensors").is_file():
             raise UserError(f"{folder}: no finished epoch to resume from; start without --resume (or --overwrite)")
-        _same_config(yaml.safe_load(written.read_text(encoding="utf-8")), config, written)
+        _same_config(written, config)
+    elif folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: is a file; choose another name or output")
     elif folder.exists() and any(folder.iterdir()):
         if not overwrite:
             raise UserError(f"{folder}: exists already; add --resume, --overwrite, or -o name=ANOTHER")
@@ -56,16 +59,27 @@ def start_run_folder(folder: Path, config: Config, resume: bool) -> None:
         temporary.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
 
 
-def _same_config(old: dict, config: Config, written: Path) -> None:
-    """Only what does not change the numbers may differ when a run goes on."""
-    new = config.model_dump(mode="json")
-    for values in (old, new):
-        values["train"].pop("stop_after", None)
-        values["data"].pop("workers", None)
-        values["data"].pop("root", None)
-    for key in new:
-        if old.get(key) != new[key]:
-            raise UserError(f"{written}: {key} differs from the run to resume; start a new one with -o name=ANOTHER")
+def _same_config(written: Path, config: Config) -> None:
+    """Only where the data lie and how many processes load them may differ when a run goes on."""
+    try:
+        old = yaml.safe_load(written.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{written}: missing or damaged ({error}); start anew with --overwrite") from error
+    may_differ = {"train.stop_after", "data.workers", "data.root", "data.pts_root", "output"}
+    before, now = _leaves(old), _leaves(config.model_dump(mode="json"))
+    for key in sorted(set(before) | set(now)):
+        if key not in may_differ and before.get(key) != now.get(key):
+            raise UserError(
+                f"{written}: the run to resume has {key} = {before.get(key)!r}, not {now.get(key)!r}; "
+                "start another run with -o name=ANOTHER"
+            )
+
+
+def _leaves(values: Any, key: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} as {"a.b": 1}."""
+    if not isinstance(values, dict):
+        return {key: values}
+    return {k: v for name, value in values.items() for k, v in _leaves(value, f"{key}.{name}" if key else name).items()}
 
 
 def seed_everything(seed: int) -> None:

@@ -104,6 +104,12 @@ def test_empty_boxes_are_refused(landmarker, astronaut, box):
         landmarker(astronaut, boxes=[box])
 
 
+@pytest.mark.parametrize("boxes", [[1, 2, 3], [1, 2, 3, 4], [["a", 2, 3, 4]], [[1, 2, 3, 4, 5]]])
+def test_what_are_no_boxes_is_refused(landmarker, astronaut, boxes):
+    with pytest.raises(UserError, match="boxes"):
+        landmarker(astronaut, boxes=boxes)
+
+
 @pytest.mark.parametrize("source", ["sam", "weights.safetensors", "hub"])
 def test_unknown_sources_are_named(source):
     with pytest.raises(UserError, match=source):

@@ -40,7 +40,8 @@ def test_going_on_from_a_checkpoint_is_as_if_nothing_had_happened(tmp_path, kind
     save_checkpoint(tmp_path / "last.safetensors", *broken[:2], RunState(1, 3, 0.5, {"a": 7}))
 
     resumed = start(kind, seed=2)  # other weights and other automatic names
-    state = load_checkpoint(tmp_path / "last.safetensors", *resumed[:2])
+    state = RunState()
+    load_checkpoint(tmp_path / "last.safetensors", *resumed[:2], state)
     assert state == RunState(1, 3, 0.5, {"a": 7})
     steps(*resumed, count=3, first=3)
     assert resumed[2].last_lr == whole[2].last_lr
@@ -57,7 +58,7 @@ def test_weights_alone_cannot_be_resumed(tmp_path):
     )
     save_weights(tmp_path / "w.safetensors", network, recipe)
     with pytest.raises(UserError, match="weights alone"):
-        load_checkpoint(tmp_path / "w.safetensors", network, optimizer)
+        load_checkpoint(tmp_path / "w.safetensors", network, optimizer, RunState())
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
@@ -65,7 +66,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     save_checkpoint(tmp_path / "last.safetensors", network, optimizer, RunState())
     other = build_network("plain_resnet", channels=(4, 16), map_size=2)
     with pytest.raises(UserError, match="another network"):
-        load_checkpoint(tmp_path / "last.safetensors", other, optimizer)
+        load_checkpoint(tmp_path / "last.safetensors", other, optimizer, RunState())
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero():
@@ -82,7 +83,11 @@ def test_the_learning_rate_warms_up_and_falls_to_zero():
     assert plain.get_lr() == pytest.approx(0.1)
 
 
-def test_logs_are_cut_back(tmp_path):
+def test_logs_are_cut_back_but_never_stretched(tmp_path):
     (tmp_path / "a.csv").write_text("finished|unfinished")
-    cut_logs(tmp_path, RunState(log_sizes={"a.csv": 8, "gone.csv": 3}))
+    cut_logs(tmp_path, RunState(log_sizes={"a.csv": 8}))
+    assert (tmp_path / "a.csv").read_text() == "finished"
+    for wrong in ({"a.csv": 9}, {"gone.csv": 3}):
+        with pytest.raises(UserError, match="--overwrite"):
+            cut_logs(tmp_path, RunState(log_sizes=wrong))
     assert (tmp_path / "a.csv").read_text() == "finished"
