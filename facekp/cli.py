@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable
 
+import cv2
+
 from facekp.errors import UserError
 
 
@@ -22,6 +24,7 @@ def run(main: Callable[[], object]) -> None:
     """
     # Paddle warns about its own code on every run; stderr is for what the user can mend.
     warnings.filterwarnings("ignore", module="paddle")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # and OpenCV about every camera and codec that it tries
     try:
         main()
     except UserError as error:

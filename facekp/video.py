@@ -81,6 +81,8 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], draw
             raise UserError(f"{source}: holds no pictures; give a video")
         with av.open(os.fspath(temporary), "w") as output:
             report = _convert(container, output, encoder, draw)
+        if report.stopped and not report.frames:
+            raise KeyboardInterrupt  # nothing was done yet: nothing is left behind
         if not report.frames:
             raise UserError(f"{source}: no whole frame in it; the file is damaged or ends too early")
     return report

@@ -31,12 +31,13 @@ def main() -> None:
     parser.add_argument(
         "inputs", nargs="*", metavar="IN", help="photos, videos, folders or patterns such as 'in/*.jpg'"
     )
-    parser.add_argument("--sticker", action="append", metavar="NAME", help="a shipped one or a pack's path; repeatable")
-    parser.add_argument(
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--sticker", action="append", metavar="NAME", help="a shipped one or a pack's path; repeatable")
+    which.add_argument(
         "--glasses", type=Path, metavar="DIR", help="PNGs of glasses without manifests; the first is worn"
     )
-    parser.add_argument("--seed", type=int, help="another shipped sticker at random for every file")
-    parser.add_argument("--source", help="landmarks from: a shipped model, weights or `hub` (default: shipped weights)")
+    which.add_argument("--seed", type=int, help="another shipped sticker at random for every file")
+    parser.add_argument("--source", help="landmarks from: name of a shipped model, or path of weights")
     parser.add_argument("-o", "--output", type=Path, help="a file for one input, else a folder (default: beside it)")
     parser.add_argument("--list", action="store_true", help="name the shipped stickers and end")
     parser.add_argument("--sheet", action="store_true", help="all stickers on the face of a photo, side by side")
@@ -49,12 +50,17 @@ def main() -> None:
         for name in list_stickers():
             print(f"{name:16} {load_sticker(name).title}")
         return
+    if args.camera is not None and args.camera < 0:
+        raise UserError(f"--camera {args.camera}: cameras are counted from 0")
     if args.preview:
         need_window()
     if not args.inputs and (args.camera is None or args.sheet or args.animate):
         raise UserError("no photo or video given; see --help")
     chosen = load_glasses(args.glasses) if args.glasses else [load_sticker(name) for name in args.sticker or []]
     files = find_files(args.inputs, SUFFIXES | VIDEO_SUFFIXES)
+    if args.output is None:  # what an earlier run left beside its photos is not stickered again
+        results = {target(file, None, 1).resolve() for file in files}
+        files = [file for file in files if file.resolve() not in results]
     targets = [target(file, args.output, len(files)) for file in files]
     taken = {file.resolve() for file in files}
     for out in targets:
@@ -63,8 +69,10 @@ def main() -> None:
         taken.add(out.resolve())
     from facekp import load_landmarker  # here, so that a wrong argument is told before Paddle starts
 
-    landmarker = load_landmarker(args.source) if args.source else load_landmarker()
+    landmarker = load_landmarker(args.source)
     if args.sheet or args.animate:
+        if len(files) > 1:
+            raise UserError(f"--sheet and --animate take one photo, not {len(files)}")
         show_all(files[0], chosen or [load_sticker(name) for name in list_stickers()], landmarker, args)
         return
 

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from facekp import geometry, load_landmarker
+from facekp.images import read_image
 from facekp.inference.faces import Faces
 from facekp.inference.tracking import OneEuro, Tracker
 from facekp.landmarks import MEAN_FACE, anchors, eye_distance
@@ -67,7 +68,7 @@ class _Clip:
     """A photo on a 1280x720 ground, still or shifted, under camera noise."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        photo = cv2.imread(str(args.photo))
+        photo = read_image(args.photo)
         self.ground = cv2.resize(photo, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
         side = HEIGHT
         self.ground = cv2.GaussianBlur(self.ground, (0, 0), 25)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
@@ -87,7 +88,10 @@ def open_pack(path: Path) -> Place:
     if path.is_dir():
         return path
     if zipfile.is_zipfile(path):
-        return zipfile.Path(zipfile.ZipFile(path))
+        try:
+            return zipfile.Path(zipfile.ZipFile(path))
+        except zipfile.BadZipFile as error:
+            raise UserError(f"{path}: a damaged zip archive ({error}); get it again") from error
     raise UserError(f"{path}: no sticker pack; give a folder or a .zip that holds manifest.json")
 
 
@@ -105,7 +109,8 @@ def read_file(pack: Place, name: str) -> bytes:
         if size > MAX_BYTES:
             raise UserError(f"{file}: {size} bytes is too large; a pack's file has at most {MAX_BYTES}")
         return file.read_bytes()
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
+    # RuntimeError: the archive is encrypted. zlib.error: its bytes are damaged.
+    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{file}: missing or unreadable; put it into the pack or mend the manifest") from error
 
 
@@ -120,7 +125,7 @@ def read_manifest(pack: Place) -> PackSpec:
         spec = PackSpec.model_validate(json.loads(read_file(pack, "manifest.json").decode()))
     except ValidationError as error:
         raise UserError(f"{file}: {_explain(error)}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{file}: not valid JSON ({error}); mend that place") from error
     for layer in spec.layers:
         here = f"{file}: layer {layer.name!r}, key 'anchors':"

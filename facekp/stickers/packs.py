@@ -76,9 +76,11 @@ def _load_layer(pack: Place, spec: LayerSpec, max_faces: int) -> Layer:
             raise UserError(f"{here}, key 'anchors.{place}': ({x:g}, {y:g}) lies outside the {width}x{height} picture")
     pixels = np.array(list(spec.anchors.values()), np.float64)
     try:
-        fit(spec.fit, pixels, pixels)
+        placement = fit(spec.fit, pixels, pixels)
     except ValueError as error:
         raise UserError(f"{here}, key 'anchors': {error}; move them apart") from error
+    if placement is None:
+        raise UserError(f"{here}, key 'anchors': two of them fall into one; move them apart")
     return Layer(
         spec.name,
         tuple(frames),
