@@ -57,7 +57,7 @@ def main() -> None:
     )
     write_image(output / "worst.png", sheet)
 
-    print(f"{weights} on {config.data.labels}, split {config.data.split}")
+    print(f"{weights} on {config.data.root} ({config.data.labels}, split {config.data.split})")
     for name, value in table.items():
         print(f"{name:12} {value:8}" if name == "faces" else f"{name:12} {value * 100:8.2f} %")
     print(f"written to {output}")
