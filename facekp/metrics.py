@@ -50,7 +50,7 @@ class NME(Metric):
     Example:
         >>> truth = paddle.zeros([1, 68, 2]); truth[0, 45, 0] = 10.0
         >>> metric = NME()
-        >>> metric.update(metric.compute(truth + 1.0, truth))
+        >>> _ = metric.update(metric.compute(truth + 1.0, truth))
         >>> round(metric.accumulate(), 6)
         0.141421
     """

@@ -40,7 +40,7 @@ def draw_points(
         A new picture.
 
     Example:
-        >>> draw_points(np.zeros((50, 50, 3), np.uint8), np.full((5, 2), 25.0)).max() > 0
+        >>> bool(draw_points(np.zeros((50, 50, 3), np.uint8), np.full((5, 2), 25.0)).any())
         True
     """
     canvas = image.copy()
