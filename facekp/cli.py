@@ -24,7 +24,8 @@ def run(main: Callable[[], object]) -> None:
     """
     # Paddle warns about its own code on every run; stderr is for what the user can mend.
     warnings.filterwarnings("ignore", module="paddle")
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # and OpenCV about every camera and codec that it tries
+    # And OpenCV about every camera and codec that it tries.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         main()
     except UserError as error:

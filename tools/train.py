@@ -1,6 +1,7 @@
 """Train a landmark network: config, data, network, optimizer, fit."""
 
 import argparse
+from contextlib import closing
 
 import facekp  # noqa: F401 (before Paddle: it keeps a warning of its import off stderr)
 
@@ -71,18 +72,19 @@ def main() -> None:
           f"on {paddle.get_device()}", flush=True)  # fmt: skip
 
     history = History(state, folder)
-    model.fit(
-        train_loader,
-        validation_loader(data.validation, config),
-        epochs=epochs - state.epoch,
-        verbose=0,
-        callbacks=[
-            history,
-            Dashboard(state, history, folder, data.validation, data.recipe),
-            ProgressBar(state, history, config.train.stop_after or epochs, steps),
-            Checkpoints(state, history, folder, data.recipe, config.train.stop_after),
-        ],
-    )
+    with closing(ProgressBar(state, history, config.train.stop_after or epochs, steps)) as progress_bar:
+        model.fit(
+            train_loader,
+            validation_loader(data.validation, config),
+            epochs=epochs - state.epoch,
+            verbose=0,
+            callbacks=[
+                history,
+                Dashboard(state, history, folder, data.validation, data.recipe),
+                progress_bar,
+                Checkpoints(state, history, folder, data.recipe, config.train.stop_after),
+            ],
+        )
     print(f"best validation NME {state.best:.4f}: {folder / 'best.safetensors'}")
 
 

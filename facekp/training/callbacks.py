@@ -172,6 +172,11 @@ class ProgressBar(Callback):
         super().__init__()
         self.state, self.history, self.epochs, self.steps = state, history, epochs, steps
         self._took: list[float] = []
+        self.bar = tqdm(disable=True)  # until the first epoch
+
+    def close(self) -> None:
+        """Clear the bar, also when the training ends with an error."""
+        self.bar.close()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Open the bar."""

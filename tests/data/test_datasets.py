@@ -88,7 +88,16 @@ def far_point(folder):
     edit_csv(folder, lambda t: t.replace(t.splitlines()[2].split(",")[1], "500", 1))
 
 
-@pytest.mark.parametrize("spoil", [wrong_file, damaged_file, far_point])
+def coinciding_eye_corners(folder):
+    def edit(text):
+        cells = text.splitlines()[2].split(",")
+        cells[1 + 72 : 1 + 74] = cells[1 + 90 : 1 + 92]
+        return text.replace(text.splitlines()[2], ",".join(cells))
+
+    edit_csv(folder, edit)
+
+
+@pytest.mark.parametrize("spoil", [wrong_file, damaged_file, far_point, coinciding_eye_corners])
 def test_check_names_the_row_or_skips_it(drawn_csv, spoil):
     spoil(drawn_csv)
     faces = dataset(drawn_csv)
@@ -150,6 +159,15 @@ def test_a_wrong_pts_is_named(pts_folder, content, message):
     (pts_folder / "set" / "photo1.pts").write_text(content)
     with pytest.raises(UserError, match=rf"photo1\.pts.*{message}"):
         PtsDataset(pts_folder)
+
+
+def test_check_names_the_pts_or_skips_it(pts_folder):
+    (pts_folder / "set" / "photo1.png").write_bytes(b"damaged")
+    faces = PtsDataset(pts_folder)
+    with pytest.raises(UserError, match=r"photo1\.pts: .*photo1\.png"):
+        faces.check()
+    faces.check(skip_damaged=True)
+    assert len(faces) == 14
 
 
 def test_a_pts_without_a_photo_is_named(pts_folder, tmp_path):

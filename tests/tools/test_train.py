@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,6 +123,22 @@ def test_two_runs_never_mix(trained, refuses, run_tool, tmp_path):
     again = run_tool("train", *tiny(folder.parent, "--resume"))
     assert again.returncode == 0
     assert "already trained for 3 epochs" in again.stdout
+
+
+def test_a_run_that_diverges_is_no_success(run_tool, tmp_path):
+    done = run_tool("train", *tiny(tmp_path, "-o", "optimizer.lr=1e30", "-o", "train.epochs=1"))
+    assert done.returncode == 2
+    assert "lower optimizer.lr" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_damaged_run_folder_is_told(trained, refuses, tmp_path):
+    folder, _ = trained
+    copy = shutil.copytree(folder, tmp_path / "quickstart")
+    (copy / "metrics.csv").write_text("epoch")
+    assert "metrics.csv: missing or shorter" in refuses("train", *tiny(tmp_path, "--resume"))
+    (copy / "config.yml").write_text("{")
+    assert "config.yml: missing or damaged" in refuses("train", *tiny(tmp_path, "--resume"))
 
 
 def test_overwrite_deletes_a_run_but_nothing_else(refuses, tmp_path):

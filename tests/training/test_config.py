@@ -57,6 +57,13 @@ WRONG = {
     "unknown split": (["data.split=people"], r"data\.split.*person"),
     "no equals sign": (["train.epochs"], "key=value"),
     "no YAML": (["name=[1"], "YAML"),
+    "long warm-up": (["optimizer.warmup_epochs=50"], r"warmup_epochs must be less"),
+    "infinite": (["optimizer.lr=.inf"], r"optimizer\.lr"),
+    "name outside": (["name=../esc"], "name"),
+    "name of a folder": (["name=."], "name"),
+    "negative seed": (["seed=-1"], "seed"),
+    "kept pictures": (["data.keep_crops=true"], "begin with FaceCrop"),
+    "no faces": (["data.drawn=[0, 3]"], r"data\.drawn"),
     "too small": (["size=64"], "size.*96"),
 }
 
@@ -75,6 +82,7 @@ def test_wrong_options_name_the_key(options, message):
         ("a: [\n", "YAML"),
         ("_base_: no.yml\n", r"no\.yml"),
         ("name: x\n", "data"),
+        ("_base_: 3\n", "_base_ must be the path"),
     ],
 )
 def test_wrong_files_are_named(tmp_path, text, message):

@@ -61,6 +61,26 @@ def test_a_wrong_row_stops_before_the_first_step(drawn_csv):
     assert len(build_data(config(drawn_csv, "data.skip_damaged=true")).validation) == 3
 
 
+def test_nothing_left_to_learn_from_is_told(drawn_csv):
+    for path in (drawn_csv / "training").iterdir():
+        path.write_bytes(b"damaged")
+    with pytest.raises(UserError, match="no face left to learn from"):
+        build_data(config(drawn_csv, "data.skip_damaged=true"))
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ('data.train=[{"type": "FaceCrop", "size": "wide"}]', "FaceCrop"),
+        ('data.train=[{"type": "ToCHW"}]', r"data\.train"),
+        ("data.pixels=[]", r"\(96, 96, 3\)"),
+    ],
+)
+def test_pipelines_that_cannot_work_are_told_before_the_first_step(drawn_csv, option, message):
+    with pytest.raises(UserError, match=message):
+        build_data(config(drawn_csv, option))
+
+
 def test_batches_depend_on_seed_and_epoch_alone():
     def draws(seed, epoch):
         return [draw for batch in ShuffledBatches(11, 4, seed, RunState(epoch=epoch)) for draw in batch]
