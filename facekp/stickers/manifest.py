@@ -89,7 +89,7 @@ def open_pack(path: Path) -> Place:
         return path
     if zipfile.is_zipfile(path):
         try:
-            return zipfile.Path(zipfile.ZipFile(path))
+            return zipfile.Path(path)
         except zipfile.BadZipFile as error:
             raise UserError(f"{path}: a damaged zip archive ({error}); get it again") from error
     raise UserError(f"{path}: no sticker pack; give a folder or a .zip that holds manifest.json")
