@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import yaml
 from safetensors.numpy import load_file
@@ -92,8 +93,11 @@ def test_resume_after_sigkill_ends_with_the_same_weights(trained, tmp_path, epoc
         piece = process.stderr.read(1)
         assert piece, seen  # it ended before
         seen += piece
+    loaders = psutil.Process(process.pid).children(recursive=True)
+    assert loaders
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    assert not psutil.wait_procs(loaders, timeout=20)[1]  # nobody is left behind
     process.stderr.close()
     assert pd.read_csv(folder / "metrics.csv")["epoch"].tolist() == [1]
 
