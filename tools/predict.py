@@ -22,9 +22,11 @@ def main() -> None:
     paths = find_files(args.input)
     output = Path(args.output)
     targets = [output / f"{path.stem}_points.png" for path in paths]
-    for number, target in enumerate(targets):
-        if target in targets[:number] or target.resolve() in {path.resolve() for path in paths}:
+    taken = {path.resolve() for path in paths}
+    for target in targets:
+        if target.resolve() in taken:
             raise UserError(f"{target}: would be written twice, or over an input; choose another -o, or fewer inputs")
+        taken.add(target.resolve())
     landmarker = load_landmarker(args.source)
     count, failed = 0, 0
     with atomic_path(output / "points.csv") as temporary, temporary.open("w", newline="") as file:
