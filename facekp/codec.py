@@ -73,6 +73,26 @@ class MeanFaceCodec:
         return (fraction * self.size).astype(np.float32)
 
 
+def split_score(predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Tell a network's points from its score.
+
+    Args:
+        predicted: (N, 2K), or (N, 2K + 1) with the logit of a score behind the points.
+
+    Returns:
+        (N, 2K) for a codec, and (N,) scores from 0 to 1; None if the network gives none.
+
+    Example:
+        >>> points, scores = split_score(np.zeros((3, 137), np.float32))
+        >>> points.shape, scores.tolist()
+        ((3, 136), [0.5, 0.5, 0.5])
+    """
+    if predicted.shape[-1] % 2 == 0:
+        return predicted, None
+    logits = np.clip(predicted[:, -1], -30, 30)
+    return predicted[:, :-1], 1 / (1 + np.exp(-logits))
+
+
 Codec = Union[StandardCodec, MeanFaceCodec]
 
 _CODECS: dict[str, type[StandardCodec] | type[MeanFaceCodec]] = {

@@ -10,7 +10,7 @@ from paddle import nn
 from paddle.io import DataLoader
 from tqdm import tqdm
 
-from facekp.codec import Codec
+from facekp.codec import Codec, split_score
 from facekp.landmarks import REGIONS
 from facekp.metrics import build_metrics, point_errors
 
@@ -45,7 +45,7 @@ def predict_dataset(network: nn.Layer, loader: DataLoader, codec: Codec, progres
     predicted, truth = [], []
     with paddle.no_grad():
         for image, label in tqdm(loader, "evaluating", unit="batch", leave=False, disable=None if progress else True):
-            predicted.append(codec.decode(network(image).numpy()))
+            predicted.append(codec.decode(split_score(network(image).numpy())[0]))
             truth.append(codec.decode(label.numpy()))
     return Predictions(np.concatenate(predicted), np.concatenate(truth))
 

@@ -71,9 +71,16 @@ class NME(Metric):
         self._total, self._count = 0.0, 0
 
     def compute(self, predicted: Tensor, label: Tensor, *_: Any) -> Tensor:
-        """Errors of the faces of a batch: two times (N, 2K) or (N, K, 2) -> (N,)."""
+        """Errors of the faces of a batch, (M,).
+
+        Args:
+            predicted: (N, 2K) or (N, K, 2); a score behind the points, (N, 2K + 1), is ignored.
+            label: (N, 2K) or (N, K, 2); samples whose label is NaN show no face and do not count.
+        """
+        faces = paddle.isfinite(label).flatten(1).all(axis=1)
+        predicted, label = predicted[:, : label.shape[1]][faces], label[faces]
         if self._codec is None:
-            count = predicted.shape[0]
+            count = label.shape[0]
             p, t = (x.astype("float32").reshape([count, -1, 2]) for x in (predicted, label))
         else:
             p, t = (paddle.to_tensor(self._codec.decode(x.numpy())) for x in (predicted, label))

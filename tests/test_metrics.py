@@ -74,3 +74,11 @@ def test_nme_comes_first_and_names_differ():
     names = [metric.name() for metric in build_metrics()]
     assert names[0] == "nme"
     assert len(set(names)) == len(names)
+
+
+def test_samples_without_a_face_and_the_score_do_not_count():
+    predicted, truth = faces(ERRORS)
+    label = truth.reshape(5, -1).copy()
+    label[[1, 3]] = np.nan
+    scored = np.concatenate([predicted.reshape(5, -1), np.full((5, 1), 7, np.float32)], 1)
+    assert feed(NME(), scored, label, (2, 3)) == pytest.approx((0.01 + 0.03 + 0.2) / 3, abs=1e-6)

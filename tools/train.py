@@ -10,9 +10,9 @@ import paddle
 from paddle.static import InputSpec
 
 from facekp.cli import run
-from facekp.losses import LOSSES
+from facekp.losses import build_loss
 from facekp.metrics import build_metrics
-from facekp.training.callbacks import Checkpoints, Dashboard, History, ProgressBar
+from facekp.training.callbacks import BestWeights, Checkpoints, Dashboard, History, MovingAverage, ProgressBar
 from facekp.training.checkpoint import RunState, cut_logs, load_checkpoint
 from facekp.training.config import load_config
 from facekp.training.data import build_data, training_loader, validation_loader
@@ -43,7 +43,7 @@ def main() -> None:
     seed_everything(config.seed)
 
     state = RunState()
-    train_loader = training_loader(data.train, config, state)
+    train_loader = training_loader(data, config, state)
     steps, epochs = len(train_loader), config.train.epochs
 
     network = data.recipe.build_network()
@@ -58,10 +58,14 @@ def main() -> None:
         inputs=[InputSpec([None, *image.shape], "float32", "image")],
         labels=[InputSpec([None, *label.shape], "float32", "points")],
     )
-    model.prepare(optimizer, LOSSES[config.loss](), build_metrics(data.codec))
+    model.prepare(
+        optimizer, build_loss(config.loss, scored=bool(config.network.get("score"))), build_metrics(data.codec)
+    )
 
+    ema = MovingAverage(state, network, config.train.ema) if config.train.ema else None
+    average = ema.average if ema else None
     if args.resume:
-        load_checkpoint(folder / "last.safetensors", network, optimizer, state)
+        load_checkpoint(folder / "last.safetensors", network, optimizer, state, average)
         cut_logs(folder, state)
     if state.epoch >= (config.train.stop_after or epochs):
         print(f"{folder}: already trained for {state.epoch} epochs")
@@ -82,7 +86,9 @@ def main() -> None:
                 history,
                 Dashboard(state, history, folder, data.validation, data.recipe),
                 progress_bar,
-                Checkpoints(state, history, folder, data.recipe, config.train.stop_after),
+                BestWeights(state, history, folder, data.recipe),
+                *([ema] if ema else []),
+                Checkpoints(state, folder, average, config.train.stop_after),
             ],
         )
     print(f"best validation NME {state.best:.4f}: {folder / 'best.safetensors'}")

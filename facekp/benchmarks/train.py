@@ -12,7 +12,7 @@ import numpy as np
 import paddle
 from paddle.io import DataLoader
 
-from facekp.losses import LOSSES
+from facekp.losses import build_loss
 from facekp.training.checkpoint import RunState
 from facekp.training.config import load_config
 from facekp.training.data import build_data, training_loader
@@ -37,10 +37,10 @@ def run(args: argparse.Namespace) -> None:
     seed_everything(config.seed)
     data = build_data(config, check=False)
     state = RunState()
-    loader = training_loader(data.train, config, state)
+    loader = training_loader(data, config, state)
     network = data.recipe.build_network()
     optimizer = build_optimizer(config.optimizer, build_schedule(config.optimizer, 1, 10**6), network)
-    loss = LOSSES[config.loss]()
+    loss = build_loss(config.loss, scored=bool(config.network.get("score")))
 
     def step(image: paddle.Tensor, label: paddle.Tensor) -> None:
         loss(network(image), label).backward()
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
             times.append((time.perf_counter() - start) / args.steps)
         memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
-    loader_only = _loader_rate(training_loader(data.train, config, RunState(epoch=10**6)), size)
+    loader_only = _loader_rate(training_loader(data, config, RunState(epoch=10**6)), size)
     extra = statistics.median(b / a for a, b in zip(alone, both)) - 1
     print(f"{config.name}, {config.size} pixels, batch {size}, {config.data.workers} loader processes, "
           f"on {paddle.get_device()}")  # fmt: skip

@@ -21,7 +21,7 @@ from facekp import geometry
 from facekp.codec import Codec
 from facekp.errors import UserError
 from facekp.images import SUFFIXES, read_image
-from facekp.landmarks import NUM_POINTS, eye_distance
+from facekp.landmarks import MEAN_FACE, NUM_POINTS, eye_distance
 
 #: Called with (image, coords), returns the two transformed.
 Pipeline = Callable[[tuple[np.ndarray, np.ndarray]], tuple[np.ndarray, np.ndarray]]
@@ -61,6 +61,10 @@ class LandmarkDataset(Dataset):
         """The untouched sample: BGR uint8 (H, W, 3) and float32 (K, 2) in its pixels."""
         raise NotImplementedError
 
+    def has_face(self, index: int) -> bool:
+        """False: the points only say which part of the picture to look at, and the label becomes NaN."""
+        return True
+
     def __getitem__(self, key: int | Draw) -> tuple[np.ndarray, np.ndarray]:
         """One sample, transformed and encoded.
 
@@ -77,7 +81,8 @@ class LandmarkDataset(Dataset):
                 random.seed(seed)  # Python's and numpy's own generators: Paddle's transforms know no other
                 np.random.seed(seed % 2**32)
             image, points = self.transform((image, points))
-        return image, points if self.codec is None else self.codec.encode(points)
+        label = points if self.codec is None else self.codec.encode(points)
+        return image, label if self.has_face(index) else np.full_like(label, np.nan)
 
 
 class FilesDataset(LandmarkDataset):
@@ -99,6 +104,10 @@ class FilesDataset(LandmarkDataset):
     def where(self, index: int) -> str:
         """Where the label of a sample stands, for messages."""
         raise NotImplementedError
+
+    def faces_beside(self, index: int) -> np.ndarray:
+        """(M, K, 2) points of all labelled faces of a sample's picture."""
+        return self.points[self.rows[index]][None]
 
     def check(self, skip_damaged: bool = False, progress: bool = False) -> None:
         """Read every picture once, before the first step, and compare it with its points.
@@ -245,6 +254,10 @@ class PtsDataset(FilesDataset):
         row = self.rows[index]
         return read_image(self.pictures[row]), self.points[row].copy()
 
+    def faces_beside(self, index: int) -> np.ndarray:
+        """See `FilesDataset`."""
+        return self.points[[p == self.pictures[self.rows[index]] for p in self.pictures]]
+
     def split(self, every: int = 10) -> tuple[PtsDataset, PtsDataset]:
         """Hold out all faces of every `every`-th picture: (for training, for validation)."""
         held_out = set(sorted(set(self.pictures))[::every])
@@ -267,11 +280,12 @@ class KeptCrops(LandmarkDataset):
     def __init__(self, dataset: LandmarkDataset, face_side: int, reach: float = 0.75, progress: bool = False) -> None:
         super().__init__()
         self._names = [dataset.name(index) for index in range(len(dataset))]
+        self._has_face = [dataset.has_face(index) for index in range(len(dataset))]
         self._face_side, self._reach = face_side, reach
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding Python's lock
             crops = pool.map(lambda index: self._cut(*dataset.load(index)), range(len(dataset)))
             self._samples = list(
-                tqdm(crops, "reading faces", len(dataset), leave=False, disable=None if progress else True)
+                tqdm(crops, "reading crops", len(dataset), leave=False, disable=None if progress else True)
             )
 
     def __len__(self) -> int:
@@ -285,6 +299,10 @@ class KeptCrops(LandmarkDataset):
         """The kept crop and its points."""
         image, points = self._samples[index]
         return image, points.copy()
+
+    def has_face(self, index: int) -> bool:
+        """As the other data set says."""
+        return self._has_face[index]
 
     def _cut(self, image: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x0, y0, x1, y1 = geometry.bounding_box(points)
@@ -300,6 +318,67 @@ class KeptCrops(LandmarkDataset):
             matrix = geometry.compose(matrix, geometry.resizing((width, height), size))
             crop = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
         return crop.copy(), geometry.apply(matrix, points)
+
+
+class NoFacesDataset(LandmarkDataset):
+    """Squares of other data sets' pictures with no labelled face in them, or only a part of one.
+
+    They teach a network's score to say no. A face that nobody labelled may be among them; that is rare.
+
+    Args:
+        datasets: Their pictures are used.
+        every: Use every so many of their faces.
+        seed: Of the squares' places.
+    """
+
+    #: Of the squares' sides, in the longer sides of the labelled face's box.
+    _SIDES = (0.4, 1.6)
+
+    def __init__(self, datasets: Sequence[FilesDataset], every: int = 1, seed: int = 0) -> None:
+        super().__init__()
+        self._sources = [(dataset, index) for dataset in datasets for index in range(0, len(dataset), every)]
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def name(self, index: int) -> str:
+        """The picture's name."""
+        dataset, source = self._sources[index]
+        return f"no face of {dataset.name(source)}"
+
+    def has_face(self, index: int) -> bool:
+        """None of them."""
+        return False
+
+    def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """The picture, and the mean face laid into the square."""
+        dataset, source = self._sources[index]
+        image, points = dataset.load(source)
+        rng = np.random.default_rng([self._seed, index])
+        faces = [geometry.bounding_box(face) for face in dataset.faces_beside(source)]
+        box = geometry.bounding_box(points)
+        side = float(max(box[2:] - box[:2]))
+        height, width = image.shape[:2]
+        square = box
+        for _ in range(30):
+            wide = side * np.exp(rng.uniform(*np.log(self._SIDES)))
+            x, y = rng.uniform(-wide / 4, [width - wide * 3 / 4, height - wide * 3 / 4])
+            square = np.array([x, y, x + wide, y + wide])
+            if all(_covered(square, face) < 0.15 for face in faces):
+                break
+        else:  # the face fills the picture: a corner of it
+            wide = side * rng.uniform(0.25, 0.4)
+            x, y = box[:2] + rng.uniform(-0.1, 0.7, 2) * side
+            square = np.array([x, y, x + wide, y + wide])
+        mean = MEAN_FACE - geometry.bounding_box(MEAN_FACE)[:2]
+        return image, (square[:2] + mean * (square[2] - square[0]) / mean.max()).astype(np.float32)
+
+
+def _covered(square: np.ndarray, face: np.ndarray) -> float:
+    """How much of the smaller one of two boxes lies in the other."""
+    inside = np.clip(np.minimum(square[2:], face[2:]) - np.maximum(square[:2], face[:2]), 0, None).prod()
+    return float(inside / min((square[2:] - square[:2]).prod(), (face[2:] - face[:2]).prod()))
 
 
 class JoinedDataset(LandmarkDataset):
@@ -330,6 +409,11 @@ class JoinedDataset(LandmarkDataset):
         """The part's sample."""
         part, rest = self._locate(index)
         return part.load(rest)
+
+    def has_face(self, index: int) -> bool:
+        """As the part says."""
+        part, rest = self._locate(index)
+        return part.has_face(rest)
 
     def _locate(self, index: int) -> tuple[LandmarkDataset, int]:
         number = int(np.searchsorted(self._ends, index, side="right"))

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from paddle.vision.transforms import BaseTransform, ColorJitter, Compose
 
-from facekp import geometry
+from facekp import geometry, pixels
 from facekp.errors import UserError
 from facekp.landmarks import FLIP_ORDER
 
@@ -191,8 +191,7 @@ class GrayNormalize(BaseTransform):
         self.channels = channels
 
     def _apply_image(self, image: np.ndarray) -> np.ndarray:
-        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32) / 255
-        return np.repeat(grey[..., None], self.channels, axis=2)
+        return pixels.gray_normalize(image, self.channels)
 
 
 class ToCHW(BaseTransform):
@@ -202,7 +201,107 @@ class ToCHW(BaseTransform):
         super().__init__(keys=("image",))
 
     def _apply_image(self, image: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(image.transpose(2, 0, 1))
+        return pixels.to_chw(image)
+
+
+class _Sometimes(BaseTransform):
+    """Changes the picture, and nothing about its points, with probability `p`: subclasses say how."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__(keys=("image",))
+        if not 0 <= p <= 1:
+            raise ValueError("p is a probability, from 0 to 1")
+        self.p = p
+
+    def _apply_image(self, image: np.ndarray) -> np.ndarray:
+        return self._change(image) if random.random() < self.p else image
+
+    def _change(self, image: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+
+class Blur(_Sometimes):
+    """Blur by a Gaussian.
+
+    Args:
+        p: Probability.
+        most: Greatest standard deviation in pixels.
+    """
+
+    def __init__(self, p: float, most: float = 2.0) -> None:
+        super().__init__(p)
+        self.most = most
+
+    def _change(self, image: np.ndarray) -> np.ndarray:
+        return cv2.GaussianBlur(image, (0, 0), random.uniform(0.3, self.most))
+
+
+class LowResolution(_Sometimes):
+    """Shrink and enlarge again, as if the face were small in its picture.
+
+    Args:
+        p: Probability.
+        least: Smallest scale.
+    """
+
+    def __init__(self, p: float, least: float = 0.25) -> None:
+        super().__init__(p)
+        self.least = least
+
+    def _change(self, image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
+        scale = random.uniform(self.least, 1)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+class Noise(_Sometimes):
+    """Add normal noise, as a camera does in the dark.
+
+    Args:
+        p: Probability.
+        most: Greatest standard deviation in grey levels.
+    """
+
+    def __init__(self, p: float, most: float = 12.0) -> None:
+        super().__init__(p)
+        self.most = most
+
+    def _change(self, image: np.ndarray) -> np.ndarray:
+        rng = np.random.default_rng(random.getrandbits(32))
+        noise = rng.standard_normal(image.shape[:2], np.float32) * random.uniform(0, self.most)
+        return np.clip(image + noise[..., None], 0, 255).astype(np.uint8)
+
+
+class Occlude(_Sometimes):
+    """Cover a rectangle: with another piece of the picture, or with one colour.
+
+    Args:
+        p: Probability.
+        most: Greatest width and height, as a part of the picture's side.
+    """
+
+    def __init__(self, p: float, most: float = 0.45) -> None:
+        super().__init__(p)
+        if not 0 < most < 1:
+            raise ValueError("most is a part of the picture's side, between 0 and 1")
+        self.most = most
+
+    def _change(self, image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
+        high, wide = (max(1, round(side * random.uniform(0.1, self.most))) for side in (height, width))
+
+        def corner() -> tuple[int, int]:
+            return random.randint(0, height - high), random.randint(0, width - wide)
+
+        (top, left), (y, x) = corner(), corner()
+        colour = [random.randrange(256) for _ in range(image.shape[2])]
+        changed = image.copy()
+        changed[top : top + high, left : left + wide] = (
+            image[y : y + high, x : x + wide] if random.random() < 0.5 else colour
+        )
+        return changed
 
 
 def _paddle_image_transform(kind: type[BaseTransform]) -> Callable[..., BaseTransform]:
@@ -226,6 +325,10 @@ TRANSFORMS: dict[str, Callable[..., BaseTransform]] = {
     "RandomFlip": RandomFlip,
     "FaceCrop": FaceCrop,
     "ColorJitter": _paddle_image_transform(ColorJitter),
+    "Blur": Blur,
+    "LowResolution": LowResolution,
+    "Noise": Noise,
+    "Occlude": Occlude,
     "GrayNormalize": GrayNormalize,
     "ToCHW": ToCHW,
 }

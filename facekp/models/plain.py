@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from paddle import Tensor, nn
 from paddle.nn import functional as F  # noqa: N812
 
+from facekp.models.heads import build_head
+
 
 class _Block(nn.Layer):
     """3x3 - BN - ReLU - 3x3 - BN, plus the input (pooled and widened where the shape changes)."""
@@ -36,19 +38,20 @@ class _Block(nn.Layer):
 class PlainResNet(nn.Layer):
     """Residual blocks of plain 3x3 convolutions, and a head that keeps space.
 
-    Depthwise layers gain little on a CPU; plain ones run at its full speed. The last map is flattened instead
-    of averaged: where a feature was seen is what a landmark is.
+    Depthwise layers gain little on a CPU; plain ones run at its full speed.
 
     Args:
         num_points: Points to predict.
         in_channels: Channels of the picture.
         channels: Channels of the stages; the stem and each further stage halve the map.
         blocks: Residual blocks in each stage.
-        map_size: Side of the map that the head sees.
+        head: See `heads`.
+        map_size: Side of the map that the head "map" sees.
+        score: Predict one number more: the logit of how far to trust the points.
 
     Example:
         >>> import paddle
-        >>> list(PlainResNet(68, channels=(8, 16), map_size=4)(paddle.zeros([2, 3, 96, 96])).shape)
+        >>> list(PlainResNet(68, channels=(8, 16))(paddle.zeros([2, 3, 96, 96])).shape)
         [2, 136]
     """
 
@@ -58,7 +61,9 @@ class PlainResNet(nn.Layer):
         in_channels: int = 3,
         channels: Sequence[int] = (32, 64, 96, 128, 128),
         blocks: int = 1,
+        head: str = "map",
         map_size: int = 4,
+        score: bool = False,
     ) -> None:
         super().__init__()
         if min(blocks, map_size, len(channels) - 1) < 1:
@@ -73,9 +78,8 @@ class PlainResNet(nn.Layer):
             stages.append(_Block(before, after, stride=2))
             stages.extend(_Block(after, after, stride=1) for _ in range(blocks - 1))
         self.stages = nn.Sequential(*stages)
-        self.pool = nn.AdaptiveAvgPool2D(map_size)
-        self.head = nn.Linear(channels[-1] * map_size**2, num_points * 2)
+        self.head = build_head(head, channels[-1], num_points * 2 + score, map_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, 2 * num_points), x0, y0, x1, y1, ..."""
-        return self.head(self.pool(self.stages(self.stem(x))).flatten(1))
+        """(N, in_channels, H, W) -> (N, 2 * num_points), x0, y0, x1, y1, ..., [score]."""
+        return self.head(self.stages(self.stem(x)))

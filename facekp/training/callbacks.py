@@ -1,6 +1,7 @@
 """What `paddle.Model.fit` lacks: logs worth looking at, the best checkpoint, resuming, time left.
 
-The order matters: `History` measures the epoch, `Dashboard` shows it, `Checkpoints` closes it.
+The order matters: `History` measures the epoch, `Dashboard` and `ProgressBar` show it, `BestWeights` keeps it if it
+is the best, `MovingAverage` puts the trained weights back, and `Checkpoints` closes it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from typing import Any
 import numpy as np
 import paddle
 import pandas as pd
+from paddle import Tensor, nn
 from paddle.callbacks import Callback
 from tqdm import tqdm
 from visualdl import LogWriter
 
 from facekp import viz
+from facekp.codec import split_score
 from facekp.data.datasets import LandmarkDataset
 from facekp.errors import UserError
 from facekp.training.checkpoint import RunState, save_checkpoint
@@ -118,7 +121,8 @@ class Dashboard(Callback):
             self.writer.add_scalar(f"epoch/{name}", row[name], epoch)
         predicted = self.model.predict_batch([self.inputs])[0]
         codec = self.recipe.build_codec()
-        sheet = viz.comparison_sheet(self.inputs, codec.decode(self.labels), codec.decode(predicted))
+        points, _ = split_score(predicted)
+        sheet = viz.comparison_sheet(self.inputs, codec.decode(self.labels), codec.decode(points))
         self.writer.add_image("validation/faces", sheet[..., ::-1], epoch)
         self.flush()
 
@@ -131,36 +135,91 @@ class Dashboard(Callback):
         self.writer._get_file_writer().flush()
 
 
-class Checkpoints(Callback):
-    """Closes an epoch: `best.safetensors` for use, `last.safetensors` to resume from.
+class MovingAverage(Callback):
+    """Evaluates, shows and keeps an exponential moving average of the weights in their place.
 
     Args:
-        state: The run's state; its epoch and best value are kept here.
+        state: The run's state.
+        network: Whose parameters and running statistics are averaged.
+        decay: The average remembers about 1 / (1 - decay) steps; fewer at the beginning.
+
+    Attributes:
+        average: Name -> tensor, as in the network's `state_dict`.
+    """
+
+    def __init__(self, state: RunState, network: nn.Layer, decay: float) -> None:
+        super().__init__()
+        self.state, self.network, self.decay = state, network, decay
+        self.average = {name: tensor.clone().detach() for name, tensor in network.state_dict().items()}
+
+    def on_train_batch_end(self, step: int, logs: Any = None) -> None:
+        """Take a step towards the weights."""
+        new = 1 - min(self.decay, (1 + self.state.step) / (10 + self.state.step))
+        with paddle.no_grad():
+            for name, tensor in self.network.state_dict().items():
+                self.average[name].lerp_(tensor, new)
+
+    def on_eval_begin(self, logs: Any = None) -> None:
+        """Put the average into the network."""
+        self._trained = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
+        self.network.set_state_dict(self.average)
+
+    def on_eval_end(self, logs: Any = None) -> None:
+        """Put the weights back."""
+        self.network.set_state_dict(self._trained)
+
+
+class BestWeights(Callback):
+    """Keeps the weights with the lowest validation NME, `best.safetensors`, for use.
+
+    Args:
+        state: The run's state; its best value is kept here.
         history: Must stand before this one in the list of callbacks.
         folder: The run's folder.
         recipe: Goes into the weights.
-        stop_after: Stop when so many epochs are done.
     """
 
-    def __init__(
-        self, state: RunState, history: History, folder: Path, recipe: Recipe, stop_after: int | None = None
-    ) -> None:
+    def __init__(self, state: RunState, history: History, folder: Path, recipe: Recipe) -> None:
         super().__init__()
         self.state, self.history, self.folder, self.recipe = state, history, folder, recipe
-        self.stop_after = stop_after
 
     def on_eval_end(self, logs: Any = None) -> None:
-        """Save; the epoch counts as finished once `last.safetensors` is written."""
+        """Save if better."""
         nme = self.history.row["val_nme"]
         if nme < self.state.best:
             self.state.best = nme
             notes = {**self.recipe.notes, "epoch": self.state.epoch + 1, "val_nme": nme}
             recipe = dataclasses.replace(self.recipe, notes=notes)
             save_weights(self.folder / "best.safetensors", self.model.network, recipe)
+
+
+class Checkpoints(Callback):
+    """Closes an epoch, which counts as finished once `last.safetensors` is written, to resume from.
+
+    Args:
+        state: The run's state; its epoch is kept here.
+        folder: The run's folder.
+        average: Of `MovingAverage`, if there is one.
+        stop_after: Stop when so many epochs are done.
+    """
+
+    def __init__(
+        self,
+        state: RunState,
+        folder: Path,
+        average: dict[str, Tensor] | None = None,
+        stop_after: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.state, self.folder, self.average, self.stop_after = state, folder, average, stop_after
+
+    def on_eval_end(self, logs: Any = None) -> None:
+        """Save."""
         self.state.epoch += 1
         growing = (METRICS_FILE, LOG_FILE)
         self.state.log_sizes = {name: (self.folder / name).stat().st_size for name in growing}
-        save_checkpoint(self.folder / "last.safetensors", self.model.network, self.model._optimizer, self.state)
+        network, optimizer = self.model.network, self.model._optimizer
+        save_checkpoint(self.folder / "last.safetensors", network, optimizer, self.state, self.average)
         if self.stop_after is not None and self.state.epoch >= self.stop_after:
             self.model.stop_training = True
 

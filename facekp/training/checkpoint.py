@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import paddle
-from paddle import nn
+from paddle import Tensor, nn
 from paddle.optimizer import Optimizer
 from paddle.optimizer.lr import LRScheduler
 
@@ -35,13 +35,20 @@ class RunState:
     log_sizes: dict[str, int] = field(default_factory=dict)
 
 
-def save_checkpoint(path: str | os.PathLike[str], network: nn.Layer, optimizer: Optimizer, state: RunState) -> None:
-    """Write network, optimizer, learning-rate schedule and state; all of it or nothing.
+def save_checkpoint(
+    path: str | os.PathLike[str],
+    network: nn.Layer,
+    optimizer: Optimizer,
+    state: RunState,
+    average: dict[str, Tensor] | None = None,
+) -> None:
+    """Write network, its moving average if there is one, optimizer, schedule and state; all of it or nothing.
 
     Paddle keys an optimizer's arrays by automatic names (conv2d_0.w_0), which change from process to process;
     here they stand under the names of the network's own parameters.
     """
     arrays = {f"network.{name}": tensor.numpy() for name, tensor in network.state_dict().items()}
+    arrays.update({f"average.{name}": tensor.numpy() for name, tensor in (average or {}).items()})
     names = {parameter.name: name for name, parameter in network.named_parameters()}
     for key, value in optimizer.state_dict().items():
         if key in ("LR_Scheduler", "master_weights"):
@@ -55,8 +62,14 @@ def save_checkpoint(path: str | os.PathLike[str], network: nn.Layer, optimizer: 
     write_safetensors(path, arrays, metadata)
 
 
-def load_checkpoint(path: str | os.PathLike[str], network: nn.Layer, optimizer: Optimizer, state: RunState) -> None:
-    """Put a checkpoint back into what was just built: network, optimizer with its schedule, and state.
+def load_checkpoint(
+    path: str | os.PathLike[str],
+    network: nn.Layer,
+    optimizer: Optimizer,
+    state: RunState,
+    average: dict[str, Tensor] | None = None,
+) -> None:
+    """Put a checkpoint back into what was just built: what `save_checkpoint` was given.
 
     Raises:
         UserError: No checkpoint, damaged, or of another network.
@@ -64,11 +77,13 @@ def load_checkpoint(path: str | os.PathLike[str], network: nn.Layer, optimizer: 
     arrays, metadata = read_safetensors(path)
     if "state" not in metadata:
         raise UserError(f"{path}: not a checkpoint; weights alone cannot be resumed")
-    part: dict[str, dict[str, np.ndarray]] = {"network": {}, "optimizer": {}}
+    part: dict[str, dict[str, np.ndarray]] = {"network": {}, "average": {}, "optimizer": {}}
     for name, array in arrays.items():
         kind, _, rest = name.partition(".")
         part[kind][rest] = array
     set_state(network, part["network"], path)
+    for name, tensor in (average or {}).items():
+        tensor.set_value(part["average"][name])
     parameters = {name: parameter.name for name, parameter in network.named_parameters()}
     optimizer_state = {}
     for name, array in part["optimizer"].items():

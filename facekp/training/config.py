@@ -33,9 +33,14 @@ class DataConfig(_Section):
     root: str = "data"
     #: document: its training and test files, which show the same people.
     #: person: a tenth of the people of both files is held out, nobody is on both sides.
-    split: Literal["document", "person"] = "document"
+    #: strict: validation as with person, training without the test file as well, so that all three can be measured.
+    split: Literal["document", "person", "strict"] = "document"
     #: A folder as of labels: pts, to learn from as well.
     pts_root: Optional[str] = None
+    #: How often an epoch shows a face of pts_root, when it shows every other face once.
+    pts_weight: float = Field(1.0, gt=0, allow_inf_nan=False)
+    #: An epoch shows one square without a face for so many faces, to teach the network's score; 0 shows none.
+    faces_per_no_face: int = Field(0, ge=0)
     #: Decode every picture once and keep the faces in memory; needs transforms that begin with FaceCrop.
     keep_crops: bool = False
     skip_damaged: bool = False
@@ -68,6 +73,8 @@ class TrainConfig(_Section):
     batch_size: int = Field(64, gt=0)
     #: Stop after this epoch, with the schedule of all epochs; --resume goes on.
     stop_after: Optional[int] = Field(None, gt=0)
+    #: Judge and keep the weights' moving average over about 1 / (1 - ema) steps; 0: the weights themselves.
+    ema: float = Field(0.0, ge=0, lt=1)
 
 
 class Config(_Section):
@@ -101,6 +108,10 @@ class Config(_Section):
         first = [pipeline[0].get("type") if pipeline else None for pipeline in (self.data.train, self.data.validation)]
         if self.data.keep_crops and first != ["FaceCrop", "FaceCrop"]:
             raise ValueError("data.keep_crops needs data.train and data.validation to begin with FaceCrop")
+        if self.network.get("score") and self.codec != "mean_face":
+            raise ValueError("network.score needs codec: mean_face")
+        if self.data.faces_per_no_face and not self.network.get("score"):
+            raise ValueError("data.faces_per_no_face needs network.score: true")
         return self
 
 

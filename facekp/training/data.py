@@ -6,7 +6,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from facekp.data.datasets import (
     JoinedDataset,
     KeptCrops,
     LandmarkDataset,
+    NoFacesDataset,
     PtsDataset,
     split_people,
 )
@@ -40,10 +41,19 @@ LEAST_SHARED_MEMORY = 256 << 20
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a run learns from and is judged by."""
+    """What a run learns from and is judged by.
 
-    train: LandmarkDataset
-    validation: LandmarkDataset
+    Attributes:
+        train: All parts one after the other.
+        weights: How often an epoch shows a sample of each of `train`'s parts.
+        validation: All parts one after the other.
+        codec: Of both.
+        recipe: Goes into the weights.
+    """
+
+    train: JoinedDataset
+    weights: list[float]
+    validation: JoinedDataset
     codec: Codec
     recipe: Recipe
 
@@ -64,9 +74,11 @@ def build_data(config: Config, check: bool = True, progress: bool = False) -> Tr
     """
     data = config.data
     train_parts, validation_parts = {"csv68": _csv_parts, "pts": _pts_parts, "drawn": _drawn_parts}[data.labels](data)
+    weights = [1.0] * len(train_parts)
     if data.pts_root is not None:
         for parts, part in zip((train_parts, validation_parts), PtsDataset(data.pts_root).split()):
             parts.append(part)
+        weights.append(data.pts_weight)
     if check:
         for part in [*train_parts, *validation_parts]:
             if isinstance(part, FilesDataset):
@@ -75,6 +87,10 @@ def build_data(config: Config, check: bool = True, progress: bool = False) -> Tr
         if not sum(len(part) for part in parts):
             raise UserError(f"{config.name}: no face left to {purpose}; give more data, or another data.split")
     mean, std = label_mean_std(np.concatenate([_labels(part) for part in train_parts]))
+    faces = [part for part in train_parts if isinstance(part, FilesDataset)]
+    if data.faces_per_no_face and faces:
+        train_parts.append(NoFacesDataset(faces, data.faces_per_no_face, config.seed))
+        weights.append(1.0)
     if data.keep_crops:
         side = round(1.5 * config.size)
         train_parts, validation_parts = (
@@ -85,7 +101,8 @@ def build_data(config: Config, check: bool = True, progress: bool = False) -> Tr
 
     for name, dataset in (("train", train), ("validation", validation)):
         _check_transforms(name, dataset, config.size)
-    crops = crop_statistics(JoinedDataset(train_parts, build_transforms(data.validation)), config.size)
+    with_faces = [part for part in train_parts if part.has_face(0)]
+    crops = crop_statistics(JoinedDataset(with_faces, build_transforms(data.validation)), config.size)
     codec: Codec = StandardCodec(mean, std)
     if config.codec == "mean_face":
         codec = MeanFaceCodec(config.size, tuple((float(x), float(y)) for x, y in crops.mean_points))
@@ -100,7 +117,7 @@ def build_data(config: Config, check: bool = True, progress: bool = False) -> Tr
         face_side=crops.side,
         notes={"config": config.name, "label_mean": mean, "label_std": std},
     )
-    return TrainingData(train, validation, codec, recipe)
+    return TrainingData(train, weights, validation, codec, recipe)
 
 
 def _check_transforms(name: str, dataset: LandmarkDataset, size: int) -> None:
@@ -124,9 +141,11 @@ def _csv_parts(data: DataConfig) -> tuple[list[LandmarkDataset], list[LandmarkDa
         return [training], [test]
     names = training.names + test.names
     parts = []
-    for rows in split_people(names):
+    for purpose, rows in zip(("train", "validation"), split_people(names)):
         first = [row for row in rows if row < len(training.names)]
         second = [row - len(training.names) for row in rows if row >= len(training.names)]
+        if data.split == "strict" and purpose == "train":
+            second = []
         parts.append([FacialKeypointsDataset(*file, rows=part) for file, part in zip(files, (first, second)) if part])
     return parts[0], parts[1]
 
@@ -151,36 +170,46 @@ class ShuffledBatches(BatchSampler):
     """Batches in an order, and with random transforms, that depend on the seed and the epoch alone.
 
     Args:
-        count: Samples in the data set.
+        sizes: Samples in each part of the data set.
+        weights: How often an epoch shows a sample of each part: 0.5 shows every second one, 2 each of them twice.
         batch_size: Samples in a batch; the last one may be smaller.
         seed: The run's seed.
         state: Says which epoch is running.
 
     Example:
-        >>> batches = ShuffledBatches(5, 2, seed=0, state=RunState(epoch=3))
+        >>> batches = ShuffledBatches([3, 2], [1.0, 2.0], 3, seed=0, state=RunState(epoch=3))
         >>> [len(batch) for batch in batches], list(batches) == list(batches)
-        ([2, 2, 1], True)
+        ([3, 3, 1], True)
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int, state: RunState) -> None:
-        self.count, self.batch_size, self.seed, self.state = count, batch_size, seed, state
+    def __init__(
+        self, sizes: Sequence[int], weights: Sequence[float], batch_size: int, seed: int, state: RunState
+    ) -> None:
+        self.sizes, self.batch_size, self.seed, self.state = list(sizes), batch_size, seed, state
+        self.shown = [round(size * weight) for size, weight in zip(sizes, weights)]
 
     def __len__(self) -> int:
-        return -(-self.count // self.batch_size)
+        return -(-sum(self.shown) // self.batch_size)
 
     def __iter__(self) -> Iterator[list[Draw]]:
         rng = np.random.default_rng([self.seed, self.state.epoch])
-        order = rng.permutation(self.count)
-        seeds = rng.integers(2**31, size=self.count)
-        for start in range(0, self.count, self.batch_size):
-            chosen = slice(start, start + self.batch_size)
-            yield [Draw(int(i), int(s)) for i, s in zip(order[chosen], seeds[chosen])]
+        order, first = [], 0
+        for size, shown in zip(self.sizes, self.shown):
+            rounds = [rng.permutation(size) + first for _ in range(-(-shown // max(size, 1)))]
+            order.append(np.concatenate([*rounds, np.zeros(0, int)])[:shown])
+            first += size
+        chosen = rng.permutation(np.concatenate(order))
+        seeds = rng.integers(2**31, size=len(chosen))
+        for start in range(0, len(chosen), self.batch_size):
+            batch = slice(start, start + self.batch_size)
+            yield [Draw(int(i), int(s)) for i, s in zip(chosen[batch], seeds[batch])]
 
 
-def training_loader(dataset: LandmarkDataset, config: Config, state: RunState) -> DataLoader:
+def training_loader(data: TrainingData, config: Config, state: RunState) -> DataLoader:
     """Shuffled batches for training."""
-    sampler = ShuffledBatches(len(dataset), config.train.batch_size, config.seed, state)
-    return _loader(dataset, config.data.workers, batch_sampler=sampler)
+    sizes = [len(part) for part in data.train.parts]
+    sampler = ShuffledBatches(sizes, data.weights, config.train.batch_size, config.seed, state)
+    return _loader(data.train, config.data.workers, batch_sampler=sampler)
 
 
 def validation_loader(dataset: LandmarkDataset, config: Config) -> DataLoader:

@@ -121,3 +121,39 @@ def test_unknown_names_list_the_valid_ones(spec, names):
 def test_a_picture_smaller_than_the_crop_is_named():
     with pytest.raises(UserError, match="50x40"):
         CenterCrop(64)((np.zeros((40, 50, 3), np.uint8), np.zeros((68, 2))))
+
+
+@pytest.mark.parametrize("name", ["Blur", "LowResolution", "Noise", "Occlude"])
+def test_what_changes_pixels_leaves_the_points_and_the_kind_of_picture(name):
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (50, 40, 3), dtype=np.uint8)
+    before, points = picture.copy(), rng.uniform(0, 40, (68, 2))
+    random.seed(3)
+    always = build_transforms([{"type": name, "p": 1.0}])
+    image, coords = always((picture, points))
+    assert image.shape == picture.shape and image.dtype == np.uint8
+    assert (image != picture).any()
+    np.testing.assert_array_equal(picture, before)  # the kept picture of the next epoch
+    np.testing.assert_array_equal(coords, points)
+    random.seed(3)
+    np.testing.assert_array_equal(always((picture, points))[0], image)  # its seed decides
+    never = build_transforms([{"type": name, "p": 0.0}])
+    np.testing.assert_array_equal(never((picture, points))[0], picture)
+
+
+def test_blur_keeps_the_mean_and_lowers_the_contrast():
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    for name in ("Blur", "LowResolution"):
+        random.seed(1)
+        image, _ = build_transforms([{"type": name, "p": 1.0}])((picture, np.zeros((1, 2))))
+        assert image.mean() == pytest.approx(picture.mean(), abs=2)
+        assert image.std() < 0.8 * picture.std()
+
+
+def test_occlude_covers_one_rectangle():
+    picture = np.arange(80 * 90 * 3).reshape(80, 90, 3).astype(np.uint8)
+    for seed in range(20):
+        random.seed(seed)
+        image, _ = build_transforms([{"type": "Occlude", "p": 1.0, "most": 0.4}])((picture, np.zeros((1, 2))))
+        rows, columns = np.nonzero((image != picture).any(-1))
+        assert rows.max() - rows.min() < 0.4 * 80 and columns.max() - columns.min() < 0.4 * 90

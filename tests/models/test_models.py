@@ -3,7 +3,8 @@ import paddle
 import pytest
 
 from facekp.errors import UserError
-from facekp.models import NETWORKS, SpatialAttention, build_network
+from facekp.models import NETWORKS, Inception, SpatialAttention, build_network
+from facekp.models.heads import build_head
 
 paddle.seed(0)
 
@@ -88,3 +89,45 @@ def test_argmax_attention_sees_the_index():
 def test_unknown_names_list_the_valid_ones(arguments, message):
     with pytest.raises(UserError, match=message):
         build_network(**arguments)
+
+
+@pytest.mark.parametrize("network", ["sam_googlenet_bn", "plain_resnet"])
+@pytest.mark.parametrize("head", ["mean", "map", "soft_argmax"])
+def test_every_head_learns_points_and_score(network, head):
+    built = build_network(network, num_points=5, head=head, score=True)
+    out = built(images(112))
+    assert list(out.shape) == [2, 11]
+    out.square().mean().backward()
+    for name, parameter in built.named_parameters():
+        if not parameter.stop_gradient:
+            assert np.abs(parameter.grad.numpy()).max() > 0, name
+
+
+def test_soft_argmax_reads_the_place_of_the_heat_in_percent_of_the_crop():
+    head = build_head("soft_argmax", channels=2, outputs=4)
+    head.heat.weight.set_value(np.eye(2, dtype=np.float32)[:, :, None, None] * 50)
+    head.heat.bias.set_value(np.zeros(2, np.float32))
+    x = np.zeros((1, 2, 4, 5), np.float32)
+    x[0, 0, 0, 0] = x[0, 1, 2, 4] = 1
+    expected = [0.1 * 100 - 50, 0.125 * 100 - 50, 0.9 * 100 - 50, 0.625 * 100 - 50]  # the cells' centres
+    np.testing.assert_allclose(head(paddle.to_tensor(x)).numpy()[0], expected, atol=1e-4)
+
+
+def test_batch_norm_in_every_layer_takes_the_place_of_biases():
+    names = [name for name, _ in build_network("sam_googlenet_bn", norm="layer").named_parameters()]
+    convolutions = [name for name in names if name.startswith("module") and name.endswith("bias")]
+    assert all(name.replace("bias", "weight") in names for name in convolutions)
+    assert not any(name.startswith("norms") for name in names)
+
+
+def test_a_bias_is_added_in_training_as_in_evaluation():
+    network = Inception(4, 2, (2, 3), (2, 3), 2)
+    for layer in network.sublayers():
+        if isinstance(layer, paddle.nn.Conv2D):
+            layer.bias.set_value(np.linspace(-1, 1, layer.bias.shape[0]).astype(np.float32))
+    x = paddle.to_tensor(np.random.default_rng(0).normal(size=(2, 4, 6, 6)).astype(np.float32))
+    training = network(x)
+    training.sum().backward()
+    network.eval()
+    np.testing.assert_allclose(training.numpy(), network(x).numpy(), atol=1e-5)
+    assert np.isfinite(network.branch1.bias.grad.numpy()).all() and network.branch1.bias.grad.abs().max() > 0

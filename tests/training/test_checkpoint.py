@@ -4,6 +4,7 @@ import pytest
 
 from facekp.errors import UserError
 from facekp.models import build_network
+from facekp.training.callbacks import MovingAverage
 from facekp.training.checkpoint import RunState, cut_logs, load_checkpoint, save_checkpoint
 from facekp.training.config import OptimizerConfig
 from facekp.training.run import build_optimizer, build_schedule
@@ -91,3 +92,31 @@ def test_logs_are_cut_back_but_never_stretched(tmp_path):
         with pytest.raises(UserError, match="--overwrite"):
             cut_logs(tmp_path, RunState(log_sizes=wrong))
     assert (tmp_path / "a.csv").read_text() == "finished"
+
+
+def test_the_moving_average_is_the_formula_and_survives_a_checkpoint(tmp_path):
+    network, optimizer, schedule = start("adamw", seed=1)
+    state = RunState()
+    ema = MovingAverage(state, network, decay=0.9)
+    expected = state_of(network)
+    for step in range(1, 4):
+        steps(network, optimizer, schedule, count=1, first=step)
+        state.step = step
+        ema.on_train_batch_end(step)
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = {n: decay * old + (1 - decay) * state_of(network)[n] for n, old in expected.items()}
+    trained = state_of(network)
+    ema.on_eval_begin()
+    for name, array in state_of(network).items():
+        np.testing.assert_allclose(array, expected[name], rtol=1e-5, atol=1e-6, err_msg=name)
+    ema.on_eval_end()
+    for name, array in state_of(network).items():
+        np.testing.assert_array_equal(array, trained[name], err_msg=name)
+
+    save_checkpoint(tmp_path / "last.safetensors", network, optimizer, state, ema.average)
+    other, other_optimizer, _ = start("adamw", seed=2)
+    restored = MovingAverage(RunState(), other, decay=0.9)
+    load_checkpoint(tmp_path / "last.safetensors", other, other_optimizer, RunState(), restored.average)
+    for name, tensor in ema.average.items():
+        np.testing.assert_array_equal(restored.average[name].numpy(), tensor.numpy(), err_msg=name)
+        assert np.abs(tensor.numpy() - trained[name]).max() > 0

@@ -83,7 +83,7 @@ def test_pipelines_that_cannot_work_are_told_before_the_first_step(drawn_csv, op
 
 def test_batches_depend_on_seed_and_epoch_alone():
     def draws(seed, epoch):
-        return [draw for batch in ShuffledBatches(11, 4, seed, RunState(epoch=epoch)) for draw in batch]
+        return [draw for batch in ShuffledBatches([11], [1.0], 4, seed, RunState(epoch=epoch)) for draw in batch]
 
     assert sorted(draw.sample for draw in draws(0, 0)) == list(range(11))
     assert draws(0, 1) == draws(0, 1)
@@ -91,16 +91,51 @@ def test_batches_depend_on_seed_and_epoch_alone():
     assert draws(0, 0) != draws(1, 0)
 
 
+def test_parts_are_shown_as_often_as_their_weights_say():
+    def shown(epoch):
+        batches = list(ShuffledBatches([4, 10, 3], [2.5, 0.5, 1.0], 6, 0, RunState(epoch=epoch)))
+        assert [len(batch) for batch in batches] == [6, 6, 6]
+        return np.bincount([draw.sample for batch in batches for draw in batch], minlength=17)
+
+    for epoch in (0, 1):
+        times = shown(epoch)
+        assert times[:4].sum() == 10 and set(times[:4]) == {2, 3}
+        assert times[4:14].sum() == 5 and set(times[4:14]) == {0, 1}
+        assert times[14:].tolist() == [1, 1, 1]
+    assert (shown(0) != shown(1)).any()
+
+
+def test_a_strict_split_learns_neither_from_the_test_file_nor_from_people_of_the_validation(drawn_csv):
+    person = build_data(config(drawn_csv, "data.split=person"))
+    strict = build_data(config(drawn_csv, "data.split=strict"))
+    document = build_data(config(drawn_csv, "data.split=document"))
+
+    def names(dataset):
+        return {dataset.name(i) for i in range(len(dataset))}
+
+    assert names(strict.validation) == names(person.validation)
+    assert names(strict.train) == names(person.train) & names(document.train)
+    assert names(strict.train)
+
+
+def test_squares_without_a_face_join_the_training_and_have_no_label(drawn_csv):
+    network = '{"type": "plain_resnet", "in_channels": 1, "score": true}'
+    data = build_data(config(drawn_csv, "data.faces_per_no_face=3", f"network={network}", "codec=mean_face"))
+    plain = build_data(config(drawn_csv, "codec=mean_face"))
+    assert len(data.train) == len(plain.train) + -(-len(plain.train) // 3)
+    for index in range(len(data.train)):
+        assert np.isnan(data.train[index][1]).all() == (index >= len(plain.train))
+    assert data.codec == plain.codec  # the mean face is that of the faces
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_loaders_give_the_same_whatever_the_workers(drawn_csv, workers):
     random_crop = '[{"type": "FaceCrop", "size": 96, "rotate": 20, "scale": 0.2, "shift": 0.1, "flip": 0.5}]'
     settings = config(drawn_csv, f"data.workers={workers}", f"data.train={random_crop}")
     data = build_data(settings)
-    batches = [
-        (image.numpy(), label.numpy()) for image, label in training_loader(data.train, settings, RunState(epoch=2))
-    ]
+    batches = [(image.numpy(), label.numpy()) for image, label in training_loader(data, settings, RunState(epoch=2))]
     assert [len(image) for image, _ in batches] == [5, 5, 2]
-    sampler = ShuffledBatches(12, 5, settings.seed, RunState(epoch=2))
+    sampler = ShuffledBatches([12], [1.0], 5, settings.seed, RunState(epoch=2))
     for (image, label), draws in zip(batches, sampler):
         for i, draw in enumerate(draws):
             expected = data.train[draw]

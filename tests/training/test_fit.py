@@ -7,7 +7,7 @@ from facekp.data.drawn import DrawnFacesDataset
 from facekp.data.statistics import crop_statistics
 from facekp.data.transforms import build_transforms
 from facekp.evaluation import predict_dataset
-from facekp.losses import LOSSES
+from facekp.losses import build_loss
 from facekp.metrics import NME
 from facekp.models import build_network
 
@@ -29,7 +29,7 @@ def test_training_lowers_the_loss_on_drawn_faces():
         network, [InputSpec([None, 1, 96, 96], "float32", "image")], [InputSpec([None, 136], "float32", "points")]
     )
     optimizer = paddle.optimizer.Momentum(0.5, parameters=network.parameters())
-    model.prepare(optimizer, LOSSES["smooth_l1"](), [NME(faces.codec)])
+    model.prepare(optimizer, build_loss("smooth_l1"), [NME(faces.codec)])
     loader = paddle.io.DataLoader(faces, batch_size=16)
     before = predict_dataset(network, loader, faces.codec).errors().mean()
     model.fit(loader, epochs=20, verbose=0)

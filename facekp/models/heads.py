@@ -1,0 +1,106 @@
+"""From the last feature map to numbers: heads that average space away, and heads that keep it."""
+
+from __future__ import annotations
+
+import paddle
+from paddle import Tensor, nn
+from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
+
+#: Channels that a flattened map is reduced to first, so that the linear layer stays small.
+SQUEEZED = 128
+
+
+class MeanHead(nn.Layer):
+    """Average over the map, then a hidden layer: GoogLeNet's way, as the reference document has it.
+
+    Args:
+        channels: Of the feature map.
+        outputs: Numbers to predict.
+    """
+
+    def __init__(self, channels: int, outputs: int, _: int = 0) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(channels, 512), nn.ReLU(), nn.Linear(512, outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, H, W) -> (N, outputs)."""
+        return self.layers(x.mean(axis=[2, 3]))
+
+
+class MapHead(nn.Layer):
+    """Flatten the map: where a feature was seen is what a landmark is.
+
+    Args:
+        channels: Of the feature map.
+        outputs: Numbers to predict.
+        map_size: Side that the map is pooled to.
+    """
+
+    def __init__(self, channels: int, outputs: int, map_size: int = 4) -> None:
+        super().__init__()
+        self.squeeze = None
+        if channels > SQUEEZED:
+            self.squeeze = nn.Sequential(
+                nn.Conv2D(channels, SQUEEZED, 1, bias_attr=False), nn.BatchNorm2D(SQUEEZED), nn.ReLU()
+            )
+            channels = SQUEEZED
+        self.pool = nn.AdaptiveAvgPool2D(map_size)
+        self.linear = nn.Linear(channels * map_size**2, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, H, W) -> (N, outputs)."""
+        if self.squeeze is not None:
+            x = self.squeeze(x)
+        return self.linear(self.pool(x).flatten(1))
+
+
+class SoftArgmaxHead(nn.Layer):
+    """A heat map for each point, and the mean place under it (Sun et al., "Integral human pose regression", 2018).
+
+    The places are in percent of the crop, the unit of `MeanFaceCodec`, from a learned origin for each point.
+
+    Args:
+        channels: Of the feature map.
+        outputs: Numbers to predict: two for each point, and one more (from the map's mean) if it is odd.
+    """
+
+    def __init__(self, channels: int, outputs: int, _: int = 0) -> None:
+        super().__init__()
+        points, rest = divmod(outputs, 2)
+        self.heat = nn.Conv2D(channels, points, 1)
+        self.origin = self.create_parameter([points * 2], is_bias=True)
+        self.rest = nn.Linear(channels, rest) if rest else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, H, W) -> (N, outputs)."""
+        height, width = x.shape[2:]
+        weights = F.softmax(self.heat(x).flatten(2), axis=-1)  # (N, points, H * W)
+        down, across = ((paddle.arange(side, dtype=x.dtype) + 0.5) * (100 / side) - 50 for side in (height, width))
+        grid = paddle.stack([across.tile([height]), down.repeat_interleave(width)], axis=-1)
+        places = paddle.matmul(weights, grid).flatten(1) + self.origin
+        return places if self.rest is None else paddle.concat([places, self.rest(x.mean(axis=[2, 3]))], axis=-1)
+
+
+#: Name in a config -> what builds it from (channels, outputs, map_size).
+HEADS = {"mean": MeanHead, "map": MapHead, "soft_argmax": SoftArgmaxHead}
+
+
+def build_head(name: str, channels: int, outputs: int, map_size: int = 4) -> nn.Layer:
+    """Build a head by name.
+
+    Args:
+        name: A key of `HEADS`.
+        channels: Of the feature map.
+        outputs: Numbers to predict.
+        map_size: See `MapHead`; the others have no use for it.
+
+    Raises:
+        ValueError: Unknown name; the message lists the known ones.
+
+    Example:
+        >>> list(build_head("map", 256, 137)(paddle.zeros([2, 256, 7, 7])).shape)
+        [2, 137]
+    """
+    if name not in HEADS:
+        raise ValueError(f"head must be one of {', '.join(HEADS)}, not {name}")
+    return HEADS[name](channels, outputs, map_size)
