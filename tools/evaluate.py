@@ -9,8 +9,9 @@ import numpy as np
 from facekp import viz
 from facekp.cli import atomic_path, run
 from facekp.errors import UserError
-from facekp.evaluation import predict_dataset, summarise
+from facekp.evaluation import cut_out, predict_dataset, predict_in_use, summarise
 from facekp.images import write_image
+from facekp.inference.landmarker import load_landmarker
 from facekp.training.config import load_config
 from facekp.training.data import build_data, validation_loader
 from facekp.weights import load_weights
@@ -23,8 +24,17 @@ def main() -> None:
     parser.add_argument("-c", "--config", help="the recipe (config.yml beside the weights)")
     parser.add_argument("-o", "--option", action="append", default=[], metavar="KEY=VALUE",
                         help="replace a value of the config, for example -o data.split=person")  # fmt: skip
-    parser.add_argument("--output", help="folder for the results (evaluation_SPLIT beside the weights)")
+    parser.add_argument("--boxes", choices=["training", "grown", "shaken"], default="training",
+                        help="training: its crops, looked at once (default). As in use: from the landmarks' boxes "
+                             "grown by a tenth, or those moved by up to 15 %% and scaled by 0.8 to 1.25")  # fmt: skip
+    parser.add_argument("--passes", type=int, default=2, help="with grown or shaken boxes (%(default)s)")
+    parser.add_argument("--flip", action="store_true", help="with grown or shaken boxes: average with the mirror image")
+    parser.add_argument("--output", help="folder for the results (evaluation_SPLIT_BOXES beside the weights)")
     args = parser.parse_args()
+    if args.boxes == "training" and (args.flip or args.passes != 2):
+        raise UserError("--passes and --flip need --boxes grown or shaken: the crops of training are looked at once")
+    if args.passes < 1:
+        raise UserError(f"--passes {args.passes}: at least 1")
 
     weights = Path(args.weights)
     network, recipe = load_weights(weights)
@@ -34,32 +44,40 @@ def main() -> None:
             f"{weights}: trained with size {recipe.size} and other data.pixels than {config.name}, which has size "
             f"{config.size}; give the config of the training"
         )
-    output = Path(args.output or weights.parent / f"evaluation_{config.data.split}")
+    output = Path(args.output or weights.parent / f"evaluation_{config.data.split}_{args.boxes}")
     if output.exists() and not output.is_dir():
         raise UserError(f"{output}: is a file; choose another --output")
     data = build_data(config, progress=True)
     codec = recipe.build_codec()
     data.validation.codec = codec  # that of the training, whatever data.root holds now
-    predictions = predict_dataset(network, validation_loader(data.validation, config), codec, progress=True)
-    table = summarise(predictions)
+    if args.boxes == "training":
+        predictions = predict_dataset(network, validation_loader(data.validation, config), codec, progress=True)
+    else:
+        landmarker = load_landmarker(weights, passes=args.passes, flip=args.flip)
+        predictions = predict_in_use(landmarker, data.validation, args.boxes == "shaken", progress=True)
+    kinds = data.validation.kinds()
+    tables = {"all": summarise(predictions)}
+    if len(set(kinds)) > 1:
+        tables.update({kind: summarise(predictions.part(kinds == kind)) for kind in dict.fromkeys(kinds.tolist())})
 
     with atomic_path(output / "metrics.json") as temporary:
-        temporary.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")
     errors = predictions.errors()
     viz.save_error_curve(errors, output / "error_curve.png")
     worst = np.argsort(-errors)[:10]
-    sheet = viz.comparison_sheet(
-        np.stack([data.validation[int(i)][0] for i in worst]),
-        predictions.truth[worst],
-        predictions.predicted[worst],
-        [f"{errors[i] * 100:.1f} %  {data.validation.name(int(i))}" for i in worst],
-        columns=5,
-    )
+    captions = [f"{errors[i] * 100:.1f} %  {data.validation.name(int(i))}" for i in worst]
+    if args.boxes == "training":
+        inputs, shown = np.stack([data.validation[int(i)][0] for i in worst]), predictions.part(worst)
+    else:
+        inputs, shown = cut_out(data.validation, predictions, worst)
+    sheet = viz.comparison_sheet(inputs, shown.truth, shown.predicted, captions, columns=5)
     write_image(output / "worst.png", sheet)
 
-    print(f"{weights} on {config.data.root} ({config.data.labels}, split {config.data.split})")
-    for name, value in table.items():
-        print(f"{name:12} {value:8}" if name == "faces" else f"{name:12} {value * 100:8.2f} %")
+    print(f"{weights} on {config.data.root} ({config.data.labels}, split {config.data.split}, boxes {args.boxes})")
+    print(f"{'':12}" + "".join(f"{name:>11}" for name in tables))
+    for name in tables["all"]:
+        values = [table[name] for table in tables.values()]
+        print(f"{name:12}" + "".join(f"{v:11}" if name == "faces" else f"{v * 100:9.2f} %" for v in values))
     print(f"written to {output}")
 
 

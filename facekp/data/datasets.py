@@ -43,7 +43,12 @@ class LandmarkDataset(Dataset):
     Args:
         transform: Called with (image, coords); see `facekp.data.transforms`. None leaves them as they are.
         codec: Turns the points into what the network predicts. None leaves them as points.
+
+    Attributes:
+        kind: What sort of labels it has, as a config names it; tables of results are divided by it.
     """
+
+    kind: str = ""
 
     def __init__(self, transform: Pipeline | None = None, codec: Codec | None = None) -> None:
         super().__init__()
@@ -179,6 +184,8 @@ class FacialKeypointsDataset(FilesDataset):
         ((50, 40, 3), (68, 2))
     """
 
+    kind = "csv68"
+
     def __init__(
         self,
         csv_file: str | os.PathLike[str],
@@ -228,6 +235,8 @@ class PtsDataset(FilesDataset):
         >>> PtsDataset(root)[0][1][0].tolist()
         [20.0, 30.0]
     """
+
+    kind = "pts"
 
     def __init__(
         self, root: str | os.PathLike[str], transform: Pipeline | None = None, codec: Codec | None = None
@@ -281,6 +290,7 @@ class KeptCrops(LandmarkDataset):
         super().__init__()
         self._names = [dataset.name(index) for index in range(len(dataset))]
         self._has_face = [dataset.has_face(index) for index in range(len(dataset))]
+        self.kind = dataset.kind
         self._face_side, self._reach = face_side, reach
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding Python's lock
             crops = pool.map(lambda index: self._cut(*dataset.load(index)), range(len(dataset)))
@@ -414,6 +424,10 @@ class JoinedDataset(LandmarkDataset):
         """As the part says."""
         part, rest = self._locate(index)
         return part.has_face(rest)
+
+    def kinds(self) -> np.ndarray:
+        """(N,) the kind of each sample's part."""
+        return np.repeat([part.kind for part in self.parts], [len(part) for part in self.parts])
 
     def _locate(self, index: int) -> tuple[LandmarkDataset, int]:
         number = int(np.searchsorted(self._ends, index, side="right"))

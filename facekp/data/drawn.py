@@ -92,6 +92,8 @@ class DrawnFacesDataset(LandmarkDataset):
         ((96, 96, 3), (68, 2))
     """
 
+    kind = "drawn"
+
     def __init__(
         self,
         count: int,

@@ -1,5 +1,6 @@
 """The whole path, as users walk it: train, kill, resume, evaluate, predict."""
 
+import json
 import os
 import re
 import shutil
@@ -171,7 +172,7 @@ def test_evaluate_tells_the_same_error_as_training(trained, run_tool, refuses, t
     weights = folder / "best.safetensors"
     done = run_tool("evaluate", *tiny(folder.parent), "-w", weights, "--output", tmp_path / "e")
     assert done.returncode == 0, done.stderr
-    table = pd.read_json(tmp_path / "e" / "metrics.json", typ="series")
+    table = json.loads((tmp_path / "e" / "metrics.json").read_text())["all"]
     best = pd.read_csv(folder / "metrics.csv")["val_nme"].min()
     assert table["faces"] == 16
     assert table["nme"] == pytest.approx(best, rel=1e-5)
@@ -184,6 +185,11 @@ def test_evaluate_tells_the_same_error_as_training(trained, run_tool, refuses, t
         assert cv2.imread(str(tmp_path / "e" / picture)).std() > 5
     beside = run_tool("evaluate", "-w", weights, "--output", tmp_path / "e2")  # the config lies beside the weights
     assert beside.stdout.splitlines()[1:-1] == done.stdout.splitlines()[1:-1]
+    in_use = run_tool("evaluate", "-w", weights, "--boxes", "shaken", "--passes", 3, "--output", tmp_path / "e3")
+    assert in_use.returncode == 0, in_use.stderr
+    assert json.loads((tmp_path / "e3" / "metrics.json").read_text())["all"]["faces"] == 16
+    assert cv2.imread(str(tmp_path / "e3" / "worst.png")).std() > 5
+    assert "need --boxes" in refuses("evaluate", "-w", weights, "--flip")
     other = ["-c", "configs/sam_googlenet_bn.yml", "-w", weights]
     assert "give the config of the training" in refuses("evaluate", *other)
     assert "no such weights" in refuses("evaluate", *tiny(folder.parent), "-w", tmp_path / "none.safetensors")
