@@ -16,7 +16,7 @@ from facekp import geometry, pixels
 from facekp.codec import Codec, split_score
 from facekp.data.datasets import LandmarkDataset
 from facekp.inference.faces import Faces
-from facekp.landmarks import REGIONS
+from facekp.landmarks import NUM_POINTS, REGIONS, face_box
 from facekp.metrics import build_metrics, point_errors
 
 #: How much larger than the landmarks' box a detector's box is taken to be.
@@ -30,8 +30,8 @@ class Predictions:
     """What a network said about a data set, in the data set's order.
 
     Attributes:
-        predicted: (N, 68, 2) pixels of the crop, or of the picture.
-        truth: (N, 68, 2) in the same pixels.
+        predicted: (N, K, 2) pixels of the crop, or of the picture.
+        truth: (N, K, 2) in the same pixels.
     """
 
     predicted: np.ndarray
@@ -89,7 +89,7 @@ def predict_in_use(
     predicted, truth = [], []
     for index in tqdm(range(len(dataset)), "evaluating", leave=False, disable=None if progress else True):
         image, points = dataset.load(index)
-        box = geometry.bounding_box(points)
+        box = face_box(points)
         centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 * BOX_GROWTH
         if shake:
             centre = centre + half * 2 * rng.uniform(-SHAKE_SHIFT, SHAKE_SHIFT, 2)
@@ -116,7 +116,7 @@ def cut_out(
     """
     squares, points = [], []
     for index, pair in zip(indices, zip(predictions.predicted[indices], predictions.truth[indices])):
-        matrix = geometry.square_crop(geometry.bounding_box(pair[1]).tolist(), 0.25, size)
+        matrix = geometry.square_crop(face_box(pair[1]).tolist(), 0.25, size)
         square = geometry.warp(dataset.load(int(index))[0], matrix, (size, size))
         squares.append(pixels.to_chw(pixels.gray_normalize(square, 1)))
         points.append([geometry.apply(matrix, p) for p in pair])
@@ -125,7 +125,7 @@ def cut_out(
 
 
 def summarise(predictions: Predictions) -> dict[str, float]:
-    """NME (mean and median), failure rates, AUC, and NME by region; all fractions.
+    """NME (mean and median), failure rates, AUC, and NME by region of 68 points; all fractions.
 
     Args:
         predictions: Of at least one face.
@@ -145,6 +145,7 @@ def summarise(predictions: Predictions) -> dict[str, float]:
             metric.update(errors)
             table[metric.name()] = metric.accumulate()
     table["nme_median"] = float(np.median(errors))
-    each = point_errors(predictions.predicted, predictions.truth)
-    table.update({f"nme_{region}": float(each[:, indices].mean()) for region, indices in REGIONS.items()})
+    if predictions.truth.shape[1] == NUM_POINTS:
+        each = point_errors(predictions.predicted, predictions.truth)
+        table.update({f"nme_{region}": float(each[:, indices].mean()) for region, indices in REGIONS.items()})
     return table

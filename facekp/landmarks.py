@@ -1,6 +1,8 @@
-"""What the 68 points are: regions, flip order, eye corners, edges to draw, named anchors.
+"""What the 68 points are, and the five: regions, flip order, eye corners, edges to draw, named anchors.
 
-The scheme is iBUG's, as used by 300-W (Sagonas et al., "300 Faces in-the-Wild Challenge", 2016).
+The 68 are iBUG's, as used by 300-W (Sagonas et al., "300 Faces in-the-Wild Challenge", 2016). The five are the centres
+of the eyes, the tip of the nose and the corners of the mouth, in this order (Sun et al., "Deep convolutional network
+cascade for facial point detection", 2013).
 "Left" and "right" are the viewer's: the left eye is the one on the left of the picture.
 This is the only place that holds such numbers.
 """
@@ -8,6 +10,8 @@ This is the only place that holds such numbers.
 from __future__ import annotations
 
 import numpy as np
+
+from facekp import geometry
 
 NUM_POINTS = 68
 
@@ -23,9 +27,6 @@ REGIONS: dict[str, list[int]] = {
 LEFT_EYE = list(range(36, 42))
 RIGHT_EYE = list(range(42, 48))
 
-#: The two points whose distance every error is divided by: the outer eye corners.
-OUTER_EYE_CORNERS = (36, 45)
-
 #: `points[FLIP_ORDER]` after mirroring the picture puts every point back under its own index.
 FLIP_ORDER = np.array(
     [
@@ -38,6 +39,16 @@ FLIP_ORDER = np.array(
         *range(64, 59, -1), *range(67, 64, -1),  # inner lips
     ]
 )  # fmt: skip
+
+#: Number of points -> `FLIP_ORDER` of such faces.
+FLIP_ORDERS = {68: FLIP_ORDER, 5: np.array([1, 0, 2, 4, 3])}
+
+#: Number of points -> the left and the right eye's points.
+EYES: dict[int, tuple[list[int], list[int]]] = {68: (LEFT_EYE, RIGHT_EYE), 5: ([0], [1])}
+
+#: Number of points -> the two points whose distance every error is divided by: the outer eye corners of 68, the eyes'
+#: centres of five.
+EYE_PAIRS = {68: (36, 45), 5: (0, 1)}
 
 #: Curves to draw: (indices, closed).
 CURVES: list[tuple[list[int], bool]] = [
@@ -76,6 +87,12 @@ MEAN_FACE = np.array(
     ],
     np.float32,
 )  # fmt: skip
+
+
+#: The five points of the mean face.
+MEAN_FIVE = np.stack(
+    [MEAN_FACE[LEFT_EYE].mean(0), MEAN_FACE[RIGHT_EYE].mean(0), MEAN_FACE[30], MEAN_FACE[48], MEAN_FACE[54]]
+)
 
 
 #: The points that the skull carries: neither jaw nor mouth moves them.
@@ -196,10 +213,10 @@ def face_outline(points: np.ndarray) -> np.ndarray:
 
 
 def eye_distance(points: np.ndarray) -> np.ndarray:
-    """Distance between the outer eye corners, the unit of NME.
+    """The unit of NME: the distance between the outer eye corners of 68 points, or between the eyes of five.
 
     Args:
-        points: (..., 68, 2).
+        points: (..., 68, 2) or (..., 5, 2).
 
     Returns:
         (...) in the unit of `points`.
@@ -208,8 +225,27 @@ def eye_distance(points: np.ndarray) -> np.ndarray:
         >>> round(float(eye_distance(MEAN_FACE * 100)), 1)
         60.6
     """
-    left, right = OUTER_EYE_CORNERS
+    left, right = EYE_PAIRS[points.shape[-2]]
     return np.linalg.norm(points[..., left, :] - points[..., right, :], axis=-1)
+
+
+def face_box(points: np.ndarray) -> np.ndarray:
+    """The face's box: around 68 points, or around where they would be if there are only five.
+
+    Args:
+        points: (68, 2) or (5, 2).
+
+    Returns:
+        (4,) x0, y0, x1, y1.
+
+    Example:
+        >>> box = face_box(MEAN_FIVE * 100)
+        >>> bool(abs(box - geometry.bounding_box(MEAN_FACE * 100)).max() < 1e-3)
+        True
+    """
+    if len(points) == len(MEAN_FIVE):
+        points = geometry.apply(geometry.similarity(MEAN_FIVE, points), MEAN_FACE)
+    return geometry.bounding_box(points)
 
 
 def mouth_openness(points: np.ndarray) -> float:

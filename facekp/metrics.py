@@ -2,7 +2,7 @@
 
 A metric receives the network's output and the label, computes one error per face on the device, and averages
 over all faces, however they were batched. NME as in 300-W: the mean distance of the points over the distance
-of the outer eye corners.
+of the outer eye corners (of five points: of the eyes' centres).
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from paddle import Tensor
 from paddle.metric import Metric
 
 from facekp.codec import Codec
-from facekp.landmarks import OUTER_EYE_CORNERS
+from facekp.landmarks import EYE_PAIRS, eye_distance
 
 
-def point_errors(predicted: np.ndarray, truth: np.ndarray, norm: tuple[int, int] = OUTER_EYE_CORNERS) -> np.ndarray:
-    """Error of every point, over the distance of two points of the truth.
+def point_errors(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Error of every point, over the eye distance of the truth.
 
     Args:
         predicted: (N, K, 2).
         truth: (N, K, 2), in the same unit.
-        norm: The two points; the outer eye corners by default.
 
     Returns:
         (N, K); its mean over the last axis is each face's NME.
@@ -34,8 +33,7 @@ def point_errors(predicted: np.ndarray, truth: np.ndarray, norm: tuple[int, int]
         >>> point_errors(truth + [0, 1], truth).mean().round(6).item()
         0.1
     """
-    distance = np.linalg.norm(truth[:, norm[0]] - truth[:, norm[1]], axis=-1)
-    return np.linalg.norm(predicted - truth, axis=-1) / distance[:, None]
+    return np.linalg.norm(predicted - truth, axis=-1) / eye_distance(truth)[:, None]
 
 
 class NME(Metric):
@@ -44,7 +42,6 @@ class NME(Metric):
     Args:
         codec: The codec of the labels. None: they are points, or points moved and scaled as a whole (such as
             those of `StandardCodec`), which changes nothing.
-        norm: The two points whose distance is the unit.
         name: The metric's name in logs.
 
     Example:
@@ -55,11 +52,9 @@ class NME(Metric):
         0.141421
     """
 
-    def __init__(
-        self, codec: Codec | None = None, norm: tuple[int, int] = OUTER_EYE_CORNERS, name: str = "nme"
-    ) -> None:
+    def __init__(self, codec: Codec | None = None, name: str = "nme") -> None:
         super().__init__()
-        self._codec, self._norm, self._name = codec, norm, name
+        self._codec, self._name = codec, name
         self.reset()
 
     def name(self) -> str:
@@ -84,8 +79,8 @@ class NME(Metric):
             p, t = (x.astype("float32").reshape([count, -1, 2]) for x in (predicted, label))
         else:
             p, t = (paddle.to_tensor(self._codec.decode(x.numpy())) for x in (predicted, label))
-        distance = (t[:, self._norm[0]] - t[:, self._norm[1]]).norm(axis=-1)
-        return (p - t).norm(axis=-1).mean(axis=-1) / distance
+        left, right = EYE_PAIRS[t.shape[1]]
+        return self._of_faces((p - t).norm(axis=-1).mean(axis=-1), (t[:, left] - t[:, right]).norm(axis=-1))
 
     def update(self, errors: Any) -> float:
         """Add the faces of a batch, (N,); returns the mean so far."""
@@ -98,8 +93,25 @@ class NME(Metric):
         """The mean over all faces so far; NaN before the first."""
         return self._total / self._count if self._count else float("nan")
 
+    def _of_faces(self, distance: Tensor, unit: Tensor) -> Tensor:
+        return distance / unit
+
     def _per_face(self, errors: np.ndarray) -> np.ndarray:
         return errors
+
+
+class MeanDistance(NME):
+    """Mean Euclidean distance of the points in pixels of the crop.
+
+    Args:
+        codec: See `NME`; here it must be given, because it knows the pixels.
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        super().__init__(codec, "distance_px")
+
+    def _of_faces(self, distance: Tensor, unit: Tensor) -> Tensor:
+        return distance
 
 
 class FailureRate(NME):
@@ -108,11 +120,10 @@ class FailureRate(NME):
     Args:
         threshold: 0.08 is 8 %.
         codec: See `NME`.
-        norm: See `NME`.
     """
 
-    def __init__(self, threshold: float, codec: Codec | None = None, norm: tuple[int, int] = OUTER_EYE_CORNERS) -> None:
-        super().__init__(codec, norm, f"failure_{threshold * 100:g}")
+    def __init__(self, threshold: float, codec: Codec | None = None) -> None:
+        super().__init__(codec, f"failure_{threshold * 100:g}")
         self.threshold = threshold
 
     def _per_face(self, errors: np.ndarray) -> np.ndarray:
@@ -128,11 +139,10 @@ class AUC(NME):
     Args:
         threshold: 0.08 is 8 %.
         codec: See `NME`.
-        norm: See `NME`.
     """
 
-    def __init__(self, threshold: float, codec: Codec | None = None, norm: tuple[int, int] = OUTER_EYE_CORNERS) -> None:
-        super().__init__(codec, norm, f"auc_{threshold * 100:g}")
+    def __init__(self, threshold: float, codec: Codec | None = None) -> None:
+        super().__init__(codec, f"auc_{threshold * 100:g}")
         self.threshold = threshold
 
     def _per_face(self, errors: np.ndarray) -> np.ndarray:
@@ -146,8 +156,8 @@ class DocumentNME(NME):
     over the last batch over the number of all faces.
     """
 
-    def __init__(self, codec: Codec | None = None, norm: tuple[int, int] = OUTER_EYE_CORNERS) -> None:
-        super().__init__(codec, norm, "document_nme")
+    def __init__(self, codec: Codec | None = None) -> None:
+        super().__init__(codec, "document_nme")
 
     def update(self, errors: Any) -> float:
         """Add the faces of a batch as the document does."""
@@ -155,12 +165,13 @@ class DocumentNME(NME):
         return super().update(errors)
 
 
-def build_metrics(codec: Codec | None = None, norm: tuple[int, int] = OUTER_EYE_CORNERS) -> list[NME]:
-    """All metrics that training and evaluation report, `nme` first."""
+def build_metrics(codec: Codec | None = None) -> list[NME]:
+    """All metrics that training and evaluation report, `nme` first; `MeanDistance` if the codec is known."""
     return [
-        NME(codec, norm),
-        FailureRate(0.08, codec, norm),
-        FailureRate(0.10, codec, norm),
-        AUC(0.08, codec, norm),
-        DocumentNME(codec, norm),
+        NME(codec),
+        FailureRate(0.08, codec),
+        FailureRate(0.10, codec),
+        AUC(0.08, codec),
+        *([MeanDistance(codec)] if codec is not None else []),
+        DocumentNME(codec),
     ]

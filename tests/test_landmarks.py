@@ -1,7 +1,20 @@
 import numpy as np
 import pytest
 
-from facekp.landmarks import CURVES, FLIP_ORDER, MEAN_FACE, REGIONS, anchors, eye_distance, mouth_openness
+from facekp import geometry
+from facekp.landmarks import (
+    CURVES,
+    EYES,
+    FLIP_ORDER,
+    FLIP_ORDERS,
+    MEAN_FACE,
+    MEAN_FIVE,
+    REGIONS,
+    anchors,
+    eye_distance,
+    face_box,
+    mouth_openness,
+)
 
 
 def test_regions_cover_every_point_once():
@@ -38,3 +51,18 @@ def test_eye_distance_and_mouth():
     opened = MEAN_FACE.copy()
     opened[[65, 66, 67], 1] += 0.2
     assert mouth_openness(MEAN_FACE) < 0.15 < 0.3 < mouth_openness(opened)
+
+
+def test_five_points_mirror_onto_themselves():
+    order = FLIP_ORDERS[5]
+    assert (order[order] == np.arange(5)).all()
+    np.testing.assert_allclose((MEAN_FIVE * [-1, 1] + [1, 0])[order], MEAN_FIVE, atol=1e-6)
+    left, right = EYES[5]
+    assert eye_distance(MEAN_FIVE) == MEAN_FIVE[right[0], 0] - MEAN_FIVE[left[0], 0] > 0
+
+
+def test_the_box_of_five_points_is_that_of_the_face_around_them():
+    turn = geometry.compose(geometry.rotation(20), geometry.scaling(80), geometry.translation(100, 50))
+    expected = geometry.bounding_box(geometry.apply(turn, MEAN_FACE))
+    np.testing.assert_allclose(face_box(geometry.apply(turn, MEAN_FIVE)), expected, atol=1e-3)
+    np.testing.assert_allclose(face_box(geometry.apply(turn, MEAN_FACE)), expected, atol=1e-6)

@@ -3,7 +3,7 @@ import paddle
 import pytest
 
 from facekp.codec import MeanFaceCodec, StandardCodec
-from facekp.metrics import AUC, NME, DocumentNME, FailureRate, build_metrics, point_errors
+from facekp.metrics import AUC, NME, DocumentNME, FailureRate, MeanDistance, build_metrics, point_errors
 
 
 def faces(errors):
@@ -82,3 +82,12 @@ def test_samples_without_a_face_and_the_score_do_not_count():
     label[[1, 3]] = np.nan
     scored = np.concatenate([predicted.reshape(5, -1), np.full((5, 1), 7, np.float32)], 1)
     assert feed(NME(), scored, label, (2, 3)) == pytest.approx((0.01 + 0.03 + 0.2) / 3, abs=1e-6)
+
+
+def test_five_points_are_measured_by_the_eyes_and_in_pixels():
+    codec = StandardCodec(0, 200)
+    truth = np.tile(np.float32([[60, 80], [140, 80], [100, 120], [70, 160], [130, 160]]), (2, 1, 1))
+    predicted = truth + np.float32([[[4, 0]], [[0, 12]]])
+    label, output = codec.encode(truth), codec.encode(predicted)
+    assert feed(NME(codec), output, label, (1, 1)) == pytest.approx((4 + 12) / 2 / 80, abs=1e-6)
+    assert feed(MeanDistance(codec), output, label, (1, 1)) == pytest.approx(8, abs=1e-4)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facekp import geometry
 from facekp.data.datasets import LandmarkDataset
+from facekp.landmarks import face_box
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def crop_statistics(dataset: LandmarkDataset, size: int, most: int = 500) -> Cro
     for index in range(0, len(dataset), step):
         sample = dataset.load(index)
         points.append((sample if dataset.transform is None else dataset.transform(sample))[1] / size)
-    boxes = geometry.bounding_box(np.stack(points))
+    boxes = np.stack([face_box(face) for face in points])
     centre = (boxes[:, :2] + boxes[:, 2:]).mean(0) / 2
     side = float((boxes[:, 2:] - boxes[:, :2]).max(1).mean())
     return CropStatistics(np.mean(points, 0), (float(centre[0]), float(centre[1])), side)

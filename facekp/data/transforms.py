@@ -18,7 +18,7 @@ from paddle.vision.transforms import BaseTransform, ColorJitter, Compose
 
 from facekp import geometry, pixels
 from facekp.errors import UserError
-from facekp.landmarks import FLIP_ORDER
+from facekp.landmarks import FLIP_ORDERS, face_box
 
 
 class _Geometric(BaseTransform):
@@ -103,13 +103,13 @@ class RandomFlip(_Geometric):
 
     Args:
         p: Probability.
-        order: (K,) `coords[order]` renames the points after mirroring; the 68-point order by default.
+        order: (K,) `coords[order]` renames the points after mirroring; that of 68 or of five points by default.
     """
 
     def __init__(self, p: float = 0.5, order: Sequence[int] | None = None) -> None:
         super().__init__()
         self.p = p
-        self.order = FLIP_ORDER if order is None else np.asarray(order)
+        self.order = order
 
     def _get_params(self, inputs: tuple) -> tuple[np.ndarray, bool]:
         return geometry.mirror(inputs[0].shape[1]), random.random() < self.p
@@ -119,7 +119,11 @@ class RandomFlip(_Geometric):
 
     def _apply_coords(self, coords: np.ndarray) -> np.ndarray:
         matrix, flip = self.params
-        return geometry.apply(matrix, coords)[self.order] if flip else coords
+        return geometry.apply(matrix, coords)[_flip_order(self.order, coords)] if flip else coords
+
+
+def _flip_order(order: Sequence[int] | None, coords: np.ndarray) -> np.ndarray:
+    return FLIP_ORDERS[len(coords)] if order is None else np.asarray(order)
 
 
 class FaceCrop(_Geometric):
@@ -129,7 +133,7 @@ class FaceCrop(_Geometric):
 
     Args:
         size: Side of the crop in pixels.
-        margin: How far the square goes beyond the points' bounding box, as a part of its longer side.
+        margin: How far the square goes beyond the face's box (`landmarks.face_box`), as a part of its longer side.
         rotate: Standard deviation of the turn in degrees (cut off at two of them).
         scale: The square is scaled by a factor from 1 / (1 + scale) to 1 + scale.
         shift: The square is moved by up to this part of its side, in x and y.
@@ -158,11 +162,11 @@ class FaceCrop(_Geometric):
             raise ValueError("size is at least 1, margin more than -0.5, and the random ranges are not negative")
         self.size, self.margin = size, margin
         self.rotate, self.scale, self.shift, self.flip = rotate, scale, shift, flip
-        self.order = FLIP_ORDER if order is None else np.asarray(order)
+        self.order = order
 
     def _get_params(self, inputs: tuple) -> tuple[np.ndarray, tuple[int, int]]:
         size, middle = self.size, ((self.size - 1) / 2,) * 2
-        steps = [geometry.square_crop(geometry.bounding_box(inputs[1]).tolist(), self.margin, size)]
+        steps = [geometry.square_crop(face_box(inputs[1]).tolist(), self.margin, size)]
         if self.rotate:
             turn = max(-2 * self.rotate, min(2 * self.rotate, random.gauss(0, self.rotate)))
             steps.append(geometry.rotation(turn, middle))
@@ -180,7 +184,7 @@ class FaceCrop(_Geometric):
 
     def _apply_coords(self, coords: np.ndarray) -> np.ndarray:
         coords = super()._apply_coords(coords)
-        return coords[self.order] if self.flipped else coords
+        return coords[_flip_order(self.order, coords)] if self.flipped else coords
 
 
 class GrayNormalize(BaseTransform):

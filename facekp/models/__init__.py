@@ -5,35 +5,25 @@ Every network maps (N, C, H, W) float32 to (N, 2 * num_points) float32, in the u
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any, Callable
 
 from paddle import nn
-from paddle.vision import models as vision
 
 from facekp.errors import UserError
+from facekp.models.backbones import BACKBONES, Backbone
 from facekp.models.plain import PlainResNet
 from facekp.models.sam_googlenet import Inception, SAMGoogLeNetBN, SpatialAttention
 
-__all__ = ["NETWORKS", "Inception", "PlainResNet", "SAMGoogLeNetBN", "SpatialAttention", "build_network"]
-
-
-def _vision(constructor: Callable[..., nn.Layer]) -> Callable[..., nn.Layer]:
-    """A network of paddle.vision whose classifier predicts points instead of classes."""
-
-    def build(num_points: int = 68) -> nn.Layer:
-        return constructor(num_classes=num_points * 2)
-
-    return build
+__all__ = ["NETWORKS", "Backbone", "Inception", "PlainResNet", "SAMGoogLeNetBN", "SpatialAttention", "build_network"]
 
 
 #: Name in a config -> what builds it.
 NETWORKS: dict[str, Callable[..., nn.Layer]] = {
     "sam_googlenet_bn": SAMGoogLeNetBN,
     "plain_resnet": PlainResNet,
-    "resnet18": _vision(vision.resnet18),
-    "resnet50": _vision(vision.resnet50),
-    "mobilenet_v2": _vision(vision.mobilenet_v2),
+    **{name: functools.partial(Backbone, name) for name in BACKBONES},
 }
 
 

@@ -20,7 +20,7 @@ def test_shape_and_gradients(name, num_points):
     out = network(images(96))
     assert list(out.shape) == [2, 2 * num_points]
     assert np.isfinite(out.numpy()).all()
-    if num_points == 5:
+    if num_points == 5 and name not in ("vgg16", "resnet50"):  # they take long, and have the same head
         out.square().mean().backward()
         for parameter_name, parameter in network.named_parameters():
             if parameter.stop_gradient:
@@ -82,7 +82,7 @@ def test_argmax_attention_sees_the_index():
         ({"name": "sam_googlenet"}, "sam_googlenet_bn, plain_resnet"),
         ({"name": "sam_googlenet_bn", "atention": "max"}, "in_channels, attention"),
         ({"name": "sam_googlenet_bn", "attention": "mean"}, "max or argmax"),
-        ({"name": "resnet18", "in_channels": 1}, "none"),
+        ({"name": "resnet18", "in_channels": 1}, "head, score"),
         ({"name": "plain_resnet", "channels": "wide"}, "wrong value"),
     ],
 )

@@ -1,0 +1,73 @@
+"""Networks of `paddle.vision.models` with our head in place of their classifier."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import requests
+from paddle import Tensor, nn
+from paddle.vision import models as vision
+
+from facekp.errors import UserError
+from facekp.models.heads import build_head
+
+
+class Backbone(nn.Layer):
+    """The feature maps of a classifier, and a head that predicts points.
+
+    Pictures have three channels, as ImageNet's have.
+
+    Args:
+        name: A key of `BACKBONES`.
+        num_points: Points to predict.
+        head: See `heads`.
+        score: Predict one number more: the logit of how far to trust the points.
+
+    Example:
+        >>> import paddle
+        >>> list(Backbone("mobilenet_v2", num_points=5)(paddle.zeros([1, 3, 96, 96])).shape)
+        [1, 10]
+    """
+
+    def __init__(self, name: str, num_points: int = 68, head: str = "mean", score: bool = False) -> None:
+        super().__init__()
+        self.name = name
+        self.body, channels = self._build_body(), BACKBONES[name][1]
+        self.head = build_head(head, channels, num_points * 2 + score)
+
+    def _build_body(self, **options: Any) -> nn.Layer:
+        build = BACKBONES[self.name][0]
+        if build is not vision.alexnet:  # it has no pool to leave out
+            options["with_pool"] = False
+        return build(num_classes=0, **options)
+
+    def load_imagenet(self) -> None:
+        """Take the weights that Paddle trained on ImageNet; they are downloaded once and kept in its own cache.
+
+        Raises:
+            UserError: They cannot be downloaded.
+        """
+        try:
+            trained = self._build_body(pretrained=True)
+        except (RuntimeError, OSError, requests.RequestException) as error:
+            raise UserError(
+                f"pretrained: Paddle's ImageNet weights of {self.name} cannot be downloaded ({error}); connect to the "
+                "internet, give the path of weights, or leave pretrained away"
+            ) from error
+        self.body.set_state_dict(trained.state_dict())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, 2 * num_points), x0, y0, x1, y1, ..., [score]."""
+        return self.head(self.body(x))
+
+
+#: Name in a config -> Paddle's constructor, and the channels of its last feature map.
+BACKBONES: dict[str, tuple[Callable[..., nn.Layer], int]] = {
+    "resnet18": (vision.resnet18, 512),
+    "resnet50": (vision.resnet50, 2048),
+    "mobilenet_v2": (vision.mobilenet_v2, 1280),
+    "mobilenet_v3_small": (vision.mobilenet_v3_small, 576),
+    "mobilenet_v3_large": (vision.mobilenet_v3_large, 960),
+    "alexnet": (vision.alexnet, 256),
+    "vgg16": (vision.vgg16, 512),
+}
