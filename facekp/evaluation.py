@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Callable
 
@@ -65,7 +64,7 @@ def predict_dataset(network: nn.Layer, loader: DataLoader, codec: Codec, progres
 
 
 def predict_in_use(
-    landmarker: Callable[[np.ndarray, Sequence[np.ndarray]], Faces],
+    landmarker: Callable[[np.ndarray, np.ndarray], Faces],
     dataset: LandmarkDataset,
     shake: bool = False,
     seed: int = 0,
@@ -94,7 +93,7 @@ def predict_in_use(
         if shake:
             centre = centre + half * 2 * rng.uniform(-SHAKE_SHIFT, SHAKE_SHIFT, 2)
             half = half * np.exp(rng.uniform(*np.log(SHAKE_SCALE)))
-        faces = landmarker(image, [np.concatenate([centre - half, centre + half])])
+        faces = landmarker(image, np.concatenate([centre - half, centre + half])[None])
         predicted.append(faces.points[0])
         truth.append(points)
     return Predictions(np.stack(predicted), np.stack(truth))

@@ -28,13 +28,32 @@ def gray_normalize(image: np.ndarray, channels: int = 3) -> np.ndarray:
     return np.repeat(grey[..., None], channels, axis=2)
 
 
+#: Mean and standard deviation of ImageNet's pictures, red, green, blue, from 0 to 1.
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def imagenet_normalize(image: np.ndarray) -> np.ndarray:
+    """As networks that learned on ImageNet saw it: (H, W, 3) uint8 BGR -> (H, W, 3) float32 RGB, about -2 to 2.
+
+    Example:
+        >>> [round(float(v), 2) for v in imagenet_normalize(np.full((1, 1, 3), 255, np.uint8))[0, 0]]
+        [2.25, 2.43, 2.64]
+    """
+    rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.float32) / 255
+    return (rgb - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STD)
+
+
 def to_chw(image: np.ndarray) -> np.ndarray:
     """(H, W, C) -> (C, H, W), contiguous, as the network takes it."""
     return np.ascontiguousarray(image.transpose(2, 0, 1))
 
 
 #: Name in a recipe -> function of a picture.
-PIXELS: dict[str, Callable[..., np.ndarray]] = {"GrayNormalize": gray_normalize, "ToCHW": to_chw}
+PIXELS: dict[str, Callable[..., np.ndarray]] = {
+    "GrayNormalize": gray_normalize,
+    "ImageNetNormalize": imagenet_normalize,
+    "ToCHW": to_chw,
+}
 
 
 def build_pixels(specs: Sequence[Mapping[str, Any]]) -> Callable[[np.ndarray], np.ndarray]:

@@ -198,6 +198,16 @@ class GrayNormalize(BaseTransform):
         return pixels.gray_normalize(image, self.channels)
 
 
+class ImageNetNormalize(BaseTransform):
+    """Colour as networks that learned on ImageNet saw it: (H, W, 3) uint8 BGR -> (H, W, 3) float32 RGB."""
+
+    def __init__(self) -> None:
+        super().__init__(keys=("image",))
+
+    def _apply_image(self, image: np.ndarray) -> np.ndarray:
+        return pixels.imagenet_normalize(image)
+
+
 class ToCHW(BaseTransform):
     """(H, W, C) -> (C, H, W), contiguous, as the network takes it."""
 
@@ -334,6 +344,7 @@ TRANSFORMS: dict[str, Callable[..., BaseTransform]] = {
     "Noise": Noise,
     "Occlude": Occlude,
     "GrayNormalize": GrayNormalize,
+    "ImageNetNormalize": ImageNetNormalize,
     "ToCHW": ToCHW,
 }
 
