@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from tests_support import paint_dots, write_csv
 
 from facekp.data.drawn import draw_face
+from facekp.errors import UserError
+from facekp.inference.hub_install import make_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -68,3 +71,24 @@ def dots():
         if all(np.linalg.norm(point - points[j]) > 15 for j in apart):
             apart.append(i)
     return paint_dots(points[apart], (200, 230)), points, apart
+
+
+@pytest.fixture(scope="session")
+def hub_python(request):
+    python = os.environ.get("FACEKP_HUB_PYTHON")
+    if python:
+        return python
+    # Kept for the next run, beside pytest's own cache; one for each environment that it borrows from.
+    folder = request.config.cache.mkdir(f"hub-{zlib.crc32(sys.prefix.encode()):08x}") / "environment"
+    python = folder / "bin" / "python"
+    try:
+        return str(python if python.exists() else make_environment(folder))
+    except UserError as error:
+        pytest.skip(f"the real paddlehub cannot be had: {error}")
+
+
+@pytest.fixture
+def hub_environment(hub_python, monkeypatch):
+    """The interpreter of an environment with the real paddlehub, which `load_landmarker("hub")` uses too."""
+    monkeypatch.setenv("FACEKP_HUB_PYTHON", hub_python)
+    return hub_python
