@@ -124,7 +124,7 @@ def cut_out(
 
 
 def summarise(predictions: Predictions) -> dict[str, float]:
-    """NME (mean and median), failure rates, AUC, and NME by region of 68 points; all fractions.
+    """NME (mean and median), failure rates, AUC, and NME by region of 68 points, all fractions; the distance in pixels.
 
     Args:
         predictions: Of at least one face.
@@ -144,6 +144,7 @@ def summarise(predictions: Predictions) -> dict[str, float]:
             metric.update(errors)
             table[metric.name()] = metric.accumulate()
     table["nme_median"] = float(np.median(errors))
+    table["distance_px"] = float(np.linalg.norm(predictions.predicted - predictions.truth, axis=-1).mean())
     if predictions.truth.shape[1] == NUM_POINTS:
         each = point_errors(predictions.predicted, predictions.truth)
         table.update({f"nme_{region}": float(each[:, indices].mean()) for region, indices in REGIONS.items()})

@@ -40,7 +40,7 @@ def imagenet_normalize(image: np.ndarray) -> np.ndarray:
         [2.25, 2.43, 2.64]
     """
     rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.float32) / 255
-    return (rgb - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STD)
+    return (rgb - np.asarray(IMAGENET_MEAN, np.float32)) / np.asarray(IMAGENET_STD, np.float32)
 
 
 def to_chw(image: np.ndarray) -> np.ndarray:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import matplotlib
@@ -20,6 +22,24 @@ from matplotlib import pyplot as plt
 TRUTH = (115, 158, 0)  # bluish green
 PREDICTED = (0, 94, 213)  # vermilion
 BLUE, ORANGE = "#0072B2", "#D55E00"
+#: Of runs side by side.
+COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+
+
+class RunLog(Protocol):
+    """What curves are drawn from; see `facekp.training.logs.RunLog`."""
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+
+    @property
+    def steps(self) -> pd.DataFrame:
+        """Columns `step` and `loss`."""
+
+    @property
+    def epochs(self) -> pd.DataFrame:
+        """Columns `epoch`, `step`, `train_loss`, `val_loss`, `train_nme` and `val_nme`."""
 
 
 def draw_points(
@@ -58,9 +78,14 @@ def draw_points(
 
 
 def network_input_to_bgr(image: np.ndarray) -> np.ndarray:
-    """Show what the network sees: (C, H, W) float32 from 0 to 1 -> (H, W, 3) uint8."""
-    grey = (np.clip(image[0], 0, 1) * 255).round().astype(np.uint8)
-    return cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+    """Show what the network sees: (C, H, W) float32, grey or RGB -> (H, W, 3) uint8 BGR.
+
+    Values that were normalised, beyond 0 to 1, are shown from their smallest to their largest.
+    """
+    if image.min() < 0 or image.max() > 1:
+        image = (image - image.min()) / max(float(np.ptp(image)), 1e-6)
+    levels = (image * 255).round().astype(np.uint8)
+    return cv2.cvtColor(levels.transpose(1, 2, 0), cv2.COLOR_RGB2BGR if len(image) == 3 else cv2.COLOR_GRAY2BGR)
 
 
 def comparison_sheet(
@@ -100,24 +125,37 @@ def comparison_sheet(
     return sheet
 
 
-def save_curves(history: pd.DataFrame, path: Path) -> None:
-    """Draw a run's losses and NME by epoch, training and validation.
+def save_curves(runs: Sequence[RunLog], path: Path) -> None:
+    """Draw the loss by step and the NME by epoch, training and validation, of one run or of several.
 
     Args:
-        history: The run's `metrics.csv`.
+        runs: At least one; each gets a colour where there are several.
         path: The PNG.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4), constrained_layout=True)
-    for axis, quantity, scale in ((axes[0], "loss", 1), (axes[1], "nme", 100)):
-        for part, colour, marker in (("train", BLUE, "o"), ("val", ORANGE, "s")):
-            label = "training" if part == "train" else "validation"
-            axis.plot(history["epoch"], history[f"{part}_{quantity}"] * scale, color=colour, marker=marker,
-                      markersize=3, label=label)  # fmt: skip
-        axis.set_xlabel("epoch")
-        axis.grid(alpha=0.3)
-        axis.legend()
-    axes[0].set_ylabel("loss")
-    axes[1].set_ylabel("NME, % of the eye distance")
+    figure, (losses, errors) = plt.subplots(1, 2, figsize=(11, 4.2), constrained_layout=True)
+    for run, colour in zip(runs, itertools.cycle(COLOURS)):
+        training, validation = (colour, colour) if len(runs) > 1 else (BLUE, ORANGE)
+        prefix = f"{run.name}, " if len(runs) > 1 else ""
+        if len(runs) == 1:
+            losses.plot(run.steps["step"], run.steps["loss"], color=training, alpha=0.25, linewidth=0.7)
+        smooth = run.steps["loss"].rolling(max(1, len(run.steps) // 50), center=True, min_periods=1).mean()
+        epochs = run.epochs
+        losses.plot(run.steps["step"], smooth, "--", color=training, linewidth=1.2, label=f"{prefix}training")
+        losses.plot(epochs["step"], epochs["val_loss"], "-o", color=validation, markersize=3,
+                    label=f"{prefix}validation")  # fmt: skip
+        errors.plot(epochs["epoch"], epochs["train_nme"] * 100, "--", color=training, linewidth=1.2,
+                    label=f"{prefix}training")  # fmt: skip
+        errors.plot(epochs["epoch"], epochs["val_nme"] * 100, "-o", color=validation, markersize=3,
+                    label=f"{prefix}validation")  # fmt: skip
+    losses.set(xlabel="step", ylabel="loss (log)", yscale="log")
+    errors.set(xlabel="epoch", ylabel="NME, % of the eye distance (log)", yscale="log")
+    errors.xaxis.get_major_locator().set_params(integer=True)
+    for axis in (losses, errors):
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter("{x:g}")
+        axis.tick_params(axis="y", which="minor", labelsize=7)
+        axis.grid(alpha=0.3, which="both")
+        axis.legend(fontsize=8)
     _save(figure, path)
 
 

@@ -3,8 +3,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from facekp import viz
+from facekp import pixels, viz
 from facekp.data.drawn import draw_face
+from facekp.training.logs import RunLog
 
 
 @pytest.mark.parametrize("size", [60, 400])
@@ -37,9 +38,32 @@ def test_a_sheet_shows_both_kinds_of_points_on_every_face():
     assert (sheet[122:222, 200:] == 255).all()  # there is no sixth face
 
 
-def test_curves_are_drawn_also_for_a_single_epoch(tmp_path):
-    row = {"epoch": 1, "train_loss": 0.4, "val_loss": 0.3, "train_nme": 0.2, "val_nme": 0.1}
-    viz.save_curves(pd.DataFrame([row]), tmp_path / "curves.png")
+def run_log(name, epochs):
+    rows = [{"epoch": e, "step": e * 5, "train_loss": 0.4 / e, "val_loss": 0.3 / e, "train_nme": 0.2 / e,
+             "val_nme": 0.1 / e} for e in range(1, epochs + 1)]  # fmt: skip
+    steps = pd.DataFrame({"step": range(1, epochs * 5 + 1), "loss": np.linspace(0.5, 0.1, epochs * 5)})
+    return RunLog(name, steps, pd.DataFrame(rows))
+
+
+@pytest.mark.parametrize("epochs", [1, 4])
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_curves_of_one_run_and_of_several(tmp_path, epochs, count):
+    viz.save_curves([run_log(f"run {i}", epochs) for i in range(count)], tmp_path / "curves.png")
+    picture = cv2.imread(str(tmp_path / "curves.png")).astype(int)
+    for colour in viz.COLOURS[: max(2, min(count, 6))]:  # one run has a colour each for training and validation
+        bgr = [int(colour[i : i + 2], 16) for i in (5, 3, 1)]
+        assert (np.abs(picture - bgr).max(2) < 30).sum() > 20, colour
+
+
+def test_an_error_curve_is_drawn(tmp_path):
     viz.save_error_curve(np.array([0.01, 0.02, 0.5]), tmp_path / "errors.png")
-    for name in ("curves.png", "errors.png"):
-        assert cv2.imread(str(tmp_path / name)).std() > 5
+    assert cv2.imread(str(tmp_path / "errors.png")).std() > 5
+
+
+def test_what_the_network_sees_is_shown_in_its_colours():
+    picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    grey = pixels.to_chw(pixels.gray_normalize(picture, 1))
+    np.testing.assert_array_equal(viz.network_input_to_bgr(grey)[..., 0], cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))
+    colour = viz.network_input_to_bgr(pixels.to_chw(pixels.imagenet_normalize(picture)))
+    for channel in range(3):  # blue stays blue
+        assert np.corrcoef(colour[..., channel].ravel(), picture[..., channel].ravel())[0, 1] > 0.99

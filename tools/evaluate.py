@@ -77,7 +77,8 @@ def main() -> None:
     print(f"{'':12}" + "".join(f"{name:>11}" for name in tables))
     for name in tables["all"]:
         values = [table[name] for table in tables.values()]
-        print(f"{name:12}" + "".join(f"{v:11}" if name == "faces" else f"{v * 100:9.2f} %" for v in values))
+        percent = name not in ("faces", "distance_px")
+        print(f"{name:12}" + "".join(f"{v * 100:9.2f} %" if percent else f"{round(v, 2):11}" for v in values))
     print(f"written to {output}")
 
 

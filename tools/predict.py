@@ -1,57 +1,74 @@
-"""Find faces on pictures: draw their points, and write them as CSV."""
+"""Find faces on pictures: write their points as CSV or Parquet, and draw them."""
 
 import argparse
-import csv
 import sys
 from pathlib import Path
 
+from tqdm import tqdm
+
 from facekp import load_landmarker, viz
-from facekp.cli import atomic_path, run
+from facekp.cli import run
 from facekp.errors import UserError
-from facekp.images import find_files, read_image, write_image
+from facekp.images import find_files, write_image
+from facekp.inference.many import PointsTable, find_on_many
 
 
 def main() -> None:
     """Read top to bottom."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("input", nargs="+", help="pictures and folders of pictures")
-    parser.add_argument("--source", help="name of a shipped model, or path of weights")
-    parser.add_argument("-o", "--output", default="predictions", help="folder for the results (%(default)s)")
+    parser.add_argument("--source", help="name of a shipped model, path of weights, or hub: PaddleHub's")
+    parser.add_argument("-o", "--output", default="predictions", type=Path,
+                        help="NAME.csv or NAME.parquet for the points alone; else a folder for points.csv and the "
+                             "pictures with their points drawn (%(default)s)")  # fmt: skip
+    parser.add_argument("--resume", action="store_true", help="skip the pictures that are in the output already")
+    parser.add_argument("--threads", type=int, help="decode so many pictures at once (one on each core)")
     args = parser.parse_args()
+    if args.threads is not None and args.threads < 1:
+        raise UserError(f"--threads {args.threads}: at least 1")
 
     paths = find_files(args.input)
-    output = Path(args.output)
-    targets = [output / f"{path.stem}_points.png" for path in paths]
+    draw = args.output.suffix.lower() not in (".csv", ".parquet")
+    output = args.output / "points.csv" if draw else args.output
+    if draw:
+        _check_targets(args.output, paths)
+    landmarker = load_landmarker(args.source)
+    with PointsTable(output, landmarker.num_points, str(args.source), args.resume) as table:
+        left = [path for path in paths if str(path) not in table]
+        bar = tqdm(total=len(paths), initial=len(paths) - len(left), unit="picture", disable=None)
+        with bar:
+            try:
+                for seen in find_on_many(left, landmarker, args.threads):
+                    if isinstance(seen.found, UserError):
+                        if len(paths) == 1:
+                            raise seen.found
+                        bar.write(f"skipped: {seen.found}", file=sys.stderr)
+                    elif draw and seen.image is not None:
+                        image = seen.image
+                        for points, _, _ in seen.found:
+                            image = viz.draw_points(image, points)
+                        write_image(_target(args.output, seen.path), image)
+                    table.add(str(seen.path), seen.found)
+                    bar.update()
+            except KeyboardInterrupt:
+                bar.write(f"{bar.n} of {len(paths)} pictures are done; --resume goes on", file=sys.stderr)
+                raise
+        failed, faces = table.finish()
+    print(f"{faces} faces in {len(paths) - len(failed)} pictures, {len(failed)} unreadable: {output}")
+    if failed:
+        print(f"which and why: {table.failures}")
+
+
+def _target(folder: Path, path: Path) -> Path:
+    return folder / f"{path.stem}_points.png"
+
+
+def _check_targets(folder: Path, paths: list[Path]) -> None:
     taken = {path.resolve() for path in paths}
-    for target in targets:
+    for target in (_target(folder, path) for path in paths):
         if target.resolve() in taken:
             raise UserError(f"{target}: would be written twice, or over an input; choose another -o, or fewer inputs")
         taken.add(target.resolve())
-    landmarker = load_landmarker(args.source)
-    count, failed = 0, 0
-    with atomic_path(output / "points.csv") as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file)
-        names = [f"{axis}{i}" for i in range(landmarker.recipe.num_points) for axis in "xy"]
-        writer.writerow(["image", "face", "score", "box_x0", "box_y0", "box_x1", "box_y1", *names])
-        for path, target in zip(paths, targets):
-            try:
-                image = read_image(path)
-            except UserError as error:
-                if len(paths) == 1:
-                    raise
-                print(f"skipped: {error}", file=sys.stderr)
-                failed += 1
-                continue
-            faces = landmarker(image)
-            for number, (points, box, score) in enumerate(faces):
-                values = [f"{v:.2f}" for v in (*box, *points.reshape(-1))]
-                writer.writerow([path, number, f"{score:.3f}", *values])
-                image = viz.draw_points(image, points)
-            write_image(target, image)
-            count += len(faces)
-        if failed == len(paths):
-            raise UserError(f"none of the {len(paths)} pictures could be read; the lines above say why")
-    print(f"{count} faces in {len(paths) - failed} pictures, {failed} unreadable: {output / 'points.csv'}")
 
 
 if __name__ == "__main__":

@@ -1,26 +1,42 @@
 """Train a landmark network: config, data, network, optimizer, fit."""
 
 import argparse
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import facekp  # noqa: F401 (before Paddle: it keeps a warning of its import off stderr)
 
 # isort: split
 import paddle
+from paddle.callbacks import Callback
 from paddle.static import InputSpec
 
 from facekp.cli import run
 from facekp.losses import build_loss
 from facekp.metrics import build_metrics
-from facekp.training.callbacks import BestWeights, Checkpoints, Dashboard, History, MovingAverage, ProgressBar
+from facekp.training.callbacks import (
+    BestWeights,
+    Checkpoints,
+    Dashboard,
+    Freeze,
+    History,
+    InStep,
+    MovingAverage,
+    Plateau,
+    ProgressBar,
+)
 from facekp.training.checkpoint import RunState, cut_logs, load_checkpoint
 from facekp.training.config import load_config
 from facekp.training.data import build_data, training_loader, validation_loader
+from facekp.training.processes import Processes
 from facekp.training.run import (
     build_optimizer,
     build_schedule,
     check_network,
+    describe_device,
+    essentials,
     find_run_folder,
+    load_pretrained,
+    prepare_amp,
     seed_everything,
     start_run_folder,
 )
@@ -38,20 +54,36 @@ def main() -> None:
     args = parser.parse_args()
 
     config = load_config(args.config, args.option)
+    processes = Processes.start()
     folder = find_run_folder(config, args.resume, args.overwrite)
-    data = build_data(config, progress=True)
+    data = build_data(config, progress=processes.first)
     seed_everything(config.seed)
 
-    state = RunState()
-    train_loader = training_loader(data, config, state)
+    state = RunState(processes=processes.count)
+    train_loader = training_loader(data, config, state, processes)
     steps, epochs = len(train_loader), config.train.epochs
 
     network = data.recipe.build_network()
-    schedule = build_schedule(config.optimizer, epochs, steps)
+    if not args.resume:
+        load_pretrained(network, config.pretrained)
+    freeze_epochs = config.train.freeze_epochs
+    schedule = build_schedule(config.optimizer, epochs, steps, processes.count, freeze_epochs)
     optimizer = build_optimizer(config.optimizer, schedule, network)
     image, label = data.validation[0]
     check_network(network, image, label)
-    start_run_folder(folder, config, args.resume)
+    ema = MovingAverage(state, network, config.train.ema) if config.train.ema else None
+    average = ema.average if ema else None
+    if args.resume:
+        load_checkpoint(folder / "last.safetensors", network, optimizer, state, average)
+    processes.agree({"faces": (len(data.train), len(data.validation)), "finished epochs": state.epoch,
+                     **essentials(config)})  # fmt: skip
+    if state.epoch >= (config.train.stop_after or epochs):
+        if processes.first:
+            print(f"{folder}: already trained for {state.epoch} epochs")
+        return
+    if processes.first:
+        start_run_folder(folder, config, args.resume)
+        cut_logs(folder, state)
     # Without the specs Paddle would count the inputs of forward() and take the label for one of them.
     model = paddle.Model(
         network,
@@ -59,39 +91,44 @@ def main() -> None:
         labels=[InputSpec([None, *label.shape], "float32", "points")],
     )
     model.prepare(
-        optimizer, build_loss(config.loss, scored=bool(config.network.get("score"))), build_metrics(data.codec)
+        optimizer,
+        build_loss(config.loss, scored=bool(config.network.get("score"))),
+        build_metrics(data.codec),
+        amp_configs=prepare_amp(config.train.amp, network),
     )
 
-    ema = MovingAverage(state, network, config.train.ema) if config.train.ema else None
-    average = ema.average if ema else None
-    if args.resume:
-        load_checkpoint(folder / "last.safetensors", network, optimizer, state, average)
-        cut_logs(folder, state)
-    if state.epoch >= (config.train.stop_after or epochs):
-        print(f"{folder}: already trained for {state.epoch} epochs")
-        return
-    parameters = sum(int(p.size) for p in network.parameters())
-    print(f"{config.name}: {parameters:,} weights, {len(data.train)} faces to learn from, "
-          f"{len(data.validation)} to check, {steps} steps an epoch, {config.data.workers} loader processes, "
-          f"on {paddle.get_device()}", flush=True)  # fmt: skip
-
-    history = History(state, folder)
-    with closing(ProgressBar(state, history, config.train.stop_after or epochs, steps)) as progress_bar:
+    freeze = [Freeze(state, network, freeze_epochs, processes)] if freeze_epochs else []
+    history = History(state, folder, processes)
+    with ExitStack() as stack:
+        stack.enter_context(processes.end_together())
+        reports: list[Callback] = []
+        if processes.first:
+            parameters = sum(int(p.size) for p in network.parameters())
+            print(f"{config.name}: {parameters:,} weights, {len(data.train)} faces to learn from, "
+                  f"{len(data.validation)} to check, {steps} steps an epoch", flush=True)  # fmt: skip
+            print(describe_device(config, processes), flush=True)
+            reports = [
+                Dashboard(state, history, folder, data.validation, data.recipe),
+                stack.enter_context(closing(ProgressBar(state, history, config.train.stop_after or epochs, steps))),
+                BestWeights(state, history, folder, data.recipe),
+            ]
         model.fit(
             train_loader,
-            validation_loader(data.validation, config),
+            validation_loader(data.validation, config, processes),
             epochs=epochs - state.epoch,
             verbose=0,
             callbacks=[
+                InStep(processes, average),
+                *freeze,
                 history,
-                Dashboard(state, history, folder, data.validation, data.recipe),
-                progress_bar,
-                BestWeights(state, history, folder, data.recipe),
+                *reports,
+                *([Plateau(history)] if config.optimizer.schedule == "plateau" else []),
                 *([ema] if ema else []),
-                Checkpoints(state, folder, average, config.train.stop_after),
+                Checkpoints(state, folder, processes, average, config.train.stop_after),
             ],
         )
-    print(f"best validation NME {state.best:.4f}: {folder / 'best.safetensors'}")
+    if processes.first:
+        print(f"best validation NME {state.best:.4f}: {folder / 'best.safetensors'}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""How fast a training is, and what of it: loader alone, network alone, both together, and memory."""
+"""How fast a training is, and what of it: loader alone, network alone, both together, and memory.
+
+Under `python -m paddle.distributed.launch --nproc_per_node 2`: what two processes do against what one does.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import resource
 import statistics
 import time
 from collections.abc import Iterator
+from typing import Callable
 
 import numpy as np
 import paddle
@@ -14,9 +18,12 @@ from paddle.io import DataLoader
 
 from facekp.losses import build_loss
 from facekp.training.checkpoint import RunState
-from facekp.training.config import load_config
-from facekp.training.data import build_data, training_loader
-from facekp.training.run import build_optimizer, build_schedule, seed_everything
+from facekp.training.config import Config, load_config
+from facekp.training.data import TrainingData, build_data, training_loader
+from facekp.training.processes import Processes
+from facekp.training.run import build_optimizer, build_schedule, describe_device, seed_everything
+
+Step = Callable[[paddle.Tensor, paddle.Tensor], None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,27 +35,77 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure and print.
-
-    A step on a batch that is there, and a step on the next batch of the loader, are timed by turns, block by
-    block: on a machine whose speed drifts only their ratio means something.
-    """
+    """Measure and print; by turns, because on a machine whose speed drifts only ratios mean something."""
     config = load_config(args.config, args.option)
+    processes = Processes.start()
     seed_everything(config.seed)
     data = build_data(config, check=False)
+    if processes.first:
+        print(f"{config.name}, {config.size} pixels, batch {config.train.batch_size}, "
+              f"{describe_device(config, processes)}", flush=True)  # fmt: skip
     state = RunState()
-    loader = training_loader(data, config, state)
+    batches = _endless(training_loader(data, config, state, processes), state)
+    if processes.count > 1:
+        _many_against_one(args, config, data, batches, processes)
+    else:
+        _parts_of_a_step(args, config, data, batches)
+
+
+def _stepper(config: Config, data: TrainingData, together: bool = False) -> Step:
     network = data.recipe.build_network()
     optimizer = build_optimizer(config.optimizer, build_schedule(config.optimizer, 1, 10**6), network)
     loss = build_loss(config.loss, scored=bool(config.network.get("score")))
+    called = paddle.DataParallel(network) if together else network
 
     def step(image: paddle.Tensor, label: paddle.Tensor) -> None:
-        loss(network(image), label).backward()
+        loss(called(image), label).backward()
         optimizer.step()
         optimizer.clear_grad()
 
-    size = config.train.batch_size
-    batches = _endless(loader, state)
+    return step
+
+
+def _many_against_one(
+    args: argparse.Namespace,
+    config: Config,
+    data: TrainingData,
+    batches: Iterator[tuple[paddle.Tensor, paddle.Tensor]],
+    processes: Processes,
+) -> None:
+    """The first process trains alone while the others wait, then all train together."""
+
+    def block(step: Step) -> float:
+        start = time.perf_counter()
+        for _ in range(args.steps):
+            step(*next(batches))
+        return (time.perf_counter() - start) / args.steps
+
+    alone, together = _stepper(config, data), _stepper(config, data, together=True)
+    one: list[float] = []
+    many: list[float] = []
+    for _ in range(args.rounds + 1):
+        if processes.first:
+            one.append(block(alone))
+        processes.gather(None)
+        many.append(block(together))
+        processes.gather(None)
+    if processes.first:
+        size, count = config.train.batch_size, processes.count
+        gains = [count * a / b for a, b in zip(one[1:], many[1:])]  # the first blocks warm up
+        print(f"one process     {size / statistics.median(one[1:]):8.1f} images a second")
+        print(f"{count} processes     {count * size / statistics.median(many[1:]):8.1f} images a second")
+        print(f"{count} processes are {statistics.median(gains):.2f} times as fast as one "
+              f"(median of {args.rounds} pairs of blocks, {min(gains):.2f} to {max(gains):.2f})")  # fmt: skip
+
+
+def _parts_of_a_step(
+    args: argparse.Namespace,
+    config: Config,
+    data: TrainingData,
+    batches: Iterator[tuple[paddle.Tensor, paddle.Tensor]],
+) -> None:
+    """A step on a batch that is there, and a step on the next batch of the loader."""
+    step, size = _stepper(config, data), config.train.batch_size
     fixed = next(batches)
     step(*fixed)
     alone: list[float] = []
@@ -64,8 +121,6 @@ def run(args: argparse.Namespace) -> None:
 
     loader_only = _loader_rate(training_loader(data, config, RunState(epoch=10**6)), size)
     extra = statistics.median(b / a for a, b in zip(alone, both)) - 1
-    print(f"{config.name}, {config.size} pixels, batch {size}, {config.data.workers} loader processes, "
-          f"on {paddle.get_device()}")  # fmt: skip
     print(f"loader alone    {loader_only:8.1f} images a second")
     print(f"network alone   {size / statistics.median(alone):8.1f} images a second")
     print(f"both together   {size / statistics.median(both):8.1f} images a second")

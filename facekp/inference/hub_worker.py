@@ -167,7 +167,7 @@ class Worker:
             for each in classes:
                 setattr(stand_in, each, type(each, (), {}))
             sys.modules[name] = stand_in
-        import paddlehub  # type: ignore[import-not-found]
+        import paddlehub
 
         return paddlehub
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facekp.errors import UserError
 from facekp.inference.faces import Faces
-from facekp.landmarks import anchors, mouth_openness
+from facekp.landmarks import NUM_POINTS, anchors, mouth_openness
 from facekp.stickers.composite import composite
 from facekp.stickers.fit import Placement, fit
 from facekp.stickers.hide import hide_behind_face
@@ -99,9 +100,15 @@ class Sticker:
 
         Raises:
             ValueError: `image` is no uint8 picture of three or four channels.
+            UserError: The faces do not have 68 points.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4):
             raise ValueError(f"stickers need (H, W, 3 or 4) uint8, not {image.shape} {image.dtype}")
+        if faces.points.shape[1] != NUM_POINTS:
+            raise UserError(
+                f"sticker {self.name}: is placed by {NUM_POINTS} points, but these weights find "
+                f"{faces.points.shape[1]}; choose another --source"
+            )
         result = image.copy()
         low, high = self.fade
         for index in reversed(range(len(faces))):

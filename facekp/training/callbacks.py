@@ -1,7 +1,8 @@
 """What `paddle.Model.fit` lacks: logs worth looking at, the best checkpoint, resuming, time left.
 
-The order matters: `History` measures the epoch, `Dashboard` and `ProgressBar` show it, `BestWeights` keeps it if it
-is the best, `MovingAverage` puts the trained weights back, and `Checkpoints` closes it.
+The order matters: `InStep` keeps processes equal, `History` measures the epoch, `Dashboard` and `ProgressBar`
+show it, `BestWeights` keeps it if it is the best, `MovingAverage` puts the trained weights back, and `Checkpoints`
+closes it. Of several processes only the first has `Dashboard`, `ProgressBar` and `BestWeights`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 import paddle
 import pandas as pd
 from paddle import Tensor, nn
-from paddle.callbacks import Callback
+from paddle.callbacks import Callback, LRScheduler
 from tqdm import tqdm
 from visualdl import LogWriter
 
@@ -23,11 +24,36 @@ from facekp import viz
 from facekp.codec import split_score
 from facekp.data.datasets import LandmarkDataset
 from facekp.errors import UserError
+from facekp.images import write_image
 from facekp.training.checkpoint import RunState, save_checkpoint
+from facekp.training.logs import LOG_FILE, METRICS_FILE, read_run
+from facekp.training.processes import Processes
 from facekp.weights import Recipe, save_weights
 
-METRICS_FILE = "metrics.csv"
-LOG_FILE = "vdlrecords.facekp.log"
+
+class InStep(Callback):
+    """Gives every process the first one's weights and running statistics when an epoch ends, and waits for all.
+
+    Batch norm's running statistics are those of the pictures that a process saw. So all processes judge, and later
+    go on with, exactly what the first one writes down.
+
+    Args:
+        processes: Those of the run.
+        average: Of `MovingAverage`, if there is one.
+    """
+
+    def __init__(self, processes: Processes, average: dict[str, Tensor] | None = None) -> None:
+        super().__init__()
+        self.processes, self.average = processes, average
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Wait for the first one, which has just drawn and written the epoch before."""
+        self.processes.gather(None)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Copy."""
+        network = self.model.network.state_dict()
+        self.processes.take_from_first([*network.values(), *(self.average or {}).values()])
 
 
 class History(Callback):
@@ -35,29 +61,34 @@ class History(Callback):
 
     Args:
         state: The run's state; its step is counted here.
-        folder: The run's folder; `metrics.csv` grows there, `curves.png` is drawn anew.
+        folder: The run's folder; `metrics.csv` grows there.
+        processes: Those of the run; the row is about all of them together.
     """
 
-    def __init__(self, state: RunState, folder: Path) -> None:
+    def __init__(self, state: RunState, folder: Path, processes: Processes) -> None:
         super().__init__()
-        self.state, self.folder = state, folder
+        self.state, self.folder, self.processes = state, folder, processes
         self.row: dict[str, float] = {}
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Start an epoch."""
-        paddle.seed(self.state.epoch)  # dropout, if any, is the same after a resume
+        # Dropout, if any, is the same after a resume, and another one in each process.
+        paddle.seed(self.state.epoch * self.processes.count + self.processes.rank)
         self._start, self._train, self._validation = time.perf_counter(), _Mean(), _Mean()
 
     def on_train_batch_end(self, step: int, logs: dict[str, Any]) -> None:
-        """Add a batch's loss."""
+        """Add a batch's loss; the callbacks that follow see those of all processes."""
         self.state.step += 1
+        nme = self.model._metrics[0]
+        loss, *faces = self.processes.add_up([_scalar(logs["loss"]), nme._total, nme._count])
+        logs["loss"], logs["nme"] = loss / self.processes.count, faces[0] / faces[1] if faces[1] else float("nan")
         self._train.add(logs)
-        if not np.isfinite(self._train.total):
+        if not np.isfinite(self._train.total):  # in all processes at once
             raise UserError(f"the loss is no longer a number at step {self.state.step}; lower optimizer.lr")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Note what training says; validation follows."""
-        self._train_metrics = {name: logs[name] for name in _metric_names(self.model)}
+        self._training = {"train_loss": self._train.value(), "train_nme": logs["nme"]}
         self._seconds = time.perf_counter() - self._start
 
     def on_eval_batch_end(self, step: int, logs: dict[str, Any]) -> None:
@@ -66,25 +97,25 @@ class History(Callback):
 
     def on_eval_end(self, logs: dict[str, Any]) -> None:
         """Write the epoch's row."""
-        row: dict[str, float] = {"epoch": self.state.epoch + 1, "step": self.state.step}
-        row["train_loss"] = self._train.value()
-        row["train_nme"] = self._train_metrics["nme"]
-        row["val_loss"] = self._validation.value()
-        row.update({f"val_{name}": logs[name] for name in _metric_names(self.model)})
+        row: dict[str, float] = {"epoch": self.state.epoch + 1, "step": self.state.step, **self._training}
+        # Paddle computes metrics from the faces of all processes, each once, but takes the loss of this one alone.
+        row["val_loss"] = self.processes.add_up([self._validation.value()])[0] / self.processes.count
+        row.update({f"val_{metric.name()}": logs[metric.name()] for metric in self.model._metrics})
         row["seconds"] = round(self._seconds, 1)
         self.row = row
+        if not self.processes.first:
+            return
         path = self.folder / METRICS_FILE
         pd.DataFrame([row]).to_csv(path, mode="a", header=not path.exists(), index=False)
-        viz.save_curves(pd.read_csv(path), self.folder / "curves.png")
 
 
 class Dashboard(Callback):
-    """VisualDL: losses, learning rate, NME, and the same eight validation faces after each epoch.
+    """VisualDL: losses, learning rate, NME, and the same eight validation faces after each epoch; and `curves.png`.
 
     Args:
         state: The run's state.
         history: Must stand before this one in the list of callbacks.
-        folder: The run's folder, where the log lies.
+        folder: The run's folder, where the log lies, and the pictures.
         validation: Where the eight faces come from, evenly spread.
         recipe: Of the run; its codec decodes the predictions.
     """
@@ -93,7 +124,7 @@ class Dashboard(Callback):
         self, state: RunState, history: History, folder: Path, validation: LandmarkDataset, recipe: Recipe
     ) -> None:
         super().__init__()
-        self.state, self.history, self.recipe = state, history, recipe
+        self.state, self.history, self.folder, self.recipe = state, history, folder, recipe
         self.writer = LogWriter(str(folder), file_name=LOG_FILE, flush_secs=10)
         chosen = np.linspace(0, len(validation) - 1, min(8, len(validation))).round().astype(int)
         self.inputs, self.labels = (np.stack(x) for x in zip(*(validation[int(i)] for i in chosen)))
@@ -119,12 +150,16 @@ class Dashboard(Callback):
         epoch = int(row["epoch"])
         for name in ("train_loss", "train_nme", *(n for n in row if n.startswith("val_"))):
             self.writer.add_scalar(f"epoch/{name}", row[name], epoch)
-        predicted = self.model.predict_batch([self.inputs])[0]
+        with paddle.no_grad():  # model.predict_batch would wait for the other processes
+            predicted = self.model.network(paddle.to_tensor(self.inputs))
         codec = self.recipe.build_codec()
-        points, _ = split_score(predicted)
+        points, _ = split_score(predicted.numpy())
         sheet = viz.comparison_sheet(self.inputs, codec.decode(self.labels), codec.decode(points))
         self.writer.add_image("validation/faces", sheet[..., ::-1], epoch)
         self.flush()
+        write_image(self.folder / "faces.png", sheet)
+        viz.save_curves([read_run(self.folder)], self.folder / "curves.png")
+        viz.save_curves([read_run(self.folder)], self.folder / "curves.png")
 
     def on_train_end(self, logs: Any = None) -> None:
         """Close the log."""
@@ -133,6 +168,61 @@ class Dashboard(Callback):
     def flush(self) -> None:
         """Write out what VisualDL still holds back."""
         self.writer._get_file_writer().flush()
+
+
+class Freeze(Callback):
+    """Lets only the head learn at first; the running statistics of the rest stay as well.
+
+    Args:
+        state: The run's state.
+        network: With a part that is called `head`.
+        epochs: How many are frozen.
+        processes: Only one can: Paddle adds up the gradients of the weights that learn when a run starts.
+
+    Raises:
+        UserError: There are several processes.
+    """
+
+    def __init__(self, state: RunState, network: nn.Layer, epochs: int, processes: Processes) -> None:
+        super().__init__()
+        if processes.count > 1:
+            raise UserError("train.freeze_epochs works in one process alone; train the head first, then go on from it "
+                            "with pretrained: PATH")  # fmt: skip
+        self.state, self.epochs = state, epochs
+        body = [layer for name, layer in network.named_sublayers() if name.partition(".")[0] != "head"]
+        self.norms = [layer for layer in body if isinstance(layer, nn.BatchNorm2D)]
+        named = network.named_parameters()
+        self.weights = [p for name, p in named if not name.startswith("head.") and not p.stop_gradient]
+        self.frozen: bool | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Freeze or thaw."""
+        frozen = self.state.epoch < self.epochs
+        if frozen == self.frozen:
+            return
+        self.frozen = frozen
+        for weight in self.weights:
+            weight.stop_gradient = frozen
+        for norm in self.norms:
+            norm._use_global_stats = True if frozen else None  # evaluation mode, which train() does not undo
+        until = f"until the end of epoch {self.epochs}, only the head learns"
+        tqdm.write(f"epoch {self.state.epoch + 1}: {until if frozen else 'everything learns'}")
+
+
+class Plateau(LRScheduler):
+    """Steps a `ReduceOnPlateau` schedule by the validation NME of each epoch.
+
+    Args:
+        history: Must stand before this one in the list of callbacks.
+    """
+
+    def __init__(self, history: History) -> None:
+        super().__init__(by_step=False)  # Paddle's own would step it after every batch
+        self.history = history
+
+    def on_eval_end(self, logs: Any = None) -> None:
+        """Step."""
+        self.model._optimizer._learning_rate.step(self.history.row["val_nme"])
 
 
 class MovingAverage(Callback):
@@ -199,6 +289,7 @@ class Checkpoints(Callback):
     Args:
         state: The run's state; its epoch is kept here.
         folder: The run's folder.
+        processes: Those of the run; the first one writes.
         average: Of `MovingAverage`, if there is one.
         stop_after: Stop when so many epochs are done.
     """
@@ -207,19 +298,22 @@ class Checkpoints(Callback):
         self,
         state: RunState,
         folder: Path,
+        processes: Processes,
         average: dict[str, Tensor] | None = None,
         stop_after: int | None = None,
     ) -> None:
         super().__init__()
-        self.state, self.folder, self.average, self.stop_after = state, folder, average, stop_after
+        self.state, self.folder, self.processes = state, folder, processes
+        self.average, self.stop_after = average, stop_after
 
     def on_eval_end(self, logs: Any = None) -> None:
         """Save."""
         self.state.epoch += 1
-        growing = (METRICS_FILE, LOG_FILE)
-        self.state.log_sizes = {name: (self.folder / name).stat().st_size for name in growing}
-        network, optimizer = self.model.network, self.model._optimizer
-        save_checkpoint(self.folder / "last.safetensors", network, optimizer, self.state, self.average)
+        if self.processes.first:
+            growing = (METRICS_FILE, LOG_FILE)
+            self.state.log_sizes = {name: (self.folder / name).stat().st_size for name in growing}
+            network, optimizer = self.model.network, self.model._optimizer
+            save_checkpoint(self.folder / "last.safetensors", network, optimizer, self.state, self.average)
         if self.stop_after is not None and self.state.epoch >= self.stop_after:
             self.model.stop_training = True
 
@@ -282,10 +376,6 @@ class _Mean:
 
 def _scalar(value: Any) -> float:
     return float(np.asarray(value).reshape(-1)[0])
-
-
-def _metric_names(model: paddle.Model) -> list[str]:
-    return [metric.name() for metric in model._metrics]
 
 
 def _clock(seconds: float) -> str:

@@ -27,12 +27,14 @@ class RunState:
         best: Lowest validation NME so far.
         log_sizes: Bytes of the run's growing files at the end of the last finished epoch; what stands behind
             them was written by an epoch that did not finish, and is cut off when the run goes on.
+        processes: That train together.
     """
 
     epoch: int = 0
     step: int = 0
     best: float = float("inf")
     log_sizes: dict[str, int] = field(default_factory=dict)
+    processes: int = 1
 
 
 def save_checkpoint(
@@ -72,11 +74,16 @@ def load_checkpoint(
     """Put a checkpoint back into what was just built: what `save_checkpoint` was given.
 
     Raises:
-        UserError: No checkpoint, damaged, or of another network.
+        UserError: No checkpoint, damaged, or of another network or number of processes.
     """
     arrays, metadata = read_safetensors(path)
     if "state" not in metadata:
         raise UserError(f"{path}: not a checkpoint; weights alone cannot be resumed")
+    saved = asdict(RunState()) | json.loads(metadata["state"])
+    if saved["processes"] != state.processes:
+        raise UserError(
+            f"{path}: the run to resume has {saved['processes']} processes, not {state.processes}; start as many again"
+        )
     part: dict[str, dict[str, np.ndarray]] = {"network": {}, "average": {}, "optimizer": {}}
     for name, array in arrays.items():
         kind, _, rest = name.partition(".")
@@ -92,7 +99,7 @@ def load_checkpoint(
     if "schedule" in metadata:
         optimizer_state["LR_Scheduler"] = json.loads(metadata["schedule"])
     optimizer.set_state_dict(optimizer_state)
-    for name, value in json.loads(metadata["state"]).items():
+    for name, value in saved.items():
         setattr(state, name, value)
 
 

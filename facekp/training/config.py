@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Optional
+from typing import Any, Literal, Optional, Union
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
@@ -26,10 +26,12 @@ class _Section(BaseModel):
 class DataConfig(_Section):
     """Which faces, and what is done to them."""
 
-    #: csv68: the 68-point CSVs. pts: folders of .pts files, 300-W's layout. drawn: faces that the package draws.
-    labels: Literal["csv68", "pts", "drawn"] = "csv68"
+    #: csv68: the 68-point CSVs. pts: folders of .pts files, 300-W's layout. five: CUHK's five-point lists. drawn: faces
+    #: that the package draws.
+    labels: Literal["csv68", "pts", "five", "drawn"] = "csv68"
     #: csv68: folder with training/, test/ and their two CSVs (python tools/prepare_data.py makes it).
     #: pts: folder that is searched for .pts files; a tenth of its pictures is held out.
+    #: five: folder with trainImageList.txt and testImageList.txt.
     root: str = "data"
     #: document: its training and test files, which show the same people.
     #: person: a tenth of the people of both files is held out, nobody is on both sides.
@@ -62,17 +64,31 @@ class OptimizerConfig(_Section):
     momentum: float = Field(0.9, ge=0, lt=1)
     #: L2 decay (momentum, adam) or decoupled decay (adamw).
     weight_decay: float = Field(5e-4, ge=0, allow_inf_nan=False)
-    #: The rate climbs linearly over so many epochs before it falls along a cosine.
+    #: Multiply lr by the number of processes, whose batches add up (the linear rule of Goyal et al., 2017).
+    scale_lr: bool = True
+    #: The rate climbs linearly over so many epochs before it falls.
     warmup_epochs: float = Field(0, ge=0, allow_inf_nan=False)
+    #: cosine: down to zero at the end. plateau: times plateau_factor when the validation NME has not improved for more
+    #: than plateau_patience epochs.
+    schedule: Literal["cosine", "plateau"] = "cosine"
+    plateau_factor: float = Field(0.3, gt=0, lt=1)
+    plateau_patience: int = Field(3, ge=0)
+    #: The rate after train.freeze_epochs, where the cosine begins; a tenth of lr by default.
+    thawed_lr: Optional[float] = Field(None, gt=0, allow_inf_nan=False)
 
 
 class TrainConfig(_Section):
     """How long, and in which portions."""
 
     epochs: int = Field(50, gt=0)
+    #: Of one process.
     batch_size: int = Field(64, gt=0)
     #: Stop after this epoch, with the schedule of all epochs; --resume goes on.
     stop_after: Optional[int] = Field(None, gt=0)
+    #: For so many epochs only the head learns; the rest stays as pretrained, its running statistics too.
+    freeze_epochs: int = Field(0, ge=0)
+    #: O1: half precision where it is safe, on a GPU; O0: none.
+    amp: Literal["O0", "O1"] = "O0"
     #: Judge and keep the weights' moving average over about 1 / (1 - ema) steps; 0: the weights themselves.
     ema: float = Field(0.0, ge=0, lt=1)
 
@@ -89,7 +105,11 @@ class Config(_Section):
     size: int = Field(224, ge=96)
     data: DataConfig
     network: dict[str, Any]
-    codec: Literal["standard", "mean_face"] = "standard"
+    #: Where the weights begin: at random; true: at Paddle's, trained on ImageNet (networks of paddle.vision); or a path
+    #: of weights of the same network, whose head may have another size.
+    pretrained: Union[bool, str] = False
+    #: standard: the document's. unit: fractions of the crop. mean_face: percent of the crop, from the mean face.
+    codec: Literal["standard", "unit", "mean_face"] = "standard"
     loss: str = "smooth_l1"
     optimizer: OptimizerConfig = OptimizerConfig()
     train: TrainConfig = TrainConfig()
@@ -112,6 +132,16 @@ class Config(_Section):
             raise ValueError("network.score needs codec: mean_face")
         if self.data.faces_per_no_face and not self.network.get("score"):
             raise ValueError("data.faces_per_no_face needs network.score: true")
+        if self.data.faces_per_no_face and self.data.labels == "five":
+            raise ValueError("data.faces_per_no_face needs faces of 68 points")
+        if self.train.freeze_epochs >= self.train.epochs:
+            raise ValueError("train.freeze_epochs must be less than train.epochs")
+        if self.train.freeze_epochs and (self.optimizer.warmup_epochs or self.optimizer.schedule == "plateau"):
+            raise ValueError("train.freeze_epochs goes with optimizer.schedule: cosine and without warmup_epochs")
+        if self.optimizer.schedule == "plateau" and self.optimizer.warmup_epochs:
+            raise ValueError("optimizer.schedule: plateau knows no optimizer.warmup_epochs")
+        if self.optimizer.thawed_lr is not None and not self.train.freeze_epochs:
+            raise ValueError("optimizer.thawed_lr needs train.freeze_epochs")
         return self
 
 

@@ -9,17 +9,17 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-from paddle.io import BatchSampler, DataLoader
+from paddle.io import BatchSampler, DataLoader, DistributedBatchSampler
 
 from facekp.codec import Codec, MeanFaceCodec, StandardCodec
 from facekp.data.datasets import (
     Draw,
     FacialKeypointsDataset,
     FilesDataset,
+    FivePointDataset,
     JoinedDataset,
     KeptCrops,
     LandmarkDataset,
@@ -33,10 +33,13 @@ from facekp.data.transforms import build_transforms
 from facekp.errors import UserError
 from facekp.training.checkpoint import RunState
 from facekp.training.config import Config, DataConfig
+from facekp.training.processes import Processes
 from facekp.weights import Recipe
 
 #: Loader processes hand pictures over in shared memory; with less than this they cannot (bus error).
 LEAST_SHARED_MEMORY = 256 << 20
+
+ALONE = Processes()
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def build_data(config: Config, check: bool = True, progress: bool = False) -> Tr
         UserError: A file, row or label is wrong; see `FacialKeypointsDataset`.
     """
     data = config.data
-    train_parts, validation_parts = {"csv68": _csv_parts, "pts": _pts_parts, "drawn": _drawn_parts}[data.labels](data)
+    train_parts, validation_parts = _PARTS[data.labels](data)
     weights = [1.0] * len(train_parts)
     if data.pts_root is not None:
         for parts, part in zip((train_parts, validation_parts), PtsDataset(data.pts_root).split()):
@@ -104,7 +107,9 @@ def build_data(config: Config, check: bool = True, progress: bool = False) -> Tr
     with_faces = [part for part in train_parts if part.has_face(0)]
     crops = crop_statistics(JoinedDataset(with_faces, build_transforms(data.validation)), config.size)
     codec: Codec = StandardCodec(mean, std)
-    if config.codec == "mean_face":
+    if config.codec == "unit":
+        codec = StandardCodec(0.0, float(config.size))
+    elif config.codec == "mean_face":
         codec = MeanFaceCodec(config.size, tuple((float(x), float(y)) for x, y in crops.mean_points))
     train.codec = validation.codec = codec
     recipe = Recipe.describe(
@@ -160,6 +165,15 @@ def _drawn_parts(data: DataConfig) -> tuple[list[LandmarkDataset], list[Landmark
     return [DrawnFacesDataset(train)], [DrawnFacesDataset(validation, first_seed=train)]
 
 
+def _five_parts(data: DataConfig) -> tuple[list[LandmarkDataset], list[LandmarkDataset]]:
+    train, validation = (FivePointDataset(Path(data.root) / f"{name}ImageList.txt") for name in ("train", "test"))
+    return [train], [validation]
+
+
+#: `data.labels` -> what builds the parts for training and for validation.
+_PARTS = {"csv68": _csv_parts, "pts": _pts_parts, "five": _five_parts, "drawn": _drawn_parts}
+
+
 def _labels(part: LandmarkDataset) -> np.ndarray:
     if isinstance(part, FilesDataset):
         return part.points[part.rows]
@@ -169,12 +183,18 @@ def _labels(part: LandmarkDataset) -> np.ndarray:
 class ShuffledBatches(BatchSampler):
     """Batches in an order, and with random transforms, that depend on the seed and the epoch alone.
 
+    The batches of several processes laid together are those of one process with a batch so many times as large.
+
     Args:
         sizes: Samples in each part of the data set.
         weights: How often an epoch shows a sample of each part: 0.5 shows every second one, 2 each of them twice.
-        batch_size: Samples in a batch; the last one may be smaller.
+        batch_size: Samples in a batch of one process; the last one may be smaller.
         seed: The run's seed.
         state: Says which epoch is running.
+        processes: Which share of every batch is this process's.
+
+    Raises:
+        UserError: There are fewer samples than processes.
 
     Example:
         >>> batches = ShuffledBatches([3, 2], [1.0, 2.0], 3, seed=0, state=RunState(epoch=3))
@@ -183,13 +203,24 @@ class ShuffledBatches(BatchSampler):
     """
 
     def __init__(
-        self, sizes: Sequence[int], weights: Sequence[float], batch_size: int, seed: int, state: RunState
+        self,
+        sizes: Sequence[int],
+        weights: Sequence[float],
+        batch_size: int,
+        seed: int,
+        state: RunState,
+        processes: Processes = ALONE,
     ) -> None:
         self.sizes, self.batch_size, self.seed, self.state = list(sizes), batch_size, seed, state
+        self.processes = processes
         self.shown = [round(size * weight) for size, weight in zip(sizes, weights)]
+        if sum(self.shown) < processes.count:
+            raise UserError(f"{sum(self.shown)} faces cannot be divided among {processes.count} processes; start fewer")
 
     def __len__(self) -> int:
-        return -(-sum(self.shown) // self.batch_size)
+        # Each process must get a share of the last batch; a rest too small for that goes into the batch before it.
+        count = self.processes.count
+        return -(-(sum(self.shown) - count + 1) // (self.batch_size * count))
 
     def __iter__(self) -> Iterator[list[Draw]]:
         rng = np.random.default_rng([self.seed, self.state.epoch])
@@ -200,24 +231,30 @@ class ShuffledBatches(BatchSampler):
             first += size
         chosen = rng.permutation(np.concatenate(order))
         seeds = rng.integers(2**31, size=len(chosen))
-        for start in range(0, len(chosen), self.batch_size):
-            batch = slice(start, start + self.batch_size)
-            yield [Draw(int(i), int(s)) for i, s in zip(chosen[batch], seeds[batch])]
+        together, steps = self.batch_size * self.processes.count, len(self)
+        for step in range(steps):
+            end = (step + 1) * together if step < steps - 1 else len(chosen)
+            share = slice(step * together + self.processes.rank, end, self.processes.count)
+            yield [Draw(int(i), int(s)) for i, s in zip(chosen[share], seeds[share])]
 
 
-def training_loader(data: TrainingData, config: Config, state: RunState) -> DataLoader:
-    """Shuffled batches for training."""
+def training_loader(data: TrainingData, config: Config, state: RunState, processes: Processes = ALONE) -> DataLoader:
+    """This process's share of the shuffled batches for training."""
     sizes = [len(part) for part in data.train.parts]
-    sampler = ShuffledBatches(sizes, data.weights, config.train.batch_size, config.seed, state)
-    return _loader(data.train, config.data.workers, batch_sampler=sampler)
+    sampler = ShuffledBatches(sizes, data.weights, config.train.batch_size, config.seed, state, processes)
+    return _loader(data.train, config.data.workers, sampler)
 
 
-def validation_loader(dataset: LandmarkDataset, config: Config) -> DataLoader:
-    """All samples in order."""
-    return _loader(dataset, config.data.workers, batch_size=config.train.batch_size, shuffle=False)
+def validation_loader(dataset: LandmarkDataset, config: Config, processes: Processes = ALONE) -> DataLoader:
+    """All samples in order; of several processes each gets its share, the way `paddle.Model.evaluate` gathers them.
+
+    `evaluate` cuts off the samples that fill the last shares up, so that its metrics see each face once.
+    """
+    sampler = DistributedBatchSampler(dataset, config.train.batch_size, processes.count, processes.rank)
+    return _loader(dataset, config.data.workers, sampler)
 
 
-def _loader(dataset: LandmarkDataset, workers: int, **batches: Any) -> DataLoader:
+def _loader(dataset: LandmarkDataset, workers: int, sampler: BatchSampler) -> DataLoader:
     shared = Path("/dev/shm")
     enough = not shared.exists() or shutil.disk_usage(shared).free > LEAST_SHARED_MEMORY
     return DataLoader(
@@ -226,7 +263,7 @@ def _loader(dataset: LandmarkDataset, workers: int, **batches: Any) -> DataLoade
         persistent_workers=workers > 0,
         use_shared_memory=enough,
         worker_init_fn=_start_worker,
-        **batches,
+        batch_sampler=sampler,
     )
 
 

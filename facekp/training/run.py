@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import random
 import shutil
 from pathlib import Path
@@ -12,12 +14,15 @@ import paddle
 import yaml
 from paddle import nn
 from paddle.optimizer import Adam, AdamW, Momentum, Optimizer
-from paddle.optimizer.lr import CosineAnnealingDecay, LinearWarmup, LRScheduler
+from paddle.optimizer.lr import CosineAnnealingDecay, LinearWarmup, LRScheduler, ReduceOnPlateau
 from paddle.regularizer import L2Decay
 
 from facekp.cli import atomic_path
 from facekp.errors import UserError
-from facekp.training.config import Config, OptimizerConfig
+from facekp.models.backbones import BACKBONES, Backbone
+from facekp.training.config import Config, OptimizerConfig, parse_config
+from facekp.training.processes import Processes
+from facekp.weights import read_safetensors, set_state
 
 
 def find_run_folder(config: Config, resume: bool, overwrite: bool) -> Path:
@@ -60,19 +65,25 @@ def start_run_folder(folder: Path, config: Config, resume: bool) -> None:
 
 
 def _same_config(written: Path, config: Config) -> None:
-    """Only where the data lie and how many processes load them may differ when a run goes on."""
     try:
         old = yaml.safe_load(written.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        if not isinstance(old, dict):
+            raise ValueError("no mapping")
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{written}: missing or damaged ({error}); start anew with --overwrite") from error
-    may_differ = {"train.stop_after", "data.workers", "data.root", "data.pts_root", "output"}
-    before, now = _leaves(old), _leaves(config.model_dump(mode="json"))
+    before, now = essentials(parse_config(old, str(written))), essentials(config)
     for key in sorted(set(before) | set(now)):
-        if key not in may_differ and before.get(key) != now.get(key):
+        if before.get(key) != now.get(key):
             raise UserError(
                 f"{written}: the run to resume has {key} = {before.get(key)!r}, not {now.get(key)!r}; "
                 "start another run with -o name=ANOTHER"
             )
+
+
+def essentials(config: Config) -> dict[str, Any]:
+    """Key -> value of a config, less what may differ when a run goes on: where the data lie and who loads them."""
+    may_differ = {"train.stop_after", "data.workers", "data.root", "data.pts_root", "output"}
+    return {k: v for k, v in _leaves(config.model_dump(mode="json")).items() if k not in may_differ}
 
 
 def _leaves(values: Any, key: str = "") -> dict[str, Any]:
@@ -116,17 +127,76 @@ def check_network(network: nn.Layer, image: np.ndarray, label: np.ndarray) -> No
         raise UserError(f"the network predicts {predicted.shape[1]} numbers, but a label has {label.shape[0]}")
 
 
-def build_schedule(config: OptimizerConfig, epochs: int, steps: int) -> LRScheduler:
-    """The learning rate of every step: a linear warm-up if asked for, then a cosine down to zero.
+class FrozenStart(LRScheduler):
+    """One rate while the network is frozen, then a cosine down to zero from another.
 
     Args:
-        config: Rate and warm-up.
+        frozen_lr: While only the head learns.
+        frozen_steps: How long that is.
+        thawed_lr: Where the cosine begins.
+        steps: Of the whole recipe.
+    """
+
+    def __init__(self, frozen_lr: float, frozen_steps: int, thawed_lr: float, steps: int) -> None:
+        self.frozen_lr, self.frozen_steps, self.thawed_lr, self.steps = frozen_lr, frozen_steps, thawed_lr, steps
+        super().__init__(frozen_lr)
+
+    def get_lr(self) -> float:
+        """The rate of the step `last_epoch`, as Paddle calls its counter."""
+        if self.last_epoch < self.frozen_steps:
+            return self.frozen_lr
+        part = (self.last_epoch - self.frozen_steps) / (self.steps - self.frozen_steps)
+        return self.thawed_lr * (1 + math.cos(math.pi * min(part, 1.0))) / 2
+
+
+def build_schedule(
+    config: OptimizerConfig, epochs: int, steps: int, processes: int = 1, freeze_epochs: int = 0
+) -> LRScheduler:
+    """The learning rate of every step.
+
+    A linear warm-up if asked for, then a cosine down to zero; or what `FrozenStart` or `ReduceOnPlateau` do.
+
+    Args:
+        config: Its rates.
         epochs: Of the whole recipe.
         steps: In an epoch.
+        processes: How many train together; see `scale_lr`.
+        freeze_epochs: For so many of the epochs the rate stays, and then falls from `thawed_lr`.
     """
+    scale = processes if config.scale_lr else 1
+    rate, total = config.lr * scale, epochs * steps
+    if config.schedule == "plateau":
+        return ReduceOnPlateau(rate, factor=config.plateau_factor, patience=config.plateau_patience)
+    if freeze_epochs:
+        thawed = rate / 10 if config.thawed_lr is None else config.thawed_lr * scale
+        return FrozenStart(rate, freeze_epochs * steps, thawed, total)
     warmup = round(config.warmup_epochs * steps)
-    cosine = CosineAnnealingDecay(config.lr, T_max=epochs * steps - warmup)
-    return LinearWarmup(cosine, warmup, config.lr * 0.01, config.lr) if warmup else cosine
+    cosine = CosineAnnealingDecay(rate, T_max=total - warmup)
+    return LinearWarmup(cosine, warmup, rate * 0.01, rate) if warmup else cosine
+
+
+def load_pretrained(network: nn.Layer, source: bool | str) -> None:
+    """Let a network begin at weights that were trained before.
+
+    Args:
+        network: Any of ours.
+        source: The config's `pretrained`: True takes Paddle's ImageNet weights; a path takes all of those weights that
+            fit, where only the head may differ.
+
+    Raises:
+        UserError: There are no such weights, or they are another network's.
+    """
+    if source is True:
+        if not isinstance(network, Backbone):
+            raise UserError(f"pretrained: true needs a network of {', '.join(BACKBONES)}; give a path for others")
+        network.load_imagenet()
+    elif source:
+        arrays, _ = read_safetensors(str(source))
+        own = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+        head = {name for name in {*own, *arrays} if name.startswith("head.")}
+        fits = {n for n in head if n in own and n in arrays and own[n].shape == arrays[n].shape}
+        set_state(network, {n: arrays[n] for n in arrays if n not in head} | {n: arrays[n] if n in fits else own[n]
+                            for n in head if n in own}, str(source))  # fmt: skip
 
 
 def build_optimizer(config: OptimizerConfig, schedule: LRScheduler, network: nn.Layer) -> Optimizer:
@@ -138,3 +208,35 @@ def build_optimizer(config: OptimizerConfig, schedule: LRScheduler, network: nn.
     if config.type == "adam":
         return Adam(schedule, parameters=parameters, weight_decay=decay)
     return Momentum(schedule, config.momentum, parameters=parameters, weight_decay=decay)
+
+
+def prepare_amp(level: str, network: nn.Layer) -> str | None:
+    """Make a network ready for mixed precision.
+
+    Args:
+        level: `train.amp` of the config.
+        network: Its outputs become float32, because Paddle takes the loss outside of mixed precision.
+
+    Returns:
+        What `paddle.Model.prepare` takes as `amp_configs`; None on a CPU, where Paddle's mixed precision does nothing.
+    """
+    if level == "O0" or paddle.get_device() == "cpu":
+        return None
+    network.register_forward_post_hook(lambda layer, inputs, outputs: outputs.astype("float32"))
+    return level
+
+
+def describe_device(config: Config, processes: Processes) -> str:
+    """What a run computes on, in a few words."""
+    device = paddle.get_device()
+    # Paddle uses one thread, whatever the cores, unless this variable says more before it is imported.
+    threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
+    parts = [
+        f"{processes.count} process{'es' * (processes.count > 1)} on {device}",
+        f"{threads} thread{'s' * (threads > 1)}",
+        f"{config.data.workers} loader process{'es' * (config.data.workers != 1)}",
+    ]
+    text = ", each ".join(parts[:2]) + " and " + parts[2] if processes.count > 1 else ", ".join(parts)
+    if config.train.amp != "O0":
+        text += f", train.amp {config.train.amp}" + (" (which does nothing on a CPU)" if device == "cpu" else "")
+    return text

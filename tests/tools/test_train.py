@@ -201,23 +201,3 @@ def test_trained_weights_find_points_through_the_library(trained):
     image, points = draw_face(1000)
     faces = landmarker(image, boxes=[[*points.min(0), *points.max(0)]])
     assert point_errors(faces.points, points[None]).mean() < 0.25  # 24 steps of training
-
-
-def test_predict_writes_points_and_pictures(trained, run_tool, refuses, tmp_path):
-    folder, _ = trained
-    weights = folder / "best.safetensors"
-    (tmp_path / "in").mkdir()
-    photo = ROOT / "assets" / "photos" / "astronaut.png"
-    (tmp_path / "in" / "a.png").write_bytes(photo.read_bytes())
-    (tmp_path / "in" / "b.png").write_bytes(b"damaged")
-    cv2.imwrite(str(tmp_path / "in" / "c.png"), np.zeros((60, 60, 3), np.uint8))
-    done = run_tool("predict", tmp_path / "in", "--source", weights, "-o", tmp_path / "out")
-    assert done.returncode == 0, done.stderr
-    assert "b.png" in done.stderr and "1 faces in 2 pictures, 1 unreadable" in done.stdout
-    table = pd.read_csv(tmp_path / "out" / "points.csv")
-    assert table["image"].str.endswith("a.png").all() and len(table) == 1
-    assert 180 < table["x30"][0] < 260 and 80 < table["y30"][0] < 170  # the astronaut's nose
-    drawn = cv2.imread(str(tmp_path / "out" / "a_points.png"))
-    assert (drawn != cv2.imread(str(photo))).any()
-    assert "b.png: not a picture" in refuses("predict", tmp_path / "in" / "b.png", "-o", tmp_path / "no")
-    assert not (tmp_path / "no" / "points.csv").exists()

@@ -70,6 +70,28 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
         load_checkpoint(tmp_path / "last.safetensors", other, optimizer, RunState())
 
 
+def test_a_checkpoint_of_another_number_of_processes_is_refused(tmp_path):
+    network, optimizer, _ = start("momentum", seed=1)
+    save_checkpoint(tmp_path / "last.safetensors", network, optimizer, RunState(epoch=1, processes=2))
+    load_checkpoint(tmp_path / "last.safetensors", network, optimizer, RunState(processes=2))
+    with pytest.raises(UserError, match="has 2 processes, not 1"):
+        load_checkpoint(tmp_path / "last.safetensors", network, optimizer, RunState())
+
+
+def test_the_learning_rate_grows_with_the_processes_unless_told_not_to():
+    def highest(processes, **options):
+        schedule = build_schedule(OptimizerConfig(lr=0.1, **options), epochs=3, steps=4, processes=processes)
+        rates = []
+        for _ in range(12):
+            rates.append(schedule.get_lr())
+            schedule.step()
+        return max(rates)
+
+    assert highest(4) == pytest.approx(0.4)
+    assert highest(4, warmup_epochs=1) == pytest.approx(0.4)
+    assert highest(4, scale_lr=False) == pytest.approx(0.1)
+
+
 def test_the_learning_rate_warms_up_and_falls_to_zero():
     schedule = build_schedule(OptimizerConfig(lr=0.1, warmup_epochs=2), epochs=10, steps=5)
     rates = []

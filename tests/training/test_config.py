@@ -65,6 +65,7 @@ WRONG = {
     "kept pictures": (["data.keep_crops=true"], "begin with FaceCrop"),
     "no faces": (["data.drawn=[0, 3]"], r"data\.drawn"),
     "too small": (["size=64"], "size.*96"),
+    "half precision throughout": (["train.amp=O2"], r"train\.amp.*'O0' or 'O1'"),
 }
 
 

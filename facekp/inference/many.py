@@ -1,0 +1,379 @@
+"""Many pictures: decoded ahead in threads, faces of several in a batch, a table that survives being stopped."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Callable, Union
+
+import numpy as np
+
+from facekp.cli import atomic_path
+from facekp.errors import UserError
+from facekp.images import read_image
+from facekp.inference.faces import Faces
+
+#: Pictures that are looked at together: so many, or fewer that hold so many pixels.
+GROUP, GROUP_PIXELS = 16, 16_000_000
+
+#: Rows of a Parquet file's row groups.
+ROW_GROUP = 5000
+
+Found = Union[Faces, UserError]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A picture and what was found on it.
+
+    Attributes:
+        path: The file.
+        image: BGR; None if it could not be read.
+        found: Its faces, or why there are none.
+    """
+
+    path: Path
+    image: np.ndarray | None
+    found: Found
+
+
+def find_on_many(
+    paths: Iterable[Path], landmarker: Callable[[np.ndarray], Faces], threads: int | None = None
+) -> Iterator[Seen]:
+    """Find the faces of pictures, in their order, holding only a few of them in memory.
+
+    Args:
+        paths: The files. A damaged one is reported as such and does not stop the others.
+        landmarker: See `facekp.load_landmarker`. If it has a method `many`, it gets several pictures at once.
+        threads: Decode so many pictures at once; None for one on each core.
+
+    Example:
+        >>> import facekp
+        >>> paths = [Path("assets/photos/astronaut.png"), Path("README.md")]
+        >>> for seen in find_on_many(paths, facekp.load_landmarker()):
+        ...     print(seen.path.name, "damaged" if isinstance(seen.found, UserError) else len(seen.found))
+        astronaut.png 1
+        README.md damaged
+    """
+    threads = threads or os.cpu_count() or 1
+    group: list[tuple[Path, np.ndarray | UserError]] = []
+    for path, image in _decoded(paths, threads):
+        group.append((path, image))
+        pixels = sum(image.shape[0] * image.shape[1] for _, image in group if isinstance(image, np.ndarray))
+        if len(group) == GROUP or pixels >= GROUP_PIXELS:
+            yield from _look(group, landmarker)
+            group = []
+    yield from _look(group, landmarker)
+
+
+def _decoded(paths: Iterable[Path], threads: int) -> Iterator[tuple[Path, np.ndarray | UserError]]:
+    ahead: deque[tuple[Path, Future[np.ndarray]]] = deque()
+    waiting = iter(paths)
+    pool = ThreadPoolExecutor(threads)  # OpenCV decodes without holding Python's lock
+    try:
+        while True:
+            for path in waiting:
+                ahead.append((path, pool.submit(read_image, path)))
+                if len(ahead) > 2 * threads:
+                    break
+            if not ahead:
+                return
+            path, future = ahead.popleft()
+            try:
+                yield path, future.result()
+            except UserError as error:
+                yield path, error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _look(
+    group: Sequence[tuple[Path, np.ndarray | UserError]], landmarker: Callable[[np.ndarray], Faces]
+) -> Iterator[Seen]:
+    images = [image for _, image in group if isinstance(image, np.ndarray)]
+    found: Iterable[Found]
+    many = getattr(landmarker, "many", None)
+    found = iter(many(images)) if many is not None else (_one(image, landmarker) for image in images)
+    for path, image in group:
+        if isinstance(image, UserError):
+            yield Seen(path, None, image)
+        else:
+            yield Seen(path, image, next(found))
+
+
+def _one(image: np.ndarray, landmarker: Callable[[np.ndarray], Faces]) -> Found:
+    try:
+        return landmarker(image)
+    except UserError as error:
+        return error
+
+
+class PointsTable:
+    """A CSV or Parquet file with a row for each face, written picture by picture.
+
+    Rows go to `NAME.unfinished` as they come, a CSV whatever NAME is: a Parquet file cannot be read before its end is
+    written. `finish` makes NAME of it, all at once. Who is killed loses the picture in work; the next table that is
+    made with `resume` cuts off what was half written and knows what is done.
+
+    Args:
+        path: Ends in `.csv` or `.parquet`; the latter needs pyarrow.
+        num_points: Of each face.
+        source: Who finds the points; a table is not resumed with another.
+        resume: Go on with an unfinished table, or add to a finished one.
+
+    Raises:
+        UserError: There is an unfinished table and `resume` was not asked for, or it is another's; or the file's name
+            is neither; or pyarrow is missing.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "points.csv"
+        >>> with PointsTable(path, num_points=1, source="a network") as table:
+        ...     table.add("a.png", Faces.from_arrays([[[3, 4]]], [[1, 2, 5, 6]], [0.5]))
+        ...     table.finish()
+        ({}, 1)
+        >>> print(path.read_text())
+        image,face,score,box_x0,box_y0,box_x1,box_y1,x0,y0
+        a.png,0,0.500,1.00,2.00,5.00,6.00,3.00,4.00
+        <BLANKLINE>
+    """
+
+    def __init__(self, path: Path, num_points: int, source: str, resume: bool = False) -> None:
+        self.path, self.unfinished = path, path.with_name(path.name + ".unfinished")
+        self.failures = path.with_name(f"{path.stem}_failed.csv")
+        names = [f"{axis}{i}" for i in range(num_points) for axis in "xy"]
+        self._columns = ["image", "face", "score", "box_x0", "box_y0", "box_x1", "box_y1", *names]
+        self._file: IO[bytes] | None = None
+        if path.suffix.lower() not in _FORMATS:
+            raise UserError(f"{path}: a table of points ends in {' or '.join(_FORMATS)}")
+        self._format: _Csv | _Parquet = _FORMATS[path.suffix.lower()](path, self._columns)
+        self._done: set[str] = set()
+        # What the unfinished table begins with: whose points they are, and whether a finished one counts as well.
+        self._adds = resume and path.is_file()
+        self._head = ["facekp", source]
+        if self.unfinished.is_file():
+            if not resume:
+                raise UserError(f"{self.unfinished}: an earlier run was stopped; add --resume to go on, or delete it")
+            self._reopen()
+        self._earlier = {row[0] for row in self._format.rows()} if self._adds else set()
+        self._done |= self._earlier
+
+    def __enter__(self) -> PointsTable:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            with suppress(OSError):  # `add` has told of a full disk
+                self._file.close()
+
+    def __contains__(self, image: str) -> bool:
+        """Whether a picture is done: its faces are in the table, or there was none on it."""
+        return _text(image) in self._done
+
+    def add(self, image: str, found: Found) -> None:
+        """Note a picture: its faces, or why it could not be read."""
+        image = _text(image)
+        if isinstance(found, UserError):
+            rows = [[image, *[""] * (len(self._columns) - 1), "0", _text(" ".join(str(found).split()))]]
+        elif not len(found):
+            rows = [[image, *[""] * (len(self._columns) - 1), "0", ""]]
+        else:
+            rows = []
+            for number, (points, box, score) in enumerate(found):
+                values = [f"{value:.2f}" for value in (*box, *points.reshape(-1))]
+                rows.append([image, str(number), f"{score:.3f}", *values, str(len(found)), ""])
+        try:
+            if self._file is None:
+                self.unfinished.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self.unfinished.open("wb")
+                rows = [[*self._head, str(int(self._adds))], [*self._columns, "faces", "error"], *rows]
+            self._file.write(_lines(rows))
+            self._file.flush()  # who kills the process takes no more than the picture in work
+        except OSError as error:
+            raise UserError(
+                f"{self.unfinished}: cannot be written ({error.strerror}); mend that and add --resume"
+            ) from error
+
+    def finish(self) -> tuple[dict[str, str], int]:
+        """Write the file, and beside it `NAME_failed.csv` if a picture could not be read.
+
+        Returns:
+            Why each picture failed that did, and how many faces are in the file.
+
+        Raises:
+            UserError: No picture could be read. Nothing is written then.
+        """
+        self.__exit__()
+        failed: dict[str, str] = {}
+        looked_at = len(self._earlier)
+        if self.unfinished.is_file():
+            for rows in self._unfinished_pictures():
+                failed.pop(rows[0][0], None)
+                if rows[0][-1]:
+                    failed[rows[0][0]] = rows[0][-1]
+                else:
+                    looked_at += 1
+        if failed and not looked_at:
+            self.unfinished.unlink()
+            raise UserError(f"none of the {len(failed)} pictures could be read; the lines above say why")
+        faces = 0
+        with atomic_path(self.path) as temporary, self._format.writer(temporary) as write:
+            for row in self._rows():
+                write(row)
+                faces += 1
+        if failed:
+            with atomic_path(self.failures) as temporary:
+                temporary.write_bytes(_lines([["image", "error"], *([*pair] for pair in failed.items())]))
+        else:
+            self.failures.unlink(missing_ok=True)
+        self.unfinished.unlink(missing_ok=True)
+        return failed, faces
+
+    def _rows(self) -> Iterator[list[str]]:
+        """Of the earlier table, then of this one, each picture once."""
+        if self._adds:
+            yield from self._format.rows()
+        if self.unfinished.is_file():
+            for rows in self._unfinished_pictures():
+                if rows[0][1] and rows[0][0] not in self._earlier:
+                    yield from (row[: len(self._columns)] for row in rows)
+
+    def _reopen(self) -> None:
+        """Learn what is done, and cut off what is not whole."""
+        for rows in self._unfinished_pictures():
+            if not rows[0][-1]:  # what failed is tried again
+                self._done.add(rows[0][0])
+        if self._end:
+            self._file = self.unfinished.open("r+b")
+            self._file.truncate(self._end)
+            self._file.seek(self._end)
+
+    def _unfinished_pictures(self) -> Iterator[list[list[str]]]:
+        """The rows of each whole picture; `_end` is where the last one ends."""
+        self._end = 0
+        # Behind a power cut anything may stand at the end of a file.
+        with self.unfinished.open("rb") as file, suppress(csv.Error, ValueError):
+            lines = _CountedLines(file)
+            records = csv.reader(lines)
+            head, columns = next(records, []), next(records, [])
+            if not columns or not lines.whole:
+                return  # killed before the first picture
+            if len(head) != 3 or head[:2] != self._head or columns != [*self._columns, "faces", "error"]:
+                raise UserError(
+                    f"{self.unfinished}: was begun with --source {head[1] if len(head) > 1 else '?'}; give the same, "
+                    "or delete it"
+                )
+            self._adds = head[2] == "1"
+            self._end = lines.end
+            rows: list[list[str]] = []
+            for row in records:
+                if not lines.whole or len(row) != len(columns):
+                    return
+                rows.append(row)
+                if len(rows) >= int(row[-2]):
+                    self._end = lines.end
+                    yield rows
+                    rows = []
+
+
+class _CountedLines:
+    """Lines of a file as text, and how many bytes they took."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.end, self.whole = file, 0, False
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._file:
+            self.end += len(line)
+            self.whole = line.endswith(b"\n")
+            yield line.decode("utf-8")
+
+
+def _lines(rows: Iterable[Sequence[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode("utf-8")
+
+
+def _text(name: str) -> str:
+    """A file's name, with bytes that are no UTF-8 spelt out."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+class _Csv:
+    def __init__(self, path: Path, columns: list[str]) -> None:
+        self._path, self._columns = path, columns
+
+    def rows(self) -> Iterator[list[str]]:
+        with self._path.open(newline="", encoding="utf-8") as file:
+            records = csv.reader(file)
+            _same_columns(self._path, next(records, []), self._columns)
+            yield from records
+
+    @contextmanager
+    def writer(self, path: Path) -> Iterator[Callable[[list[str]], object]]:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(self._columns)
+            yield writer.writerow
+
+
+class _Parquet:
+    def __init__(self, path: Path, columns: list[str]) -> None:
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError as error:
+            raise UserError(f"{path}: Parquet needs pyarrow; pip install pyarrow, or end the name in .csv") from error
+        self._path, self._columns, self._arrow = path, columns, pyarrow
+        kinds = [pyarrow.string(), pyarrow.int32(), *[pyarrow.float32()] * (len(columns) - 2)]
+        self._schema = pyarrow.schema(list(zip(columns, kinds)))
+
+    def rows(self) -> Iterator[list[str]]:
+        try:
+            file = self._arrow.parquet.ParquetFile(self._path)
+        except self._arrow.ArrowInvalid as error:
+            raise UserError(f"{self._path}: no Parquet file, or damaged ({error}); choose another -o") from error
+        with file:
+            _same_columns(self._path, file.schema_arrow.names, self._columns)
+            for batch in file.iter_batches(ROW_GROUP):
+                for image, number, score, *values in zip(*(column.to_pylist() for column in batch.columns)):
+                    yield [image, str(number), f"{score:.3f}", *(f"{value:.2f}" for value in values)]
+
+    @contextmanager
+    def writer(self, path: Path) -> Iterator[Callable[[list[str]], object]]:
+        images: list[str] = []
+        values: list[np.ndarray] = []
+        with self._arrow.parquet.ParquetWriter(path, self._schema) as file:
+
+            def flush() -> None:
+                numbers = np.stack(values, 1)
+                columns = [images, numbers[0].astype(np.int32), *numbers[1:]]
+                file.write_table(self._arrow.table(columns, schema=self._schema), row_group_size=ROW_GROUP)
+                images.clear()
+                values.clear()
+
+            def write(row: list[str]) -> None:
+                images.append(row[0])
+                values.append(np.array(row[1:], np.float32))
+                if len(images) == ROW_GROUP:
+                    flush()
+
+            yield write
+            if images:
+                flush()
+
+
+def _same_columns(path: Path, found: list[str], wanted: list[str]) -> None:
+    if found != wanted:
+        raise UserError(f"{path}: holds other columns than would be added; choose another -o, or leave --resume away")
+
+
+_FORMATS: dict[str, Any] = {".csv": _Csv, ".parquet": _Parquet}

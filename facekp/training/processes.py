@@ -1,0 +1,111 @@
+"""Several processes that train one network, as `python -m paddle.distributed.launch` starts them.
+
+Each has the whole network and its own share of every batch; Paddle averages the gradients. See docs/many_machines.md.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import paddle
+from paddle import Tensor, distributed
+
+from facekp.errors import UserError
+
+_ROUNDS = itertools.count()
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Who this process is among those of the run. Every method but `start` must be called by all of them alike.
+
+    Attributes:
+        rank: Counted from 0; the first one alone writes and prints.
+        count: How many there are, on all machines together.
+
+    Example:
+        >>> Processes().first, Processes().add_up([1.0, 2.0])
+        (True, [1.0, 2.0])
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    @classmethod
+    def start(cls) -> Processes:
+        """Find the others, if Paddle's launcher started this process; call it before anything is put on the device."""
+        environment = distributed.ParallelEnv()
+        if environment.world_size > 1:
+            distributed.init_parallel_env()
+        return cls(environment.rank, environment.world_size)
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes and prints."""
+        return self.rank == 0
+
+    def add_up(self, values: Sequence[float]) -> list[float]:
+        """The sums of every process's values."""
+        if self.count == 1:
+            return list(values)
+        total = paddle.to_tensor(list(values), "float64")
+        distributed.all_reduce(total)
+        return [float(value) for value in total.numpy()]
+
+    def take_from_first(self, tensors: Iterable[Tensor]) -> None:
+        """Overwrite every process's tensors with the first one's."""
+        if self.count > 1:
+            for tensor in tensors:
+                distributed.broadcast(tensor.detach(), src=0)  # detached it shares its memory
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every process's value, in their order; it must be what JSON can hold.
+
+        Goes through the launcher's store and not through gloo, which waits no longer than 30 seconds for anyone: use
+        it where processes may come at different times.
+        """
+        if self.count == 1:
+            return [value]
+        store, number = paddle.base.core.create_or_get_global_tcp_store(), next(_ROUNDS)
+        store.set(f"facekp/{number}/{self.rank}", json.dumps(value))
+        return [json.loads(store.get(f"facekp/{number}/{rank}")) for rank in range(self.count)]
+
+    def agree(self, values: Mapping[str, Any]) -> None:
+        """Wait for all processes, and make sure that they are about to do the same.
+
+        Args:
+            values: What must be equal everywhere, by names that a user knows.
+
+        Raises:
+            UserError: They differ; every process raises.
+        """
+        everyone = self.gather(dict(values))
+        for rank, other in enumerate(everyone):
+            for name, value in everyone[0].items():
+                if other[name] != value:
+                    raise UserError(
+                        f"process {rank} has {name} = {other[name]!r}, but process 0 has {value!r}; give all machines "
+                        "the same config, the same data and the same run folder"
+                    )
+
+    @contextmanager
+    def end_together(self) -> Iterator[None]:
+        """Tell in one line that another process has ended, where this one notices it by a broken connection.
+
+        Raises:
+            UserError: It has.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if self.count > 1 and re.search("gloo|nccl|tcp", str(error), re.IGNORECASE):
+                raise UserError(
+                    f"process {self.rank}: another one has ended or is too slow; the last line of its log says why"
+                ) from error
+            raise

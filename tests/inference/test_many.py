@@ -1,0 +1,218 @@
+import csv
+import sys
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from facekp import load_landmarker
+from facekp.errors import UserError
+from facekp.inference.faces import Faces
+from facekp.inference.many import GROUP, PointsTable, find_on_many
+
+DAMAGED = UserError("a picture: damaged")
+
+
+def bright(image):
+    """One face for every 50 of the picture's brightness, at points that tell it."""
+    value = float(image.mean())
+    count = int(value // 50)
+    boxes = np.reshape([[0, 0, 9 - i, 9] for i in range(count)], (count, 4))
+    return Faces.from_arrays(np.full((count, 1, 2), value), boxes, [0.5] * count)
+
+
+class Together:
+    """The same, for several pictures at once."""
+
+    groups: list[int]
+
+    def __init__(self):
+        self.groups = []
+
+    def __call__(self, image):
+        raise AssertionError("many is there to be used")
+
+    def many(self, images):
+        self.groups.append(len(images))
+        return [bright(image) for image in images]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number in range(2 * GROUP + 3):
+        cv2.imwrite(str(tmp_path / f"{number:02d}.png"), np.full((8, 9, 3), number * 6, np.uint8))
+    (tmp_path / "05.png").write_bytes(b"damaged")
+    return tmp_path
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_pictures_come_back_in_order_each_with_its_own_faces(folder, threads):
+    paths = sorted(folder.iterdir())
+    together = Together()
+    for landmarker in (bright, together):
+        seen = list(find_on_many(paths, landmarker, threads))
+        assert [s.path for s in seen] == paths
+        for number, one in enumerate(seen):
+            if number == 5:
+                assert "05.png" in str(one.found) and one.image is None
+            else:
+                assert len(one.found) == number * 6 // 50
+                assert (one.found.points == number * 6).all() and (one.image == number * 6).all()
+    assert together.groups == [GROUP - 1, GROUP, 3]
+
+
+def test_large_pictures_go_in_smaller_groups(tmp_path):
+    cv2.imwrite(str(tmp_path / "large.jpg"), np.zeros((3000, 3000, 3), np.uint8))
+    together = Together()
+    assert len(list(find_on_many([tmp_path / "large.jpg"] * 5, together, 1))) == 5
+    assert together.groups == [2, 2, 1]
+
+
+def test_who_stops_asking_leaves_no_thread_behind(folder):
+    seen = find_on_many(sorted(folder.iterdir()), bright, 2)
+    next(seen)
+    seen.close()
+    with pytest.raises(StopIteration):
+        next(seen)
+
+
+PICTURES = {"a.png": 1, "b, c.png": 0, 'two\n"lines".png': 3, "d.png": DAMAGED, "e\udcff.png": 2}
+
+
+def faces(image):
+    found = PICTURES[image]
+    if isinstance(found, UserError):
+        return found
+    rng = np.random.default_rng(len(image))
+    boxes = np.reshape([[1, 2, 30 - i, 40] for i in range(found)], (found, 4))
+    return Faces.from_arrays(rng.random((found, 1, 2)) * 100, boxes, rng.random(found))
+
+
+def fill(path, images=PICTURES, resume=False, finish=True):
+    with PointsTable(path, 1, "a network", resume) as table:
+        for image in images:
+            if image not in table:
+                table.add(image, faces(image))
+        return table.finish() if finish else None
+
+
+def rows(path):
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path).to_numpy().tolist()
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+@pytest.fixture(params=["csv", "parquet"])
+def path(request, tmp_path):
+    if request.param == "parquet":
+        pytest.importorskip("pyarrow")
+    return tmp_path / f"points.{request.param}"
+
+
+def test_wherever_it_is_cut_off_it_goes_on_without_a_half_or_a_double_row(path):
+    assert fill(path) == ({"d.png": "a picture: damaged"}, 6)
+    whole, failed = rows(path), path.with_name("points_failed.csv").read_bytes()
+    path.unlink()
+    fill(path, finish=False)
+    unfinished = path.with_name(path.name + ".unfinished")
+    data = unfinished.read_bytes()
+    assert not path.exists()
+    for end in range(0, len(data) + 1, 1 if path.suffix == ".csv" else 37):
+        unfinished.write_bytes(data[:end])
+        fill(path, resume=True)
+        assert rows(path) == whole
+        assert path.with_name("points_failed.csv").read_bytes() == failed
+        assert not unfinished.exists()
+        path.unlink()
+    unfinished.write_bytes(data[: len(data) // 2] + b"\0" * 50)  # as a power cut leaves it
+    fill(path, resume=True)
+    assert rows(path) == whole
+
+
+def test_a_finished_table_grows(path):
+    fill(path)
+    whole = rows(path)
+    fill(path, resume=True)
+    assert rows(path) == whole
+    path.unlink()
+    fill(path, list(PICTURES)[:3])
+    assert fill(path, resume=True) == ({"d.png": "a picture: damaged"}, 6)
+    assert rows(path) == whole
+    fill(path, ["a.png"])  # without resume another takes its place
+    assert len(rows(path)) == len(whole) - 5
+    assert not path.with_name("points_failed.csv").exists()
+
+
+@pytest.mark.parametrize("first", [2, 5])
+def test_killed_between_the_table_and_the_end(path, first):
+    fill(path)
+    whole = rows(path)
+    path.unlink()
+    if first < 5:  # the second run adds to a finished table
+        fill(path, list(PICTURES)[:first])
+    fill(path, resume=True, finish=False)
+    unfinished = path.with_name(path.name + ".unfinished")
+    data = unfinished.read_bytes()
+    fill(path, resume=True)
+    unfinished.write_bytes(data)
+    fill(path, resume=True)
+    assert rows(path) == whole
+
+
+def test_what_failed_is_tried_again(path, monkeypatch):
+    fill(path, finish=False)
+    monkeypatch.setitem(PICTURES, "d.png", 1)
+    assert fill(path, resume=True) == ({}, 7)
+    assert not path.with_name("points_failed.csv").exists()
+
+
+def test_nothing_readable_leaves_nothing(path):
+    with pytest.raises(UserError, match="none of the 1 pictures"):
+        fill(path, ["d.png"])
+    assert not list(path.parent.iterdir())
+
+
+def test_tables_that_do_not_fit_are_told(path):
+    fill(path)
+    with pytest.raises(UserError, match="other columns"):
+        PointsTable(path, 2, "a network", resume=True)
+    fill(path, finish=False)
+    with pytest.raises(UserError, match="add --resume"):
+        PointsTable(path, 1, "a network")
+    with pytest.raises(UserError, match="begun with --source a network"):
+        PointsTable(path, 1, "another", resume=True)
+    with pytest.raises(UserError, match=r"ends in \.csv or \.parquet"):
+        PointsTable(path.with_suffix(".xlsx"), 1, "a network")
+    path.write_bytes(b"PAR1")
+    path.with_name(path.name + ".unfinished").unlink()
+    with pytest.raises(UserError, match=path.name):
+        PointsTable(path, 1, "a network", resume=True)
+
+
+def test_a_place_that_cannot_be_written_to_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        fill(tmp_path / "file" / "points.csv")
+
+
+def test_parquet_without_pyarrow_is_told(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # as if it were not installed
+    with pytest.raises(UserError, match="pip install pyarrow"):
+        PointsTable(tmp_path / "a.parquet", 1, "a network")
+
+
+def test_a_landmarker_finds_the_same_faces_whether_pictures_come_alone_or_together():
+    photo = cv2.imread("assets/photos/astronaut.png")
+    pair = np.concatenate([photo, cv2.flip(photo, 1)], 1)
+    images = [photo, np.zeros((50, 60, 3), np.uint8), pair, cv2.cvtColor(photo, cv2.COLOR_BGR2GRAY)]
+    landmarker = load_landmarker()
+    together = landmarker.many(images)
+    assert [len(found) for found in together] == [1, 0, 2, 1]
+    for image, found in zip(images, together):
+        alone = landmarker(image)
+        for name in ("points", "boxes", "scores"):
+            assert getattr(found, name).shape == getattr(alone, name).shape
+            np.testing.assert_allclose(getattr(found, name), getattr(alone, name), atol=0.01)
+    assert landmarker.many([]) == []

@@ -1,0 +1,145 @@
+"""Several processes that train one network, on this machine's CPU, as Paddle's launcher starts them."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from safetensors.numpy import load_file
+
+from facekp.errors import UserError
+from facekp.evaluation import predict_dataset
+from facekp.training.checkpoint import RunState
+from facekp.training.config import load_config
+from facekp.training.data import ShuffledBatches, build_data, validation_loader
+from facekp.training.processes import Processes
+from facekp.weights import load_weights
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = [
+    "-c", "configs/quickstart.yml", "-o", "data.drawn=[96, 17]", "-o", "train.epochs=3", "-o", "data.workers=1",
+    "-o", "network.channels=[8, 16, 32, 32]",
+]  # fmt: skip
+
+
+def launch(folder, script, *arguments):
+    command = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", folder / "log"]
+    return subprocess.Popen(
+        [*map(str, command), str(script), *map(str, arguments)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("weights", [[1.0, 2.0], [0.5, 0.3]])
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_batches_of_all_processes_are_those_of_one_with_a_larger_batch(weights, count):
+    for samples in (5, 19, 24, 25, 26):
+        sizes = [samples, 7]
+        for epoch in (0, 1):
+            state = RunState(epoch=epoch)
+            samplers = [ShuffledBatches(sizes, weights, 4, 0, state, Processes(rank, count)) for rank in range(count)]
+            alone = ShuffledBatches(sizes, weights, 4 * count, 0, state)
+            shares = [list(sampler) for sampler in samplers]
+            assert {len(share) for share in shares} == {len(sampler) for sampler in samplers} == {len(samplers[0])}
+            laid_together = []
+            for batches in zip(*shares):
+                lengths = [len(batch) for batch in batches]
+                assert min(lengths) >= 1 and max(lengths) - min(lengths) <= 1
+                laid_together += [batch[i] for i in range(max(lengths)) for batch in batches if i < len(batch)]
+            assert laid_together == [draw for batch in alone for draw in batch]
+
+
+def test_fewer_faces_than_processes_are_told():
+    with pytest.raises(UserError, match="2 faces cannot be divided among 3 processes"):
+        ShuffledBatches([2], [1.0], 4, 0, RunState(), Processes(0, 3))
+
+
+def test_two_processes_learn_what_one_does_also_when_they_are_killed(tmp_path):
+    # The rate is multiplied by the number of processes, and the two batches are together as large as the one.
+    one = ["-o", f"output={tmp_path / 'one'}", "-o", "train.batch_size=16", "-o", "optimizer.lr=0.5"]
+    done = subprocess.run(
+        [sys.executable, "tools/train.py", *TINY, *one], cwd=ROOT, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 process on cpu, 1 thread, 1 loader process\n" in done.stdout
+
+    two = [*TINY, "-o", f"output={tmp_path / 'two'}", "-o", "train.batch_size=8", "-o", "optimizer.lr=0.25"]
+    launcher = launch(tmp_path, "tools/train.py", *two)
+    said = ""
+    while "epoch 1/3  train loss" not in said:
+        line = launcher.stdout.readline()
+        assert line, said
+        said += line
+    assert "2 processes on cpu, each 1 thread and 1 loader process\n" in said
+    everyone = [psutil.Process(launcher.pid), *psutil.Process(launcher.pid).children(recursive=True)]
+    for process in everyone:
+        if process.name() != "zombie" and "tools/train.py" in " ".join(process.cmdline()):
+            os.kill(process.pid, signal.SIGKILL)
+    launcher.stdout.close()
+    launcher.wait()
+    assert not psutil.wait_procs(everyone, timeout=20)[1]
+
+    launcher = launch(tmp_path, "tools/train.py", *two, "--resume")
+    said, _ = launcher.communicate(timeout=240)
+    assert launcher.returncode == 0, said
+    assert "epoch 3/3  train loss" in said and said.count("best validation NME") == 1
+    assert "train loss" not in (tmp_path / "log" / "workerlog.1").read_text()
+
+    alone, together = (pd.read_csv(tmp_path / name / "quickstart" / "metrics.csv") for name in ("one", "two"))
+    assert together["epoch"].tolist() == [1, 2, 3]
+    assert together["step"].tolist() == alone["step"].tolist()
+    # Batch norm sees 8 faces at a time instead of 16, nothing else is different.
+    for column in ("train_loss", "train_nme", "val_nme"):
+        np.testing.assert_allclose(together[column], alone[column], rtol=0.1, err_msg=column)
+
+    # Their validation counted each of the 17 faces once, though 17 cannot be divided by two.
+    folder = tmp_path / "two" / "quickstart"
+    network, recipe = load_weights(folder / "best.safetensors")
+    config = load_config(folder / "config.yml")
+    data = build_data(config)
+    errors = predict_dataset(network, validation_loader(data.validation, config), data.codec).errors()
+    assert len(errors) == 17
+    assert errors.mean() == pytest.approx(together["val_nme"].min(), rel=1e-5)
+    assert recipe.notes["val_nme"] == pytest.approx(errors.mean(), rel=1e-5)
+    assert (
+        load_file(folder / "last.safetensors").keys()
+        == load_file(tmp_path / "one" / "quickstart" / "last.safetensors").keys()
+    )
+
+
+def test_processes_share_what_they_know_and_end_together(tmp_path):
+    script = tmp_path / "share.py"
+    script.write_text(
+        """
+import facekp
+import paddle
+from facekp.cli import run
+from facekp.training.processes import Processes
+
+def main():
+    processes = Processes.start()
+    assert processes.count == 2
+    rank = processes.rank
+    assert processes.add_up([1.0, rank]) == [2.0, 1.0]
+    assert processes.gather({"rank": rank}) == [{"rank": 0}, {"rank": 1}]
+    tensors = [paddle.full([3], float(rank)), paddle.nn.Linear(2, 2).weight]
+    tensors[1].set_value(paddle.full([2, 2], float(rank)))
+    processes.take_from_first(tensors)
+    assert all((tensor.numpy() == 0).all() for tensor in tensors)
+    processes.agree({"faces": 10})
+    print("all is well")
+    processes.agree({"faces": 10 + rank})
+
+run(main)
+"""
+    )
+    launcher = launch(tmp_path, script)
+    said, _ = launcher.communicate(timeout=120)
+    assert launcher.returncode == 2, said
+    assert "all is well" in said and "Traceback" not in said
+    assert "process 1 has faces = 11, but process 0 has 10; give all machines the same" in said

@@ -1,0 +1,56 @@
+import paddle
+import pytest
+import yaml
+
+from facekp.errors import UserError
+from facekp.models import build_network
+from facekp.training.config import load_config
+from facekp.training.processes import Processes
+from facekp.training.run import describe_device, find_run_folder, prepare_amp, start_run_folder
+
+
+def quickstart(*options):
+    return load_config("configs/quickstart.yml", options)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Of a run with a finished epoch."""
+    folder = tmp_path / "quickstart"
+    start_run_folder(folder, quickstart(), resume=False)
+    (folder / "last.safetensors").write_bytes(b"")
+    return folder
+
+
+def test_a_run_of_an_earlier_version_goes_on(folder):
+    values = yaml.safe_load((folder / "config.yml").read_text())
+    del values["train"]["amp"], values["optimizer"]["scale_lr"]  # it knew nothing of these
+    (folder / "config.yml").write_text(yaml.safe_dump(values))
+    output = f"output={folder.parent}"
+    assert find_run_folder(quickstart(output), resume=True, overwrite=False) == folder
+    with pytest.raises(UserError, match=r"train\.amp = 'O0', not 'O1'"):
+        find_run_folder(quickstart(output, "train.amp=O1"), resume=True, overwrite=False)
+
+
+@pytest.mark.parametrize("text", ["", "3", "name: x"])
+def test_a_damaged_config_beside_a_checkpoint_is_told(folder, text):
+    (folder / "config.yml").write_text(text)
+    with pytest.raises(UserError, match=r"config\.yml"):
+        find_run_folder(quickstart(f"output={folder.parent}"), resume=True, overwrite=False)
+
+
+def test_one_line_says_what_was_chosen(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert describe_device(quickstart(), Processes()) == "1 process on cpu, 3 threads, 2 loader processes"
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    config = quickstart("data.workers=1", "train.amp=O1")
+    assert describe_device(config, Processes(1, 2)) == (
+        "2 processes on cpu, each 1 thread and 1 loader process, train.amp O1 (which does nothing on a CPU)"
+    )
+
+
+def test_mixed_precision_changes_nothing_on_a_cpu():
+    network = build_network("plain_resnet", channels=(4, 8), map_size=2)
+    assert prepare_amp("O0", network) is None
+    assert prepare_amp("O1", network) is None
+    assert network(paddle.zeros([1, 3, 96, 96])).dtype == paddle.float32

@@ -1,0 +1,26 @@
+"""Draw the curves of one run, or of several in one picture: loss by step, NME by epoch."""
+
+import argparse
+from pathlib import Path
+
+from facekp import viz
+from facekp.cli import run
+from facekp.training.logs import read_run
+
+
+def main() -> None:
+    """Read top to bottom."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", nargs="+", type=Path, help="folder of a run, output/NAME")
+    parser.add_argument("-o", "--output", type=Path, default=Path("curves.png"), help="the PNG (%(default)s)")
+    args = parser.parse_args()
+    runs = [read_run(folder) for folder in args.run]
+    viz.save_curves(runs, args.output)
+    for log in runs:
+        best = log.epochs.loc[log.epochs["val_nme"].idxmin()]
+        print(f"{log.name}: best validation NME {best['val_nme'] * 100:.2f} % after epoch {best['epoch']:.0f}")
+    print(f"written to {args.output}")
+
+
+if __name__ == "__main__":
+    run(main)
