@@ -24,8 +24,8 @@ def run(main: Callable[[], object]) -> None:
     """
     # Paddle warns about its own code on every run; stderr is for what the user can mend.
     warnings.filterwarnings("ignore", module="paddle")
-    # And OpenCV about every camera and codec that it tries.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # And OpenCV about every camera and codec that it tries. Level 0 is silence; before 4.12 it stood in another place.
+    getattr(cv2.utils, "logging", cv2).setLogLevel(0)
     try:
         main()
     except UserError as error:

@@ -56,10 +56,11 @@ def compose(*matrices: np.ndarray) -> np.ndarray:
         >>> apply(compose(translation(1, 0), scaling(2)), np.array([[0.0, 0.0]])).tolist()
         [[2.0, 0.0]]
     """
-    result = np.eye(3)
+    result = np.eye(2, 3)
     for matrix in matrices:
-        result = np.vstack([matrix, [0, 0, 1]]) @ result
-    return result[:2]
+        result = matrix[:, :2] @ result
+        result[:, 2] += matrix[:, 2]
+    return result
 
 
 def invert(matrix: np.ndarray) -> np.ndarray:

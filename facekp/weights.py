@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
-import paddle
-from paddle import nn
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from facekp.cli import atomic_path
 from facekp.codec import Codec, codec_from_dict, codec_to_dict
 from facekp.errors import UserError
-from facekp.models import build_network
+from facekp.pixels import build_pixels
+
+if TYPE_CHECKING:  # who runs an exported network reads its recipe without waiting for Paddle
+    from paddle import nn
 
 #: Version of the description; raised when old weights can no longer be read.
 FORMAT = "facekp-1"
@@ -51,8 +54,18 @@ class Recipe:
         """The codec of the training."""
         return codec_from_dict(self.codec)
 
+    def build_pixels(self) -> Callable[[np.ndarray], np.ndarray]:
+        """What makes the network's input (C, size, size) of a BGR crop (size, size, 3)."""
+        return build_pixels(self.pixels)
+
+    def blank_batch(self) -> np.ndarray:
+        """The network's input for one black crop: (1, C, size, size)."""
+        return self.build_pixels()(np.zeros((self.size, self.size, 3), np.uint8))[None]
+
     def build_network(self) -> nn.Layer:
         """The network with random weights."""
+        from facekp.models import build_network
+
         options = dict(self.network)
         return build_network(options.pop("type"), self.num_points, **options)
 
@@ -104,16 +117,50 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[nn.Layer, Recipe]:
         UserError: The file is missing, damaged, of another program, or does not fit its own recipe.
     """
     arrays, metadata = read_safetensors(path)
-    if metadata.get("format") != FORMAT:
-        raise UserError(f"{path}: not weights of facekp (format {FORMAT}); train or choose others")
+    recipe = _recipe(metadata, path)
     try:
-        recipe = Recipe(**json.loads(metadata["recipe"]))
         network = recipe.build_network()
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: its description is damaged ({error}); fetch or train the weights again") from error
+        raise UserError(_damaged(path, error)) from error
     set_state(network, arrays, path)
     network.eval()
     return network, recipe
+
+
+def save_recipe(path: str | os.PathLike[str], recipe: Recipe) -> None:
+    """Write a recipe alone, as readable JSON."""
+    with atomic_path(path) as temporary:
+        described = {"format": FORMAT, "recipe": asdict(recipe)}
+        temporary.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+
+
+def read_recipe(path: str | os.PathLike[str]) -> Recipe:
+    """Read the recipe that `save_recipe` wrote, or that of weights; needs no Paddle.
+
+    Raises:
+        UserError: See `load_weights`.
+    """
+    if Path(path).suffix != ".json":
+        with _open(path) as file:
+            return _recipe(file.metadata() or {}, path)
+    try:
+        metadata = json.loads(Path(path).read_text(encoding="utf-8"))
+        return _recipe({**metadata, "recipe": json.dumps(metadata["recipe"])}, path)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: no readable description of a network ({error}); export again") from error
+
+
+def _recipe(metadata: Mapping[str, str], source: str | os.PathLike[str]) -> Recipe:
+    if metadata.get("format") != FORMAT:
+        raise UserError(f"{source}: not weights of facekp (format {FORMAT}); train or choose others")
+    try:
+        return Recipe(**json.loads(metadata["recipe"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(_damaged(source, error)) from error
+
+
+def _damaged(source: str | os.PathLike[str], error: Exception) -> str:
+    return f"{source}: its description is damaged ({error}); fetch or train the weights again"
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -122,11 +169,17 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray
     Raises:
         UserError: The file is missing or damaged.
     """
+    with _open(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+@contextmanager
+def _open(path: str | os.PathLike[str]) -> Iterator[Any]:
     if not Path(path).is_file():
         raise UserError(f"{path}: no such weights; check the name")
     try:
         with safe_open(str(path), "np") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            yield file
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: not a safetensors file, or damaged ({error})") from error
 
@@ -137,6 +190,8 @@ def set_state(network: nn.Layer, arrays: dict[str, np.ndarray], source: str | os
     Raises:
         UserError: They are another network's.
     """
+    import paddle
+
     own = network.state_dict()
     for name in sorted(set(own) ^ set(arrays)):
         raise UserError(f"{source}: weights of another network: {name} is only in one of the two")

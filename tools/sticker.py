@@ -37,7 +37,7 @@ def main() -> None:
         "--glasses", type=Path, metavar="DIR", help="PNGs of glasses without manifests; the first is worn"
     )
     which.add_argument("--seed", type=int, help="another shipped sticker at random for every file")
-    parser.add_argument("--source", help="landmarks from: name of a shipped model, or path of weights")
+    parser.add_argument("--source", help="landmarks from: name of a shipped model, path of weights, or hub")
     parser.add_argument("-o", "--output", type=Path, help="a file for one input, else a folder (default: beside it)")
     parser.add_argument("--list", action="store_true", help="name the shipped stickers and end")
     parser.add_argument("--sheet", action="store_true", help="all stickers on the face of a photo, side by side")

@@ -69,9 +69,10 @@ class HaarDetector:
         return (boxes / scale).astype(np.float32), scores.astype(np.float32)
 
     def _upright(self, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        boxes, scores = self._search(self._frontal, grey, self._FRONTAL)
-        if len(boxes):
-            return boxes, scores
+        for search in (self._search, self._search_thoroughly):
+            boxes, scores = search(self._frontal, grey, self._FRONTAL)
+            if len(boxes):
+                return boxes, scores
         one, one_scores = self._search(self._profile, grey, self._PROFILE)
         other, other_scores = self._search(self._profile, cv2.flip(grey, 1), self._PROFILE)
         other[:, [0, 2]] = grey.shape[1] - other[:, [2, 0]]  # back into the unmirrored picture
@@ -96,14 +97,42 @@ class HaarDetector:
     def _search(
         self, cascade: cv2.CascadeClassifier, grey: np.ndarray, place: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        least = max(24, round(self._min_face * min(grey.shape)))
+        """Coarse steps over the whole picture, then fine ones around what they found: half the time of fine ones."""
+        least = self._least(grey)
+        found, votes = [], []
+        for x, y, side, _ in cascade.detectMultiScale2(grey, 1.25, 1, minSize=(least, least))[0]:
+            reach = int(0.4 * side)
+            left, top = max(x - reach, 0), max(y - reach, 0)
+            part = grey[top : y + side + reach, left : x + side + reach]
+            smallest, largest = max(least, int(0.7 * side)), int(1.45 * side)
+            squares, agreed = cascade.detectMultiScale2(
+                part, 1.1, 4, minSize=(smallest, smallest), maxSize=(largest, largest)
+            )
+            found += [(left + x, top + y, side) for x, y, side, _ in squares]
+            votes += list(agreed)
+        return _boxes(found, votes, place)
+
+    def _search_thoroughly(
+        self, cascade: cv2.CascadeClassifier, grey: np.ndarray, place: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Fine steps over the whole picture."""
+        least = self._least(grey)
         squares, votes = cascade.detectMultiScale2(grey, 1.1, 4, minSize=(least, least))
-        if not len(squares):
-            return np.zeros((0, 4)), np.zeros(0)
-        x, y, side = (np.asarray(squares, np.float64)[:, i] for i in (0, 1, 2))
-        boxes = np.stack([x, y, x, y], 1) + side[:, None] * place
-        # A cascade gives no probability; how many neighbouring windows agreed is the best sign it has.
-        return boxes, 1 - np.exp(-np.asarray(votes, np.float64).reshape(-1) / 12)
+        return _boxes([(x, y, side) for x, y, side, _ in squares], list(votes), place)
+
+    def _least(self, grey: np.ndarray) -> int:
+        return max(24, round(self._min_face * min(grey.shape)))
+
+
+def _boxes(squares: list[tuple[int, int, int]], votes: list[float], place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the landmarks lie in a cascade's squares, and scores made of the votes for each."""
+    if not squares:
+        return np.zeros((0, 4)), np.zeros(0)
+    places = np.array(squares, np.float64)
+    # A cascade gives no probability; how many neighbouring windows agreed is the best sign it has.
+    return _best(
+        places[:, [0, 1, 0, 1]] + places[:, 2:] * place, 1 - np.exp(-np.array(votes, np.float64).reshape(-1) / 12)
+    )
 
 
 def _best(boxes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

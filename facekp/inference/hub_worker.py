@@ -142,7 +142,7 @@ class Worker:
     def fetch(self, request: dict[str, Any], _: bytes) -> tuple[dict[str, Any], bytes]:
         """Install modules into this worker's home: `names` from the `server`, or archives and folders."""
         self._import(request["server"])
-        from paddlehub.module.manager import LocalModuleManager  # type: ignore[import-not-found]
+        from paddlehub.module.manager import LocalModuleManager
 
         manager = LocalModuleManager()
         for name in request["names"]:

@@ -5,35 +5,41 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import paddle
-from paddle import nn
 
 from facekp import geometry
-from facekp.data.transforms import build_transforms
 from facekp.errors import UserError
+from facekp.inference.backends import SHIPPED, Backend, load_backend
 from facekp.inference.detectors import Detector, HaarDetector
 from facekp.inference.faces import Faces
-from facekp.landmarks import LEFT_EYE, NUM_POINTS, RIGHT_EYE
-from facekp.weights import Recipe, load_weights
+from facekp.landmarks import EYES, FLIP_ORDERS, face_box
+from facekp.weights import Recipe
 
-SHIPPED = Path(__file__).resolve().parent.parent / "shipped"
+if TYPE_CHECKING:
+    from facekp.inference.hub import HubLandmarker
+
 DEFAULT = "face_crop_light"
 
 #: Faces that go through the network at once.
 BATCH_SIZE = 32
+
+#: A network that scores its points finds them in any pattern that a detector took for a face; these are dropped.
+LEAST_SCORE = 0.3
 
 
 class Landmarker:
     """Finds faces and their points: box -> points -> upright crop around them -> points again.
 
     Args:
-        network: In evaluation mode.
-        recipe: How it was trained: crop, pixels, codec.
+        backend: Runs the network.
+        recipe: How it was trained: crop and pixels.
         detector: Finds the faces when a call brings no boxes; Haar cascades by default.
         passes: How often the points are looked for, each time in the crop that the last ones suggest.
+        flip: Look at the mirror image of each crop too and take the mean: steadier, twice the work.
+        least_score: Faces of the detector that the network scores lower are dropped.
 
     Example:
         >>> from facekp import load_landmarker
@@ -44,13 +50,28 @@ class Landmarker:
         (1, 68, 2)
     """
 
-    def __init__(self, network: nn.Layer, recipe: Recipe, detector: Detector | None = None, passes: int = 2) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        recipe: Recipe,
+        detector: Detector | None = None,
+        passes: int = 2,
+        flip: bool = False,
+        least_score: float = LEAST_SCORE,
+    ) -> None:
         if passes < 1:
             raise ValueError(f"passes must be at least 1, not {passes}")
-        self.network, self.recipe, self.passes = network, recipe, passes
+        if flip and recipe.num_points not in FLIP_ORDERS:
+            raise UserError(f"flip: the mirror order of {recipe.num_points} points is not known; leave flip away")
+        self.backend, self.recipe, self.passes, self.flip = backend, recipe, passes, flip
+        self.least_score = least_score
         self.detector: Detector = HaarDetector() if detector is None else detector
-        self._codec = recipe.build_codec()
-        self._pixels = build_transforms(recipe.pixels)
+        self._pixels = recipe.build_pixels()
+
+    @property
+    def num_points(self) -> int:
+        """Points of a face."""
+        return self.recipe.num_points
 
     def __call__(self, image: np.ndarray, boxes: Sequence[Sequence[float]] | np.ndarray | None = None) -> Faces:
         """Find the faces of a picture.
@@ -60,28 +81,57 @@ class Landmarker:
             boxes: Faces already found, each x0, y0, x1, y1 around the landmarks; no detector runs.
 
         Returns:
-            All faces, largest first; `Faces.none()` if there is none.
+            All faces, largest first; `Faces.none()` if there is none. The scores are the network's if it gives
+            any, else the detector's.
 
         Raises:
             UserError: `image` is no picture, or a box is empty.
         """
-        image = _as_bgr(image)
         if boxes is None:
-            found, scores = self.detector(image)
-        else:
-            found = _as_boxes(boxes)
-            scores = np.ones(len(found), np.float32)
-            for number, box in enumerate(found):
-                if not (np.isfinite(box).all() and box[0] < box[2] and box[1] < box[3]):
-                    raise UserError(f"box {number}, {box.tolist()}, is empty; give x0, y0, x1, y1 in pixels")
+            return self.many([image])[0]
+        image, found = _as_bgr(image), _as_boxes(boxes)
+        for number, box in enumerate(found):
+            if not (np.isfinite(box).all() and box[0] < box[2] and box[1] < box[3]):
+                raise UserError(f"box {number}, {box.tolist()}, is empty; give x0, y0, x1, y1 in pixels")
         if not len(found):
-            return Faces.none(self.recipe.num_points)
-        crops = [self._crop(box) for box in found]
-        points = self._points(image, crops)
+            return Faces.none(self.num_points)
+        points, trust = self._fit([image] * len(found), found)
+        return self._faces(points, np.ones(len(found)) if trust is None else trust)
+
+    def many(self, images: Sequence[np.ndarray]) -> list[Faces]:
+        """Find the faces of several pictures: as calls with each, but their faces go through the network together.
+
+        Args:
+            images: As for a call.
+
+        Returns:
+            The faces of each picture.
+        """
+        images = [_as_bgr(image) for image in images]
+        detected = [self.detector(image) for image in images]
+        owners = [image for image, (boxes, _) in zip(images, detected) for _ in boxes]
+        if not owners:
+            return [Faces.none(self.num_points)] * len(images)
+        points, trust = self._fit(owners, np.concatenate([boxes for boxes, _ in detected]))
+        scores = np.concatenate([scores for _, scores in detected]) if trust is None else trust
+        kept = scores >= (0.0 if trust is None else self.least_score)
+        results = []
+        for own in np.split(np.arange(len(scores)), np.cumsum([len(boxes) for boxes, _ in detected])[:-1]):
+            own = own[kept[own]]
+            results.append(self._faces(points[own], scores[own]).without_doubles())
+        return results
+
+    def _faces(self, points: np.ndarray, scores: np.ndarray) -> Faces:
+        if not len(points):
+            return Faces.none(self.num_points)
+        return Faces.from_arrays(points, np.stack([face_box(face) for face in points]), scores)
+
+    def _fit(self, images: Sequence[np.ndarray], boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Points and the network's scores, for each box and the picture that it lies in."""
+        points, trust = self._points(images, [self._crop(box) for box in boxes])
         for _ in range(self.passes - 1):
-            points = self._points(image, [self._upright_crop(face) for face in points])
-        faces = Faces.from_arrays(points, geometry.bounding_box(points), scores)
-        return faces if boxes is not None else faces.without_doubles()
+            points, trust = self._points(images, [self._upright_crop(face) for face in points])
+        return points, trust
 
     def _crop(self, box: np.ndarray) -> np.ndarray:
         """Matrix that lays the face where training had it in the crop."""
@@ -95,40 +145,66 @@ class Landmarker:
 
     def _upright_crop(self, points: np.ndarray) -> np.ndarray:
         """The same from points, turned so that the eyes are level."""
-        if len(points) != NUM_POINTS:
-            return self._crop(geometry.bounding_box(points))
-        across = points[RIGHT_EYE].mean(0) - points[LEFT_EYE].mean(0)
-        turn = geometry.rotation(-np.degrees(np.arctan2(across[1], across[0])), points.mean(0).tolist())
-        return geometry.compose(turn, self._crop(geometry.bounding_box(geometry.apply(turn, points))))
+        if len(points) not in EYES:
+            return self._crop(face_box(points))
+        left, right = (points[eye].mean(0) for eye in EYES[len(points)])
+        angle = float(np.degrees(np.arctan2(*(right - left)[::-1])))
+        turn = geometry.rotation(-angle, points.mean(0).tolist())
+        return geometry.compose(turn, self._crop(face_box(geometry.apply(turn, points))))
 
-    def _points(self, image: np.ndarray, crops: Sequence[np.ndarray]) -> np.ndarray:
+    def _points(
+        self, images: Sequence[np.ndarray], crops: Sequence[np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Points in pixels of the picture, and the network's scores, for each picture and crop's matrix."""
         size = self.recipe.size
-        found = []
+        found, trust = [], []
         for start in range(0, len(crops), BATCH_SIZE):
-            matrices = crops[start : start + BATCH_SIZE]
-            batch = np.stack([self._pixels(geometry.warp(image, m, (size, size))) for m in matrices])
-            with paddle.no_grad():
-                predicted = self.network(paddle.to_tensor(batch)).numpy()
-            in_crop = self._codec.decode(predicted)
+            matrices, pictures = crops[start : start + BATCH_SIZE], images[start : start + BATCH_SIZE]
+            batch = np.stack([self._pixels(geometry.warp(i, m, (size, size))) for i, m in zip(pictures, matrices)])
+            in_crop, scores = self.backend(batch)
+            if self.flip:
+                mirrored, again = self.backend(np.ascontiguousarray(batch[..., ::-1]))
+                mirrored = geometry.apply(geometry.mirror(size), mirrored)[:, FLIP_ORDERS[self.num_points]]
+                in_crop = (in_crop + mirrored) / 2
+                scores = scores if scores is None or again is None else (scores + again) / 2
             found += [geometry.apply(geometry.invert(m), p) for m, p in zip(matrices, in_crop)]
-        return np.stack(found)
+            if scores is not None:
+                trust.append(scores)
+        return np.stack(found), np.concatenate(trust) if trust else None
+
+
+def shipped_weights() -> dict[str, Path]:
+    """Name -> file of the weights that come with facekp."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.safetensors"))}
 
 
 def load_landmarker(
-    source: str | os.PathLike[str] | None = None, detector: Detector | None = None, passes: int = 2
-) -> Landmarker:
+    source: str | os.PathLike[str] | None = None,
+    detector: Detector | None = None,
+    passes: int = 2,
+    flip: bool = False,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> Landmarker | HubLandmarker:
     """Load a landmarker: the shipped weights, or one's own.
 
     Args:
-        source: Name of a shipped model, or path of weights that `tools/train.py` wrote; `DEFAULT` if None.
+        source: Name of a shipped model, path of weights that `tools/train.py` wrote, or of a folder that
+            `tools/export.py` wrote; "hub" for PaddleHub's, see `facekp.inference.hub`, for which only `detector`
+            counts; `DEFAULT` if None.
         detector: See `Landmarker`.
         passes: See `Landmarker`.
+        flip: See `Landmarker`.
+        backend: What runs the network: "onnx" (ONNX Runtime), "paddle" (Paddle Inference) or "dygraph" (Paddle as
+            it trains, also on a GPU); None for the fastest that the source has files for and that is installed.
+        threads: CPU threads of the network; None for the library's own choice. OpenCV, which finds the faces,
+            has a setting of its own: `cv2.setNumThreads`.
 
     Returns:
         Call it with a BGR picture.
 
     Raises:
-        UserError: There are no such weights, or they are damaged or another program's.
+        UserError: There are no such weights, they are damaged or another program's, or nothing installed runs them.
 
     Example:
         >>> import cv2, facekp
@@ -139,13 +215,16 @@ def load_landmarker(
     """
     source = DEFAULT if source is None else source
     if str(source) == "hub":
-        raise UserError("source hub: PaddleHub's landmarks are not built in yet; leave --source away")
-    shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.safetensors"))}
+        from facekp.inference.hub import HubLandmarker
+
+        return HubLandmarker(detector)
+    shipped = shipped_weights()
     path = shipped.get(str(source), Path(source))
-    if not path.is_file():
-        raise UserError(f"{source}: neither a shipped model ({', '.join(shipped)}) nor a file of weights")
-    network, recipe = load_weights(path)
-    return Landmarker(network, recipe, detector, passes)
+    if not path.exists():
+        raise UserError(
+            f"{source}: neither a shipped model ({', '.join(shipped)}), nor a file of weights, nor an exported folder"
+        )
+    return Landmarker(*load_backend(path, backend, threads), detector, passes, flip)
 
 
 def _as_boxes(boxes: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:

@@ -5,7 +5,8 @@ import facekp
 from facekp import geometry
 from facekp.errors import UserError
 from facekp.images import read_image
-from facekp.landmarks import eye_distance
+from facekp.inference.landmarker import Landmarker
+from facekp.landmarks import FLIP_ORDER, MEAN_FACE, eye_distance
 
 #: By eye: outer eye corners, nose tip, mouth corners, chin of assets/photos/astronaut.png.
 ASTRONAUT = {36: (194, 102), 45: (255, 105), 30: (225, 127), 48: (204, 141), 54: (244, 142), 8: (223, 178)}
@@ -114,3 +115,71 @@ def test_what_are_no_boxes_is_refused(landmarker, astronaut, boxes):
 def test_unknown_sources_are_named(source):
     with pytest.raises(UserError, match=source):
         facekp.load_landmarker(source)
+
+
+class Known:
+    """A backend that always finds the same points, and gives the scores it was told, crop by crop."""
+
+    def __init__(self, points, scores=None):
+        self.points, self.scores = points.astype(np.float32), scores
+
+    def __call__(self, batch):
+        scores = None if self.scores is None else np.float32(self.scores[: len(batch)])
+        return np.repeat(self.points[None], len(batch), 0), scores
+
+
+@pytest.fixture
+def known():
+    """Builds a landmarker that finds the mean face in the middle of every crop."""
+    recipe = facekp.load_landmarker().recipe
+
+    def build(scores=None, **options):
+        points = (MEAN_FACE - 0.5) * recipe.face_side * recipe.size + recipe.size / 2
+        return Landmarker(Known(points, scores), recipe, **options)
+
+    return build
+
+
+def two_boxes(image):
+    return np.float32([[10, 10, 40, 40], [60, 10, 90, 40]]), np.float32([0.9, 0.8])
+
+
+def test_faces_that_the_network_does_not_trust_are_dropped(known):
+    image = np.zeros((60, 120, 3), np.uint8)
+    faces = known([0.1, 0.7], detector=two_boxes)(image)
+    assert faces.scores.tolist() == [np.float32(0.7)]
+    assert faces.points[0, :, 0].min() > 50
+    assert len(known([0.1, 0.7], detector=two_boxes, least_score=0.05)(image)) == 2
+    assert known([0.1, 0.2], detector=two_boxes)(image).points.shape == (0, 68, 2)
+
+
+def test_faces_of_the_caller_are_never_dropped(known):
+    image = np.zeros((60, 120, 3), np.uint8)
+    faces = known([0.1, 0.7])(image, boxes=two_boxes(image)[0])
+    assert sorted(faces.scores.tolist()) == [np.float32(0.1), np.float32(0.7)]
+
+
+def test_without_a_score_of_the_network_the_detectors_counts(known):
+    faces = known(detector=two_boxes)(np.zeros((60, 120, 3), np.uint8))
+    assert faces.scores.tolist() == [np.float32(0.9), np.float32(0.8)]
+
+
+def test_the_mirror_image_of_a_picture_gives_the_mirror_image_of_its_points(astronaut):
+    flip = facekp.load_landmarker(passes=1, flip=True)
+    x0, y0, x1, y1 = 178, 84, 272, 180
+    width = astronaut.shape[1]
+    points = flip(astronaut, boxes=[[x0, y0, x1, y1]]).points[0]
+    mirrored = flip(np.ascontiguousarray(astronaut[:, ::-1]), boxes=[[width - 1 - x1, y0, width - 1 - x0, y1]]).points[
+        0
+    ]
+    back = geometry.apply(geometry.mirror(width), mirrored)[FLIP_ORDER]
+    assert np.linalg.norm(back - points, axis=1).max() < 0.3
+    assert off(points) < 0.07
+
+
+def test_many_faces_are_taken_in_batches(landmarker, astronaut):
+    boxes = [[178 + i % 5, 84, 272, 180] for i in range(40)]
+    several = landmarker(astronaut, boxes=boxes)
+    assert several.points.shape == (40, 68, 2)
+    alone = landmarker(astronaut, boxes=boxes[3:4])
+    assert np.abs(several.points - alone.points[0]).max(axis=(1, 2)).min() < 0.01

@@ -1,0 +1,206 @@
+"""Ways to run a network: a batch of crops in, points in pixels of the crops out.
+
+Three libraries stand behind one call. Each is imported when its backend is built and not before, so that ONNX
+Runtime needs no Paddle and Paddle no ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Protocol
+
+import numpy as np
+
+from facekp.codec import Codec, split_score
+from facekp.errors import UserError
+from facekp.weights import Recipe, load_weights, read_recipe
+
+if TYPE_CHECKING:
+    from paddle import nn
+
+#: Weights that come with facekp, `NAME.safetensors`, and beside each the same network for ONNX Runtime, `NAME.onnx`.
+SHIPPED = Path(__file__).resolve().parent.parent / "shipped"
+
+#: Files of a folder that `tools/export.py` wrote.
+RECIPE_FILE, ONNX_FILE, PARAMETERS_FILE = "recipe.json", "model.onnx", "model.pdiparams"
+PROGRAM_FILES = ("model.json", "model.pdmodel")  # Paddle 3, Paddle 2
+
+#: Name -> what to install for it; the fastest first.
+BACKENDS = {"onnx": "onnxruntime", "paddle": "paddlepaddle", "dygraph": "paddlepaddle"}
+
+
+class Backend(Protocol):
+    """Anything that can be called so."""
+
+    def __call__(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Run the network.
+
+        Args:
+            batch: (N, C, size, size) float32, as the recipe's `pixels` make it.
+
+        Returns:
+            Points, (N, K, 2) float32 in pixels of the crop; and scores, (N,) float32, 0 to 1, or None if the
+            network gives none.
+        """
+
+
+class DygraphBackend:
+    """Paddle as it trains: on the device that Paddle chose.
+
+    Args:
+        network: In evaluation mode.
+        codec: Of its training.
+        threads: CPU threads of Paddle, in the whole process; None leaves them as they are.
+    """
+
+    def __init__(self, network: nn.Layer, codec: Codec, threads: int | None = None) -> None:
+        import paddle
+
+        if threads is not None:
+            paddle.base.core.set_num_threads(threads)
+        self._paddle, self._network, self._codec = paddle, network, codec
+
+    def __call__(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """See `Backend`."""
+        with self._paddle.no_grad():
+            outputs = self._network(self._paddle.to_tensor(batch)).numpy()
+        points, scores = split_score(outputs)
+        return self._codec.decode(points), scores
+
+
+class PaddleBackend:
+    """Paddle Inference on the CPU, with oneDNN where that works.
+
+    oneDNN makes a network 1.4 to 2 times as fast, but Paddle 3.0 to 3.3 cannot take every network through it
+    (SAM-GoogLeNet-BN ends in "drr attr [fuse_activation] is not found", the plain one works). Neither the version
+    nor the operators tell beforehand, so one blank crop is tried.
+
+    Args:
+        program: `model.json` or `model.pdmodel`.
+        blank: An input of one crop.
+        threads: CPU threads; None for Paddle's own choice, one.
+
+    Raises:
+        UserError: The files are damaged, or another Paddle's.
+    """
+
+    def __init__(self, program: Path, blank: np.ndarray, threads: int | None = None) -> None:
+        from paddle import inference
+
+        parameters = program.with_name(PARAMETERS_FILE)
+        if not parameters.is_file():
+            raise UserError(f"{parameters}: is missing; export again")
+        for one_dnn in (True, False):
+            config = inference.Config(str(program), str(parameters))
+            config.disable_gpu()
+            config.disable_glog_info()
+            if threads is not None:
+                config.set_cpu_math_library_num_threads(threads)
+            if one_dnn:
+                config.enable_mkldnn()
+            elif hasattr(config, "disable_mkldnn"):  # Paddle 3 turns it on by itself
+                config.disable_mkldnn()
+            try:
+                self._predictor = inference.create_predictor(config)
+                self(blank)
+                return
+            except (RuntimeError, ValueError, OSError, NotImplementedError) as error:
+                reason = str(error).strip().splitlines()[-1]
+        raise UserError(f"{program}: Paddle cannot run it ({reason}); export again with the Paddle that is installed")
+
+    def __call__(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """See `Backend`."""
+        self._predictor.get_input_handle(self._predictor.get_input_names()[0]).copy_from_cpu(batch)
+        self._predictor.run()
+        outputs = [self._predictor.get_output_handle(n).copy_to_cpu() for n in self._predictor.get_output_names()]
+        return outputs[0], outputs[1] if len(outputs) > 1 else None
+
+
+class OnnxBackend:
+    """ONNX Runtime on the CPU; no Paddle needed.
+
+    Args:
+        model: An ONNX file of `tools/export.py`.
+        threads: CPU threads; None for one on each core.
+
+    Raises:
+        UserError: The file is damaged.
+    """
+
+    def __init__(self, model: Path, threads: int | None = None) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = threads or 0
+        # Threads that wait in a loop for the next picture take the CPU from those who decode it.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its errors share no other ancestor
+            raise UserError(f"{model}: ONNX Runtime cannot run it ({error}); export again") from error
+        self._input = self._session.get_inputs()[0].name
+
+    def __call__(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """See `Backend`."""
+        outputs = self._session.run(None, {self._input: batch})
+        return outputs[0], outputs[1] if len(outputs) > 1 else None
+
+
+def load_backend(
+    path: str | os.PathLike[str], name: str | None = None, threads: int | None = None
+) -> tuple[Backend, Recipe]:
+    """Read weights or an exported network, and run them the fastest way that is there.
+
+    Args:
+        path: A file of weights, or a folder of `tools/export.py`.
+        name: One of `BACKENDS`; None for the first of them that the path has files for and that is installed.
+        threads: CPU threads of the network; None for the library's own choice.
+
+    Returns:
+        The backend, and the recipe of the network.
+
+    Raises:
+        UserError: The files are missing or damaged, or nothing installed can run them.
+    """
+    if name is not None and name not in BACKENDS:
+        raise UserError(f"unknown backend {name!r}; known are {', '.join(BACKENDS)}")
+    if threads is not None and threads < 1:
+        raise UserError(f"threads must be at least 1, not {threads}")
+    path = Path(path)
+    if path.is_dir() and not (path / RECIPE_FILE).is_file():
+        raise UserError(f"{path}: holds no {RECIPE_FILE}, as tools/export.py writes; name a file of weights in it")
+    recipe = read_recipe(path / RECIPE_FILE if path.is_dir() else path)
+    found = _forms(path, recipe)
+    if name is not None and name not in found:
+        raise UserError(
+            f"{path}: has no form for the backend {name}; use {' or '.join(found) or 'another path'}, or write it: "
+            "tools/export.py"
+        )
+    for form in [name] if name is not None else found:
+        try:
+            return found[form](threads), recipe
+        except ImportError:
+            continue
+    needed = " or ".join(dict.fromkeys(BACKENDS[form] for form in ([name] if name is not None else found)))
+    raise UserError(f"{path}: nothing installed can run it; pip install {needed}")
+
+
+def _forms(path: Path, recipe: Recipe) -> dict[str, Callable[[int | None], Backend]]:
+    """What builds each backend that there are files for, the fastest first."""
+    found: dict[str, Callable[[int | None], Backend]] = {}
+    # Beside weights of one's own an ONNX file may be that of an earlier training; shipped ones are tested to agree.
+    onnx = path / ONNX_FILE if path.is_dir() else path.with_suffix(".onnx")
+    if onnx.is_file() and (path.is_dir() or path.parent == SHIPPED):
+        found["onnx"] = partial(OnnxBackend, onnx)
+    if not path.is_dir():
+        found["dygraph"] = lambda threads: DygraphBackend(load_weights(path)[0], recipe.build_codec(), threads)
+        return found
+    for program in PROGRAM_FILES:
+        if (path / program).is_file():
+            found["paddle"] = partial(PaddleBackend, path / program, recipe.blank_batch())
+    if not found:
+        raise UserError(f"{path}: holds a {RECIPE_FILE} and no network; export again")
+    return found

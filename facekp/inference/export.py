@@ -1,0 +1,179 @@
+"""A trained network as files that need no training code: for Paddle Inference, and for ONNX Runtime.
+
+Both hold the network with its decode step, so that what comes out is points in pixels of the crop, (N, K, 2), and
+scores, (N,), if the network gives them. The recipe beside them says how a crop is cut and how its pixels are put.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import paddle
+from paddle import Tensor, nn
+from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
+from paddle.static import InputSpec
+
+from facekp.cli import atomic_path
+from facekp.errors import UserError
+from facekp.inference.backends import ONNX_FILE, PARAMETERS_FILE, PROGRAM_FILES, RECIPE_FILE
+from facekp.weights import Recipe, load_weights, save_recipe
+
+FORMATS = ("paddle", "onnx")
+
+#: ONNX's operator set: old enough for any runtime of the last years.
+OPSET = 15
+
+#: Initializers with fewer numbers stay in single precision: biases, the mean face.
+LARGE = 1024
+
+INSTALL = 'pip install "facekp[onnx]"'
+
+
+class DecodedNetwork(nn.Layer):
+    """A network with its decode step behind it.
+
+    Args:
+        network: In evaluation mode.
+        recipe: Of the network.
+    """
+
+    def __init__(self, network: nn.Layer, recipe: Recipe) -> None:
+        super().__init__()
+        self.network, self.num_points = network, recipe.num_points
+        # Every codec decodes by one factor and one offset for each coordinate; two decodings give them.
+        codec, count = recipe.build_codec(), 2 * recipe.num_points
+        offset = codec.decode(np.zeros(count))
+        self.register_buffer("offset", paddle.to_tensor(offset))
+        self.register_buffer("factor", paddle.to_tensor((codec.decode(np.full(count, 100.0)) - offset) / 100))
+        self.eval()
+
+    def forward(self, crops: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """(N, C, size, size) -> points (N, K, 2), and scores (N,) if the network gives them."""
+        outputs = self.network(crops)
+        count = 2 * self.num_points
+        points = outputs[:, :count].reshape([-1, self.num_points, 2]) * self.factor + self.offset
+        return (points, F.sigmoid(outputs[:, count])) if outputs.shape[1] > count else points
+
+
+def export(
+    weights: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    formats: Collection[str] = FORMATS,
+    half: bool = False,
+) -> list[Path]:
+    """Write a network for inference.
+
+    Args:
+        weights: A file of weights.
+        folder: `load_landmarker` takes it afterwards.
+        formats: Of `FORMATS`.
+        half: Store the ONNX file's weights in half precision, half the size. They are computed with in single
+            precision all the same; weights that were saved with `half` lose nothing.
+
+    Returns:
+        The files.
+
+    Raises:
+        UserError: The weights cannot be read, paddle2onnx is missing or cannot convert the network, or the folder
+            cannot be written to.
+    """
+    network, recipe = load_weights(weights)
+    if "onnx" in formats and not can_write_onnx():
+        raise UserError(f"the format onnx needs paddle2onnx: {INSTALL}")
+    with tempfile.TemporaryDirectory() as temporary:
+        program = write_paddle(network, recipe, Path(temporary))
+        made = [program, program.with_name(PARAMETERS_FILE)] if "paddle" in formats else []
+        if "onnx" in formats:
+            made.append(program.with_name(ONNX_FILE))
+            convert_to_onnx(program, made[-1], half)
+        for name in (*PROGRAM_FILES, PARAMETERS_FILE, ONNX_FILE):  # of an earlier export: another network's
+            (Path(folder) / name).unlink(missing_ok=True)
+        written = [put(path, Path(folder) / path.name) for path in made]
+    save_recipe(Path(folder) / RECIPE_FILE, recipe)
+    return [*written, Path(folder) / RECIPE_FILE]
+
+
+def can_write_onnx() -> bool:
+    """Whether the extra [onnx] is installed."""
+    return all(importlib.util.find_spec(name) is not None for name in ("onnx", "paddle2onnx"))
+
+
+def write_paddle(network: nn.Layer, recipe: Recipe, folder: Path) -> Path:
+    """Write the program and its parameters for Paddle Inference.
+
+    Returns:
+        The program, `model.json` or `model.pdmodel`, as this Paddle has it.
+    """
+    shape = [None, *recipe.blank_batch().shape[1:]]
+    stem = PARAMETERS_FILE.partition(".")[0]
+    paddle.jit.save(DecodedNetwork(network, recipe), str(folder / stem), [InputSpec(shape, "float32", "crops")])
+    return next(folder / name for name in PROGRAM_FILES if (folder / name).is_file())
+
+
+def convert_to_onnx(program: Path, target: Path, half: bool = False) -> None:
+    """Convert what `write_paddle` wrote.
+
+    Args:
+        program: The program; the parameters lie beside it.
+        target: The ONNX file.
+        half: See `export`.
+
+    Raises:
+        UserError: paddle2onnx cannot.
+    """
+    # An operator that paddle2onnx does not know aborts its whole process, so it gets one of its own.
+    arguments = [str(program), str(program.with_name(PARAMETERS_FILE)), str(target), str(OPSET)]
+    code = (
+        "import sys, paddle2onnx as p; program, parameters, target, opset = sys.argv[1:]; "
+        "p.export(program, parameters, target, opset_version=int(opset))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    if done.returncode or not target.is_file():
+        reason = _reason(done.stdout + done.stderr)
+        raise UserError(f"paddle2onnx cannot convert this network ({reason}); write it with --formats paddle alone")
+    if half:
+        store_in_half(target)
+
+
+def store_in_half(path: Path) -> None:
+    """Store the large weights of an ONNX file in half precision, each with a cast to single behind it."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(str(path))
+    casts, kept = [], []
+    for tensor in model.graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        fits = tensor.data_type == TensorProto.FLOAT and np.abs(array).max(initial=0) <= np.finfo(np.float16).max
+        if array.size < LARGE or not fits:
+            kept.append(tensor)
+            continue
+        stored = f"{tensor.name}.half"
+        kept.append(numpy_helper.from_array(array.astype(np.float16), stored))
+        casts.append(helper.make_node("Cast", [stored], [tensor.name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    for field, values in ((model.graph.initializer, kept), (model.graph.node, nodes)):
+        values = list(values)
+        del field[:]
+        field.extend(values)
+    onnx.save(model, str(path))
+
+
+def put(source: Path, target: Path) -> Path:
+    """Copy a file; it appears whole or not at all."""
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(source.read_bytes())
+    return target
+
+
+def _reason(output: str) -> str:
+    """The line of paddle2onnx's output about operators, or its last one."""
+    lines = [line.rpartition("[Paddle2ONNX]")[2].strip() for line in output.splitlines() if line.strip()]
+    return next((line for line in lines if "support" in line), (lines or ["it ended without a word"])[-1]).rstrip(".")

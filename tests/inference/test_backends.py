@@ -1,0 +1,228 @@
+"""One network, three libraries: the same points, the choice between them, and what is said when none can."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+
+import facekp
+from facekp.codec import MeanFaceCodec, StandardCodec
+from facekp.errors import UserError
+from facekp.images import read_image
+from facekp.inference.backends import BACKENDS, SHIPPED, DygraphBackend, OnnxBackend, PaddleBackend, load_backend
+from facekp.inference.export import can_write_onnx, export
+from facekp.landmarks import MEAN_FACE
+from facekp.weights import Recipe, save_weights
+
+ROOT = Path(__file__).resolve().parents[2]
+ASTRONAUT = ROOT / "assets" / "photos" / "astronaut.png"
+FORMATS = ("paddle", "onnx") if can_write_onnx() else ("paddle",)
+needs_runtime = pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="needs onnxruntime")
+needs_converter = pytest.mark.skipif(not can_write_onnx(), reason="needs the extra [onnx]")
+CODEC = MeanFaceCodec(96, tuple((0.15 + 0.7 * float(x), 0.15 + 0.7 * float(y)) for x, y in MEAN_FACE))
+
+
+def write_weights(path, codec=CODEC, **network):
+    """Random weights whose batch norms are not the identity, and their recipe."""
+    paddle.seed(1)
+    recipe = Recipe.describe(
+        codec,
+        network={"in_channels": 1, **network},
+        num_points=68,
+        size=96,
+        pixels=[{"type": "GrayNormalize", "channels": 1}, {"type": "ToCHW"}],
+        face_centre=(0.5, 0.5),
+        face_side=0.7,
+    )
+    net = recipe.build_network()
+    for _ in range(3):
+        net(paddle.randn([4, 1, 96, 96]))
+    save_weights(path, net, recipe)
+    return recipe
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """The shipped network as `tools/export.py` writes it."""
+    folder = tmp_path_factory.mktemp("exported")
+    export(SHIPPED / "face_crop_light.safetensors", folder, FORMATS)
+    return folder
+
+
+def crops(count, size=112):
+    return np.random.default_rng(0).random((count, 1, size, size), np.float32)
+
+
+@pytest.mark.parametrize("name", ["paddle", pytest.param("onnx", marks=[needs_runtime, needs_converter])])
+def test_all_find_the_same_points(exported, name):
+    image = read_image(ASTRONAUT)
+    reference = facekp.load_landmarker("face_crop_light", backend="dygraph")
+    other = facekp.load_landmarker(exported, backend=name, threads=1)
+    expected, found = reference(image), other(image)
+    np.testing.assert_allclose(found.points, expected.points, atol=0.01)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
+    batch = crops(5)
+    for count in (1, 5):  # any number of faces at once
+        np.testing.assert_allclose(
+            other.backend(batch[:count])[0], reference.backend(batch[:count])[0], atol=0.01, rtol=0
+        )
+
+
+@needs_runtime
+@pytest.mark.parametrize("weights", sorted(SHIPPED.glob("*.safetensors")), ids=lambda path: path.stem)
+def test_the_shipped_onnx_file_is_that_of_the_shipped_weights(weights):
+    """After new weights: python tools/export.py --shipped."""
+    onnx, recipe = load_backend(weights, "onnx")
+    dygraph, _ = load_backend(weights, "dygraph")
+    face = facekp.load_landmarker(weights, passes=1)
+    shape = recipe.blank_batch().shape[1:]
+    batch = np.random.default_rng(0).random((4, *shape), np.float32)
+    for result, expected in zip(onnx(batch), dygraph(batch)):
+        assert (result is None) == (expected is None)
+        if result is not None:
+            np.testing.assert_allclose(result, expected, atol=0.01, rtol=0)
+    other = facekp.load_landmarker(weights, passes=1, backend="dygraph")
+    image, box = read_image(ASTRONAUT), [[178, 84, 272, 180]]
+    np.testing.assert_allclose(face(image, boxes=box).points, other(image, boxes=box).points, atol=0.01)
+
+
+@pytest.mark.parametrize("name", ["paddle", pytest.param("onnx", marks=[needs_runtime, needs_converter])])
+@pytest.mark.parametrize(
+    ("codec", "network"),
+    [
+        (CODEC, {"type": "plain_resnet", "channels": [8, 16], "score": True}),
+        (StandardCodec(48.0, 20.0), {"type": "plain_resnet", "channels": [8, 16]}),
+        (CODEC, {"type": "sam_googlenet_bn"}),  # oneDNN does not take its graph in Paddle 3
+    ],
+    ids=["score", "standard codec", "sam_googlenet_bn"],
+)
+def test_every_codec_and_score_is_inside(tmp_path, name, codec, network):
+    recipe = write_weights(tmp_path / "w.safetensors", codec, **network)
+    export(tmp_path / "w.safetensors", tmp_path / "out", [name])
+    dygraph, _ = load_backend(tmp_path / "w.safetensors")
+    other, read = load_backend(tmp_path / "out", name)
+    assert read.build_codec() == recipe.build_codec()
+    points, scores = other(crops(3, 96))
+    expected, expected_scores = dygraph(crops(3, 96))
+    assert points.shape == (3, 68, 2)
+    assert points.dtype == np.float32
+    np.testing.assert_allclose(points, expected, atol=0.01, rtol=0)
+    assert (scores is None) == (expected_scores is None) == ("score" not in network)
+    if scores is not None:
+        assert scores.shape == (3,)
+        np.testing.assert_allclose(scores, expected_scores, atol=1e-4)
+
+
+@needs_converter
+@needs_runtime
+def test_half_precision_weights_are_half_the_size_and_cost_what_they_say(tmp_path):
+    whole, half = tmp_path / "whole", tmp_path / "half"
+    for folder in (whole, half):
+        export(SHIPPED / "face_crop_light.safetensors", folder, ["onnx"], half=folder is half)
+    sizes = [(folder / "model.onnx").stat().st_size for folder in (half, whole)]
+    assert sizes[0] < 0.55 * sizes[1]
+    results = [load_backend(folder, "onnx")[0](crops(4))[0] for folder in (half, whole)]
+    np.testing.assert_allclose(*results, atol=1e-3)  # these weights were in half precision before
+
+
+def test_an_export_leaves_nothing_of_an_earlier_one(tmp_path):
+    write_weights(tmp_path / "w.safetensors", type="plain_resnet", channels=[4, 8])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "model.onnx").write_bytes(b"of another network")
+    export(tmp_path / "w.safetensors", tmp_path / "out", ["paddle"])
+    assert not (tmp_path / "out" / "model.onnx").exists()
+    assert isinstance(load_backend(tmp_path / "out")[0], PaddleBackend)
+
+
+@needs_runtime
+def test_the_fastest_is_chosen(exported, tmp_path):
+    kinds = {name: OnnxBackend if name == "onnx" else PaddleBackend for name in FORMATS}
+    for name, kind in kinds.items():
+        assert isinstance(load_backend(exported, name)[0], kind)
+    assert isinstance(load_backend(exported)[0], kinds[FORMATS[-1]])
+    assert isinstance(facekp.load_landmarker().backend, OnnxBackend)
+    own = shutil.copy(SHIPPED / "face_crop_light.safetensors", tmp_path)
+    shutil.copy(SHIPPED / "face_crop_light.onnx", tmp_path)  # beside one's own weights it may be out of date
+    assert isinstance(load_backend(own)[0], DygraphBackend)
+
+
+def child(code, *arguments):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+@needs_runtime
+@pytest.mark.parametrize("tool", ["sticker", "predict"])
+def test_the_tools_do_without_paddle(tmp_path, tool):
+    photo = shutil.copy(ASTRONAUT, tmp_path / "photo.png")
+    code = (
+        "import runpy, sys; sys.argv = sys.argv[1:]; sys.modules['paddle'] = None; "  # None: importing it fails
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    out = tmp_path / "out"
+    assert child(code, ROOT / "tools" / f"{tool}.py", photo, "-o", out)
+    assert any(out.iterdir())
+
+
+def test_without_onnx_runtime_paddle_runs_the_shipped_weights():
+    code = (
+        "import sys; sys.modules['onnxruntime'] = None; import facekp; "
+        "print(type(facekp.load_landmarker().backend).__name__)"
+    )
+    assert child(code).strip() == "DygraphBackend"
+
+
+def test_without_any_library_the_remedy_is_named():
+    code = (
+        "import sys; sys.modules['onnxruntime'] = sys.modules['paddle'] = None; import facekp\n"
+        "from facekp.errors import UserError\n"
+        "try: facekp.load_landmarker()\n"
+        "except UserError as error: print(error)"
+    )
+    assert "pip install onnxruntime or paddlepaddle" in child(code)
+
+
+def test_what_cannot_be_run_is_named(exported, tmp_path):
+    write_weights(tmp_path / "w.safetensors", type="plain_resnet", channels=[4, 8])
+    with pytest.raises(UserError, match=r"tensorrt.*onnx, paddle, dygraph"):
+        load_backend(exported, "tensorrt")
+    with pytest.raises(UserError, match=r"w\.safetensors: .*onnx.*dygraph.*tools/export\.py"):
+        load_backend(tmp_path / "w.safetensors", "onnx")
+    with pytest.raises(UserError, match=r"recipe\.json"):
+        load_backend(tmp_path)
+    with pytest.raises(UserError, match="threads"):
+        load_backend(exported, threads=0)
+
+
+@pytest.mark.parametrize("name", ["paddle", pytest.param("onnx", marks=[needs_runtime, needs_converter])])
+def test_damaged_exports_are_named(exported, tmp_path, name):
+    folder = shutil.copytree(exported, tmp_path / "out")
+    victim = next(path for path in folder.iterdir() if path.suffix == {"paddle": ".pdiparams", "onnx": ".onnx"}[name])
+    victim.write_bytes(victim.read_bytes()[:1000])
+    with pytest.raises(UserError, match="export again"):
+        load_backend(folder, name)
+    victim.unlink()
+    with pytest.raises(UserError, match=r"model\.pdiparams|no form for the backend onnx"):
+        load_backend(folder, name)
+    (folder / "recipe.json").write_text('{"format": "facekp-1", "recipe": {"size": 3}}')
+    with pytest.raises(UserError, match=r"recipe\.json: its description is damaged"):
+        load_backend(folder)
+    (folder / "recipe.json").write_text("[]")
+    with pytest.raises(UserError, match=r"recipe\.json"):
+        load_backend(folder)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_threads_change_no_point(exported, name):
+    path = exported if name in FORMATS else SHIPPED / "face_crop_light.safetensors"
+    if name != "dygraph" and name not in FORMATS:
+        pytest.skip("needs the extra [onnx]")
+    results = [load_backend(path, name, threads)[0](crops(2))[0] for threads in (2, 1)]
+    np.testing.assert_allclose(*results, atol=1e-3)

@@ -1,0 +1,59 @@
+"""Write a trained network for Paddle Inference and ONNX Runtime; `load_landmarker(DIR)` runs what this wrote."""
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from facekp.cli import run
+from facekp.errors import UserError
+from facekp.inference.landmarker import DEFAULT, shipped_weights
+
+FORMATS = ("paddle", "onnx")
+
+
+def main() -> None:
+    """Read top to bottom."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-w", "--weights", default=DEFAULT, help="a file, or the name of a shipped model (%(default)s)")
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for the network and its recipe")
+    parser.add_argument("--formats", nargs="+", choices=FORMATS,
+                        help="(paddle, and onnx where paddle2onnx is installed)")  # fmt: skip
+    parser.add_argument("--hub", type=Path, metavar="DIR", help="write a module for `hub install DIR` there")
+    parser.add_argument("--half", action="store_true", help="half the ONNX file's size: weights in half precision")
+    parser.add_argument("--shipped", action="store_true",
+                        help="for maintainers: write the ONNX file of all shipped weights anew")  # fmt: skip
+    args = parser.parse_args()
+    if not (args.output or args.hub or args.shipped):
+        raise UserError("nowhere to write to; give -o DIR")
+    if args.output and args.output.exists() and not args.output.is_dir():
+        raise UserError(f"{args.output}: is a file; choose another -o")
+    shipped = shipped_weights()
+    weights = shipped.get(args.weights, Path(args.weights))
+
+    os.environ.setdefault("GLOG_minloglevel", "2")  # or Paddle tells its own troubles with tracing on stderr
+    from facekp.inference.export import INSTALL, ONNX_FILE, can_write_onnx, export, put
+
+    if args.output:
+        formats = args.formats or (FORMATS if can_write_onnx() else FORMATS[:1])
+        for path in export(weights, args.output, formats, args.half):
+            print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+        if "onnx" not in formats and not args.formats:
+            print(f"no ONNX file, three times as fast to run: {INSTALL}", file=sys.stderr)
+    if args.hub:
+        from facekp.inference.hub_module import write_hub_module
+
+        with tempfile.TemporaryDirectory() as temporary:
+            export(weights, temporary, ["paddle"])
+            write_hub_module(args.hub, Path(temporary))
+        print(args.hub)
+    if args.shipped:
+        for path in shipped.values():
+            with tempfile.TemporaryDirectory() as temporary:
+                export(path, temporary, ["onnx"], half=True)  # the weights ship in half precision too
+                print(put(Path(temporary) / ONNX_FILE, path.with_suffix(".onnx")))
+
+
+if __name__ == "__main__":
+    run(main)
