@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import json
 import pickle
 
@@ -9,6 +10,7 @@ from safetensors.numpy import save_file
 
 from facekp.codec import StandardCodec
 from facekp.errors import UserError
+from facekp.inference.backends import SHIPPED
 from facekp.models import build_network
 from facekp.weights import FORMAT, Recipe, load_weights, save_weights
 
@@ -88,3 +90,11 @@ def test_a_damaged_description_is_named(tmp_path):
     save_file(arrays, str(tmp_path / "w.safetensors"), {"format": FORMAT, "recipe": '{"size": 96}'})
     with pytest.raises(UserError, match="description is damaged"):
         load_weights(tmp_path / "w.safetensors")
+
+
+def test_the_checksums_are_those_of_the_shipped_files():
+    written = dict(line.split()[::-1] for line in (SHIPPED / "SHA256SUMS").read_text().splitlines())
+    files = {path.name: path for path in SHIPPED.iterdir() if path.name != "SHA256SUMS"}
+    assert written == {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+    assert files["face_crop_light.safetensors"].stat().st_size <= 4e6
+    assert files["sam_googlenet_bn.safetensors"].stat().st_size <= 15e6

@@ -4,10 +4,12 @@ import argparse
 import os
 import sys
 import tempfile
+from hashlib import sha256
 from pathlib import Path
 
-from facekp.cli import run
+from facekp.cli import atomic_path, run
 from facekp.errors import UserError
+from facekp.inference.backends import SHIPPED
 from facekp.inference.landmarker import DEFAULT, shipped_weights
 
 FORMATS = ("paddle", "onnx")
@@ -23,7 +25,7 @@ def main() -> None:
     parser.add_argument("--hub", type=Path, metavar="DIR", help="write a module for `hub install DIR` there")
     parser.add_argument("--half", action="store_true", help="half the ONNX file's size: weights in half precision")
     parser.add_argument("--shipped", action="store_true",
-                        help="for maintainers: write the ONNX file of all shipped weights anew")  # fmt: skip
+                        help="for maintainers: write the ONNX files of all shipped weights anew, and SHA256SUMS")  # fmt: skip
     args = parser.parse_args()
     if not (args.output or args.hub or args.shipped):
         raise UserError("nowhere to write to; give -o DIR")
@@ -53,6 +55,9 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as temporary:
                 export(path, temporary, ["onnx"], half=True)  # the weights ship in half precision too
                 print(put(Path(temporary) / ONNX_FILE, path.with_suffix(".onnx")))
+        with atomic_path(SHIPPED / "SHA256SUMS") as sums:
+            files = sorted([*SHIPPED.glob("*.onnx"), *SHIPPED.glob("*.safetensors")])
+            sums.write_text("".join(f"{sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files))
 
 
 if __name__ == "__main__":

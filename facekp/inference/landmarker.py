@@ -27,7 +27,7 @@ DEFAULT = "face_crop_light"
 BATCH_SIZE = 32
 
 #: A network that scores its points finds them in any pattern that a detector took for a face; these are dropped.
-LEAST_SCORE = 0.3
+LEAST_SCORE = 0.4
 
 
 class Landmarker:
