@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--hub", type=Path, metavar="DIR", help="write a module for `hub install DIR` there")
     parser.add_argument("--half", action="store_true", help="half the ONNX file's size: weights in half precision")
     parser.add_argument("--shipped", action="store_true",
-                        help="for maintainers: write the ONNX files of all shipped weights anew, and SHA256SUMS")  # fmt: skip
+                        help="for maintainers: the ONNX files of all shipped weights anew, and SHA256SUMS")  # fmt: skip
     args = parser.parse_args()
     if not (args.output or args.hub or args.shipped):
         raise UserError("nowhere to write to; give -o DIR")
