@@ -52,7 +52,8 @@ def test_a_run_learns_and_leaves_everything_behind(trained):
     folder, done = trained
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        "config.yml", "metrics.csv", "curves.png", "best.safetensors", "last.safetensors", "vdlrecords.facekp.log",
+        "config.yml", "metrics.csv", "curves.png", "faces.png", "best.safetensors", "last.safetensors",
+        "vdlrecords.facekp.log",
     }  # fmt: skip
     table = pd.read_csv(folder / "metrics.csv")
     assert table["epoch"].tolist() == [1, 2, 3]
