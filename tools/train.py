@@ -77,13 +77,14 @@ def main() -> None:
         load_checkpoint(folder / "last.safetensors", network, optimizer, state, average)
     processes.agree({"faces": (len(data.train), len(data.validation)), "finished epochs": state.epoch,
                      **essentials(config)})  # fmt: skip
+    if processes.first:
+        cut_logs(folder, state)
     if state.epoch >= (config.train.stop_after or epochs):
         if processes.first:
             print(f"{folder}: already trained for {state.epoch} epochs")
         return
     if processes.first:
         start_run_folder(folder, config, args.resume)
-        cut_logs(folder, state)
     # Without the specs Paddle would count the inputs of forward() and take the label for one of them.
     model = paddle.Model(
         network,

@@ -48,7 +48,7 @@ def test_boxes_replace_the_detector(landmarker, astronaut):
     own = facekp.load_landmarker(detector=no_detector)
     faces = own(astronaut, boxes=[[178, 84, 272, 180]])
     assert off(faces.points[0]) < 0.07
-    assert faces.scores.tolist() == [1.0]
+    assert 0.9 < faces.scores[0] <= 1  # the network's own
     assert len(own(astronaut, boxes=np.zeros((0, 4)))) == 0
 
 

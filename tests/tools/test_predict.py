@@ -62,7 +62,15 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(run_tool, refuses, tmp
 
     output, unfinished = tmp_path / f"points{suffix}", tmp_path / f"points{suffix}.unfinished"
     command = [sys.executable, "tools/predict.py", str(photos), "-o", str(output)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Who runs the tests in the background of a shell has it ignore Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     while not unfinished.exists() or unfinished.stat().st_size < 30_000:  # some thirty pictures
         try:
             assert process.wait(timeout=0.01) is None, process.stderr.read()
