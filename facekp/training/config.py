@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 
 from facekp.errors import UserError
 from facekp.losses import LOSSES
+from facekp.models import NETWORKS
 
 
 class _Section(BaseModel):
@@ -128,6 +129,9 @@ class Config(_Section):
         first = [pipeline[0].get("type") if pipeline else None for pipeline in (self.data.train, self.data.validation)]
         if self.data.keep_crops and first != ["FaceCrop", "FaceCrop"]:
             raise ValueError("data.keep_crops needs data.train and data.validation to begin with FaceCrop")
+        if self.network.get("type") not in NETWORKS:
+            raise ValueError(f"network.type: unknown network {self.network.get('type')!r}; "
+                             f"known are {', '.join(NETWORKS)}")  # fmt: skip
         if self.network.get("score") and self.codec != "mean_face":
             raise ValueError("network.score needs codec: mean_face")
         if self.data.faces_per_no_face and not self.network.get("score"):
