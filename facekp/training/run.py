@@ -193,10 +193,11 @@ def load_pretrained(network: nn.Layer, source: bool | str) -> None:
     elif source:
         arrays, _ = read_safetensors(str(source))
         own = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-        head = {name for name in {*own, *arrays} if name.startswith("head.")}
-        fits = {n for n in head if n in own and n in arrays and own[n].shape == arrays[n].shape}
-        set_state(network, {n: arrays[n] for n in arrays if n not in head} | {n: arrays[n] if n in fits else own[n]
-                            for n in head if n in own}, str(source))  # fmt: skip
+        taken = {name: array for name, array in arrays.items() if name in own or not name.startswith("head.")}
+        for name, array in own.items():
+            if name.startswith("head.") and (name not in taken or taken[name].shape != array.shape):
+                taken[name] = array
+        set_state(network, taken, str(source))
 
 
 def build_optimizer(config: OptimizerConfig, schedule: LRScheduler, network: nn.Layer) -> Optimizer:
