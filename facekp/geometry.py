@@ -196,35 +196,3 @@ def _part_under(
     left, top = (int(np.clip(v - reach, 0, most - 1)) for v, most in ((x0, width), (y0, height)))
     right, bottom = (int(np.clip(v + reach, low + 1, most)) for v, low, most in ((x1, left, width), (y1, top, height)))
     return image[top:bottom, left:right], (left, top)
-
-
-def iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union of one box (4,) with each of `others` (N, 4)."""
-    corner0 = np.maximum(box[:2], others[:, :2])
-    corner1 = np.minimum(box[2:], others[:, 2:])
-    overlap = np.clip(corner1 - corner0, 0, None).prod(-1)
-    areas = (others[:, 2:] - others[:, :2]).prod(-1) + (box[2:] - box[:2]).prod() - overlap
-    return overlap / np.maximum(areas, 1e-9)
-
-
-def suppress_overlaps(boxes: np.ndarray, scores: np.ndarray, most: float) -> np.ndarray:
-    """Choose the best-scored box of each heap (non-maximum suppression).
-
-    Args:
-        boxes: (N, 4).
-        scores: (N,).
-        most: Largest intersection over union that two chosen boxes may have.
-
-    Returns:
-        Indices of the chosen boxes, best first.
-
-    Example:
-        >>> boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [50, 0, 60, 10.0]])
-        >>> suppress_overlaps(boxes, np.array([0.5, 0.9, 0.4]), most=0.3).tolist()
-        [1, 2]
-    """
-    kept: list[int] = []
-    for i in np.argsort(-scores, kind="stable"):
-        if not kept or iou(boxes[i], boxes[kept]).max() <= most:
-            kept.append(int(i))
-    return np.array(kept, np.intp)

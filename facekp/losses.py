@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from typing import Callable
 
+import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
+
+from facekp.boxes import STRIDES, cell_centres
 
 #: A score's target falls with the mean error of a face's points: 1 at zero, 0.37 at this many percent of the crop.
 POOR_ERROR = 8.0
@@ -66,6 +69,88 @@ class ScoredLoss(nn.Layer):
         return loss + self.weight * F.binary_cross_entropy_with_logits(logit, target)
 
 
+class BoxLoss(nn.Layer):
+    """What a face detector learns: quality focal loss for the scores, GIoU for the boxes.
+
+    A cell near the middle of a face whose size suits its grid predicts that face; the target of its score is the
+    intersection over union of its box with the face's, so that the score of a face says how well its box sits (Li et
+    al., "Generalized Focal Loss", 2020). Cells around it are left alone, all others show no face. The boxes' loss is
+    that of Rezatofighi et al., "Generalized IoU", 2019.
+
+    Args:
+        size: Side of the pictures in pixels.
+        box_weight: Of the boxes beside the scores.
+    """
+
+    #: Largest and smallest longer side of the faces of each grid, in pixels; they overlap on purpose.
+    RANGES = ((0.0, 48.0), (32.0, 128.0), (96.0, 1e9))
+    #: How far from the middle of a face, in its sides, cells predict it, and how far they are left alone.
+    NEAR, AROUND = 0.22, 0.4
+
+    def __init__(self, size: int, box_weight: float = 2.0) -> None:
+        super().__init__()
+        centres, strides = cell_centres(size, size)
+        self.box_weight = box_weight
+        self.centres, self.strides = paddle.to_tensor(centres), paddle.to_tensor(strides)
+        least, most = np.array(self.RANGES, np.float32)[[STRIDES.index(int(s)) for s in strides]].T
+        self.least, self.most = paddle.to_tensor(least), paddle.to_tensor(most)
+
+    def forward(self, predicted: Tensor, label: Tensor) -> Tensor:
+        """(N, cells, 5) as `models.detector` predicts, (N, faces, 5) as `data.pictures` says -> scalar."""
+        with paddle.no_grad():
+            face, trust, counts = self._assign(label)
+        logit, reach = predicted[:, :, 0], predicted[:, :, 1:]
+        box = paddle.concat([self.centres - reach[:, :, :2], self.centres + reach[:, :, 2:]], 2)
+        overlap, giou = _overlaps(box, face)
+        score = F.sigmoid(logit)
+        target = overlap.detach() * (trust > 0).astype("float32")
+        focus = (target - score.detach()).abs() ** 2
+        scores = F.binary_cross_entropy_with_logits(logit, target, reduction="none") * focus * counts
+        sure = (trust == 1).astype("float32")  # a box that nobody checked says where, not how far
+        total = trust.sum().clip(min=1.0)
+        return (scores.sum() + self.box_weight * (sure * (1 - giou)).sum()) / total
+
+    def _assign(self, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """For each cell, (N, cells): the box of its face (4 more), the trust in it or 0, and what its score counts."""
+        faces = (label[:, :, 2] > label[:, :, 0]).astype("int32").sum(1).max()
+        label = label[:, : max(int(faces), 1)]  # the rest of the rows is empty
+        corner0, corner1, trust = label[:, None, :, :2], label[:, None, :, 2:4], label[:, None, :, 4]
+        sides = (corner1 - corner0).clip(min=1e-3)
+        longer = sides.max(-1)
+        off = (self.centres[None, :, None] - (corner0 + corner1) / 2).abs()
+        inside = (off <= sides / 2).all(-1)
+        # At least the cell in whose square the middle lies.
+        near = (off <= paddle.maximum(self.NEAR * sides, self.strides[None, :, None, None] * 0.5)).all(-1)
+        around = (off <= paddle.maximum(self.AROUND * sides, self.strides[None, :, None, None] * 0.9)).all(-1)
+        least, most = self.least[None, :, None], self.most[None, :, None]
+        fits = (longer >= least) & (longer < most)
+        nearly = (longer >= least / 1.5) & (longer < most * 1.5)
+        real = trust > 0
+        ignored = (inside & (trust == 0) & (longer > 1)) | (around & nearly & real)
+        matched = near & fits & real
+        # Of several faces the smallest: the others have cells elsewhere.
+        smallest = paddle.where(matched, longer.expand_as(matched), paddle.full_like(longer, 1e9)).argmin(-1)
+        is_face = matched.any(-1)
+        rows = paddle.take_along_axis(label, smallest[:, :, None], 1)
+        found = paddle.where(is_face, rows[:, :, 4], paddle.zeros_like(rows[:, :, 4]))
+        counts = paddle.where(is_face, found, 1 - ignored.any(-1).astype("float32"))
+        return rows[:, :, :4], found, counts
+
+
+def _overlaps(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Intersection over union and generalized IoU of boxes, (..., 4) each."""
+
+    def area(low: Tensor, high: Tensor) -> Tensor:
+        sides = (high - low).clip(min=0)
+        return sides[..., 0] * sides[..., 1]  # the gradient of prod() is NaN at 0
+
+    (low_a, high_a), (low_b, high_b) = ((x[..., :2], x[..., 2:]) for x in (a, b))
+    inner = area(paddle.maximum(low_a, low_b), paddle.minimum(high_a, high_b))
+    outer = area(paddle.minimum(low_a, low_b), paddle.maximum(high_a, high_b)).clip(min=1e-6)
+    union = (area(low_a, high_a) + area(low_b, high_b) - inner).clip(min=1e-6)
+    return inner / union, inner / union - (outer - union) / outer
+
+
 #: Name -> loss layer of the points.
 LOSSES: dict[str, Callable[[], nn.Layer]] = {
     "smooth_l1": nn.SmoothL1Loss,
@@ -75,7 +160,11 @@ LOSSES: dict[str, Callable[[], nn.Layer]] = {
 }
 
 
+#: Name -> loss layer of face boxes, called with the side of the pictures.
+BOX_LOSSES: dict[str, Callable[[int], nn.Layer]] = {"focal_giou": BoxLoss}
+
+
 def build_loss(name: str, scored: bool = False) -> nn.Layer:
-    """The loss of a config; `scored` if the network predicts a score beside the points."""
+    """The loss of points of a config; `scored` if the network predicts a score beside them."""
     points = LOSSES[name]()
     return ScoredLoss(points) if scored else points

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from facekp.cli import atomic_path
+from facekp.errors import UserError
 from facekp.landmarks import CURVES, NUM_POINTS
 
 matplotlib.use("Agg")  # files only: works without a screen
@@ -24,6 +25,9 @@ PREDICTED = (0, 94, 213)  # vermilion
 BLUE, ORANGE = "#0072B2", "#D55E00"
 #: Of runs side by side.
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+
+#: Name of a metric -> what stands beside its axis.
+_METRICS = {"nme": "NME, % of the eye distance", "missed": "missed at one false face in ten pictures, %"}
 
 
 class RunLog(Protocol):
@@ -39,7 +43,11 @@ class RunLog(Protocol):
 
     @property
     def epochs(self) -> pd.DataFrame:
-        """Columns `epoch`, `step`, `train_loss`, `val_loss`, `train_nme` and `val_nme`."""
+        """Columns `epoch` and `step`, and `train_` and `val_` of `loss` and the metric."""
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric that decides."""
 
 
 def draw_points(
@@ -125,13 +133,51 @@ def comparison_sheet(
     return sheet
 
 
-def save_curves(runs: Sequence[RunLog], path: Path) -> None:
-    """Draw the loss by step and the NME by epoch, training and validation, of one run or of several.
+def box_sheet(inputs: np.ndarray, truth: np.ndarray, predicted: Sequence[np.ndarray], columns: int = 4) -> np.ndarray:
+    """A sheet of pictures with true (green; grey where they are ignored) and predicted (red) boxes.
 
     Args:
-        runs: At least one; each gets a colour where there are several.
-        path: The PNG.
+        inputs: (N, C, H, W) as the network sees them.
+        truth: (N, faces, 5): x0, y0, x1, y1 and the trust; rows of zeros are none.
+        predicted: For each picture (M, 4).
+        columns: Pictures in a row.
+
+    Returns:
+        BGR uint8.
     """
+    height, width = inputs.shape[2:]
+    sheet = np.full((-(-len(inputs) // columns) * height, columns * width, 3), 255, np.uint8)
+    for i, (image, faces, boxes) in enumerate(zip(inputs, truth, predicted)):
+        picture = network_input_to_bgr(image)
+        for *box, trust in faces[faces[:, 2] > faces[:, 0]]:
+            draw_box(picture, np.array(box), TRUTH if trust == 1 else (160, 160, 160), 2)
+        for found in boxes:
+            draw_box(picture, found, PREDICTED, 1)
+        y, x = (i // columns) * height, (i % columns) * width
+        sheet[y : y + height, x : x + width] = picture
+    return sheet
+
+
+def draw_box(image: np.ndarray, box: np.ndarray, colour: tuple[int, int, int] = PREDICTED, thickness: int = 1) -> None:
+    """Draw a box (4,) into a picture."""
+    x0, y0, x1, y1 = (int(v) for v in np.clip(np.round(box), -(2**15), 2**15))
+    cv2.rectangle(image, (x0, y0), (x1, y1), colour, thickness, cv2.LINE_AA)
+
+
+def save_curves(runs: Sequence[RunLog], path: Path) -> None:
+    """Draw the loss by step and the metric by epoch, training and validation, of one run or of several.
+
+    Args:
+        runs: At least one, of one metric; each gets a colour where there are several.
+        path: The PNG.
+
+    Raises:
+        UserError: They are of different metrics.
+    """
+    first = runs[0]
+    for run in runs:
+        if run.metric != first.metric:
+            raise UserError(f"{first.name} is judged by {first.metric}, {run.name} by {run.metric}; draw them apart")
     figure, (losses, errors) = plt.subplots(1, 2, figsize=(11, 4.2), constrained_layout=True)
     for run, colour in zip(runs, itertools.cycle(COLOURS)):
         training, validation = (colour, colour) if len(runs) > 1 else (BLUE, ORANGE)
@@ -143,12 +189,12 @@ def save_curves(runs: Sequence[RunLog], path: Path) -> None:
         losses.plot(run.steps["step"], smooth, "--", color=training, linewidth=1.2, label=f"{prefix}training")
         losses.plot(epochs["step"], epochs["val_loss"], "-o", color=validation, markersize=3,
                     label=f"{prefix}validation")  # fmt: skip
-        errors.plot(epochs["epoch"], epochs["train_nme"] * 100, "--", color=training, linewidth=1.2,
+        errors.plot(epochs["epoch"], epochs[f"train_{run.metric}"] * 100, "--", color=training, linewidth=1.2,
                     label=f"{prefix}training")  # fmt: skip
-        errors.plot(epochs["epoch"], epochs["val_nme"] * 100, "-o", color=validation, markersize=3,
+        errors.plot(epochs["epoch"], epochs[f"val_{run.metric}"] * 100, "-o", color=validation, markersize=3,
                     label=f"{prefix}validation")  # fmt: skip
     losses.set(xlabel="step", ylabel="loss (log)", yscale="log")
-    errors.set(xlabel="epoch", ylabel="NME, % of the eye distance (log)", yscale="log")
+    errors.set(xlabel="epoch", ylabel=f"{_METRICS[first.metric]} (log)", yscale="log")
     errors.xaxis.get_major_locator().set_params(integer=True)
     for axis in (losses, errors):
         axis.yaxis.set_major_formatter("{x:g}")

@@ -8,27 +8,64 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, TypeVar, Union
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from facekp.cli import atomic_path
-from facekp.codec import Codec, codec_from_dict, codec_to_dict
+from facekp.codec import Codec, codec_from_dict, codec_to_dict, split_score
 from facekp.errors import UserError
 from facekp.pixels import build_pixels
 
 if TYPE_CHECKING:  # who runs an exported network reads its recipe without waiting for Paddle
     from paddle import nn
 
+R = TypeVar("R", "Recipe", "DetectorRecipe")
+
 #: Version of the description; raised when old weights can no longer be read.
 FORMAT = "facekp-1"
 
 
 @dataclass(frozen=True)
+class DetectorRecipe:
+    """All that inference must know about a face detector beside its numbers.
+
+    Attributes:
+        network: `type` and options for `build_network`.
+        size: Side of the squares that it was trained on, in pixels; it takes pictures of any size.
+        pixels: The transforms from a BGR picture to the network's input.
+        notes: Anything worth keeping: the config's name, what the validation said.
+    """
+
+    network: dict[str, Any]
+    size: int
+    pixels: list[dict[str, Any]]
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def build_pixels(self) -> Callable[[np.ndarray], np.ndarray]:
+        """What makes the network's input (C, H, W) of a BGR picture (H, W, 3)."""
+        return build_pixels(self.pixels)
+
+    def blank_batch(self) -> np.ndarray:
+        """The network's input for one small black picture: (1, C, 64, 64)."""
+        return self.build_pixels()(np.zeros((64, 64, 3), np.uint8))[None]
+
+    def decode(self, outputs: np.ndarray) -> tuple[np.ndarray, None]:
+        """What the network predicts, as it is: `boxes.choose_boxes` makes boxes of it."""
+        return outputs, None
+
+    def build_network(self) -> nn.Layer:
+        """The network with random weights."""
+        from facekp.models import build_network
+
+        return build_network(**_as_arguments(self.network))
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """All that inference must know about a network beside its numbers.
+    """All that inference must know about a network of points beside its numbers.
 
     Attributes:
         network: `type` and options for `build_network`.
@@ -62,12 +99,16 @@ class Recipe:
         """The network's input for one black crop: (1, C, size, size)."""
         return self.build_pixels()(np.zeros((self.size, self.size, 3), np.uint8))[None]
 
+    def decode(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Points (N, K, 2) in pixels of the crop, and scores (N,) or None, of what the network predicts."""
+        points, scores = split_score(outputs)
+        return self.build_codec().decode(points), scores
+
     def build_network(self) -> nn.Layer:
         """The network with random weights."""
         from facekp.models import build_network
 
-        options = dict(self.network)
-        return build_network(options.pop("type"), self.num_points, **options)
+        return build_network(num_points=self.num_points, **_as_arguments(self.network))
 
     @classmethod
     def describe(cls, codec: Codec, **values: Any) -> Recipe:
@@ -75,7 +116,22 @@ class Recipe:
         return cls(codec=codec_to_dict(codec), **values)
 
 
-def save_weights(path: str | os.PathLike[str], network: nn.Layer, recipe: Recipe, half: bool = False) -> None:
+AnyRecipe = Union[Recipe, DetectorRecipe]
+
+#: What a network finds, as its weights say -> its recipe.
+_RECIPES: dict[str, type[Recipe] | type[DetectorRecipe]] = {"points": Recipe, "boxes": DetectorRecipe}
+
+
+def _as_arguments(network: dict[str, Any]) -> dict[str, Any]:
+    """{"type": ...} as `build_network` calls it."""
+    return {"name" if key == "type" else key: value for key, value in network.items()}
+
+
+def _finds(recipe: AnyRecipe) -> str:
+    return next(name for name, kind in _RECIPES.items() if isinstance(recipe, kind))
+
+
+def save_weights(path: str | os.PathLike[str], network: nn.Layer, recipe: AnyRecipe, half: bool = False) -> None:
     """Write a network's parameters and running statistics with its recipe.
 
     Args:
@@ -87,7 +143,7 @@ def save_weights(path: str | os.PathLike[str], network: nn.Layer, recipe: Recipe
     arrays = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
     if half:
         arrays = {name: array.astype(np.float16) for name, array in arrays.items()}
-    metadata = {"format": FORMAT, "recipe": json.dumps(asdict(recipe))}
+    metadata = {"format": FORMAT, "finds": _finds(recipe), "recipe": json.dumps(asdict(recipe))}
     write_safetensors(path, arrays, metadata)
 
 
@@ -105,7 +161,7 @@ def write_safetensors(path: str | os.PathLike[str], arrays: dict[str, np.ndarray
 
 
 def load_weights(path: str | os.PathLike[str]) -> tuple[nn.Layer, Recipe]:
-    """Read what `save_weights` wrote.
+    """Read a network of points that `save_weights` wrote.
 
     Args:
         path: The file.
@@ -114,10 +170,27 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[nn.Layer, Recipe]:
         The network, in evaluation mode, and its recipe.
 
     Raises:
-        UserError: The file is missing, damaged, of another program, or does not fit its own recipe.
+        UserError: The file is missing, damaged, of another program, or does not fit its own recipe; or it holds a
+            detector.
     """
+    return _load(path, Recipe)
+
+
+def load_detector_weights(path: str | os.PathLike[str]) -> tuple[nn.Layer, DetectorRecipe]:
+    """Read a face detector that `save_weights` wrote; see `load_weights`."""
+    return _load(path, DetectorRecipe)
+
+
+def load_any_weights(path: str | os.PathLike[str]) -> tuple[nn.Layer, AnyRecipe]:
+    """Read either; see `load_weights`."""
+    with _open(path) as file:
+        finds = (file.metadata() or {}).get("finds", "points")
+    return _load(path, DetectorRecipe) if finds == "boxes" else _load(path, Recipe)
+
+
+def _load(path: str | os.PathLike[str], kind: type[R]) -> tuple[nn.Layer, R]:
     arrays, metadata = read_safetensors(path)
-    recipe = _recipe(metadata, path)
+    recipe = _recipe(metadata, path, kind)
     try:
         network = recipe.build_network()
     except (KeyError, TypeError, ValueError) as error:
@@ -127,34 +200,42 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[nn.Layer, Recipe]:
     return network, recipe
 
 
-def save_recipe(path: str | os.PathLike[str], recipe: Recipe) -> None:
+def save_recipe(path: str | os.PathLike[str], recipe: AnyRecipe) -> None:
     """Write a recipe alone, as readable JSON."""
     with atomic_path(path) as temporary:
-        described = {"format": FORMAT, "recipe": asdict(recipe)}
+        described = {"format": FORMAT, "finds": _finds(recipe), "recipe": asdict(recipe)}
         temporary.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 
 
-def read_recipe(path: str | os.PathLike[str]) -> Recipe:
+def read_recipe(path: str | os.PathLike[str], kind: type[R] = Recipe) -> R:  # type: ignore[assignment]
     """Read the recipe that `save_recipe` wrote, or that of weights; needs no Paddle.
+
+    Args:
+        path: The file.
+        kind: `Recipe` or `DetectorRecipe`.
 
     Raises:
         UserError: See `load_weights`.
     """
     if Path(path).suffix != ".json":
         with _open(path) as file:
-            return _recipe(file.metadata() or {}, path)
+            return _recipe(file.metadata() or {}, path, kind)
     try:
         metadata = json.loads(Path(path).read_text(encoding="utf-8"))
-        return _recipe({**metadata, "recipe": json.dumps(metadata["recipe"])}, path)
+        return _recipe({**metadata, "recipe": json.dumps(metadata["recipe"])}, path, kind)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: no readable description of a network ({error}); export again") from error
 
 
-def _recipe(metadata: Mapping[str, str], source: str | os.PathLike[str]) -> Recipe:
+def _recipe(metadata: Mapping[str, str], source: str | os.PathLike[str], kind: type[R]) -> R:
     if metadata.get("format") != FORMAT:
         raise UserError(f"{source}: not weights of facekp (format {FORMAT}); train or choose others")
+    finds = metadata.get("finds", "points")  # older weights all do
+    if _RECIPES.get(finds) is not kind:
+        wanted = next(name for name, each in _RECIPES.items() if each is kind)
+        raise UserError(f"{source}: weights of a network that finds {finds}, not {wanted}; choose others")
     try:
-        return Recipe(**json.loads(metadata["recipe"]))
+        return kind(**json.loads(metadata["recipe"]))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(_damaged(source, error)) from error
 

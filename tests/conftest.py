@@ -6,13 +6,12 @@ import sys
 import zlib
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from tests_support import paint_dots, write_csv
+from tests_support import draw_csv, paint_dots
 
 from facekp.data.drawn import draw_face
 from facekp.errors import UserError
@@ -24,15 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture
 def drawn_csv(tmp_path):
     """A data folder with drawn faces of six people: 12 for training, 4 for testing."""
-    for split, faces in (("training", range(12)), ("test", range(12, 16))):
-        (tmp_path / split).mkdir()
-        names, points = [], []
-        for seed in faces:
-            image, face = draw_face(seed, 140)
-            names.append(f"person{seed % 6}_{seed:02d}.jpg")
-            cv2.imwrite(str(tmp_path / split / names[-1]), image)
-            points.append(face)
-        write_csv(tmp_path / f"{split}_frames_keypoints.csv", names, points)
+    draw_csv(tmp_path)
     return tmp_path
 
 

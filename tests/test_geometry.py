@@ -92,14 +92,3 @@ def test_square_crop_puts_the_box_in_the_middle():
 def test_empty_boxes_are_refused(box):
     with pytest.raises(ValueError, match="empty"):
         g.square_crop(box, 0.1, 64)
-
-
-def test_iou():
-    boxes = np.array([[0, 0, 2, 2], [1, 1, 3, 3], [5, 5, 6, 6]], float)
-    np.testing.assert_allclose(g.iou(boxes[0], boxes), [1, 1 / 7, 0])
-
-
-def test_suppression_keeps_the_best_of_each_heap():
-    boxes = np.array([[0, 0, 10, 10], [1, 1, 11, 11], [40, 40, 50, 50], [0, 0, 10, 10.5]])
-    assert g.suppress_overlaps(boxes, np.array([0.5, 0.9, 0.3, 0.8]), most=0.3).tolist() == [1, 2]
-    assert g.suppress_overlaps(np.zeros((0, 4)), np.zeros(0), most=0.3).tolist() == []

@@ -2,7 +2,8 @@ import numpy as np
 import paddle
 import pytest
 
-from facekp.losses import LOSSES, WingLoss, build_loss
+from facekp.boxes import cell_centres
+from facekp.losses import LOSSES, BoxLoss, WingLoss, build_loss
 
 
 def value(loss, predicted, label):
@@ -45,3 +46,128 @@ def test_samples_without_a_face_move_the_score_alone():
     faces = paddle.to_tensor(predicted.numpy()[:2], stop_gradient=False)
     loss(faces, paddle.to_tensor(label[:2])).backward()
     np.testing.assert_allclose(gradient[:2, :8], faces.grad.numpy()[:, :8], rtol=1e-5)  # as if they were alone
+
+
+SIZE = 256
+CENTRES, STRIDES = cell_centres(SIZE, SIZE)
+FACE = [40, 50, 70, 86, 1.0]  # 36 pixels: of the two finer grids
+#: Side of the faces of each grid.
+LEAST = np.select([STRIDES == 8, STRIDES == 16], [0, 32], 96)
+MOST = np.select([STRIDES == 8, STRIDES == 16], [48, 128], 1e9)
+
+
+def middle_cells(face):
+    """The cells that are to predict a face."""
+    corners = np.array(face[:4]).reshape(2, 2)
+    sides = np.ptp(corners, axis=0)
+    near = np.abs(CENTRES - corners.mean(0)) <= np.maximum(0.22 * sides, STRIDES[:, None] / 2)
+    return near.all(1) & (sides.max() >= LEAST) & (sides.max() < MOST)
+
+
+def knowing(*faces, logit=9.0):
+    """What a network that knows the faces says."""
+    outputs = np.concatenate([np.full((len(CENTRES), 1), -9.0), np.repeat(STRIDES[:, None], 4, 1)], 1)
+    for face in faces:
+        cells = middle_cells(face)
+        outputs[cells, 0] = logit
+        outputs[cells, 1:3] = CENTRES[cells] - face[:2]
+        outputs[cells, 3:] = face[2:4] - CENTRES[cells]
+    return outputs
+
+
+def labels(*faces):
+    return np.array([*faces, *np.zeros((4 - len(faces), 5))])
+
+
+def box_loss(outputs, label):
+    return value(BoxLoss(SIZE), outputs[None], label[None])
+
+
+def gradient(outputs, label):
+    predicted = paddle.to_tensor(np.float32(outputs), stop_gradient=False)
+    loss = BoxLoss(SIZE)(predicted, paddle.to_tensor(np.float32(label)))
+    assert np.isfinite(float(loss))
+    loss.backward()
+    return predicted.grad.numpy()
+
+
+def test_the_boxes_loss_is_nothing_for_who_knows_and_grows_with_every_mistake():
+    other = [150, 20, 250, 150, 1.0]
+    assert box_loss(knowing(FACE, other), labels(FACE, other)) < 1e-3
+    assert box_loss(knowing(), labels()) < 1e-3
+    assert box_loss(knowing(FACE), labels(FACE, other)) > 0.3  # missed
+    assert box_loss(knowing(FACE, other), labels(FACE)) > 1  # false
+    shifted = [box_loss(knowing([v + shift for v in FACE[:4]]), labels(FACE)) for shift in (0, 1, 3, 6)]
+    assert shifted == sorted(shifted) and shifted[1] > 0.05 and shifted[2] > 2 * shifted[1]
+
+
+def test_ignored_faces_cost_nothing():
+    ignored = [*FACE[:4], 0.0]
+    assert box_loss(knowing(FACE), labels(FACE)) < 1e-3
+    assert box_loss(knowing(FACE), labels(ignored)) < 1e-3
+    assert box_loss(knowing(), labels(ignored)) < 1e-3
+    assert box_loss(knowing(FACE), labels()) > 1
+    inside = (np.abs(CENTRES - [55, 68]) <= [15, 18]).all(1)
+    moves = gradient(knowing(logit=0)[None], labels(ignored)[None])[0]
+    assert (moves[inside] == 0).all()
+
+
+def test_the_score_of_a_face_is_to_be_how_well_its_box_sits():
+    poor = [*(v + 4 for v in FACE[:4]), 1.0]
+    overlap = 26 * 32 / (2 * 30 * 36 - 26 * 32)
+    cells = middle_cells(FACE) & middle_cells(poor)
+    for score, down in ((overlap + 0.1, True), (overlap - 0.1, False)):
+        moves = gradient(knowing(poor, logit=np.log(score / (1 - score)))[None], labels(FACE)[None])[0]
+        assert ((moves[cells, 0] > 0) == down).all()
+
+
+def test_a_box_that_nobody_checked_teaches_the_score_alone():
+    face = [*FACE[:4], 0.5]
+    poor = knowing([*(v + 4 for v in FACE[:4])], logit=-2.0)
+    cells = middle_cells(FACE)
+    sure, unsure = (gradient(poor[None], labels(row)[None])[0] for row in (FACE, face))
+    assert (sure[cells, 0] < 0).all() and (unsure[cells, 0] < 0).all()
+    assert (sure[cells, 1:] != 0).any(1).all()
+    assert (unsure[:, 1:] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("side", "strides"), [(6, {8}), (24, {8}), (40, {8, 16}), (80, {16}), (110, {16, 32}), (150, {32}), (240, {32})]
+)
+def test_small_faces_are_of_the_fine_grid_and_large_ones_of_the_coarse(side, strides):
+    face = [8, 6, 8 + 0.8 * side, 6 + side, 1.0]
+    moves = gradient(knowing()[None], labels(face)[None])[0]
+    boxes = (moves[:, 1:] != 0).any(1)
+    np.testing.assert_array_equal(boxes, middle_cells(face))
+    assert set(STRIDES[boxes].tolist()) == strides
+    assert (moves[boxes, 0] < 0).all()  # up with the score
+
+
+def test_no_face_is_too_small_or_ill_placed_to_have_a_cell():
+    corners = np.random.default_rng(0).uniform(10, 230, (40, 2))
+    label = np.stack([labels([*corner, *(corner + 4), 1.0]) for corner in corners])
+    moves = gradient(np.stack([knowing()] * 40), label)
+    assert (moves[:, :, 1:] != 0).any(2).any(1).all()
+
+
+def test_of_two_faces_a_cell_takes_the_smaller():
+    small, large = [60, 60, 76, 80, 1.0], [50, 50, 86, 90, 1.0]
+    cells = middle_cells(small) & middle_cells(large)
+    assert cells.any()
+    for order in ((small, large), (large, small)):
+        assert box_loss(knowing(large, small), labels(*order)) + 0.5 < box_loss(knowing(small, large), labels(*order))
+
+
+@pytest.mark.parametrize("reach", [0.4, 20.0, 640.0])
+def test_gradients_are_numbers_whatever_is_predicted(reach):
+    outputs = knowing(logit=0.0)
+    outputs[:, 1:] = reach
+    label = np.stack([labels(), labels(FACE), labels([0, 0, 255, 255, 1.0], [-50, -50, -10, -20, 1.0])])
+    moves = gradient(np.stack([outputs] * 3), label)
+    assert np.isfinite(moves).all()
+    assert (moves[0, :, 1:] == 0).all() and (moves[0, :, 0] > 0).all()
+    assert (moves[1, :, 1:] != 0).any()
+    apart = knowing()
+    apart[middle_cells(FACE), 1:] = [-200, -200, 210, 210]  # boxes that lie elsewhere
+    moves = gradient(apart[None], labels(FACE)[None])
+    assert np.isfinite(moves).all() and (moves[0, middle_cells(FACE), 1:] != 0).any()

@@ -2,8 +2,9 @@ import numpy as np
 import paddle
 import pytest
 
+from facekp.boxes import cell_centres
 from facekp.codec import MeanFaceCodec, StandardCodec
-from facekp.metrics import AUC, NME, DocumentNME, FailureRate, MeanDistance, build_metrics, point_errors
+from facekp.metrics import AUC, NME, DocumentNME, FailureRate, MeanDistance, MissedFaces, build_metrics, point_errors
 
 
 def faces(errors):
@@ -91,3 +92,91 @@ def test_five_points_are_measured_by_the_eyes_and_in_pixels():
     label, output = codec.encode(truth), codec.encode(predicted)
     assert feed(NME(codec), output, label, (1, 1)) == pytest.approx((4 + 12) / 2 / 80, abs=1e-6)
     assert feed(MeanDistance(codec), output, label, (1, 1)) == pytest.approx(8, abs=1e-4)
+
+
+HERE, THERE = [10, 10, 40, 40], [60, 60, 90, 90]
+
+
+def cells(*found, size=96):
+    """What a detector says that finds boxes with scores, each at another cell."""
+    centres, _ = cell_centres(size, size)
+    outputs = np.tile(np.float32([-9, 4, 4, 4, 4]), (len(centres), 1))
+    for cell, (box, score) in enumerate(found):
+        outputs[cell] = [np.log(score / (1 - score)), *(centres[cell] - box[:2]), *(box[2:] - centres[cell])]
+    return outputs
+
+
+def labelled(*faces):
+    label = np.zeros((4, 5), np.float32)
+    for row, (box, trust) in enumerate(faces):
+        label[row] = [*box, trust]
+    return label
+
+
+def missed(predicted, label, sizes=(4, 3, 13)):
+    metric = MissedFaces()
+    start = 0
+    for size in sizes:
+        part = slice(start, start + size)
+        pieces = (paddle.to_tensor(np.stack(x[part])) for x in (predicted, label))
+        metric.update(*(x.numpy() for x in metric.compute(*pieces)))
+        start += size
+    return metric.accumulate()
+
+
+ONE_FACE = [labelled((HERE, 1))] * 20
+
+
+@pytest.mark.parametrize("size", [96, 128, 256])
+def test_who_finds_every_face_misses_none(size):
+    assert missed([cells((HERE, 0.9), size=size)] * 20, ONE_FACE) == 0
+    assert missed([cells((HERE, 0.9), (THERE, 0.6), size=size)] * 20, [labelled((HERE, 1), (THERE, 1))] * 20) == 0
+
+
+def test_who_finds_nothing_misses_all():
+    assert missed([cells()] * 20, ONE_FACE) == 1
+    assert missed([cells((HERE, 0.9))] * 5 + [cells()] * 15, ONE_FACE) == 0.75
+
+
+def test_false_faces_in_more_than_a_tenth_of_the_pictures_raise_the_bar():
+    sure, unsure = cells((HERE, 0.9)), cells((HERE, 0.6))
+    false, false_unsure = cells((HERE, 0.9), (THERE, 0.8)), cells((HERE, 0.6), (THERE, 0.8))
+    assert missed([false] * 2 + [sure] * 9 + [unsure] * 9, ONE_FACE) == 0  # in a tenth of them
+    assert missed([false] * 3 + [sure] * 8 + [unsure] * 9, ONE_FACE) == 9 / 20
+    assert missed([false_unsure] * 3 + [sure] * 17, ONE_FACE) == 3 / 20
+    assert missed([cells((HERE, 0.7), *[(THERE, 0.8)] * 9)] + [unsure] * 19, ONE_FACE) == 0  # one picture, many boxes
+
+
+def test_a_box_finds_a_face_if_they_share_half_of_their_union():
+    beside = {shift: [v + shift * (i % 2 == 0) for i, v in enumerate(HERE)] for shift in (8, 12, 15)}
+    assert missed([cells((beside[8], 0.9))] * 20, ONE_FACE) == 0  # 0.58
+    near = [cells((beside[12], 0.9))] * 5 + [cells((HERE, 0.6))] * 15  # 0.43: neither found nor false
+    assert missed(near, ONE_FACE) == 0.25
+    far = [cells((beside[15], 0.9))] * 5 + [cells((HERE, 0.6))] * 15  # 0.33: false
+    assert missed(far, ONE_FACE) == 1
+
+
+@pytest.mark.parametrize("trust", [0, 0.5])
+def test_faces_that_are_ignored_or_not_trusted_count_neither_way(trust):
+    label = [labelled((HERE, 1), (THERE, trust))] * 20
+    assert missed([cells((HERE, 0.6))] * 20, label) == 0
+    assert missed([cells((HERE, 0.6), (THERE, 0.9))] * 20, label) == 0
+    inside = [65, 65, 85, 80]  # a smaller box in it
+    assert missed([cells((HERE, 0.6), (inside, 0.9))] * 20, label) == 0
+    assert missed([cells((HERE, 0.6), (inside, 0.9))] * 20, [labelled((HERE, 1), (THERE, 1))] * 20) == 1
+
+
+def test_pictures_without_faces_count_for_the_bar_alone():
+    empty, label = [labelled()] * 3, ONE_FACE[:17]
+    assert missed([cells()] * 3 + [cells((HERE, 0.6))] * 17, empty + label) == 0
+    assert missed([cells((THERE, 0.9))] * 3 + [cells((HERE, 0.6))] * 17, empty + label) == 1
+
+
+def test_missed_faces_are_counted_and_forgotten():
+    metric = MissedFaces()
+    assert metric.name() == "missed" and metric.count == 0 and np.isnan(metric.accumulate())
+    metric.update(np.float32([[0.9, -1], [0.2, 0.3]]), np.float32([0.1, 0.25]))
+    assert metric.count == 3
+    assert metric.accumulate() == pytest.approx(1 / 3)
+    metric.reset()
+    assert metric.count == 0 and np.isnan(metric.accumulate())

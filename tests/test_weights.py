@@ -12,7 +12,17 @@ from facekp.codec import StandardCodec
 from facekp.errors import UserError
 from facekp.inference.backends import SHIPPED
 from facekp.models import build_network
-from facekp.weights import FORMAT, Recipe, load_weights, save_weights
+from facekp.weights import (
+    FORMAT,
+    DetectorRecipe,
+    Recipe,
+    load_any_weights,
+    load_detector_weights,
+    load_weights,
+    read_recipe,
+    save_recipe,
+    save_weights,
+)
 
 NETWORK = {"type": "plain_resnet", "channels": [4, 8], "map_size": 2}
 RECIPE = Recipe.describe(
@@ -90,6 +100,47 @@ def test_a_damaged_description_is_named(tmp_path):
     save_file(arrays, str(tmp_path / "w.safetensors"), {"format": FORMAT, "recipe": '{"size": 96}'})
     with pytest.raises(UserError, match="description is damaged"):
         load_weights(tmp_path / "w.safetensors")
+
+
+DETECTOR = {"type": "plain_detector", "channels": [4, 4, 8, 8, 8], "width": 8, "blocks": [1, 1, 1]}
+BOXES = DetectorRecipe(DETECTOR, 96, [{"type": "ImageNetNormalize"}, {"type": "ToCHW"}], {"config": "tiny"})
+
+
+def test_a_detector_is_saved_and_loaded(tmp_path):
+    paddle.seed(3)
+    net = BOXES.build_network()
+    save_weights(tmp_path / "w.safetensors", net, BOXES)
+    x = BOXES.build_pixels()(np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8))[None]
+    net.eval()
+    for load in (load_detector_weights, load_any_weights):
+        loaded, recipe = load(tmp_path / "w.safetensors")
+        assert recipe == BOXES
+        assert not loaded.training
+        np.testing.assert_array_equal(loaded(paddle.to_tensor(x)).numpy(), net(paddle.to_tensor(x)).numpy())
+    save_recipe(tmp_path / "w.json", BOXES)
+    for name in ("w.json", "w.safetensors"):
+        assert read_recipe(tmp_path / name, DetectorRecipe) == BOXES
+        with pytest.raises(UserError, match=f"{name}: weights of a network that finds boxes, not points"):
+            read_recipe(tmp_path / name)
+
+
+def test_points_and_boxes_are_not_confused(tmp_path):
+    save_weights(tmp_path / "boxes.safetensors", BOXES.build_network(), BOXES)
+    save_weights(tmp_path / "points.safetensors", network(), RECIPE)
+    with pytest.raises(UserError, match=r"boxes\.safetensors: weights of a network that finds boxes, not points"):
+        load_weights(tmp_path / "boxes.safetensors")
+    with pytest.raises(UserError, match=r"points\.safetensors: weights of a network that finds points, not boxes"):
+        load_detector_weights(tmp_path / "points.safetensors")
+    assert isinstance(load_any_weights(tmp_path / "points.safetensors")[1], Recipe)
+
+
+def test_older_weights_which_say_nothing_of_what_they_find_are_of_points(tmp_path):
+    arrays = {name: tensor.numpy() for name, tensor in network().state_dict().items()}
+    described = {"format": FORMAT, "recipe": json.dumps(dataclasses.asdict(RECIPE))}
+    save_file(arrays, str(tmp_path / "w.safetensors"), described)
+    assert load_weights(tmp_path / "w.safetensors")[1].network == RECIPE.network
+    with pytest.raises(UserError, match="finds points, not boxes"):
+        load_detector_weights(tmp_path / "w.safetensors")
 
 
 def test_the_checksums_are_those_of_the_shipped_files():

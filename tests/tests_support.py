@@ -1,6 +1,9 @@
 """Plain functions that tests share."""
 
+import cv2
 import numpy as np
+
+from facekp.data.drawn import draw_face
 
 
 def write_csv(path, names, points):
@@ -8,6 +11,25 @@ def write_csv(path, names, points):
     lines = ["," + ",".join(map(str, range(136)))]
     lines += [f"{name}," + ",".join(f"{v:.3f}" for v in p.reshape(-1)) for name, p in zip(names, points)]
     path.write_text("\n".join(lines) + "\n")
+
+
+def draw_csv(folder):
+    """A data folder with drawn faces of six people: 12 for training, 4 for testing."""
+    for split, faces in (("training", range(12)), ("test", range(12, 16))):
+        (folder / split).mkdir()
+        names, points = [], []
+        for seed in faces:
+            image, face = draw_face(seed, 140)
+            names.append(f"person{seed % 6}_{seed:02d}.jpg")
+            cv2.imwrite(str(folder / split / names[-1]), image)
+            points.append(face)
+        write_csv(folder / f"{split}_frames_keypoints.csv", names, points)
+
+
+def write_pts(path, points):
+    """A `.pts` file, which counts from 1."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(f"{x + 1} {y + 1}" for x, y in points))
 
 
 def paint_dots(points, shape):

@@ -1,4 +1,8 @@
-"""Evaluate weights on the validation split of a config: a table, JSON, the error curve, the ten worst faces."""
+"""Evaluate weights on the validation split of a config: a table, JSON, the error curve, the ten worst faces.
+
+Of a face detector: average precision, recall, what it finds when faces are small or turned. There -w may also name
+another detector, such as haar, to be judged on the same pictures.
+"""
 
 import argparse
 import json
@@ -6,15 +10,21 @@ from pathlib import Path
 
 import numpy as np
 
-from facekp import viz
+from facekp import box_evaluation, viz
 from facekp.cli import atomic_path, run
+from facekp.data.pictures import pictures_of
 from facekp.errors import UserError
 from facekp.evaluation import cut_out, predict_dataset, predict_in_use, summarise
 from facekp.images import write_image
+from facekp.inference.detectors import load_detector
 from facekp.inference.landmarker import load_landmarker
-from facekp.training.config import load_config
-from facekp.training.data import build_data, validation_loader
+from facekp.training.config import Config, load_config
+from facekp.training.data import build_faces, face_parts, validation_loader
 from facekp.weights import load_weights
+
+
+#: Of a table: what is no fraction.
+COUNTS = ("pictures", "faces", "distance_px", "false_on_no_faces", "parts_without_a_face")
 
 
 def main() -> None:
@@ -37,17 +47,43 @@ def main() -> None:
         raise UserError(f"--passes {args.passes}: at least 1")
 
     weights = Path(args.weights)
-    network, recipe = load_weights(weights)
     config = load_config(args.config or weights.with_name("config.yml"), args.option)
+    place = Path() if config.finds_boxes and not weights.exists() else weights.parent
+    output = Path(args.output or place / f"evaluation_{config.data.split}_{args.boxes}")
+    if output.exists() and not output.is_dir():
+        raise UserError(f"{output}: is a file; choose another --output")
+    tables = judge_boxes(config, args) if config.finds_boxes else judge_points(config, args, output)
+
+    with atomic_path(output / "metrics.json") as temporary:
+        temporary.write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")
+    print(f"{args.weights} on {config.data.root} ({config.data.labels}, split {config.data.split}, boxes {args.boxes})")
+    first = next(iter(tables.values()))
+    wide = max(map(len, first)) + 2
+    print(" " * wide + "".join(f"{name:>11}" for name in tables))
+    for name in first:
+        values = [table[name] for table in tables.values()]
+        plain = name in COUNTS or name.startswith("faces_")
+        print(f"{name:{wide}}" + "".join(f"{round(v, 2):11}" if plain else f"{v * 100:9.2f} %" for v in values))
+    print(f"written to {output}")
+
+
+def judge_boxes(config: Config, args: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """A detector, on the held-out pictures of each kind."""
+    detector = load_detector(args.weights)
+    _, parts, _ = face_parts(config, progress=True)
+    return {part.kind: box_evaluation.summarise(detector, pictures_of(part), progress=True) for part in parts}
+
+
+def judge_points(config: Config, args: argparse.Namespace, output: Path) -> dict[str, dict[str, float]]:
+    """A network of points, on the held-out faces: all, and each kind; and its pictures."""
+    weights = Path(args.weights)
+    network, recipe = load_weights(weights)
     if recipe.size != config.size or recipe.pixels != config.data.pixels:
         raise UserError(
             f"{weights}: trained with size {recipe.size} and other data.pixels than {config.name}, which has size "
             f"{config.size}; give the config of the training"
         )
-    output = Path(args.output or weights.parent / f"evaluation_{config.data.split}_{args.boxes}")
-    if output.exists() and not output.is_dir():
-        raise UserError(f"{output}: is a file; choose another --output")
-    data = build_data(config, progress=True)
+    data = build_faces(config, progress=True)
     codec = recipe.build_codec()
     data.validation.codec = codec  # that of the training, whatever data.root holds now
     if args.boxes == "training":
@@ -59,9 +95,6 @@ def main() -> None:
     tables = {"all": summarise(predictions)}
     if len(set(kinds)) > 1:
         tables.update({kind: summarise(predictions.part(kinds == kind)) for kind in dict.fromkeys(kinds.tolist())})
-
-    with atomic_path(output / "metrics.json") as temporary:
-        temporary.write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")
     errors = predictions.errors()
     viz.save_error_curve(errors, output / "error_curve.png")
     worst = np.argsort(-errors)[:10]
@@ -72,14 +105,7 @@ def main() -> None:
         inputs, shown = cut_out(data.validation, predictions, worst)
     sheet = viz.comparison_sheet(inputs, shown.truth, shown.predicted, captions, columns=5)
     write_image(output / "worst.png", sheet)
-
-    print(f"{weights} on {config.data.root} ({config.data.labels}, split {config.data.split}, boxes {args.boxes})")
-    print(f"{'':12}" + "".join(f"{name:>11}" for name in tables))
-    for name in tables["all"]:
-        values = [table[name] for table in tables.values()]
-        percent = name not in ("faces", "distance_px")
-        print(f"{name:12}" + "".join(f"{v * 100:9.2f} %" if percent else f"{round(v, 2):11}" for v in values))
-    print(f"written to {output}")
+    return tables
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from facekp.cli import atomic_path, run
 from facekp.errors import UserError
-from facekp.inference.backends import SHIPPED
+from facekp.inference.backends import SHIPPED, SHIPPED_DETECTOR
 from facekp.inference.landmarker import DEFAULT, shipped_weights
 
 FORMATS = ("paddle", "onnx")
@@ -31,7 +31,7 @@ def main() -> None:
         raise UserError("nowhere to write to; give -o DIR")
     if args.output and args.output.exists() and not args.output.is_dir():
         raise UserError(f"{args.output}: is a file; choose another -o")
-    shipped = shipped_weights()
+    shipped = {**shipped_weights(), SHIPPED_DETECTOR.stem: SHIPPED_DETECTOR}
     weights = shipped.get(args.weights, Path(args.weights))
 
     os.environ.setdefault("GLOG_minloglevel", "2")  # or Paddle tells its own troubles with tracing on stderr

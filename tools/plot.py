@@ -1,4 +1,4 @@
-"""Draw the curves of one run, or of several in one picture: loss by step, NME by epoch."""
+"""Draw the curves of one run, or of several in one picture: loss by step, NME (or missed faces) by epoch."""
 
 import argparse
 from pathlib import Path
@@ -17,8 +17,9 @@ def main() -> None:
     runs = [read_run(folder) for folder in args.run]
     viz.save_curves(runs, args.output)
     for log in runs:
-        best = log.epochs.loc[log.epochs["val_nme"].idxmin()]
-        print(f"{log.name}: best validation NME {best['val_nme'] * 100:.2f} % after epoch {best['epoch']:.0f}")
+        column = f"val_{log.metric}"
+        best = log.epochs.loc[log.epochs[column].idxmin()]
+        print(f"{log.name}: best validation {log.metric} {best[column] * 100:.2f} % after epoch {best['epoch']:.0f}")
     print(f"written to {args.output}")
 
 

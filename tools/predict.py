@@ -18,6 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("input", nargs="+", help="pictures and folders of pictures")
     parser.add_argument("--source", help="name of a shipped model, path of weights, or hub: PaddleHub's")
+    parser.add_argument("--detector", help="faces from: haar, mediapipe, yunet:MODEL, or path of weights (our own)")
     parser.add_argument("-o", "--output", default="predictions", type=Path,
                         help="NAME.csv or NAME.parquet for the points alone; else a folder for points.csv and the "
                              "pictures with their points drawn (%(default)s)")  # fmt: skip
@@ -32,7 +33,7 @@ def main() -> None:
     output = args.output / "points.csv" if draw else args.output
     if draw:
         _check_targets(args.output, paths)
-    landmarker = load_landmarker(args.source)
+    landmarker = load_landmarker(args.source, args.detector)
     with PointsTable(output, landmarker.num_points, str(args.source), args.resume) as table:
         left = [path for path in paths if str(path) not in table]
         bar = tqdm(total=len(paths), initial=len(paths) - len(left), unit="picture", disable=None)

@@ -38,6 +38,7 @@ def main() -> None:
     )
     which.add_argument("--seed", type=int, help="another shipped sticker at random for every file")
     parser.add_argument("--source", help="landmarks from: name of a shipped model, path of weights, or hub")
+    parser.add_argument("--detector", help="faces from: haar, mediapipe, yunet:MODEL, or path of weights (our own)")
     parser.add_argument("-o", "--output", type=Path, help="a file for one input, else a folder (default: beside it)")
     parser.add_argument("--list", action="store_true", help="name the shipped stickers and end")
     parser.add_argument("--sheet", action="store_true", help="all stickers on the face of a photo, side by side")
@@ -69,7 +70,7 @@ def main() -> None:
         taken.add(out.resolve())
     from facekp import load_landmarker  # here, so that a wrong argument is told before Paddle starts
 
-    landmarker = load_landmarker(args.source)
+    landmarker = load_landmarker(args.source, args.detector)
     if args.sheet or args.animate:
         if len(files) > 1:
             raise UserError(f"--sheet and --animate take one photo, not {len(files)}")
@@ -99,6 +100,8 @@ def main() -> None:
             tqdm.write(f"skipped: {error}", file=sys.stderr)
     if files and failures == len(files):
         raise UserError(f"none of the {len(files)} files could be done; the lines above say why")
+    if failures:
+        print(f"{len(files) - failures} of {len(files)} files done, {failures} skipped", file=sys.stderr)
 
 
 def do_photo(file: Path, out: Path, sticker: Sticker, landmarker: Landmarks, preview: bool) -> None:

@@ -1,4 +1,4 @@
-"""Train a landmark network: config, data, network, optimizer, fit."""
+"""Train a landmark network, or a face detector: config, data, network, optimizer, fit."""
 
 import argparse
 from contextlib import ExitStack, closing
@@ -11,8 +11,6 @@ from paddle.callbacks import Callback
 from paddle.static import InputSpec
 
 from facekp.cli import run
-from facekp.losses import build_loss
-from facekp.metrics import build_metrics
 from facekp.training.callbacks import (
     BestWeights,
     Checkpoints,
@@ -89,12 +87,12 @@ def main() -> None:
     model = paddle.Model(
         network,
         inputs=[InputSpec([None, *image.shape], "float32", "image")],
-        labels=[InputSpec([None, *label.shape], "float32", "points")],
+        labels=[InputSpec([None, *label.shape], "float32", "label")],
     )
     model.prepare(
         optimizer,
-        build_loss(config.loss, scored=bool(config.network.get("score"))),
-        build_metrics(data.codec),
+        data.loss,
+        data.metrics,
         amp_configs=prepare_amp(config.train.amp, network),
     )
 
@@ -105,11 +103,11 @@ def main() -> None:
         reports: list[Callback] = []
         if processes.first:
             parameters = sum(int(p.size) for p in network.parameters())
-            print(f"{config.name}: {parameters:,} weights, {len(data.train)} faces to learn from, "
+            print(f"{config.name}: {parameters:,} weights, {len(data.train)} samples to learn from, "
                   f"{len(data.validation)} to check, {steps} steps an epoch", flush=True)  # fmt: skip
             print(describe_device(config, processes), flush=True)
             reports = [
-                Dashboard(state, history, folder, data.validation, data.recipe),
+                Dashboard(state, history, folder, data.validation, data.draw),
                 stack.enter_context(closing(ProgressBar(state, history, config.train.stop_after or epochs, steps))),
                 BestWeights(state, history, folder, data.recipe),
             ]
@@ -129,7 +127,7 @@ def main() -> None:
             ],
         )
     if processes.first:
-        print(f"best validation NME {state.best:.4f}: {folder / 'best.safetensors'}")
+        print(f"best validation {history.metric} {state.best:.4f}: {folder / 'best.safetensors'}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Dygraph, Paddle Inference and ONNX Runtime: one face on one thread, a sticker's whole process, its stages."""
+"""Dygraph, Paddle Inference and ONNX Runtime: one face, whole pictures, a sticker's process, its stages."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ import numpy as np
 from facekp import load_landmarker
 from facekp.errors import UserError
 from facekp.images import read_image, write_image
-from facekp.inference.backends import BACKENDS, Backend
-from facekp.inference.detectors import HaarDetector
+from facekp.inference.backends import BACKENDS, SHIPPED_DETECTOR, Backend
+from facekp.inference.detectors import load_detector
 from facekp.inference.landmarker import DEFAULT, Landmarker, shipped_weights
 from facekp.stickers import load_sticker
 from facekp.stickers.photo import Photo
@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         exported = _export(args.model, Path(folder, "export"))
         _backends(args, exported)
+        _detectors(args, Path(folder))
         _processes(args, exported, Path(folder))
         _stages(args, exported, Path(folder, "photos"))
 
@@ -63,7 +64,7 @@ def _backends(args: argparse.Namespace, exported: Path) -> None:
         for name in reversed(BACKENDS)
     }
     image = read_image(args.photo)
-    boxes = HaarDetector()(image)[0][:1]
+    boxes = load_detector(threads=1)(image)[0][:1]
     if not len(boxes):
         raise UserError(f"{args.photo}: no face found; choose another --photo")
     crop = next(iter(landmarkers.values())).recipe.blank_batch()
@@ -77,6 +78,25 @@ def _backends(args: argparse.Namespace, exported: Path) -> None:
     for name, (network, whole) in pairs.items():
         shares = [value / of for value, of in zip((network, whole), pairs["dygraph"])]
         print(f"| {name} | {network:.2f} | {shares[0]:.2f} | {whole:.2f} | {shares[1]:.2f} |")
+
+
+def _detectors(args: argparse.Namespace, folder: Path) -> None:
+    """A picture of 1280x720 with one face through our detector's forms and through the cascades."""
+    from facekp.inference.export import export
+
+    export(SHIPPED_DETECTOR, folder / "detector")
+    photo = read_image(args.photo)
+    scale = 720 / photo.shape[0]
+    photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    picture = cv2.copyMakeBorder(photo, 0, 0, 0, max(0, 1280 - photo.shape[1]), cv2.BORDER_REFLECT)[:720, :1280]
+    sources = {name: SHIPPED_DETECTOR if name == "dygraph" else folder / "detector" for name in BACKENDS}
+    detectors = {name: load_detector(source, name, threads=1) for name, source in sources.items()}
+    detectors["haar"] = load_detector("haar")
+    times = by_turns([partial(detector, picture) for detector in detectors.values()], args.rounds // 3, row=2)
+    print(f"\nfaces of a picture of 1280x720, one thread: milliseconds of CPU, medians of {args.rounds // 3}\n")
+    print("| | ms | of haar |\n|---|---|---|")
+    for name, value in zip(detectors, times):
+        print(f"| {name} | {value:.1f} | {value / times[-1]:.2f} |")
 
 
 def by_turns(calls: list[Callable[[], object]], rounds: int, row: int = 5) -> list[float]:

@@ -16,7 +16,6 @@ import numpy as np
 import paddle
 from paddle.io import DataLoader
 
-from facekp.losses import build_loss
 from facekp.training.checkpoint import RunState
 from facekp.training.config import Config, load_config
 from facekp.training.data import TrainingData, build_data, training_loader
@@ -39,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     config = load_config(args.config, args.option)
     processes = Processes.start()
     seed_everything(config.seed)
-    data = build_data(config, check=False)
+    data = build_data(config)
     if processes.first:
         print(f"{config.name}, {config.size} pixels, batch {config.train.batch_size}, "
               f"{describe_device(config, processes)}", flush=True)  # fmt: skip
@@ -54,11 +53,10 @@ def run(args: argparse.Namespace) -> None:
 def _stepper(config: Config, data: TrainingData, together: bool = False) -> Step:
     network = data.recipe.build_network()
     optimizer = build_optimizer(config.optimizer, build_schedule(config.optimizer, 1, 10**6), network)
-    loss = build_loss(config.loss, scored=bool(config.network.get("score")))
     called = paddle.DataParallel(network) if together else network
 
     def step(image: paddle.Tensor, label: paddle.Tensor) -> None:
-        loss(called(image), label).backward()
+        data.loss(called(image), label).backward()
         optimizer.step()
         optimizer.clear_grad()
 

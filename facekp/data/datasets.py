@@ -110,6 +110,10 @@ class FilesDataset(LandmarkDataset):
         """Where the label of a sample stands, for messages."""
         raise NotImplementedError
 
+    def picture(self, index: int) -> Path:
+        """The file of a sample's picture."""
+        raise NotImplementedError
+
     def faces_beside(self, index: int) -> np.ndarray:
         """(M, K, 2) points of all labelled faces of a sample's picture."""
         return self.points[self.rows[index]][None]
@@ -208,10 +212,13 @@ class FacialKeypointsDataset(FilesDataset):
         """The file's name."""
         return self.names[self.rows[index]]
 
+    def picture(self, index: int) -> Path:
+        """See `FilesDataset`."""
+        return self.folder / self.name(index)
+
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Read one picture and its points."""
-        row = self.rows[index]
-        return read_image(self.folder / self.names[row]), self.points[row].copy()
+        return read_image(self.picture(index)), self.points[self.rows[index]].copy()
 
 
 class PtsDataset(FilesDataset):
@@ -257,16 +264,19 @@ class PtsDataset(FilesDataset):
 
     def name(self, index: int) -> str:
         """The picture's path below the root."""
-        return str(self.pictures[self.rows[index]].relative_to(self.source))
+        return str(self.picture(index).relative_to(self.source))
+
+    def picture(self, index: int) -> Path:
+        """See `FilesDataset`."""
+        return self.pictures[self.rows[index]]
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Read one picture and one of its faces."""
-        row = self.rows[index]
-        return read_image(self.pictures[row]), self.points[row].copy()
+        return read_image(self.picture(index)), self.points[self.rows[index]].copy()
 
     def faces_beside(self, index: int) -> np.ndarray:
         """See `FilesDataset`."""
-        return self.points[[p == self.pictures[self.rows[index]] for p in self.pictures]]
+        return self.points[[p == self.picture(index) for p in self.pictures]]
 
     def split(self, every: int = 10) -> tuple[PtsDataset, PtsDataset]:
         """Hold out all faces of every `every`-th picture: (for training, for validation)."""
@@ -319,6 +329,10 @@ class FivePointDataset(FilesDataset):
         """The path of the list, with slashes."""
         return self.names[self.rows[index]]
 
+    def picture(self, index: int) -> Path:
+        """See `FilesDataset`."""
+        return self.source.parent / self.name(index)
+
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Read one picture, and cut out the square around the box; beyond the picture it is black.
 
@@ -326,7 +340,7 @@ class FivePointDataset(FilesDataset):
             UserError: The picture cannot be read, or the box reaches out of it.
         """
         row = self.rows[index]
-        image = read_image(self.source.parent / self.names[row])
+        image = read_image(self.picture(index))
         x0, y0, x1, y1 = self.boxes[row]
         height, width = image.shape[:2]
         if min(x0, y0) < 0 or x1 >= width or y1 >= height:

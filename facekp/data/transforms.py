@@ -348,6 +348,9 @@ TRANSFORMS: dict[str, Callable[..., BaseTransform]] = {
     "ToCHW": ToCHW,
 }
 
+#: Those that move the points as well.
+MOVING = ("Resize", "RandomCrop", "CenterCrop", "RandomFlip", "FaceCrop")
+
 
 def build_transforms(specs: Sequence[Mapping[str, Any]]) -> Compose:
     """Build a pipeline from a config's list.

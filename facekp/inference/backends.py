@@ -1,4 +1,4 @@
-"""Ways to run a network: a batch of crops in, points in pixels of the crops out.
+"""Ways to run a network: a batch of crops in, points in pixels of the crops out; of a face detector, its cells.
 
 Three libraries stand behind one call. Each is imported when its backend is built and not before, so that ONNX
 Runtime needs no Paddle and Paddle no ONNX Runtime.
@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Callable, Protocol
 
 import numpy as np
 
-from facekp.codec import Codec, split_score
 from facekp.errors import UserError
-from facekp.weights import Recipe, load_weights, read_recipe
+from facekp.weights import AnyRecipe, R, Recipe, load_any_weights, read_recipe
 
 if TYPE_CHECKING:
     from paddle import nn
 
 #: Weights that come with facekp, `NAME.safetensors`, and beside each the same network for ONNX Runtime, `NAME.onnx`.
 SHIPPED = Path(__file__).resolve().parent.parent / "shipped"
+#: The face detector among them.
+SHIPPED_DETECTOR = SHIPPED / "face_detector.safetensors"
 
 #: Files of a folder that `tools/export.py` wrote.
 RECIPE_FILE, ONNX_FILE, PARAMETERS_FILE = "recipe.json", "model.onnx", "model.pdiparams"
@@ -38,11 +39,11 @@ class Backend(Protocol):
         """Run the network.
 
         Args:
-            batch: (N, C, size, size) float32, as the recipe's `pixels` make it.
+            batch: (N, C, H, W) float32, as the recipe's `pixels` make it; H and W are the recipe's size for points.
 
         Returns:
             Points, (N, K, 2) float32 in pixels of the crop; and scores, (N,) float32, 0 to 1, or None if the
-            network gives none.
+            network gives none. Of a face detector its cells, (N, cells, 5), and None.
         """
 
 
@@ -51,23 +52,21 @@ class DygraphBackend:
 
     Args:
         network: In evaluation mode.
-        codec: Of its training.
+        recipe: Of its training.
         threads: CPU threads of Paddle, in the whole process; None leaves them as they are.
     """
 
-    def __init__(self, network: nn.Layer, codec: Codec, threads: int | None = None) -> None:
+    def __init__(self, network: nn.Layer, recipe: AnyRecipe, threads: int | None = None) -> None:
         import paddle
 
         if threads is not None:
             paddle.base.core.set_num_threads(threads)
-        self._paddle, self._network, self._codec = paddle, network, codec
+        self._paddle, self._network, self._recipe = paddle, network, recipe
 
     def __call__(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """See `Backend`."""
         with self._paddle.no_grad():
-            outputs = self._network(self._paddle.to_tensor(batch)).numpy()
-        points, scores = split_score(outputs)
-        return self._codec.decode(points), scores
+            return self._recipe.decode(self._network(self._paddle.to_tensor(batch)).numpy())
 
 
 class PaddleBackend:
@@ -150,14 +149,18 @@ class OnnxBackend:
 
 
 def load_backend(
-    path: str | os.PathLike[str], name: str | None = None, threads: int | None = None
-) -> tuple[Backend, Recipe]:
+    path: str | os.PathLike[str],
+    name: str | None = None,
+    threads: int | None = None,
+    kind: type[R] = Recipe,  # type: ignore[assignment]
+) -> tuple[Backend, R]:
     """Read weights or an exported network, and run them the fastest way that is there.
 
     Args:
         path: A file of weights, or a folder of `tools/export.py`.
         name: One of `BACKENDS`; None for the first of them that the path has files for and that is installed.
         threads: CPU threads of the network; None for the library's own choice.
+        kind: `Recipe` for points, `DetectorRecipe` for a face detector.
 
     Returns:
         The backend, and the recipe of the network.
@@ -172,7 +175,7 @@ def load_backend(
     path = Path(path)
     if path.is_dir() and not (path / RECIPE_FILE).is_file():
         raise UserError(f"{path}: holds no {RECIPE_FILE}, as tools/export.py writes; name a file of weights in it")
-    recipe = read_recipe(path / RECIPE_FILE if path.is_dir() else path)
+    recipe = read_recipe(path / RECIPE_FILE if path.is_dir() else path, kind)
     found = _forms(path, recipe)
     if name is not None and name not in found:
         raise UserError(
@@ -188,7 +191,7 @@ def load_backend(
     raise UserError(f"{path}: nothing installed can run it; pip install {needed}")
 
 
-def _forms(path: Path, recipe: Recipe) -> dict[str, Callable[[int | None], Backend]]:
+def _forms(path: Path, recipe: AnyRecipe) -> dict[str, Callable[[int | None], Backend]]:
     """What builds each backend that there are files for, the fastest first."""
     found: dict[str, Callable[[int | None], Backend]] = {}
     # Beside weights of one's own an ONNX file may be that of an earlier training; shipped ones are tested to agree.
@@ -196,7 +199,7 @@ def _forms(path: Path, recipe: Recipe) -> dict[str, Callable[[int | None], Backe
     if onnx.is_file() and (path.is_dir() or path.parent == SHIPPED):
         found["onnx"] = partial(OnnxBackend, onnx)
     if not path.is_dir():
-        found["dygraph"] = lambda threads: DygraphBackend(load_weights(path)[0], recipe.build_codec(), threads)
+        found["dygraph"] = lambda threads: DygraphBackend(load_any_weights(path)[0], recipe, threads)
         return found
     for program in PROGRAM_FILES:
         if (path / program).is_file():

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Callable, Protocol
 
 import cv2
 import numpy as np
 
-from facekp import geometry
+from facekp.boxes import SAME_FACE, choose_boxes, suppress_overlaps
 from facekp.errors import UserError
+from facekp.inference.backends import SHIPPED_DETECTOR, Backend, load_backend
+from facekp.inference.haar import HaarDetector
+from facekp.weights import DetectorRecipe
+
+#: Boxes with a lower score are left out.
+LEAST_SCORE = 0.4
 
 
 class Detector(Protocol):
@@ -25,117 +34,106 @@ class Detector(Protocol):
         """
 
 
-class HaarDetector:
-    """OpenCV's Haar cascades (Viola and Jones, 2001), which come with opencv-python.
+class FaceDetector:
+    """Our own detector, which `configs/face_detector.yml` trains.
 
-    Frontal faces first; if there is none, profiles; if there is none, frontal faces in the picture turned by
-    30 degrees to either side. Fast to have, easily fooled: prefer your own boxes where you have better ones.
+    Every picture is searched at the same sizes, small ones enlarged: a face of 20 pixels in a small picture is as good
+    as one of 80 in a large one. The smaller look sees large faces as large as training showed them.
 
     Args:
-        longest_side: Larger pictures are searched at this size.
-        min_face: Smallest face to look for, as a part of the picture's shorter side.
+        backend: Runs the network.
+        recipe: How it was trained.
+        longest_sides: Of the picture as the network sees it, in pixels, one look for each.
+        least_score: Boxes with lower scores are left out.
 
     Example:
-        >>> boxes, scores = HaarDetector()(np.zeros((80, 80, 3), np.uint8))
+        >>> boxes, scores = load_detector()(np.zeros((80, 80, 3), np.uint8))
         >>> boxes.shape, scores.shape
         ((0, 4), (0,))
     """
 
-    # Where the landmarks' box lies in the cascade's square, in its sides: medians over 150 photos of 300-W.
-    _FRONTAL = np.array([0.07, 0.23, 0.93, 1.075])
-    _PROFILE = np.array([0.05, 0.28, 0.79, 1.04])
+    #: Pictures are enlarged by no more than this.
+    MOST_ENLARGED = 4.0
+    #: The network halves its picture so often that its sides are whole numbers of so many pixels.
+    _WHOLE = 32
 
-    def __init__(self, longest_side: int = 800, min_face: float = 0.06) -> None:
-        if not hasattr(cv2, "CascadeClassifier"):
-            raise UserError('this OpenCV has no Haar cascades; pip install "opencv-python>=4.8,<5"')
-        # alt2 finds nearly as many faces as the default cascade, with a quarter of its false ones.
-        self._frontal, self._profile = (
-            cv2.CascadeClassifier(cv2.data.haarcascades + f"haarcascade_{name}.xml")
-            for name in ("frontalface_alt2", "profileface")
-        )
-        self._longest_side, self._min_face = longest_side, min_face
+    def __init__(
+        self,
+        backend: Backend,
+        recipe: DetectorRecipe,
+        longest_sides: Sequence[int] = (640, 320),
+        least_score: float = LEAST_SCORE,
+    ) -> None:
+        self.backend, self.recipe = backend, recipe
+        self.longest_sides, self.least_score = tuple(longest_sides), least_score
+        self._pixels = recipe.build_pixels()
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Detector`."""
-        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        height, width = grey.shape
-        scale = min(1.0, self._longest_side / max(height, width))
-        if scale < 1:
-            size = (max(1, round(width * scale)), max(1, round(height * scale)))
-            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-        boxes, scores = self._upright(grey)
-        if not len(boxes):
-            boxes, scores = self._turned(grey)
-        return (boxes / scale).astype(np.float32), scores.astype(np.float32)
+        looks = [self._look(image, side) for side in self.longest_sides]
+        boxes, scores = (np.concatenate(parts) for parts in zip(*looks))
+        kept = suppress_overlaps(boxes, scores, SAME_FACE)
+        return boxes[kept], scores[kept]
 
-    def _upright(self, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        for search in (self._search, self._search_thoroughly):
-            boxes, scores = search(self._frontal, grey, self._FRONTAL)
-            if len(boxes):
-                return boxes, scores
-        one, one_scores = self._search(self._profile, grey, self._PROFILE)
-        other, other_scores = self._search(self._profile, cv2.flip(grey, 1), self._PROFILE)
-        other[:, [0, 2]] = grey.shape[1] - other[:, [2, 0]]  # back into the unmirrored picture
-        return _best(np.concatenate([one, other]), np.concatenate([one_scores, other_scores]))
-
-    def _turned(self, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        height, width = grey.shape
-        side = int(np.hypot(height, width))
-        found, found_scores = [], []
-        for angle in (-30, 30):
-            matrix = geometry.compose(
-                geometry.rotation(angle, (width / 2, height / 2)),
-                geometry.translation((side - width) / 2, (side - height) / 2),
-            )
-            boxes, scores = self._search(self._frontal, geometry.warp(grey, matrix, (side, side)), self._FRONTAL)
-            centres = geometry.apply(geometry.invert(matrix), (boxes[:, :2] + boxes[:, 2:]) / 2)
-            half = (boxes[:, 2:] - boxes[:, :2]) / 2
-            found.append(np.concatenate([centres - half, centres + half], 1))
-            found_scores.append(scores)
-        return _best(np.concatenate(found), np.concatenate(found_scores))
-
-    def _search(
-        self, cascade: cv2.CascadeClassifier, grey: np.ndarray, place: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Coarse steps over the whole picture, then fine ones around what they found: half the time of fine ones."""
-        least = self._least(grey)
-        found, votes = [], []
-        for x, y, side, _ in cascade.detectMultiScale2(grey, 1.25, 1, minSize=(least, least))[0]:
-            reach = int(0.4 * side)
-            left, top = max(x - reach, 0), max(y - reach, 0)
-            part = grey[top : y + side + reach, left : x + side + reach]
-            smallest, largest = max(least, int(0.7 * side)), int(1.45 * side)
-            squares, agreed = cascade.detectMultiScale2(
-                part, 1.1, 4, minSize=(smallest, smallest), maxSize=(largest, largest)
-            )
-            found += [(left + x, top + y, side) for x, y, side, _ in squares]
-            votes += list(agreed)
-        return _boxes(found, votes, place)
-
-    def _search_thoroughly(
-        self, cascade: cv2.CascadeClassifier, grey: np.ndarray, place: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Fine steps over the whole picture."""
-        least = self._least(grey)
-        squares, votes = cascade.detectMultiScale2(grey, 1.1, 4, minSize=(least, least))
-        return _boxes([(x, y, side) for x, y, side, _ in squares], list(votes), place)
-
-    def _least(self, grey: np.ndarray) -> int:
-        return max(24, round(self._min_face * min(grey.shape)))
+    def _look(self, image: np.ndarray, longest_side: int) -> tuple[np.ndarray, np.ndarray]:
+        height, width = image.shape[:2]
+        scale = min(longest_side / max(height, width), self.MOST_ENLARGED)
+        high, wide = max(1, round(height * scale)), max(1, round(width * scale))
+        small = cv2.resize(image, (wide, high), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        padded = np.zeros((-(-high // self._WHOLE) * self._WHOLE, -(-wide // self._WHOLE) * self._WHOLE, 3), np.uint8)
+        padded[:high, :wide] = small
+        outputs, _ = self.backend(self._pixels(padded)[None])
+        boxes, scores = choose_boxes(outputs[0], padded.shape[0], padded.shape[1], self.least_score)
+        shrunk = np.array([wide / width, high / height] * 2, np.float32)
+        return (boxes + 0.5) / shrunk - 0.5, scores
 
 
-def _boxes(squares: list[tuple[int, int, int]], votes: list[float], place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the landmarks lie in a cascade's squares, and scores made of the votes for each."""
-    if not squares:
-        return np.zeros((0, 4)), np.zeros(0)
-    places = np.array(squares, np.float64)
-    # A cascade gives no probability; how many neighbouring windows agreed is the best sign it has.
-    return _best(
-        places[:, [0, 1, 0, 1]] + places[:, 2:] * place, 1 - np.exp(-np.array(votes, np.float64).reshape(-1) / 12)
-    )
+def load_detector(
+    source: str | os.PathLike[str] | None = None, backend: str | None = None, threads: int | None = None
+) -> Detector:
+    """Load a face detector.
+
+    Args:
+        source: None for ours, the shipped one; "haar" for OpenCV's cascades; "mediapipe" where that is installed;
+            "yunet:PATH" for OpenCV's YuNet with a model file that you have; or the path of weights that
+            `tools/train.py` wrote, or of a folder that `tools/export.py` wrote.
+        backend: See `facekp.load_landmarker`; of our own detectors.
+        threads: As well.
+
+    Raises:
+        UserError: There is no such detector, or what it needs is missing.
+
+    Example:
+        >>> boxes, scores = load_detector("haar")(cv2.imread("assets/photos/astronaut.png"))
+        >>> boxes.shape
+        (1, 4)
+    """
+    name, _, path = str(source or SHIPPED_DETECTOR).partition(":")
+    if name in _OTHERS and not Path(str(source)).exists():
+        return _OTHERS[name](path)
+    if not Path(source or SHIPPED_DETECTOR).exists():
+        raise UserError(f"{source}: neither a detector ({', '.join(_OTHERS)}), nor a file of weights, nor an exported "
+                        "folder")  # fmt: skip
+    return FaceDetector(*load_backend(source or SHIPPED_DETECTOR, backend, threads, DetectorRecipe))
 
 
-def _best(boxes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One box for each face that several searches found."""
-    kept = geometry.suppress_overlaps(boxes, scores, most=0.3)
-    return boxes[kept], scores[kept]
+def _yunet(path: str) -> Detector:
+    from facekp.inference.peer_detectors import YuNetDetector
+
+    if not path:
+        raise UserError("yunet needs a model file: yunet:PATH")
+    return YuNetDetector(path)
+
+
+def _mediapipe(_: str) -> Detector:
+    from facekp.inference.peer_detectors import MediaPipeDetector
+
+    return MediaPipeDetector()
+
+
+#: Name -> what builds it, called with what stands behind the colon.
+_OTHERS: dict[str, Callable[[str], Detector]] = {
+    "haar": lambda _: HaarDetector(),
+    "mediapipe": _mediapipe,
+    "yunet": _yunet,
+}

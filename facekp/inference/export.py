@@ -23,7 +23,7 @@ from paddle.static import InputSpec
 from facekp.cli import atomic_path
 from facekp.errors import UserError
 from facekp.inference.backends import ONNX_FILE, PARAMETERS_FILE, PROGRAM_FILES, RECIPE_FILE
-from facekp.weights import Recipe, load_weights, save_recipe
+from facekp.weights import AnyRecipe, Recipe, load_any_weights, save_recipe
 
 FORMATS = ("paddle", "onnx")
 
@@ -84,7 +84,7 @@ def export(
         UserError: The weights cannot be read, paddle2onnx is missing or cannot convert the network, or the folder
             cannot be written to.
     """
-    network, recipe = load_weights(weights)
+    network, recipe = load_any_weights(weights)
     if "onnx" in formats and not can_write_onnx():
         raise UserError(f"the format onnx needs paddle2onnx: {INSTALL}")
     with tempfile.TemporaryDirectory() as temporary:
@@ -105,15 +105,19 @@ def can_write_onnx() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in ("onnx", "paddle2onnx"))
 
 
-def write_paddle(network: nn.Layer, recipe: Recipe, folder: Path) -> Path:
+def write_paddle(network: nn.Layer, recipe: AnyRecipe, folder: Path) -> Path:
     """Write the program and its parameters for Paddle Inference.
 
     Returns:
         The program, `model.json` or `model.pdmodel`, as this Paddle has it.
     """
-    shape = [None, *recipe.blank_batch().shape[1:]]
+    shape: list[int | None] = [None, *recipe.blank_batch().shape[1:]]
+    if isinstance(recipe, Recipe):
+        network = DecodedNetwork(network, recipe)
+    else:
+        shape[2:] = [None, None]  # a detector takes pictures of any size
     stem = PARAMETERS_FILE.partition(".")[0]
-    paddle.jit.save(DecodedNetwork(network, recipe), str(folder / stem), [InputSpec(shape, "float32", "crops")])
+    paddle.jit.save(network, str(folder / stem), [InputSpec(shape, "float32", "crops")])
     return next(folder / name for name in PROGRAM_FILES if (folder / name).is_file())
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facekp import geometry
+from facekp.boxes import area, suppress_overlaps
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Faces:
     def from_arrays(cls, points: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> Faces:
         """Make float32 arrays of equal length and sort them, largest box first."""
         points, boxes, scores = (np.asarray(a, np.float32) for a in (points, boxes, scores))
-        order = np.argsort(-(boxes[:, 2:] - boxes[:, :2]).prod(-1), kind="stable")
+        order = np.argsort(-area(boxes), kind="stable")
         return cls(points[order], boxes[order], scores[order])
 
     def without_doubles(self, most: float = 0.4) -> Faces:
@@ -55,7 +55,7 @@ class Faces:
             >>> faces.without_doubles().scores.tolist()
             [0.75, 0.25]
         """
-        kept = np.sort(geometry.suppress_overlaps(self.boxes, self.scores, most))  # still largest first
+        kept = np.sort(suppress_overlaps(self.boxes, self.scores, most))  # still largest first
         return Faces(self.points[kept], self.boxes[kept], self.scores[kept])
 
     def __len__(self) -> int:

@@ -12,8 +12,8 @@ import numpy as np
 
 from facekp import geometry
 from facekp.errors import UserError
-from facekp.inference.backends import SHIPPED, Backend, load_backend
-from facekp.inference.detectors import Detector, HaarDetector
+from facekp.inference.backends import SHIPPED, SHIPPED_DETECTOR, Backend, load_backend
+from facekp.inference.detectors import Detector, load_detector
 from facekp.inference.faces import Faces
 from facekp.landmarks import EYES, FLIP_ORDERS, face_box
 from facekp.weights import Recipe
@@ -36,7 +36,7 @@ class Landmarker:
     Args:
         backend: Runs the network.
         recipe: How it was trained: crop and pixels.
-        detector: Finds the faces when a call brings no boxes; Haar cascades by default.
+        detector: Finds the faces when a call brings no boxes; ours by default.
         passes: How often the points are looked for, each time in the crop that the last ones suggest.
         flip: Look at the mirror image of each crop too and take the mean: steadier, twice the work.
         least_score: Faces of the detector that the network scores lower are dropped.
@@ -65,7 +65,7 @@ class Landmarker:
             raise UserError(f"flip: the mirror order of {recipe.num_points} points is not known; leave flip away")
         self.backend, self.recipe, self.passes, self.flip = backend, recipe, passes, flip
         self.least_score = least_score
-        self.detector: Detector = HaarDetector() if detector is None else detector
+        self.detector: Detector = load_detector("haar") if detector is None else detector
         self._pixels = recipe.build_pixels()
 
     @property
@@ -174,13 +174,13 @@ class Landmarker:
 
 
 def shipped_weights() -> dict[str, Path]:
-    """Name -> file of the weights that come with facekp."""
-    return {path.stem: path for path in sorted(SHIPPED.glob("*.safetensors"))}
+    """Name -> file of the networks of points that come with facekp."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.safetensors")) if path != SHIPPED_DETECTOR}
 
 
 def load_landmarker(
     source: str | os.PathLike[str] | None = None,
-    detector: Detector | None = None,
+    detector: Detector | str | os.PathLike[str] | None = None,
     passes: int = 2,
     flip: bool = False,
     backend: str | None = None,
@@ -192,7 +192,8 @@ def load_landmarker(
         source: Name of a shipped model, path of weights that `tools/train.py` wrote, or of a folder that
             `tools/export.py` wrote; "hub" for PaddleHub's, see `facekp.inference.hub`, for which only `detector`
             counts; `DEFAULT` if None.
-        detector: See `Landmarker`.
+        detector: Finds the faces when a call brings no boxes: anything that is called as `detectors.Detector` is, or
+            what `detectors.load_detector` takes, such as "haar". None for ours; for PaddleHub, its own.
         passes: See `Landmarker`.
         flip: See `Landmarker`.
         backend: What runs the network: "onnx" (ONNX Runtime), "paddle" (Paddle Inference) or "dygraph" (Paddle as
@@ -214,6 +215,8 @@ def load_landmarker(
         ((1, 68, 2), (1, 4))
     """
     source = DEFAULT if source is None else source
+    if isinstance(detector, (str, os.PathLike)):
+        detector = load_detector(detector, threads=threads)
     if str(source) == "hub":
         from facekp.inference.hub import HubLandmarker
 
@@ -224,7 +227,8 @@ def load_landmarker(
         raise UserError(
             f"{source}: neither a shipped model ({', '.join(shipped)}), nor a file of weights, nor an exported folder"
         )
-    return Landmarker(*load_backend(path, backend, threads), detector, passes, flip)
+    network = load_backend(path, backend, threads)
+    return Landmarker(*network, detector or load_detector("haar"), passes, flip)
 
 
 def _as_boxes(boxes: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:

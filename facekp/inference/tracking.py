@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from facekp import geometry
+from facekp.boxes import iou
 from facekp.inference.faces import Faces
 from facekp.landmarks import eye_distance
 
@@ -203,7 +204,7 @@ def match(boxes: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
         >>> match(np.array([[0, 0, 9, 9], [20, 0, 29, 9]]), np.array([[21, 0, 30, 9]]))
         [(1, 0)]
     """
-    overlap = np.array([geometry.iou(box, others) for box in boxes]).reshape(len(boxes), len(others))
+    overlap = iou(boxes[:, None], others[None])
     pairs = []
     while overlap.size and overlap.max() >= SAME_FACE:
         row, column = (int(i) for i in np.unravel_index(overlap.argmax(), overlap.shape))

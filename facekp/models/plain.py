@@ -10,7 +10,7 @@ from paddle.nn import functional as F  # noqa: N812
 from facekp.models.heads import build_head
 
 
-class _Block(nn.Layer):
+class Block(nn.Layer):
     """3x3 - BN - ReLU - 3x3 - BN, plus the input (pooled and widened where the shape changes)."""
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
@@ -75,8 +75,8 @@ class PlainResNet(nn.Layer):
         )
         stages = []
         for before, after in zip(channels, channels[1:]):
-            stages.append(_Block(before, after, stride=2))
-            stages.extend(_Block(after, after, stride=1) for _ in range(blocks - 1))
+            stages.append(Block(before, after, stride=2))
+            stages.extend(Block(after, after, stride=1) for _ in range(blocks - 1))
         self.stages = nn.Sequential(*stages)
         self.head = build_head(head, channels[-1], num_points * 2 + score, map_size)
 

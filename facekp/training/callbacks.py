@@ -10,25 +10,27 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 import paddle
 import pandas as pd
 from paddle import Tensor, nn
 from paddle.callbacks import Callback, LRScheduler
+from paddle.io import Dataset
 from tqdm import tqdm
 from visualdl import LogWriter
 
 from facekp import viz
-from facekp.codec import split_score
-from facekp.data.datasets import LandmarkDataset
 from facekp.errors import UserError
 from facekp.images import write_image
 from facekp.training.checkpoint import RunState, save_checkpoint
 from facekp.training.logs import LOG_FILE, METRICS_FILE, read_run
 from facekp.training.processes import Processes
-from facekp.weights import Recipe, save_weights
+from facekp.weights import AnyRecipe, save_weights
+
+#: Makes one picture of (inputs, labels, predictions).
+Draw = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 class InStep(Callback):
@@ -70,6 +72,11 @@ class History(Callback):
         self.state, self.folder, self.processes = state, folder, processes
         self.row: dict[str, float] = {}
 
+    @property
+    def metric(self) -> str:
+        """Name of the metric that decides, the lower the better: the first one."""
+        return self.model._metrics[0].name()
+
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Start an epoch."""
         # Dropout, if any, is the same after a resume, and another one in each process.
@@ -79,16 +86,17 @@ class History(Callback):
     def on_train_batch_end(self, step: int, logs: dict[str, Any]) -> None:
         """Add a batch's loss; the callbacks that follow see those of all processes."""
         self.state.step += 1
-        nme = self.model._metrics[0]
-        loss, *faces = self.processes.add_up([_scalar(logs["loss"]), nme._total, nme._count])
-        logs["loss"], logs["nme"] = loss / self.processes.count, faces[0] / faces[1] if faces[1] else float("nan")
+        metric = self.model._metrics[0]
+        value = metric.accumulate() if metric.count else 0.0
+        loss, total, count = self.processes.add_up([_scalar(logs["loss"]), value * metric.count, metric.count])
+        logs["loss"], logs[self.metric] = loss / self.processes.count, total / count if count else float("nan")
         self._train.add(logs)
         if not np.isfinite(self._train.total):  # in all processes at once
             raise UserError(f"the loss is no longer a number at step {self.state.step}; lower optimizer.lr")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Note what training says; validation follows."""
-        self._training = {"train_loss": self._train.value(), "train_nme": logs["nme"]}
+        self._training = {"train_loss": self._train.value(), f"train_{self.metric}": logs[self.metric]}
         self._seconds = time.perf_counter() - self._start
 
     def on_eval_batch_end(self, step: int, logs: dict[str, Any]) -> None:
@@ -110,21 +118,19 @@ class History(Callback):
 
 
 class Dashboard(Callback):
-    """VisualDL: losses, learning rate, NME, and the same eight validation faces after each epoch; and `curves.png`.
+    """VisualDL: losses, rate, metrics, and the same eight validation pictures after each epoch; and `curves.png`.
 
     Args:
         state: The run's state.
         history: Must stand before this one in the list of callbacks.
         folder: The run's folder, where the log lies, and the pictures.
-        validation: Where the eight faces come from, evenly spread.
-        recipe: Of the run; its codec decodes the predictions.
+        validation: Where the eight pictures come from, evenly spread.
+        draw: Makes one picture of (inputs, labels, what the network predicts).
     """
 
-    def __init__(
-        self, state: RunState, history: History, folder: Path, validation: LandmarkDataset, recipe: Recipe
-    ) -> None:
+    def __init__(self, state: RunState, history: History, folder: Path, validation: Dataset, draw: Draw) -> None:
         super().__init__()
-        self.state, self.history, self.folder, self.recipe = state, history, folder, recipe
+        self.state, self.history, self.folder, self.draw = state, history, folder, draw
         self.writer = LogWriter(str(folder), file_name=LOG_FILE, flush_secs=10)
         chosen = np.linspace(0, len(validation) - 1, min(8, len(validation))).round().astype(int)
         self.inputs, self.labels = (np.stack(x) for x in zip(*(validation[int(i)] for i in chosen)))
@@ -148,17 +154,14 @@ class Dashboard(Callback):
         """Log the epoch."""
         row = self.history.row
         epoch = int(row["epoch"])
-        for name in ("train_loss", "train_nme", *(n for n in row if n.startswith("val_"))):
+        for name in ("train_loss", f"train_{self.history.metric}", *(n for n in row if n.startswith("val_"))):
             self.writer.add_scalar(f"epoch/{name}", row[name], epoch)
         with paddle.no_grad():  # model.predict_batch would wait for the other processes
             predicted = self.model.network(paddle.to_tensor(self.inputs))
-        codec = self.recipe.build_codec()
-        points, _ = split_score(predicted.numpy())
-        sheet = viz.comparison_sheet(self.inputs, codec.decode(self.labels), codec.decode(points))
+        sheet = self.draw(self.inputs, self.labels, predicted.numpy())
         self.writer.add_image("validation/faces", sheet[..., ::-1], epoch)
         self.flush()
         write_image(self.folder / "faces.png", sheet)
-        viz.save_curves([read_run(self.folder)], self.folder / "curves.png")
         viz.save_curves([read_run(self.folder)], self.folder / "curves.png")
 
     def on_train_end(self, logs: Any = None) -> None:
@@ -210,7 +213,7 @@ class Freeze(Callback):
 
 
 class Plateau(LRScheduler):
-    """Steps a `ReduceOnPlateau` schedule by the validation NME of each epoch.
+    """Steps a `ReduceOnPlateau` schedule by the validation metric of each epoch.
 
     Args:
         history: Must stand before this one in the list of callbacks.
@@ -222,7 +225,7 @@ class Plateau(LRScheduler):
 
     def on_eval_end(self, logs: Any = None) -> None:
         """Step."""
-        self.model._optimizer._learning_rate.step(self.history.row["val_nme"])
+        self.model._optimizer._learning_rate.step(self.history.row[f"val_{self.history.metric}"])
 
 
 class MovingAverage(Callback):
@@ -260,7 +263,7 @@ class MovingAverage(Callback):
 
 
 class BestWeights(Callback):
-    """Keeps the weights with the lowest validation NME, `best.safetensors`, for use.
+    """Keeps the weights with the lowest validation metric, `best.safetensors`, for use.
 
     Args:
         state: The run's state; its best value is kept here.
@@ -269,16 +272,17 @@ class BestWeights(Callback):
         recipe: Goes into the weights.
     """
 
-    def __init__(self, state: RunState, history: History, folder: Path, recipe: Recipe) -> None:
+    def __init__(self, state: RunState, history: History, folder: Path, recipe: AnyRecipe) -> None:
         super().__init__()
         self.state, self.history, self.folder, self.recipe = state, history, folder, recipe
 
     def on_eval_end(self, logs: Any = None) -> None:
         """Save if better."""
-        nme = self.history.row["val_nme"]
-        if nme < self.state.best:
-            self.state.best = nme
-            notes = {**self.recipe.notes, "epoch": self.state.epoch + 1, "val_nme": nme}
+        name = f"val_{self.history.metric}"
+        value = self.history.row[name]
+        if value < self.state.best:
+            self.state.best = value
+            notes = {**self.recipe.notes, "epoch": self.state.epoch + 1, name: value}
             recipe = dataclasses.replace(self.recipe, notes=notes)
             save_weights(self.folder / "best.safetensors", self.model.network, recipe)
 
@@ -339,7 +343,8 @@ class ProgressBar(Callback):
 
     def on_train_batch_end(self, step: int, logs: dict[str, Any]) -> None:
         """Move the bar."""
-        self.bar.set_postfix(loss=f"{_scalar(logs['loss']):.4f}", nme=f"{logs['nme']:.4f}", refresh=False)
+        name = self.history.metric
+        self.bar.set_postfix(loss=f"{_scalar(logs['loss']):.4f}", **{name: f"{logs[name]:.4f}"}, refresh=False)
         self.bar.update()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -352,9 +357,10 @@ class ProgressBar(Callback):
         row = self.history.row
         self._took.append(time.perf_counter() - self._start)
         left = (self.epochs - self._done) * float(np.mean(self._took))
+        name = self.history.metric
         print(
-            f"epoch {self._done}/{self.epochs}  train loss {row['train_loss']:.4f} nme {row['train_nme']:.4f}"
-            f"  validation loss {row['val_loss']:.4f} nme {row['val_nme']:.4f}"
+            f"epoch {self._done}/{self.epochs}  train loss {row['train_loss']:.4f} {name} {row[f'train_{name}']:.4f}"
+            f"  validation loss {row['val_loss']:.4f} {name} {row[f'val_{name}']:.4f}"
             f"  {self._took[-1]:.0f} s, {_clock(left)} left",
             flush=True,
         )

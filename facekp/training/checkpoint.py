@@ -24,7 +24,7 @@ class RunState:
     Attributes:
         epoch: Finished epochs, which is also the number of the running one, counted from 0.
         step: Finished training steps.
-        best: Lowest validation NME so far.
+        best: Lowest validation metric so far, the NME or what a detector misses.
         log_sizes: Bytes of the run's growing files at the end of the last finished epoch; what stands behind
             them was written by an epoch that did not finish, and is cut off when the run goes on.
         processes: That train together.

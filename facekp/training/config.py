@@ -11,17 +11,34 @@ from pathlib import Path
 from typing import Any, Literal, Optional, Union
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from facekp.errors import UserError
-from facekp.losses import LOSSES
-from facekp.models import NETWORKS
+from facekp.losses import BOX_LOSSES, LOSSES
+from facekp.models import DETECTORS, NETWORKS
 
 
 class _Section(BaseModel):
     """Unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class ComposeConfig(_Section):
+    """How the squares that a detector learns from are composed; see `facekp.data.pictures.PictureDataset`."""
+
+    roll: float = Field(45.0, ge=0, le=180)
+    least_face: float = Field(14.0, gt=0, allow_inf_nan=False)
+    most_face: float = Field(0.85, gt=0, allow_inf_nan=False)
+    tiles: tuple[float, float, float] = (0.55, 0.3, 0.15)
+    anywhere: float = Field(0.25, ge=0, le=1)
+    filling: float = Field(0.9, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _some_tiles(self) -> ComposeConfig:
+        if not (min(self.tiles) >= 0 and 0 < sum(self.tiles) < float("inf")):
+            raise ValueError("tiles says how often there are 1, 2 x 2 and 3 x 3: not negative, not only zeros")
+        return self
 
 
 class DataConfig(_Section):
@@ -49,9 +66,11 @@ class DataConfig(_Section):
     skip_damaged: bool = False
     #: Drawn faces only: how many for training and for validation.
     drawn: tuple[PositiveInt, PositiveInt] = (2000, 200)
+    #: Detectors only, which learn from whole pictures.
+    compose: ComposeConfig = ComposeConfig()
     #: Transforms of training and validation, and those that both end with. See facekp/data/transforms.py.
     train: list[dict[str, Any]]
-    validation: list[dict[str, Any]]
+    validation: list[dict[str, Any]] = []
     pixels: list[dict[str, Any]] = [{"type": "GrayNormalize", "channels": 3}, {"type": "ToCHW"}]
     #: Loader processes for each of training and validation; 0 loads in the training process.
     workers: int = Field(2, ge=0)
@@ -115,23 +134,32 @@ class Config(_Section):
     optimizer: OptimizerConfig = OptimizerConfig()
     train: TrainConfig = TrainConfig()
 
-    @field_validator("loss")
-    @classmethod
-    def _known_loss(cls, value: str) -> str:
-        if value not in LOSSES:
-            raise ValueError(f"unknown loss {value!r}; known are {', '.join(LOSSES)}")
-        return value
+    @property
+    def finds_boxes(self) -> bool:
+        """Whether this trains a face detector, not a network of points."""
+        return self.network.get("type") in DETECTORS
 
     @model_validator(mode="after")
     def _fits_together(self) -> Config:
+        if self.network.get("type") not in {*NETWORKS, *DETECTORS}:
+            raise ValueError(f"network.type: unknown network {self.network.get('type')!r}; "
+                             f"known are {', '.join([*NETWORKS, *DETECTORS])}")  # fmt: skip
+        losses = BOX_LOSSES if self.finds_boxes else LOSSES
+        if self.loss not in losses:
+            raise ValueError(f"loss: unknown loss {self.loss!r}; "
+                             f"known to {self.network['type']} are {', '.join(losses)}")  # fmt: skip
+        if self.finds_boxes and (self.data.keep_crops or self.data.faces_per_no_face or self.data.validation):
+            raise ValueError(f"{self.network['type']} looks at whole pictures, so data.keep_crops, "
+                             "data.faces_per_no_face and data.validation do not go with it")  # fmt: skip
+        if self.finds_boxes and (self.size % 32 or self.data.labels not in ("csv68", "pts")):
+            raise ValueError(f"{self.network['type']} needs a size of whole 32 pixels, and data.labels csv68 or pts")
+        if not self.finds_boxes and not self.data.validation:
+            raise ValueError("data.validation: a network of points needs its transforms")
         if self.optimizer.warmup_epochs >= self.train.epochs:
             raise ValueError("optimizer.warmup_epochs must be less than train.epochs")
         first = [pipeline[0].get("type") if pipeline else None for pipeline in (self.data.train, self.data.validation)]
         if self.data.keep_crops and first != ["FaceCrop", "FaceCrop"]:
             raise ValueError("data.keep_crops needs data.train and data.validation to begin with FaceCrop")
-        if self.network.get("type") not in NETWORKS:
-            raise ValueError(f"network.type: unknown network {self.network.get('type')!r}; "
-                             f"known are {', '.join(NETWORKS)}")  # fmt: skip
         if self.network.get("score") and self.codec != "mean_face":
             raise ValueError("network.score needs codec: mean_face")
         if self.data.faces_per_no_face and not self.network.get("score"):

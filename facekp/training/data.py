@@ -8,13 +8,19 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import cv2
 import numpy as np
-from paddle.io import BatchSampler, DataLoader, DistributedBatchSampler
+from paddle import nn
+from paddle.io import BatchSampler, DataLoader, Dataset, DistributedBatchSampler
+from paddle.metric import Metric
 
-from facekp.codec import Codec, MeanFaceCodec, StandardCodec
+from facekp import viz
+from facekp.boxes import choose_boxes
+from facekp.codec import Codec, MeanFaceCodec, StandardCodec, split_score
 from facekp.data.datasets import (
     Draw,
     FacialKeypointsDataset,
@@ -28,53 +34,105 @@ from facekp.data.datasets import (
     split_people,
 )
 from facekp.data.drawn import DrawnFacesDataset
+from facekp.data.pictures import PictureDataset, pictures_of
 from facekp.data.statistics import crop_statistics, label_mean_std
-from facekp.data.transforms import build_transforms
+from facekp.data.transforms import MOVING, build_transforms
 from facekp.errors import UserError
+from facekp.losses import BOX_LOSSES, build_loss
+from facekp.metrics import MissedFaces, build_metrics
+from facekp.training.callbacks import Draw as DrawSheet
 from facekp.training.checkpoint import RunState
 from facekp.training.config import Config, DataConfig
 from facekp.training.processes import Processes
-from facekp.weights import Recipe
+from facekp.weights import DetectorRecipe, Recipe
 
 #: Loader processes hand pictures over in shared memory; with less than this they cannot (bus error).
 LEAST_SHARED_MEMORY = 256 << 20
 
 ALONE = Processes()
 
+D = TypeVar("D", JoinedDataset, PictureDataset)
+R = TypeVar("R", Recipe, DetectorRecipe)
+
 
 @dataclass(frozen=True)
-class TrainingData:
-    """What a run learns from and is judged by.
+class TrainingData(Generic[D, R]):
+    """What a run learns from and is judged by: all that differs between points and boxes.
 
     Attributes:
         train: All parts one after the other.
-        weights: How often an epoch shows a sample of each of `train`'s parts.
+        sizes: Samples in each of `train`'s parts.
+        weights: How often an epoch shows a sample of each part.
         validation: All parts one after the other.
-        codec: Of both.
         recipe: Goes into the weights.
+        loss: Called with what the network predicts, and the label.
+        metrics: The first one decides which weights are the best.
+        draw: Makes one picture of (inputs, labels, predictions).
     """
 
-    train: JoinedDataset
+    train: D
+    sizes: list[int]
     weights: list[float]
-    validation: JoinedDataset
-    codec: Codec
-    recipe: Recipe
+    validation: D
+    recipe: R
+    loss: nn.Layer
+    metrics: Sequence[Metric]
+    draw: DrawSheet
 
 
-def build_data(config: Config, check: bool = True, progress: bool = False) -> TrainingData:
-    """Build the data sets of a config.
+def build_data(config: Config, progress: bool = False) -> TrainingData:
+    """Build what a config's network learns from, points or boxes.
 
     Args:
         config: The run's config.
-        check: Read every picture once, before the first step, and compare it with its points.
         progress: Show progress bars.
-
-    Returns:
-        The data, and the recipe that goes into the weights.
 
     Raises:
         UserError: A file, row or label is wrong; see `FacialKeypointsDataset`.
     """
+    return build_pictures(config, progress) if config.finds_boxes else build_faces(config, progress)
+
+
+def build_pictures(config: Config, progress: bool = False) -> TrainingData[PictureDataset, DetectorRecipe]:
+    """Build the data of a face detector: whole pictures with all their faces. See `build_data`."""
+    data = config.data
+    train_parts, validation_parts, part_weights = face_parts(config, progress)
+    train, validation = ([pictures_of(part) for part in parts] for parts in (train_parts, validation_parts))
+    build = partial(PictureDataset, size=config.size, **data.compose.model_dump(), progress=progress)
+    pixels = build_transforms(data.pixels)
+    recipe = DetectorRecipe(config.network, config.size, data.pixels, {"config": config.name})
+    for spec in data.train:
+        if spec.get("type") in MOVING:
+            raise UserError(f"data.train: {spec['type']} would move faces away from their boxes; see data.compose")
+    learned = build(
+        pictures=[picture for part in train for picture in part],
+        transform=build_transforms([*data.train, *data.pixels]),
+    )
+    checked = build(pictures=[picture for part in validation for picture in part], transform=pixels, repeatable=True)
+    for name, dataset in (("train", learned), ("validation", checked)):
+        _check_transforms(name, dataset, config.size)
+    return TrainingData(
+        train=learned,
+        sizes=[len(part) for part in train],
+        weights=part_weights,
+        validation=checked,
+        recipe=recipe,
+        loss=BOX_LOSSES[config.loss](config.size),
+        metrics=[MissedFaces()],
+        draw=partial(_draw_boxes, size=config.size),
+    )
+
+
+def _draw_boxes(inputs: np.ndarray, labels: np.ndarray, predicted: np.ndarray, size: int) -> np.ndarray:
+    return viz.box_sheet(inputs, labels, [choose_boxes(each, size, size)[0] for each in predicted])
+
+
+def _draw_points(inputs: np.ndarray, labels: np.ndarray, predicted: np.ndarray, codec: Codec) -> np.ndarray:
+    return viz.comparison_sheet(inputs, codec.decode(labels), codec.decode(split_score(predicted)[0]))
+
+
+def face_parts(config: Config, progress: bool) -> tuple[list[LandmarkDataset], list[LandmarkDataset], list[float]]:
+    """Checked parts for training and for validation, and how often an epoch shows those for training."""
     data = config.data
     train_parts, validation_parts = _PARTS[data.labels](data)
     weights = [1.0] * len(train_parts)
@@ -82,13 +140,19 @@ def build_data(config: Config, check: bool = True, progress: bool = False) -> Tr
         for parts, part in zip((train_parts, validation_parts), PtsDataset(data.pts_root).split()):
             parts.append(part)
         weights.append(data.pts_weight)
-    if check:
-        for part in [*train_parts, *validation_parts]:
-            if isinstance(part, FilesDataset):
-                part.check(data.skip_damaged, progress)
+    for part in [*train_parts, *validation_parts]:
+        if isinstance(part, FilesDataset):
+            part.check(data.skip_damaged, progress)
     for parts, purpose in ((train_parts, "learn from"), (validation_parts, "validate with")):
         if not sum(len(part) for part in parts):
             raise UserError(f"{config.name}: no face left to {purpose}; give more data, or another data.split")
+    return train_parts, validation_parts, weights
+
+
+def build_faces(config: Config, progress: bool = False) -> TrainingData[JoinedDataset, Recipe]:
+    """Build the data of a network of points. See `build_data`."""
+    data = config.data
+    train_parts, validation_parts, weights = face_parts(config, progress)
     mean, std = label_mean_std(np.concatenate([_labels(part) for part in train_parts]))
     faces = [part for part in train_parts if isinstance(part, FilesDataset)]
     if data.faces_per_no_face and faces:
@@ -122,10 +186,19 @@ def build_data(config: Config, check: bool = True, progress: bool = False) -> Tr
         face_side=crops.side,
         notes={"config": config.name, "label_mean": mean, "label_std": std},
     )
-    return TrainingData(train, weights, validation, codec, recipe)
+    return TrainingData(
+        train=train,
+        sizes=[len(part) for part in train_parts],
+        weights=weights,
+        validation=validation,
+        recipe=recipe,
+        loss=build_loss(config.loss, scored=bool(config.network.get("score"))),
+        metrics=build_metrics(codec),
+        draw=partial(_draw_points, codec=codec),
+    )
 
 
-def _check_transforms(name: str, dataset: LandmarkDataset, size: int) -> None:
+def _check_transforms(name: str, dataset: LandmarkDataset | PictureDataset, size: int) -> None:
     """Run a pipeline once, here, where a wrong option can still be told from a damaged picture."""
     try:
         image, _ = dataset[0]
@@ -240,12 +313,11 @@ class ShuffledBatches(BatchSampler):
 
 def training_loader(data: TrainingData, config: Config, state: RunState, processes: Processes = ALONE) -> DataLoader:
     """This process's share of the shuffled batches for training."""
-    sizes = [len(part) for part in data.train.parts]
-    sampler = ShuffledBatches(sizes, data.weights, config.train.batch_size, config.seed, state, processes)
+    sampler = ShuffledBatches(data.sizes, data.weights, config.train.batch_size, config.seed, state, processes)
     return _loader(data.train, config.data.workers, sampler)
 
 
-def validation_loader(dataset: LandmarkDataset, config: Config, processes: Processes = ALONE) -> DataLoader:
+def validation_loader(dataset: Dataset, config: Config, processes: Processes = ALONE) -> DataLoader:
     """All samples in order; of several processes each gets its share, the way `paddle.Model.evaluate` gathers them.
 
     `evaluate` cuts off the samples that fill the last shares up, so that its metrics see each face once.
@@ -254,7 +326,7 @@ def validation_loader(dataset: LandmarkDataset, config: Config, processes: Proce
     return _loader(dataset, config.data.workers, sampler)
 
 
-def _loader(dataset: LandmarkDataset, workers: int, sampler: BatchSampler) -> DataLoader:
+def _loader(dataset: Dataset, workers: int, sampler: BatchSampler) -> DataLoader:
     shared = Path("/dev/shm")
     enough = not shared.exists() or shutil.disk_usage(shared).free > LEAST_SHARED_MEMORY
     return DataLoader(

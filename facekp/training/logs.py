@@ -24,11 +24,13 @@ class RunLog:
         name: The run's.
         steps: Columns `step` and `loss`: the training loss of every step.
         epochs: The run's `metrics.csv`.
+        metric: The one that decides, "nme" or "missed"; columns `train_` and `val_` of it.
     """
 
     name: str
     steps: pd.DataFrame
     epochs: pd.DataFrame
+    metric: str = "nme"
 
 
 def read_run(folder: Path) -> RunLog:
@@ -46,6 +48,8 @@ def read_run(folder: Path) -> RunLog:
         epochs = pd.read_csv(folder / METRICS_FILE)
         records = LogReader(file_path=str(folder / LOG_FILE)).get_data("scalar", "step/train_loss")
         steps = pd.DataFrame({"step": [r.id for r in records], "loss": [r.value for r in records]})
-        return RunLog(folder.name, steps, epochs[["epoch", "step", "train_loss", "val_loss", "train_nme", "val_nme"]])
-    except (KeyError, ValueError, RuntimeError) as error:
+        metric = next(name[6:] for name in epochs if name.startswith("train_") and name != "train_loss")
+        columns = ["epoch", "step", *(f"{part}_{name}" for name in ("loss", metric) for part in ("train", "val"))]
+        return RunLog(folder.name, steps, epochs[columns], metric)
+    except (KeyError, StopIteration, ValueError, RuntimeError) as error:
         raise UserError(f"{folder}: its logs are damaged ({error}); train again, or give another run") from error

@@ -106,7 +106,7 @@ def check_network(network: nn.Layer, image: np.ndarray, label: np.ndarray) -> No
     Args:
         network: Any.
         image: (C, H, W) as it comes out of the transforms.
-        label: (2K,) as it comes out of the codec.
+        label: (2K,) as it comes out of the codec; or of boxes, which are not compared.
 
     Raises:
         UserError: The network cannot take such pictures, or predicts another number of points.
@@ -119,11 +119,11 @@ def check_network(network: nn.Layer, image: np.ndarray, label: np.ndarray) -> No
         reason = str(error).strip().splitlines()[-1]
         raise UserError(
             f"the network cannot take pictures of the shape {image.shape} that data.pixels makes ({reason}); "
-            "let network.in_channels and the channels of GrayNormalize agree"
+            "let network.in_channels and the channels that data.pixels makes agree"
         ) from error
     network.train()
     scored = predicted.shape[1] % 2  # one number behind the points
-    if predicted.shape[1] - scored != label.shape[0]:
+    if predicted.ndim == 2 and predicted.shape[1] - scored != label.shape[0]:
         raise UserError(f"the network predicts {predicted.shape[1]} numbers, but a label has {label.shape[0]}")
 
 

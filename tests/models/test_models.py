@@ -2,6 +2,7 @@ import numpy as np
 import paddle
 import pytest
 
+from facekp.boxes import cell_centres
 from facekp.errors import UserError
 from facekp.models import NETWORKS, Inception, SpatialAttention, build_network
 from facekp.models.heads import build_head
@@ -131,3 +132,58 @@ def test_a_bias_is_added_in_training_as_in_evaluation():
     network.eval()
     np.testing.assert_allclose(training.numpy(), network(x).numpy(), atol=1e-5)
     assert np.isfinite(network.branch1.bias.grad.numpy()).all() and network.branch1.bias.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 96), (160, 32), (96, 96)])
+def test_a_detector_says_five_numbers_for_each_cell_of_any_picture(height, width):
+    network = build_network("plain_detector", channels=[4, 4, 8, 8, 8], width=8, blocks=[1, 1, 1])
+    out = network(paddle.to_tensor(np.random.default_rng(0).random((2, 3, height, width), np.float32)))
+    assert list(out.shape) == [2, len(cell_centres(height, width)[0]), 5]
+    assert (out[:, :, 1:] > 0).all()  # the cell lies in its box
+    out.square().mean().backward()
+    for name, parameter in network.named_parameters():
+        if not parameter.stop_gradient:
+            assert np.isfinite(parameter.grad.numpy()).all(), name
+
+
+def test_the_cells_of_a_detector_look_where_they_lie():
+    paddle.seed(1)
+    network = build_network("plain_detector", channels=[4, 4, 8, 8, 8], width=8, blocks=[1, 1, 1])
+    network.eval()
+    picture = np.zeros((1, 3, 256, 384), np.float32)
+    empty = network(paddle.to_tensor(picture)).numpy()[0]
+    picture[:, :, 200:208, 304:312] = 9  # near the lower right; a random network looks around, but not far
+    changed = np.abs(network(paddle.to_tensor(picture)).numpy()[0] - empty).max(1)
+    centres, strides = cell_centres(256, 384)
+    for stride in (8, 16, 32):
+        most = np.where(strides == stride, changed, -1).argmax()
+        assert np.abs(centres[most] - [307.5, 203.5]).max() <= 3 * stride
+
+
+def test_a_detector_is_small_and_begins_with_hardly_a_face():
+    network = build_network("plain_detector")
+    assert sum(int(p.size) for p in network.parameters() if not p.stop_gradient) <= 500_000
+    last = network.head[-1]
+    assert float(paddle.nn.functional.sigmoid(last.bias[0])) == pytest.approx(0.01, rel=1e-5)
+    assert (last.bias[1:] == 0).all()
+    last.weight.set_value(paddle.zeros_like(last.weight))
+    network.eval()
+    out = network(paddle.zeros([1, 3, 64, 64])).numpy()[0]
+    np.testing.assert_allclose(out[:, 0], np.log(0.01 / 0.99), rtol=1e-5)
+    np.testing.assert_allclose(out[:, 1:], np.repeat(cell_centres(64, 64)[1][:, None], 4, 1), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"chanels": [4, 4, 8, 8, 8]}, "in_channels, channels, width, blocks"),
+        ({"channels": [4, 4, 8, 8]}, "channels are five positive numbers"),
+        ({"blocks": [1, 0, 1]}, "blocks three"),
+        ({"width": 0}, "width is positive"),
+        ({"width": "wide"}, "wrong value"),
+        ({"score": True}, "unknown option 'score'"),
+    ],
+)
+def test_wrong_options_of_a_detector_are_told(options, message):
+    with pytest.raises(UserError, match=message):
+        build_network("plain_detector", **options)

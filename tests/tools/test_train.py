@@ -61,7 +61,7 @@ def test_a_run_learns_and_leaves_everything_behind(trained):
     assert table["train_loss"].iloc[-1] < 0.95 * table["train_loss"].iloc[0]
     assert yaml.safe_load((folder / "config.yml").read_text())["data"]["drawn"] == [128, 16]
     assert cv2.imread(str(folder / "curves.png")).std() > 10
-    assert "left" in done.stdout and "best validation NME" in done.stdout
+    assert "left" in done.stdout and "best validation nme" in done.stdout
 
 
 def test_the_dashboard_holds_losses_rates_errors_and_faces(trained):

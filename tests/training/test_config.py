@@ -1,11 +1,13 @@
+import inspect
 from pathlib import Path
 
 import pytest
 
+from facekp.data.pictures import PictureDataset
 from facekp.data.transforms import build_transforms
 from facekp.errors import UserError
 from facekp.models import build_network
-from facekp.training.config import load_config
+from facekp.training.config import ComposeConfig, load_config
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yml"))
 
@@ -65,6 +67,9 @@ WRONG = {
     "kept pictures": (["data.keep_crops=true"], "begin with FaceCrop"),
     "no faces": (["data.drawn=[0, 3]"], r"data\.drawn"),
     "too small": (["size=64"], "size.*96"),
+    "no validation": (["data.validation=[]"], r"data\.validation: a network of points needs"),
+    "loss of boxes": (["loss=focal_giou"], r"loss.*known to sam_googlenet_bn are smooth_l1"),
+    "unknown network": (["network={type: yolo}"], r"network\.type: unknown network 'yolo'.*plain_detector"),
     "half precision throughout": (["train.amp=O2"], r"train\.amp.*'O0' or 'O1'"),
 }
 
@@ -73,6 +78,35 @@ WRONG = {
 def test_wrong_options_name_the_key(options, message):
     with pytest.raises(UserError, match=message):
         load_config("configs/sam_googlenet_bn.yml", options)
+
+
+WRONG_FOR_BOXES = {
+    "kept pictures": (["data.keep_crops=true"], r"plain_detector looks at whole pictures.*data\.keep_crops"),
+    "no faces": (["data.faces_per_no_face=3"], r"whole pictures.*data\.faces_per_no_face"),
+    "validation": (["data.validation=[{type: Resize, size: 256}]"], r"whole pictures.*data\.validation"),
+    "odd size": (["size=100"], "plain_detector needs a size of whole 32 pixels"),
+    "drawn": (["data.labels=drawn"], r"data\.labels csv68 or pts"),
+    "five points": (["data.labels=five"], r"data\.labels csv68 or pts"),
+    "loss of points": (["loss=smooth_l1"], r"unknown loss 'smooth_l1'; known to plain_detector are focal_giou"),
+    "unknown key": (["data.compose.rol=3"], r"unknown key data\.compose\.rol; valid here are roll, least_face"),
+    "too often": (["data.compose.anywhere=2"], r"data\.compose\.anywhere"),
+    "two numbers": (["data.compose.tiles=[1, 1]"], r"data\.compose\.tiles"),
+    "no tiles": (["data.compose.tiles=[0, 0, 0]"], r"data\.compose.*not only zeros"),
+    "negative": (["data.compose.tiles=[1, -1, 1]"], r"data\.compose.*not negative"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG_FOR_BOXES.values(), ids=WRONG_FOR_BOXES.keys())
+def test_what_does_not_go_with_a_detector_is_told_in_one_line(options, message):
+    with pytest.raises(UserError, match=message) as caught:
+        load_config("configs/face_detector.yml", options)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_can_be_composed_is_what_the_data_set_takes():
+    known = inspect.signature(PictureDataset).parameters
+    for name, value in ComposeConfig().model_dump().items():
+        assert known[name].default == value, name
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from tests_support import write_pts
 
 from facekp.codec import MeanFaceCodec, StandardCodec
 from facekp.data.datasets import person
 from facekp.data.drawn import draw_face
+from facekp.data.pictures import MOST_FACES
 from facekp.errors import UserError
 from facekp.images import write_image
 from facekp.training.checkpoint import RunState
@@ -22,10 +24,10 @@ def test_document_split_and_label_statistics(drawn_csv):
     data = build_data(config(drawn_csv, "data.workers=0"))
     assert (len(data.train), len(data.validation)) == (12, 4)
     labels = np.stack([draw_face(seed, 140)[1] for seed in range(12)])
-    assert isinstance(data.codec, StandardCodec)
-    assert data.codec.mean == pytest.approx(labels.mean(), abs=1e-3)
-    assert data.codec.std == pytest.approx(labels.std(), abs=1e-3)
-    assert data.recipe.notes["label_mean"] == data.codec.mean
+    assert isinstance(data.validation.codec, StandardCodec)
+    assert data.validation.codec.mean == pytest.approx(labels.mean(), abs=1e-3)
+    assert data.validation.codec.std == pytest.approx(labels.std(), abs=1e-3)
+    assert data.recipe.notes["label_mean"] == data.validation.codec.mean
     assert data.recipe.face_side == pytest.approx(1 / 1.4, abs=0.01)
 
 
@@ -46,7 +48,7 @@ def test_pts_faces_join_in_and_kept_crops_change_little(drawn_csv, tmp_path):
     plain = build_data(config(drawn_csv, *options))
     kept = build_data(config(drawn_csv, *options, "data.keep_crops=true"))
     assert (len(plain.train), len(plain.validation)) == (12 + 9, 4 + 1)
-    assert isinstance(plain.codec, MeanFaceCodec)
+    assert isinstance(plain.validation.codec, MeanFaceCodec)
     assert plain.recipe.notes == kept.recipe.notes  # label mean and std are those of the files
     alone = build_data(config(tmp_path / "pts", "data.labels=pts"))
     assert (len(alone.train), len(alone.validation)) == (9, 1)
@@ -125,7 +127,7 @@ def test_squares_without_a_face_join_the_training_and_have_no_label(drawn_csv):
     assert len(data.train) == len(plain.train) + -(-len(plain.train) // 3)
     for index in range(len(data.train)):
         assert np.isnan(data.train[index][1]).all() == (index >= len(plain.train))
-    assert data.codec == plain.codec  # the mean face is that of the faces
+    assert data.validation.codec == plain.validation.codec  # the mean face is that of the faces
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -143,3 +145,52 @@ def test_loaders_give_the_same_whatever_the_workers(drawn_csv, workers):
             np.testing.assert_array_equal(label[i], expected[1])
     seen = np.concatenate([label.numpy() for _, label in validation_loader(data.validation, settings)])
     np.testing.assert_array_equal(seen, np.stack([data.validation[i][1] for i in range(4)]))
+
+
+def detector(folder, *options):
+    here = [f"data.root={folder}", "data.split=document", "data.workers=0", "size=96", "train.batch_size=5", *options]
+    return load_config("configs/face_detector.yml", here)
+
+
+def test_a_detector_learns_from_whole_pictures_each_once(drawn_csv, tmp_path):
+    image, points = draw_face(20)
+    for number in range(10):  # photos of two people
+        write_image(tmp_path / "pts" / f"{number}.png", np.concatenate([image, image], 1))
+        for face in (0, 1):
+            write_pts(tmp_path / "pts" / f"{number}_{face}.pts", points + np.array([160 * face, 0]))
+    options = [f"data.pts_root={tmp_path / 'pts'}", "data.pts_weight=2.0", "data.compose.tiles=[1, 0, 0]"]
+    settings = detector(drawn_csv, *options)
+    data = build_data(settings)
+    assert (data.sizes, data.weights) == ([12, 9], [1.0, 2.0])
+    assert (len(data.train), len(data.validation)) == (21, 4 + 1)
+    assert not {data.train.name(i) for i in range(21)} & {data.validation.name(i) for i in range(5)}
+    assert data.recipe.size == 96 and data.recipe.network == {"type": "plain_detector"}
+    assert data.train.tiles == [1, 0, 0] and data.validation.tiles == [1, 0, 0]
+    batches = [(image.numpy(), label.numpy()) for image, label in training_loader(data, settings, RunState(epoch=2))]
+    assert [len(image) for image, _ in batches] == [5] * 6
+    assert batches[0][0].shape == (5, 3, 96, 96) and batches[0][1].shape == (5, MOST_FACES, 5)
+    again = [label.numpy() for _, label in training_loader(data, settings, RunState(epoch=2))]
+    other = [label.numpy() for _, label in training_loader(data, settings, RunState(epoch=3))]
+    np.testing.assert_array_equal(np.stack(again), np.stack([label for _, label in batches]))
+    assert (np.stack(again) != np.stack(other)).any()
+    first, second = (
+        np.concatenate([image.numpy() for image, _ in validation_loader(data.validation, settings)]) for _ in range(2)
+    )
+    np.testing.assert_array_equal(first, second)
+    alone = build_data(detector(tmp_path / "pts", "data.labels=pts"))
+    assert (len(alone.train), len(alone.validation)) == (9, 1)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ('data.train=[{"type": "RandomFlip"}]', r"data\.train: RandomFlip would move faces.*data\.compose"),
+        ('data.train=[{"type": "FaceCrop", "size": 96}]', "FaceCrop would move"),
+        ('data.train=[{"type": "Noise", "most": "loud"}]', r"Noise|data\.train"),
+        ("data.pixels=[]", r"\(96, 96, 3\)"),
+        ('data.pixels=[{"type": "ToCHW"}]', "uint8"),
+    ],
+)
+def test_pipelines_that_cannot_work_on_boxes_are_told_before_the_first_step(drawn_csv, option, message):
+    with pytest.raises(UserError, match=message):
+        build_data(detector(drawn_csv, option))

@@ -4,12 +4,16 @@ from paddle.static import InputSpec
 
 from facekp.codec import MeanFaceCodec
 from facekp.data.drawn import DrawnFacesDataset
+from facekp.data.pictures import MOST_FACES
 from facekp.data.statistics import crop_statistics
 from facekp.data.transforms import build_transforms
 from facekp.evaluation import predict_dataset
 from facekp.losses import build_loss
 from facekp.metrics import NME
 from facekp.models import build_network
+from facekp.training.config import load_config
+from facekp.training.data import build_data
+from facekp.training.run import seed_everything
 
 
 def test_training_lowers_the_loss_on_drawn_faces():
@@ -36,3 +40,24 @@ def test_training_lowers_the_loss_on_drawn_faces():
     after = predict_dataset(network, loader, faces.codec).errors().mean()
     assert after < 0.5 * before
     assert model.evaluate(loader, verbose=0)["nme"] == pytest.approx(after, rel=1e-4)
+
+
+def test_training_lowers_the_loss_of_a_detector(drawn_csv):
+    seed_everything(0)
+    tiny = "network={type: plain_detector, channels: [4, 4, 8, 8, 8], width: 8, blocks: [1, 1, 1]}"
+    options = [f"data.root={drawn_csv}", "data.split=document", "size=96", "data.train=[]", tiny]
+    data = build_data(load_config("configs/face_detector.yml", options))
+    network = data.recipe.build_network()
+    model = paddle.Model(
+        network,
+        [InputSpec([None, 3, 96, 96], "float32", "image")],
+        [InputSpec([None, MOST_FACES, 5], "float32", "boxes")],
+    )
+    optimizer = paddle.optimizer.Adam(0.01, parameters=network.parameters())
+    model.prepare(optimizer, data.loss, data.metrics)
+    loader = paddle.io.DataLoader(data.validation, batch_size=4)
+    before = model.evaluate(loader, verbose=0)
+    model.fit(paddle.io.DataLoader(data.train, batch_size=6, shuffle=True), epochs=20, verbose=0)
+    after = model.evaluate(loader, verbose=0)
+    assert after["loss"][0] < 0.8 * before["loss"][0]
+    assert 0 <= after["missed"] <= before["missed"] <= 1

@@ -87,7 +87,7 @@ def test_two_processes_learn_what_one_does_also_when_they_are_killed(tmp_path):
     launcher = launch(tmp_path, "tools/train.py", *two, "--resume")
     said, _ = launcher.communicate(timeout=240)
     assert launcher.returncode == 0, said
-    assert "epoch 3/3  train loss" in said and said.count("best validation NME") == 1
+    assert "epoch 3/3  train loss" in said and said.count("best validation nme") == 1
     assert "train loss" not in (tmp_path / "log" / "workerlog.1").read_text()
 
     alone, together = (pd.read_csv(tmp_path / name / "quickstart" / "metrics.csv") for name in ("one", "two"))
@@ -102,7 +102,7 @@ def test_two_processes_learn_what_one_does_also_when_they_are_killed(tmp_path):
     network, recipe = load_weights(folder / "best.safetensors")
     config = load_config(folder / "config.yml")
     data = build_data(config)
-    errors = predict_dataset(network, validation_loader(data.validation, config), data.codec).errors()
+    errors = predict_dataset(network, validation_loader(data.validation, config), data.validation.codec).errors()
     assert len(errors) == 17
     assert errors.mean() == pytest.approx(together["val_nme"].min(), rel=1e-5)
     assert recipe.notes["val_nme"] == pytest.approx(errors.mean(), rel=1e-5)

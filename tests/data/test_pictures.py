@@ -1,0 +1,222 @@
+import random
+
+import cv2
+import numpy as np
+import pytest
+from tests_support import write_pts
+
+from facekp import geometry
+from facekp.boxes import area
+from facekp.data.datasets import Draw, PtsDataset
+from facekp.data.drawn import draw_face
+from facekp.data.pictures import MOST_FACES, UNCHECKED, Picture, PictureDataset, pictures_of, read_unchecked_boxes
+from facekp.data.transforms import build_transforms
+from facekp.errors import UserError
+from facekp.images import write_image
+from facekp.landmarks import MEAN_FACE
+
+BLUE, RED = 0, 2
+#: A face that is neither upright nor symmetric, so that a box tells how it was turned and mirrored.
+FACE = geometry.apply(geometry.compose(geometry.scaling(1.0, 0.7), geometry.rotation(25)), MEAN_FACE * 70)
+FACE = (FACE - FACE.min(0)).round()
+
+
+def patches(path, places):
+    """Write a black picture with a filled patch for each colour under its face; returns the faces' points."""
+    image = np.zeros((240, 300, 3), np.uint8)
+    faces = [(FACE * scale + [x, y]).round().astype(np.float32) for _, scale, x, y in places]
+    for (channel, *_), face in zip(places, faces):
+        layer = np.zeros(image.shape[:2], np.uint8)
+        cv2.fillConvexPoly(layer, cv2.convexHull(face.astype(np.int32)), 255)
+        image[..., channel] = layer
+    write_image(path, image)
+    return faces
+
+
+def seen(layer, corner=(0, 0)):
+    """Box around what is bright."""
+    y, x = np.nonzero(layer > 100)
+    return np.array([x.min(), y.min(), x.max(), y.max()]) + np.tile(corner, 2)
+
+
+def test_labels_follow_the_picture_wherever_it_goes(tmp_path):
+    faces = patches(tmp_path / "a.png", [(BLUE, 1.0, 30, 80), (RED, 0.6, 170, 60)])
+    dataset = PictureDataset([Picture(tmp_path / "a.png", faces, [1.0, 1.0])], 160, tiles=(1, 0, 0), anywhere=0.0)
+    found = np.zeros(3, int)
+    for seed in range(60):
+        square, label = dataset[Draw(0, seed)]
+        for channel in (BLUE, RED):
+            layer = square[..., channel]
+            edge = np.concatenate([layer[0], layer[-1], layer[:, 0], layer[:, -1]])
+            if edge.any() or (layer > 200).sum() < 150:
+                continue  # cut off, or too small to be measured
+            box = seen(layer)
+            off = np.abs(label[label[:, 4] == 1, :4] - box).max(1)
+            assert off.min() < 2 + 0.03 * max(box[2:] - box[:2]), (seed, channel, box, label[:3])
+            found[channel] += 1
+    assert min(found[[BLUE, RED]]) > 10
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_every_tile_shows_a_picture_and_its_face(tmp_path, count):
+    faces = patches(tmp_path / "a.png", [(BLUE, 1.0, 100, 80)])
+    tiles = np.eye(3)[count - 1]
+    dataset = PictureDataset([Picture(tmp_path / "a.png", faces, [1.0])], 192, tiles=tiles, anywhere=0.0)
+    side = 192 // count
+    for seed in range(8):
+        square, label = dataset[Draw(0, seed)]
+        rows = label[label[:, 2] > 0]
+        middles = (rows[:, :2] + rows[:, 2:4]) / 2
+        places = (np.clip(middles, 0, 191) // side).astype(int)
+        assert sorted(map(tuple, places)) == [(x, y) for x in range(count) for y in range(count)]
+        for row, (x, y) in zip(rows, places):
+            layer = square[y * side : (y + 1) * side, x * side : (x + 1) * side, BLUE]
+            box = seen(layer, (x * side, y * side))
+            whole = np.clip(row[:4], np.tile([x * side, y * side], 2), np.tile([x * side, y * side], 2) + side - 1)
+            assert (box[:2] > whole[:2] - 3).all() and (box[2:] < whole[2:] + 3).all()  # nothing bright beside it
+            if row[4] == 1 and (whole == row[:4]).all():
+                np.testing.assert_allclose(box, whole, atol=4)
+
+
+def test_every_picture_comes_up_in_the_other_tiles(tmp_path):
+    for number in range(4):
+        write_image(tmp_path / f"{number}.png", np.full((50, 50, 3), 60 * number + 60, np.uint8))
+    corners = np.float32([[10, 10], [40, 10], [40, 40], [10, 40]])
+    pictures = [Picture(tmp_path / f"{number}.png", [corners], [1.0]) for number in range(4)]
+    dataset = PictureDataset(pictures, 96, tiles=(0, 0, 1), most_face=2.0, least_face=400)
+    shown = [np.unique(dataset[Draw(1, seed)][0].reshape(-1, 3)[:, 0]) for seed in range(12)]
+    assert all(120 in levels for levels in shown)  # the one that was asked for
+    assert {60, 120, 180, 240} <= set(np.concatenate(shown).tolist())
+
+
+def rows(dataset, face, trust=1.0, matrix=None):
+    """What the label says of a face in a tile of 100 x 100 pixels."""
+    picture = Picture(dataset.pictures[0].path, [np.asarray(face, np.float32)], [trust])
+    matrix = np.eye(2, 3) if matrix is None else matrix
+    return np.array(dataset._label(picture, matrix, np.array([0.0, 0, 99, 99])))
+
+
+@pytest.fixture
+def one(tmp_path):
+    """A data set of one picture."""
+    faces = patches(tmp_path / "a.png", [(BLUE, 1.0, 100, 80)])
+    return PictureDataset([Picture(tmp_path / "a.png", faces, [1.0])], 96)
+
+
+def at(x0, y0, x1, y1):
+    """68 points that fill a box."""
+    unit = (MEAN_FACE - MEAN_FACE.min(0)) / np.ptp(MEAN_FACE, axis=0)
+    return unit * [x1 - x0, y1 - y0] + [x0, y0]
+
+
+def test_hardly_visible_and_tiny_faces_are_ignored(one):
+    np.testing.assert_allclose(rows(one, at(10, 20, 50, 70)), [[10, 20, 50, 70, 1]], atol=1e-3)
+    np.testing.assert_allclose(rows(one, at(-10, 20, 30, 70)), [[-10, 20, 30, 70, 1]], atol=1e-3)  # cut off
+    np.testing.assert_allclose(rows(one, at(-20, 20, 20, 70)), [[0, 20, 20, 70, 0]], atol=1e-3)  # a half is
+    np.testing.assert_allclose(rows(one, at(70, 80, 120, 130)), [[70, 80, 99, 99, 0]], atol=1e-3)
+    assert len(rows(one, at(-39, 20, 1, 70))) == 0
+    np.testing.assert_allclose(rows(one, at(50, 50, 58, 61)), [[50, 50, 58, 61, 0]], atol=1e-3)
+    np.testing.assert_allclose(rows(one, at(50, 50, 58, 63)), [[50, 50, 58, 63, 1]], atol=1e-3)
+    np.testing.assert_allclose(rows(one, at(50, 50, 80, 90), UNCHECKED), [[50, 50, 80, 90, UNCHECKED]], atol=1e-3)
+    np.testing.assert_allclose(rows(one, at(-20, 20, 20, 70), UNCHECKED), [[0, 20, 20, 70, 0]], atol=1e-3)
+
+
+def test_a_box_that_is_turned_does_not_grow(one):
+    corners = [[10, 20], [50, 20], [50, 40], [10, 40]]
+    turn = geometry.compose(geometry.rotation(45, (30, 30)), geometry.scaling(2.0), geometry.translation(-10, -10))
+    np.testing.assert_allclose(rows(one, corners, 0.5, turn), [[10, 30, 90, 70, 0.5]], atol=1e-3)
+    mirrored = geometry.compose(geometry.mirror(100), geometry.scaling(0.5))
+    np.testing.assert_allclose(rows(one, corners, 0.5, mirrored), [[24.5, 10, 44.5, 20, 0.5]], atol=1e-3)
+
+
+def test_a_sample_is_a_square_and_rows_the_largest_face_first(tmp_path):
+    faces = patches(tmp_path / "a.png", [(BLUE, 1.0, 30, 80), (RED, 0.6, 170, 60)])
+    pixels = build_transforms([{"type": "ImageNetNormalize"}, {"type": "ToCHW"}])
+    dataset = PictureDataset([Picture(tmp_path / "a.png", faces, [1.0, UNCHECKED])], 100, pixels)
+    trusts = set()
+    for seed in range(25):
+        image, label = dataset[Draw(0, seed)]
+        assert image.shape == (3, 100, 100) and image.dtype == np.float32
+        assert label.shape == (MOST_FACES, 5) and label.dtype == np.float32
+        count = int((area(label[:, :4]) > 0).sum())
+        assert count >= 1 and (label[count:] == 0).all()
+        assert (np.diff(area(label[:, :4])) <= 1e-3).all()
+        trusts |= set(label[:count, 4].tolist())
+    assert trusts == {0.0, UNCHECKED, 1.0}
+    assert dataset.name(0) == "a.png" and len(dataset) == 1
+    with pytest.raises(IndexError):
+        dataset[1]
+
+
+def test_a_draw_repeats_itself_and_seeds_differ(tmp_path):
+    faces = patches(tmp_path / "a.png", [(BLUE, 1.0, 30, 80), (RED, 0.6, 170, 60)])
+    change = build_transforms([{"type": "ColorJitter", "brightness": 0.5}, {"type": "Noise", "p": 1.0}])
+    picture = Picture(tmp_path / "a.png", faces, [1.0, 1.0])
+    dataset = PictureDataset([picture] * 3, 96, change)
+    first = dataset[Draw(1, 7)]
+    other = dataset[Draw(1, 8)]
+    again = dataset[Draw(1, 7)]
+    for a, b in zip(first, again):
+        np.testing.assert_array_equal(a, b)
+    assert (first[0] != other[0]).any() and (first[1] != other[1]).any()
+
+    fixed = PictureDataset([picture] * 3, 96, repeatable=True)
+    squares = [fixed[i] for i in range(3)]
+    random.seed(99)
+    for i, square in enumerate(squares):
+        np.testing.assert_array_equal(square[0], fixed[i][0])
+        np.testing.assert_array_equal(square[1], fixed[i][1])
+    assert (squares[0][1] != squares[1][1]).any()
+
+
+def photos(root):
+    """Two photos as 300-W has them, the first one of two people."""
+    image, points = draw_face(1, 100)
+    for name in ("a.png", "deep/b.png"):
+        write_image(root / name, np.concatenate([image, image], 1))
+    write_pts(root / "a_1.pts", points)
+    write_pts(root / "a_2.pts", points + np.array([100, 0]))
+    write_pts(root / "deep" / "b.pts", points)
+    return points
+
+
+def test_a_photo_of_several_people_is_one_picture(tmp_path):
+    points = photos(tmp_path)
+    (tmp_path / "faces.csv").write_text(
+        "image,x0,y0,x1,y1,source\na.png,1,2,3,4,points\ndeep/b.png,110,20,170,90,detector\nc.png,1,2,3,4,detector\n"
+    )
+    first, second = pictures_of(PtsDataset(tmp_path))
+    assert first.path == tmp_path / "a.png" and first.trust == [1.0, 1.0]
+    np.testing.assert_allclose(first.faces, [points, points + np.array([100, 0])], atol=1e-2)
+    assert second.path == tmp_path / "deep" / "b.png" and second.trust == [1.0, UNCHECKED]
+    np.testing.assert_allclose(second.faces[0], points, atol=1e-2)
+    assert second.faces[1].tolist() == [[110, 20], [170, 20], [170, 90], [110, 90]]
+    (tmp_path / "faces.csv").unlink()
+    assert [picture.trust for picture in pictures_of(PtsDataset(tmp_path))] == [[1.0, 1.0], [1.0]]
+
+
+FAULTS = {
+    "missing column": "image,x0,y0,x1,source\na.png,1,2,3,detector\n",
+    "no number": "image,x0,y0,x1,y1,source\na.png,1,2,wide,4,detector\n",
+    "NaN": "image,x0,y0,x1,y1,source\na.png,1,2,3,4,points\na.png,1,2,,4,detector\n",
+    "empty box": "image,x0,y0,x1,y1,source\na.png,1,2,3,4,points\na.png,1,2,1,4,detector\n",
+    "inside out": "image,x0,y0,x1,y1,source\na.png,1,2,3,4,points\na.png,1,4,3,2,detector\n",
+    "no name": "image,x0,y0,x1,y1,source\na.png,1,2,3,4,points\n,1,2,3,4,detector\n",
+    "ragged": "image,x0,y0,x1,y1,source\na.png,1,2,3,4,detector,5,6\n1\n1,2,3,4,5,6,7,8,9,9\n",
+    "empty": "",
+    "no text": b"\xff\xfe\x00\x01",
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_wrong_file_of_boxes_is_named(tmp_path, name):
+    photos(tmp_path)
+    text = FAULTS[name]
+    (tmp_path / "faces.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=r"faces\.csv: row 2: needs" if "points" in str(text) else r"faces\.csv: needs"):
+        pictures_of(PtsDataset(tmp_path))
+
+
+def test_boxes_of_points_are_not_read_twice(tmp_path):
+    (tmp_path / "faces.csv").write_text("image,x0,y0,x1,y1,source\na.png,1,2,3,4,points\n")
+    assert read_unchecked_boxes(tmp_path / "faces.csv") == {}
