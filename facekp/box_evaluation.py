@@ -17,6 +17,9 @@ from facekp.inference.detectors import Detector, FaceDetector
 #: A box is right if it shares so much of its union with the face's.
 RIGHT = 0.5
 
+#: Our detector's bar when all it can find is asked for.
+LOW_BAR = 0.02
+
 #: Widths in pixels that faces are shrunk to, and degrees that pictures are turned by.
 WIDTHS, TURNS = (240, 80, 40, 20), (30, 45)
 
@@ -39,17 +42,23 @@ class Found:
 
     def average_precision(self) -> float:
         """Area under the precision over the recall, the precision made monotonous (Pascal VOC 2010)."""
-        order = np.argsort(-self.scores, kind="stable")
-        hits = np.cumsum(self.right[order])
+        hits, false = self._at_each_score()
         recall = hits / max(self.faces, 1)
-        precision = np.maximum.accumulate((hits / np.arange(1, len(hits) + 1))[::-1])[::-1]
+        precision = np.maximum.accumulate((hits / (hits + false))[::-1])[::-1]
         return float((np.diff(recall, prepend=0.0) * precision).sum())
 
     def recall(self, false_per_picture: float) -> float:
         """The part of the faces found at the lowest bar with at most so many false boxes for each picture."""
+        hits, false = self._at_each_score()
+        allowed = hits[false <= false_per_picture * self.pictures]
+        return float(allowed.max(initial=0) / max(self.faces, 1))
+
+    def _at_each_score(self) -> tuple[np.ndarray, np.ndarray]:
+        """Right and false boxes with at least each of the scores, highest first; equal scores count together."""
         order = np.argsort(-self.scores, kind="stable")
-        allowed = np.cumsum(~self.right[order]) <= false_per_picture * self.pictures
-        return float(self.right[order][allowed].sum() / max(self.faces, 1))
+        scores, right = self.scores[order], self.right[order]
+        last = np.append(scores[1:] != scores[:-1], True)[: len(scores)]
+        return np.cumsum(right)[last], np.cumsum(~right)[last]
 
     def at(self, least_score: float) -> tuple[float, float]:
         """The part of the faces found by boxes with this score, and the false boxes for each picture."""
@@ -58,8 +67,11 @@ class Found:
         return float(right / max(self.faces, 1)), float((chosen.sum() - right) / max(self.pictures, 1))
 
 
-def summarise(detector: Detector, pictures: Sequence[Picture], progress: bool = False) -> dict[str, float]:
+def summarise(detector: Detector, pictures: Sequence[Picture], progress: bool = False) -> dict[str, float | None]:
     """All that can be said about a detector and some pictures.
+
+    Average precision and the recall at one false face in ten pictures are about all boxes that a detector can be made
+    to give: ours at a low bar, others as they are.
 
     Args:
         detector: As in use.
@@ -72,10 +84,10 @@ def summarise(detector: Detector, pictures: Sequence[Picture], progress: bool = 
     bar, searching = 0.0, detector
     if isinstance(detector, FaceDetector):
         bar = detector.least_score
-        searching = FaceDetector(detector.backend, detector.recipe, detector.longest_sides, least_score=0.02)
+        searching = FaceDetector(detector.backend, detector.recipe, detector.longest_sides, LOW_BAR)
     found = judge(searching, pictures, progress)
     in_use, false = found.at(bar)
-    table: dict[str, float] = {
+    table: dict[str, float | None] = {
         "pictures": found.pictures,
         "faces": found.faces,
         "ap": found.average_precision(),
@@ -143,8 +155,10 @@ def compare(
     return scores[order][counts], right[counts]
 
 
-def found_shrunk(detector: Detector, pictures: Sequence[Picture], width: int) -> tuple[float, int]:
+def found_shrunk(detector: Detector, pictures: Sequence[Picture], width: int) -> tuple[float | None, int]:
     """The part of the trusted faces that are found when the picture is shrunk until the face is `width` pixels wide.
+
+    The whole picture is as small then, which a detector may enlarge.
 
     Returns:
         The part, and how many faces are at least so wide.
@@ -158,10 +172,10 @@ def found_shrunk(detector: Detector, pictures: Sequence[Picture], width: int) ->
         matrix = geometry.resizing(image.shape[1::-1], size)
         boxed = geometry.apply(matrix, face.reshape(2, 2)).reshape(4)
         found.append(_is_found(detector(cv2.resize(image, size, interpolation=cv2.INTER_AREA))[0], boxed))
-    return float(np.mean(found)) if found else float("nan"), len(found)
+    return float(np.mean(found)) if found else None, len(found)
 
 
-def found_turned(detector: Detector, pictures: Sequence[Picture], degrees: float) -> tuple[float, int]:
+def found_turned(detector: Detector, pictures: Sequence[Picture], degrees: float) -> tuple[float | None, int]:
     """The part of the trusted faces that are found in pictures turned to either side; and how many were looked for."""
     found = []
     for picture in pictures:
@@ -177,7 +191,7 @@ def found_turned(detector: Detector, pictures: Sequence[Picture], degrees: float
             for points, trust in zip(picture.faces, picture.trust):
                 if trust == 1:
                     found.append(_is_found(result, geometry.bounding_box(geometry.apply(matrix, points))))
-    return float(np.mean(found)) if found else float("nan"), len(found)
+    return float(np.mean(found)) if found else None, len(found)
 
 
 def false_on_no_faces(

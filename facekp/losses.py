@@ -1,4 +1,4 @@
-"""Losses by the name that a config gives them. All take (predicted, label), both (N, 2K), and average over both."""
+"""Losses by the name that a config gives them. Those of points take (predicted, label), both (N, 2K), and average."""
 
 from __future__ import annotations
 
@@ -74,15 +74,15 @@ class BoxLoss(nn.Layer):
 
     A cell near the middle of a face whose size suits its grid predicts that face; the target of its score is the
     intersection over union of its box with the face's, so that the score of a face says how well its box sits (Li et
-    al., "Generalized Focal Loss", 2020). Cells around it are left alone, all others show no face. The boxes' loss is
-    that of Rezatofighi et al., "Generalized IoU", 2019.
+    al., "Generalized Focal Loss", 2020; here no gradient flows through the factor that focuses). Cells around it are
+    left alone, all others show no face. The boxes' loss is that of Rezatofighi et al., "Generalized IoU", 2019.
 
     Args:
         size: Side of the pictures in pixels.
         box_weight: Of the boxes beside the scores.
     """
 
-    #: Largest and smallest longer side of the faces of each grid, in pixels; they overlap on purpose.
+    #: Smallest and largest longer side of the faces of each grid, in pixels; they overlap on purpose.
     RANGES = ((0.0, 48.0), (32.0, 128.0), (96.0, 1e9))
     #: How far from the middle of a face, in its sides, cells predict it, and how far they are left alone.
     NEAR, AROUND = 0.22, 0.4
@@ -104,7 +104,7 @@ class BoxLoss(nn.Layer):
         overlap, giou = _overlaps(box, face)
         score = F.sigmoid(logit)
         target = overlap.detach() * (trust > 0).astype("float32")
-        focus = (target - score.detach()).abs() ** 2
+        focus = (target - score.detach()) ** 2
         scores = F.binary_cross_entropy_with_logits(logit, target, reduction="none") * focus * counts
         sure = (trust == 1).astype("float32")  # a box that nobody checked says where, not how far
         total = trust.sum().clip(min=1.0)

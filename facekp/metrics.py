@@ -1,7 +1,7 @@
-"""Errors of landmarks: NME, failure rate, area under the curve.
+"""Errors of landmarks: NME, failure rate, area under the curve; and the faces that a detector misses.
 
-A metric receives the network's output and the label, computes one error per face on the device, and averages
-over all faces, however they were batched. NME as in 300-W: the mean distance of the points over the distance
+A metric of landmarks receives the network's output and the label, computes one error per face on the device, and
+averages over all faces, however they were batched. NME as in 300-W: the mean distance of the points over the distance
 of the outer eye corners (of five points: of the eyes' centres).
 """
 
@@ -190,7 +190,7 @@ class MissedFaces(Metric):
 
     A face is found if a box whose intersection over union with it is at least 0.5 scores above the bar; the bar is the
     lowest at which at most a tenth of the pictures have a box that is no face. Boxes on faces that are ignored or not
-    wholly trusted count neither way.
+    wholly trusted count neither way, nor do boxes between 0.4 and 0.5.
 
     Args:
         false_share: Of the pictures that may have a false face.

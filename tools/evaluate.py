@@ -7,12 +7,13 @@ another detector, such as haar, to be judged on the same pictures.
 import argparse
 import json
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 
 from facekp import box_evaluation, viz
 from facekp.cli import atomic_path, run
-from facekp.data.pictures import pictures_of
+from facekp.data.pictures import Picture, pictures_of
 from facekp.errors import UserError
 from facekp.evaluation import cut_out, predict_dataset, predict_in_use, summarise
 from facekp.images import write_image
@@ -22,9 +23,12 @@ from facekp.training.config import Config, load_config
 from facekp.training.data import build_faces, face_parts, validation_loader
 from facekp.weights import load_weights
 
-
 #: Of a table: what is no fraction.
-COUNTS = ("pictures", "faces", "distance_px", "false_on_no_faces", "parts_without_a_face")
+COUNTS = ("pictures", "faces", "distance_px", "false_per_picture", "false_on_no_faces", "parts_without_a_face")
+
+
+#: Kind of label -> name -> value; None where there was nothing to measure.
+Tables = dict[str, dict[str, Optional[float]]]
 
 
 def main() -> None:
@@ -47,34 +51,44 @@ def main() -> None:
         raise UserError(f"--passes {args.passes}: at least 1")
 
     weights = Path(args.weights)
+    if not args.config and not weights.exists():
+        raise UserError(f"{weights}: no such weights; another detector needs -c configs/face_detector.yml")
     config = load_config(args.config or weights.with_name("config.yml"), args.option)
-    place = Path() if config.finds_boxes and not weights.exists() else weights.parent
-    output = Path(args.output or place / f"evaluation_{config.data.split}_{args.boxes}")
+    if config.finds_boxes and (args.boxes != "training" or args.flip or args.passes != 2):
+        raise UserError(f"--boxes, --passes and --flip are about points, but {config.name} finds boxes")
+    how = args.weights.partition(":")[0] if config.finds_boxes and not weights.exists() else args.boxes
+    place = weights.parent if weights.exists() else Path(config.output)
+    output = Path(args.output or place / f"evaluation_{config.data.split}_{how}")
     if output.exists() and not output.is_dir():
         raise UserError(f"{output}: is a file; choose another --output")
     tables = judge_boxes(config, args) if config.finds_boxes else judge_points(config, args, output)
 
     with atomic_path(output / "metrics.json") as temporary:
         temporary.write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")
-    print(f"{args.weights} on {config.data.root} ({config.data.labels}, split {config.data.split}, boxes {args.boxes})")
+    print(f"{args.weights} on {config.data.root} ({config.data.labels}, split {config.data.split}"
+          f"{'' if config.finds_boxes else f', boxes {args.boxes}'})")  # fmt: skip
     first = next(iter(tables.values()))
     wide = max(map(len, first)) + 2
     print(" " * wide + "".join(f"{name:>11}" for name in tables))
     for name in first:
-        values = [table[name] for table in tables.values()]
         plain = name in COUNTS or name.startswith("faces_")
-        print(f"{name:{wide}}" + "".join(f"{round(v, 2):11}" if plain else f"{v * 100:9.2f} %" for v in values))
+        values = [table[name] for table in tables.values()]
+        shown = ["-" if v is None else f"{round(v, 2)}" if plain else f"{v * 100:.2f} %" for v in values]
+        print(f"{name:{wide}}" + "".join(f"{text:>11}" for text in shown))
     print(f"written to {output}")
 
 
-def judge_boxes(config: Config, args: argparse.Namespace) -> dict[str, dict[str, float]]:
+def judge_boxes(config: Config, args: argparse.Namespace) -> Tables:
     """A detector, on the held-out pictures of each kind."""
     detector = load_detector(args.weights)
-    _, parts, _ = face_parts(config, progress=True)
-    return {part.kind: box_evaluation.summarise(detector, pictures_of(part), progress=True) for part in parts}
+    kinds: dict[str, list[Picture]] = {}
+    for part in face_parts(config, progress=True)[1]:
+        if len(part):
+            kinds.setdefault(part.kind, []).extend(pictures_of(part))
+    return {kind: box_evaluation.summarise(detector, pictures, progress=True) for kind, pictures in kinds.items()}
 
 
-def judge_points(config: Config, args: argparse.Namespace, output: Path) -> dict[str, dict[str, float]]:
+def judge_points(config: Config, args: argparse.Namespace, output: Path) -> Tables:
     """A network of points, on the held-out faces: all, and each kind; and its pictures."""
     weights = Path(args.weights)
     network, recipe = load_weights(weights)
@@ -92,9 +106,10 @@ def judge_points(config: Config, args: argparse.Namespace, output: Path) -> dict
         landmarker = load_landmarker(weights, passes=args.passes, flip=args.flip)
         predictions = predict_in_use(landmarker, data.validation, args.boxes == "shaken", progress=True)
     kinds = data.validation.kinds()
-    tables = {"all": summarise(predictions)}
+    tables: Tables = {"all": {**summarise(predictions)}}
     if len(set(kinds)) > 1:
-        tables.update({kind: summarise(predictions.part(kinds == kind)) for kind in dict.fromkeys(kinds.tolist())})
+        for kind in dict.fromkeys(kinds.tolist()):
+            tables[kind] = {**summarise(predictions.part(kinds == kind))}
     errors = predictions.errors()
     viz.save_error_curve(errors, output / "error_curve.png")
     worst = np.argsort(-errors)[:10]

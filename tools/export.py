@@ -1,4 +1,7 @@
-"""Write a trained network for Paddle Inference and ONNX Runtime; `load_landmarker(DIR)` runs what this wrote."""
+"""Write a trained network for Paddle Inference and ONNX Runtime.
+
+`load_landmarker(DIR)` runs what this wrote, or `load_landmarker(detector=DIR)` if it is a face detector.
+"""
 
 import argparse
 import os
@@ -11,6 +14,7 @@ from facekp.cli import atomic_path, run
 from facekp.errors import UserError
 from facekp.inference.backends import SHIPPED, SHIPPED_DETECTOR
 from facekp.inference.landmarker import DEFAULT, shipped_weights
+from facekp.weights import read_recipe
 
 FORMATS = ("paddle", "onnx")
 
@@ -44,6 +48,7 @@ def main() -> None:
         if "onnx" not in formats and not args.formats:
             print(f"no ONNX file, three times as fast to run: {INSTALL}", file=sys.stderr)
     if args.hub:
+        read_recipe(weights)  # points it must find
         from facekp.inference.hub_module import write_hub_module
 
         with tempfile.TemporaryDirectory() as temporary:

@@ -18,7 +18,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("input", nargs="+", help="pictures and folders of pictures")
     parser.add_argument("--source", help="name of a shipped model, path of weights, or hub: PaddleHub's")
-    parser.add_argument("--detector", help="faces from: haar, mediapipe, yunet:MODEL, or path of weights (our own)")
+    parser.add_argument(
+        "--detector", help="faces from: haar, mediapipe, yunet:MODEL, or path of weights (default: ours)"
+    )
     parser.add_argument("-o", "--output", default="predictions", type=Path,
                         help="NAME.csv or NAME.parquet for the points alone; else a folder for points.csv and the "
                              "pictures with their points drawn (%(default)s)")  # fmt: skip

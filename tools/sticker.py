@@ -38,7 +38,9 @@ def main() -> None:
     )
     which.add_argument("--seed", type=int, help="another shipped sticker at random for every file")
     parser.add_argument("--source", help="landmarks from: name of a shipped model, path of weights, or hub")
-    parser.add_argument("--detector", help="faces from: haar, mediapipe, yunet:MODEL, or path of weights (our own)")
+    parser.add_argument(
+        "--detector", help="faces from: haar, mediapipe, yunet:MODEL, or path of weights (default: ours)"
+    )
     parser.add_argument("-o", "--output", type=Path, help="a file for one input, else a folder (default: beside it)")
     parser.add_argument("--list", action="store_true", help="name the shipped stickers and end")
     parser.add_argument("--sheet", action="store_true", help="all stickers on the face of a photo, side by side")

@@ -92,8 +92,9 @@ def _detectors(args: argparse.Namespace, folder: Path) -> None:
     sources = {name: SHIPPED_DETECTOR if name == "dygraph" else folder / "detector" for name in BACKENDS}
     detectors = {name: load_detector(source, name, threads=1) for name, source in sources.items()}
     detectors["haar"] = load_detector("haar")
-    times = by_turns([partial(detector, picture) for detector in detectors.values()], args.rounds // 3, row=2)
-    print(f"\nfaces of a picture of 1280x720, one thread: milliseconds of CPU, medians of {args.rounds // 3}\n")
+    rounds = max(1, args.rounds // 3)
+    times = by_turns([partial(detector, picture) for detector in detectors.values()], rounds, row=2)
+    print(f"\nfaces of a picture of 1280x720, one thread: milliseconds of CPU, medians of {rounds}\n")
     print("| | ms | of haar |\n|---|---|---|")
     for name, value in zip(detectors, times):
         print(f"| {name} | {value:.1f} | {value / times[-1]:.2f} |")

@@ -58,14 +58,14 @@ def pictures_of(part: FilesDataset) -> list[Picture]:
         UserError: A `faces.csv` in its folder cannot be read.
     """
     unchecked = read_unchecked_boxes(part.source / BOXES_FILE) if (part.source / BOXES_FILE).is_file() else {}
-    found: dict[Path, Picture] = {}
-    for index in range(len(part)):
-        path = part.picture(index)
-        if path not in found:
-            faces = list(part.faces_beside(index))
-            extra = unchecked.get(path, [])
-            found[path] = Picture(path, faces + extra, [1.0] * len(faces) + [UNCHECKED] * len(extra))
-    return list(found.values())
+    faces: dict[Path, list[np.ndarray]] = {}
+    for index, row in enumerate(part.rows):
+        faces.setdefault(part.picture(index), []).append(part.points[row])
+    extra = {path: unchecked.get(path, []) for path in faces}
+    return [
+        Picture(path, own + extra[path], [1.0] * len(own) + [UNCHECKED] * len(extra[path]))
+        for path, own in faces.items()
+    ]
 
 
 def read_unchecked_boxes(path: Path) -> dict[Path, list[np.ndarray]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Callable, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -38,7 +38,8 @@ class FaceDetector:
     """Our own detector, which `configs/face_detector.yml` trains.
 
     Every picture is searched at the same sizes, small ones enlarged: a face of 20 pixels in a small picture is as good
-    as one of 80 in a large one. The smaller look sees large faces as large as training showed them.
+    as one of 80 in a large one. The smaller look sees large faces as large as training showed them; where both see
+    one, the better-scored box stays.
 
     Args:
         backend: Runs the network.
@@ -70,14 +71,15 @@ class FaceDetector:
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Detector`."""
-        looks = [self._look(image, side) for side in self.longest_sides]
+        most = self.MOST_ENLARGED * max(image.shape[:2])
+        looks = [self._look(image, side) for side in sorted({min(side, most) for side in self.longest_sides})]
         boxes, scores = (np.concatenate(parts) for parts in zip(*looks))
         kept = suppress_overlaps(boxes, scores, SAME_FACE)
         return boxes[kept], scores[kept]
 
-    def _look(self, image: np.ndarray, longest_side: int) -> tuple[np.ndarray, np.ndarray]:
+    def _look(self, image: np.ndarray, longest_side: float) -> tuple[np.ndarray, np.ndarray]:
         height, width = image.shape[:2]
-        scale = min(longest_side / max(height, width), self.MOST_ENLARGED)
+        scale = longest_side / max(height, width)
         high, wide = max(1, round(height * scale)), max(1, round(width * scale))
         small = cv2.resize(image, (wide, high), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         padded = np.zeros((-(-high // self._WHOLE) * self._WHOLE, -(-wide // self._WHOLE) * self._WHOLE, 3), np.uint8)
@@ -108,32 +110,18 @@ def load_detector(
         >>> boxes.shape
         (1, 4)
     """
-    name, _, path = str(source or SHIPPED_DETECTOR).partition(":")
-    if name in _OTHERS and not Path(str(source)).exists():
-        return _OTHERS[name](path)
-    if not Path(source or SHIPPED_DETECTOR).exists():
-        raise UserError(f"{source}: neither a detector ({', '.join(_OTHERS)}), nor a file of weights, nor an exported "
-                        "folder")  # fmt: skip
-    return FaceDetector(*load_backend(source or SHIPPED_DETECTOR, backend, threads, DetectorRecipe))
+    source = SHIPPED_DETECTOR if source is None else source
+    name, _, model = str(source).partition(":")
+    if source == "haar":
+        return HaarDetector()
+    if source == "mediapipe" or name == "yunet":
+        from facekp.inference.peer_detectors import MediaPipeDetector, YuNetDetector
 
-
-def _yunet(path: str) -> Detector:
-    from facekp.inference.peer_detectors import YuNetDetector
-
-    if not path:
-        raise UserError("yunet needs a model file: yunet:PATH")
-    return YuNetDetector(path)
-
-
-def _mediapipe(_: str) -> Detector:
-    from facekp.inference.peer_detectors import MediaPipeDetector
-
-    return MediaPipeDetector()
-
-
-#: Name -> what builds it, called with what stands behind the colon.
-_OTHERS: dict[str, Callable[[str], Detector]] = {
-    "haar": lambda _: HaarDetector(),
-    "mediapipe": _mediapipe,
-    "yunet": _yunet,
-}
+        if name == "yunet" and not model:
+            raise UserError("yunet needs a model file: yunet:PATH")
+        return YuNetDetector(model) if name == "yunet" else MediaPipeDetector()
+    if not Path(source).exists():
+        raise UserError(
+            f"{source}: neither haar, mediapipe or yunet:PATH, nor a file of weights, nor an exported folder"
+        )
+    return FaceDetector(*load_backend(source, backend, threads, DetectorRecipe))

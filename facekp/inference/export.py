@@ -152,8 +152,16 @@ def store_in_half(path: Path) -> None:
     from onnx import TensorProto, helper, numpy_helper
 
     model = onnx.load(str(path))
-    casts, kept = [], []
-    for tensor in model.graph.initializer:
+    casts, kept, rest = [], [], []
+    tensors = list(model.graph.initializer)
+    for node in model.graph.node:  # where paddle2onnx could not simplify a network, its weights stand here
+        value = next((a.t for a in node.attribute if a.name == "value"), None) if node.op_type == "Constant" else None
+        if value is None:
+            rest.append(node)
+        else:
+            value.name = node.output[0]
+            tensors.append(value)
+    for tensor in tensors:
         array = numpy_helper.to_array(tensor)
         fits = tensor.data_type == TensorProto.FLOAT and np.abs(array).max(initial=0) <= np.finfo(np.float16).max
         if array.size < LARGE or not fits:
@@ -162,7 +170,7 @@ def store_in_half(path: Path) -> None:
         stored = f"{tensor.name}.half"
         kept.append(numpy_helper.from_array(array.astype(np.float16), stored))
         casts.append(helper.make_node("Cast", [stored], [tensor.name], to=TensorProto.FLOAT))
-    nodes = [*casts, *model.graph.node]
+    nodes = [*casts, *rest]
     for field, values in ((model.graph.initializer, kept), (model.graph.node, nodes)):
         values = list(values)
         del field[:]

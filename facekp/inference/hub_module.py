@@ -128,7 +128,7 @@ class KeypointModule:
     """
 
     def __init__(self, network: Path, face_detector_module: Any = None) -> None:
-        self.landmarker = load_landmarker(network, backend="paddle")
+        self.landmarker = load_landmarker(network, "haar", backend="paddle")  # our detector is not in the module
         self.face_detector = face_detector_module
 
     def set_face_detector_module(self, face_detector_module: Any) -> None:

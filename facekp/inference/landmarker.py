@@ -39,7 +39,7 @@ class Landmarker:
         detector: Finds the faces when a call brings no boxes; ours by default.
         passes: How often the points are looked for, each time in the crop that the last ones suggest.
         flip: Look at the mirror image of each crop too and take the mean: steadier, twice the work.
-        least_score: Faces of the detector that the network scores lower are dropped.
+        least_score: Faces of the detector with a lower score are dropped, if the network gives scores too.
 
     Example:
         >>> from facekp import load_landmarker
@@ -65,7 +65,7 @@ class Landmarker:
             raise UserError(f"flip: the mirror order of {recipe.num_points} points is not known; leave flip away")
         self.backend, self.recipe, self.passes, self.flip = backend, recipe, passes, flip
         self.least_score = least_score
-        self.detector: Detector = load_detector("haar") if detector is None else detector
+        self.detector: Detector = load_detector() if detector is None else detector
         self._pixels = recipe.build_pixels()
 
     @property
@@ -81,8 +81,9 @@ class Landmarker:
             boxes: Faces already found, each x0, y0, x1, y1 around the landmarks; no detector runs.
 
         Returns:
-            All faces, largest first; `Faces.none()` if there is none. The scores are the network's if it gives
-            any, else the detector's.
+            All faces, largest first; `Faces.none()` if there is none. The scores are the geometric mean of the
+            detector's and the network's; of given boxes the network's alone, and of networks that give none the
+            detector's.
 
         Raises:
             UserError: `image` is no picture, or a box is empty.
@@ -113,7 +114,9 @@ class Landmarker:
         if not owners:
             return [Faces.none(self.num_points)] * len(images)
         points, trust = self._fit(owners, np.concatenate([boxes for boxes, _ in detected]))
-        scores = np.concatenate([scores for _, scores in detected]) if trust is None else trust
+        scores = np.concatenate([scores for _, scores in detected])
+        if trust is not None:
+            scores = np.sqrt(scores * trust)  # what is no face fools one of the two, seldom both
         kept = scores >= (0.0 if trust is None else self.least_score)
         results = []
         for own in np.split(np.arange(len(scores)), np.cumsum([len(boxes) for boxes, _ in detected])[:-1]):
@@ -198,8 +201,8 @@ def load_landmarker(
         flip: See `Landmarker`.
         backend: What runs the network: "onnx" (ONNX Runtime), "paddle" (Paddle Inference) or "dygraph" (Paddle as
             it trains, also on a GPU); None for the fastest that the source has files for and that is installed.
-        threads: CPU threads of the network; None for the library's own choice. OpenCV, which finds the faces,
-            has a setting of its own: `cv2.setNumThreads`.
+        threads: CPU threads of the networks; None for the library's own choice. OpenCV, which cuts the crops, has a
+            setting of its own: `cv2.setNumThreads`.
 
     Returns:
         Call it with a BGR picture.
@@ -228,7 +231,7 @@ def load_landmarker(
             f"{source}: neither a shipped model ({', '.join(shipped)}), nor a file of weights, nor an exported folder"
         )
     network = load_backend(path, backend, threads)
-    return Landmarker(*network, detector or load_detector("haar"), passes, flip)
+    return Landmarker(*network, load_detector(threads=threads) if detector is None else detector, passes, flip)
 
 
 def _as_boxes(boxes: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
