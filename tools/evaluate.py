@@ -17,7 +17,7 @@ from facekp.data.pictures import Picture, pictures_of
 from facekp.errors import UserError
 from facekp.evaluation import cut_out, predict_dataset, predict_in_use, summarise
 from facekp.images import write_image
-from facekp.inference.detectors import load_detector
+from facekp.inference.detectors import FacesOf, load_detector
 from facekp.inference.landmarker import load_landmarker
 from facekp.training.config import Config, load_config
 from facekp.training.data import build_faces, face_parts, validation_loader
@@ -43,6 +43,9 @@ def main() -> None:
                              "grown by a tenth, or those moved by up to 15 %% and scaled by 0.8 to 1.25")  # fmt: skip
     parser.add_argument("--passes", type=int, default=2, help="with grown or shaken boxes (%(default)s)")
     parser.add_argument("--flip", action="store_true", help="with grown or shaken boxes: average with the mirror image")
+    parser.add_argument("--points", metavar="NAME",
+                        help="of a face detector: judge the faces that a landmarker keeps, boxes around the points and "
+                             "scores of both; a shipped model or a path of weights")  # fmt: skip
     parser.add_argument("--output", help="folder for the results (evaluation_SPLIT_BOXES beside the weights)")
     args = parser.parse_args()
     if args.boxes == "training" and (args.flip or args.passes != 2):
@@ -56,7 +59,11 @@ def main() -> None:
     config = load_config(args.config or weights.with_name("config.yml"), args.option)
     if config.finds_boxes and (args.boxes != "training" or args.flip or args.passes != 2):
         raise UserError(f"--boxes, --passes and --flip are about points, but {config.name} finds boxes")
-    how = args.weights.partition(":")[0] if config.finds_boxes and not weights.exists() else args.boxes
+    if args.points and not config.finds_boxes:
+        raise UserError(f"--points is about face detectors, but {config.name} finds points itself")
+    how = args.boxes
+    if config.finds_boxes:
+        how = ("detector" if weights.exists() else args.weights.partition(":")[0]) + "_points" * bool(args.points)
     place = weights.parent if weights.exists() else Path(config.output)
     output = Path(args.output or place / f"evaluation_{config.data.split}_{how}")
     if output.exists() and not output.is_dir():
@@ -81,6 +88,8 @@ def main() -> None:
 def judge_boxes(config: Config, args: argparse.Namespace) -> Tables:
     """A detector, on the held-out pictures of each kind."""
     detector = load_detector(args.weights)
+    if args.points:
+        detector = FacesOf(load_landmarker(args.points, detector))
     kinds: dict[str, list[Picture]] = {}
     for part in face_parts(config, progress=True)[1]:
         if len(part):

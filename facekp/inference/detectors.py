@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Callable, Protocol
 
 import cv2
 import numpy as np
@@ -13,11 +13,12 @@ import numpy as np
 from facekp.boxes import SAME_FACE, choose_boxes, suppress_overlaps
 from facekp.errors import UserError
 from facekp.inference.backends import SHIPPED_DETECTOR, Backend, load_backend
+from facekp.inference.faces import Faces
 from facekp.inference.haar import HaarDetector
 from facekp.weights import DetectorRecipe
 
-#: Boxes with a lower score are left out.
-LEAST_SCORE = 0.4
+#: Boxes with a lower score are left out. Low, because the points that are found in a box have their say as well.
+LEAST_SCORE = 0.3
 
 
 class Detector(Protocol):
@@ -88,6 +89,22 @@ class FaceDetector:
         boxes, scores = choose_boxes(outputs[0], padded.shape[0], padded.shape[1], self.least_score)
         shrunk = np.array([wide / width, high / height] * 2, np.float32)
         return (boxes + 0.5) / shrunk - 0.5, scores
+
+
+class FacesOf:
+    """What a landmarker finds, as a detector: the boxes around the points, and the scores of detector and points.
+
+    Args:
+        landmarker: Called with a picture.
+    """
+
+    def __init__(self, landmarker: Callable[[np.ndarray], Faces]) -> None:
+        self.landmarker = landmarker
+
+    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Detector`."""
+        faces = self.landmarker(image)
+        return faces.boxes, faces.scores
 
 
 def load_detector(

@@ -116,7 +116,7 @@ def _boxes(squares: list[tuple[int, int, int]], votes: list[float], place: np.nd
     places = np.array(squares, np.float64)
     # A cascade gives no probability; how many neighbouring windows agreed is the best sign it has.
     return _best(
-        places[:, [0, 1, 0, 1]] + places[:, 2:] * place, 1 - np.exp(-np.array(votes, np.float64).reshape(-1) / 12)
+        places[:, [0, 1, 0, 1]] + places[:, 2:] * place, 1 - np.exp(-np.array(votes, np.float64).reshape(-1) / 4)
     )
 
 
