@@ -17,6 +17,7 @@ from facekp.errors import UserError
 from facekp.images import read_image
 from facekp.inference.backends import BACKENDS, SHIPPED, DygraphBackend, OnnxBackend, PaddleBackend, load_backend
 from facekp.inference.export import can_write_onnx, export
+from facekp.inference.landmarker import shipped_weights
 from facekp.landmarks import MEAN_FACE
 from facekp.weights import Recipe, save_weights
 
@@ -75,7 +76,7 @@ def test_all_find_the_same_points(exported, name):
 
 
 @needs_runtime
-@pytest.mark.parametrize("weights", sorted(SHIPPED.glob("*.safetensors")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("weights", shipped_weights().values(), ids=lambda path: path.stem)
 def test_the_shipped_onnx_file_is_that_of_the_shipped_weights(weights):
     """After new weights: python tools/export.py --shipped."""
     onnx, recipe = load_backend(weights, "onnx")

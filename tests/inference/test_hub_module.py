@@ -43,7 +43,7 @@ def photo():
 
 @pytest.fixture
 def expected(network, photo):
-    return facekp.load_landmarker(network, backend="paddle")(photo)
+    return facekp.load_landmarker(network, "haar", backend="paddle")(photo)
 
 
 def test_keypoint_detection_answers_as_paddlehub_does(module, photo, expected, tmp_path):
