@@ -128,4 +128,5 @@ def codec_from_dict(described: dict[str, Any]) -> Codec:
 
 
 def _pairs(predicted: np.ndarray) -> np.ndarray:
-    return np.asarray(predicted).reshape(*np.shape(predicted)[:-1], -1, 2)
+    shape = np.shape(predicted)
+    return np.asarray(predicted).reshape(*shape[:-1], shape[-1] // 2, 2)  # of no face too

@@ -180,3 +180,11 @@ def test_missed_faces_are_counted_and_forgotten():
     assert metric.accumulate() == pytest.approx(1 / 3)
     metric.reset()
     assert metric.count == 0 and np.isnan(metric.accumulate())
+
+
+def test_a_batch_without_a_single_face_counts_nothing():
+    metric = NME(MeanFaceCodec(96, tuple((float(i), 1.0) for i in range(68))))
+    no_face = paddle.full([2, 136], float("nan"))
+    errors = metric.compute(paddle.zeros([2, 137]), no_face)
+    assert errors.shape == [0]
+    assert np.isnan(metric.update(errors.numpy()))

@@ -196,7 +196,7 @@ def _forms(path: Path, recipe: AnyRecipe) -> dict[str, Callable[[int | None], Ba
     found: dict[str, Callable[[int | None], Backend]] = {}
     # Beside weights of one's own an ONNX file may be that of an earlier training; shipped ones are tested to agree.
     onnx = path / ONNX_FILE if path.is_dir() else path.with_suffix(".onnx")
-    if onnx.is_file() and (path.is_dir() or path.parent == SHIPPED):
+    if onnx.is_file() and (path.is_dir() or path.resolve().parent == SHIPPED):
         found["onnx"] = partial(OnnxBackend, onnx)
     if not path.is_dir():
         found["dygraph"] = lambda threads: DygraphBackend(load_any_weights(path)[0], recipe, threads)
