@@ -52,8 +52,10 @@ def main() -> None:
         from facekp.inference.hub_module import write_hub_module
 
         with tempfile.TemporaryDirectory() as temporary:
-            export(weights, temporary, ["paddle"])
-            write_hub_module(args.hub, Path(temporary))
+            network, detector = Path(temporary, "network"), Path(temporary, "detector")
+            export(weights, network, ["paddle"])
+            export(SHIPPED_DETECTOR, detector, ["paddle"])
+            write_hub_module(args.hub, network, detector)
         print(args.hub)
     if args.shipped:
         for path in shipped.values():

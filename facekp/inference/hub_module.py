@@ -1,8 +1,8 @@
 """Our network as a PaddleHub module, with the interface of face_landmark_localization, which it can replace.
 
-`write_hub_module` writes a folder for `hub install`: an exported network, a copy of this package (so that nothing
-else of facekp need be installed where it runs), and a `module.py` that is no more than PaddleHub's decorators
-around the `KeypointModule` of this file.
+`write_hub_module` writes a folder for `hub install`: an exported network and face detector, a copy of this package (so
+that nothing else of facekp need be installed where it runs), and a `module.py` that is no more than PaddleHub's
+decorators around the `KeypointModule` of this file.
 """
 
 from __future__ import annotations
@@ -25,18 +25,19 @@ import numpy as np
 import facekp
 from facekp.errors import UserError
 from facekp.images import decode_image, read_image, write_image
-from facekp.inference.backends import PROGRAM_FILES, RECIPE_FILE
+from facekp.inference.backends import PARAMETERS_FILE, PROGRAM_FILES, RECIPE_FILE
+from facekp.inference.detectors import load_detector
 from facekp.inference.faces import Faces
 from facekp.inference.hub import FOREHEAD
 from facekp.inference.landmarker import load_landmarker
 
 NAME = "facekp_face_landmarks"
 
-#: Beside `module.py`: the exported network, and the copy of facekp.
-NETWORK, LIBRARY = "network", "library"
+#: Beside `module.py`: the exported network and face detector, and the copy of facekp.
+NETWORK, DETECTOR, LIBRARY = "network", "detector", "library"
 
-#: What somebody with Paddle and PaddleHub may lack; `hub install` gets it. OpenCV 5 has no face detector of its own.
-REQUIREMENTS = "opencv-python>=4.8,<5\nsafetensors\n"
+#: What somebody with Paddle and PaddleHub may lack; `hub install` gets it.
+REQUIREMENTS = "opencv-python>=4.8\nsafetensors\n"
 
 _MODULE = '''"""{summary} Written by facekp {version}."""
 
@@ -65,7 +66,7 @@ finally:
 )
 class FaceLandmarks(KeypointModule):
     def __init__(self, face_detector_module=None):
-        KeypointModule.__init__(self, HERE / "{network}", face_detector_module)
+        KeypointModule.__init__(self, HERE / "{network}", HERE / "{detector}", face_detector_module)
 
     @serving
     def serving_method(self, images, **options):
@@ -77,21 +78,20 @@ class FaceLandmarks(KeypointModule):
 '''
 
 
-def write_hub_module(folder: Path, network: Path) -> None:
+def write_hub_module(folder: Path, network: Path, detector: Path) -> None:
     """Write a folder for `hub install FOLDER`; all of it or nothing.
 
     Args:
         folder: Must not exist, or be empty.
         network: A folder that `facekp.inference.export.export` wrote, in the format "paddle" at least.
+        detector: The same, of a face detector.
 
     Raises:
-        UserError: `network` is no such folder, or `folder` is taken or cannot be written.
+        UserError: `network` or `detector` is no such folder, or `folder` is taken or cannot be written.
     """
     from facekp.data.download import local_errors  # brings packages that the module itself does without
 
-    files = [network / name for name in (*PROGRAM_FILES, "model.pdiparams", RECIPE_FILE) if (network / name).is_file()]
-    if len(files) != 3:
-        raise UserError(f"{network}: holds no network for Paddle Inference; write it with tools/export.py")
+    parts = {NETWORK: _exported_files(network), DETECTOR: _exported_files(detector)}
     folder = folder.absolute()
     with local_errors(folder, "choose another folder"):
         if folder.exists() and any(folder.iterdir()):
@@ -103,15 +103,17 @@ def write_hub_module(folder: Path, network: Path) -> None:
             shutil.copytree(
                 package, made / LIBRARY / package.name, ignore=shutil.ignore_patterns("shipped", "__pycache__")
             )
-            (made / NETWORK).mkdir()
-            for file in files:
-                shutil.copyfile(file, made / NETWORK / file.name)
+            for part, files in parts.items():
+                (made / part).mkdir()
+                for file in files:
+                    shutil.copyfile(file, made / part / file.name)
             code = _MODULE.format(
                 name=NAME,
                 summary="Face landmarks.",
                 version=facekp.__version__,
                 library=LIBRARY,
                 network=NETWORK,
+                detector=DETECTOR,
             )
             (made / "module.py").write_text(code, encoding="utf-8")
             (made / "__init__.py").touch()
@@ -119,20 +121,29 @@ def write_hub_module(folder: Path, network: Path) -> None:
             made.rename(folder)
 
 
+def _exported_files(folder: Path) -> list[Path]:
+    names = (*PROGRAM_FILES, PARAMETERS_FILE, RECIPE_FILE)
+    files = [folder / name for name in names if (folder / name).is_file()]
+    if len(files) != 3:
+        raise UserError(f"{folder}: holds no network for Paddle Inference; write it with tools/export.py")
+    return files
+
+
 class KeypointModule:
     """What the module does, in the names that PaddleHub's users know.
 
     Args:
         network: An exported network.
-        face_detector_module: A PaddleHub module that finds the faces; OpenCV's cascades do by default.
+        detector: An exported face detector, ours.
+        face_detector_module: A PaddleHub module that finds the faces in place of ours.
     """
 
-    def __init__(self, network: Path, face_detector_module: Any = None) -> None:
-        self.landmarker = load_landmarker(network, "haar", backend="paddle")  # our detector is not in the module
+    def __init__(self, network: Path, detector: Path, face_detector_module: Any = None) -> None:
+        self.landmarker = load_landmarker(network, load_detector(detector, backend="paddle"), backend="paddle")
         self.face_detector = face_detector_module
 
     def set_face_detector_module(self, face_detector_module: Any) -> None:
-        """Have another module find the faces; None for OpenCV's cascades."""
+        """Have another module find the faces; None for our detector."""
         self.face_detector = face_detector_module
 
     def get_face_detector_module(self) -> Any:

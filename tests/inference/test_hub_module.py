@@ -15,6 +15,7 @@ import pytest
 import facekp
 from facekp.errors import UserError
 from facekp.images import read_image
+from facekp.inference.backends import SHIPPED_DETECTOR
 from facekp.inference.export import export
 from facekp.inference.hub import FOREHEAD
 from facekp.inference.hub_module import NAME, KeypointModule, write_hub_module
@@ -32,8 +33,15 @@ def network(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def module(network):
-    return KeypointModule(network)
+def detector(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("detector")
+    export(SHIPPED_DETECTOR, folder, ["paddle"])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def module(network, detector):
+    return KeypointModule(network, detector)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +51,7 @@ def photo():
 
 @pytest.fixture
 def expected(network, photo):
-    return facekp.load_landmarker(network, "haar", backend="paddle")(photo)
+    return facekp.load_landmarker(network, backend="paddle")(photo)  # with the shipped detector
 
 
 def test_keypoint_detection_answers_as_paddlehub_does(module, photo, expected, tmp_path):
@@ -60,9 +68,9 @@ def test_keypoint_detection_answers_as_paddlehub_does(module, photo, expected, t
     assert module.keypoint_detection(images=[black]) == module.keypoint_detection() == []
 
 
-def test_another_module_may_find_the_faces(network, photo, expected):
+def test_another_module_may_find_the_faces(network, detector, photo, expected):
     x0, y0, x1, y1 = expected.boxes[0]
-    module = KeypointModule(network)
+    module = KeypointModule(network, detector)
 
     class Detector:
         def face_detection(self, images, use_gpu, visualization):
@@ -76,20 +84,22 @@ def test_another_module_may_find_the_faces(network, photo, expected):
     np.testing.assert_allclose(result["data"], given.points, atol=1e-2)
 
 
-def test_only_an_exported_network_makes_a_module(tmp_path, network):
+def test_only_an_exported_network_makes_a_module(tmp_path, network, detector):
     with pytest.raises(UserError, match=r"export\.py"):
-        write_hub_module(tmp_path / "module", tmp_path)
+        write_hub_module(tmp_path / "module", tmp_path, detector)
+    with pytest.raises(UserError, match=r"export\.py"):
+        write_hub_module(tmp_path / "module", network, tmp_path)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "mine.txt").touch()
     with pytest.raises(UserError, match="is there already"):
-        write_hub_module(tmp_path / "taken", network)
+        write_hub_module(tmp_path / "taken", network, detector)
     with pytest.raises(UserError, match=r"mine\.txt"):
-        write_hub_module(tmp_path / "taken" / "mine.txt" / "module", network)
+        write_hub_module(tmp_path / "taken" / "mine.txt" / "module", network, detector)
     assert os.listdir(tmp_path) == ["taken"]
 
 
 @pytest.fixture(scope="session")
-def hub(hub_python, network, tmp_path_factory):
+def hub(hub_python, network, detector, tmp_path_factory):
     """Run PaddleHub's own command with our module installed, in a home of its own that knows no server."""
     folder = tmp_path_factory.mktemp("hub")
     (folder / "home" / "conf").mkdir(parents=True)
@@ -107,7 +117,7 @@ def hub(hub_python, network, tmp_path_factory):
         output = process.communicate(timeout=120)[0]
         return process.returncode, output
 
-    write_hub_module(folder / "written", network)
+    write_hub_module(folder / "written", network, detector)
     status, output = run("install", folder / "written")
     assert status == 0 and f"Successfully installed {NAME}-{facekp.__version__}" in output, output
     run.start = start
