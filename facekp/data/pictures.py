@@ -91,6 +91,8 @@ def read_unchecked_boxes(path: Path) -> dict[Path, list[np.ndarray]]:
     for row, (name, face) in enumerate(zip(names, corners)):
         if not isinstance(name, str) or not (face[2] > face[0]).all():  # nor is a NaN
             raise UserError(f"{path}: row {table.index[row] + 1}: needs an image, x0 < x1 and y0 < y1")
+        if not (path.parent / name).is_file():
+            raise UserError(f"{path}: row {table.index[row] + 1}: there is no picture {name} beside it")
         found.setdefault(path.parent / name, []).append(face)
     return found
 

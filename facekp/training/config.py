@@ -148,11 +148,19 @@ class Config(_Section):
         if self.loss not in losses:
             raise ValueError(f"loss: unknown loss {self.loss!r}; "
                              f"known to {self.network['type']} are {', '.join(losses)}")  # fmt: skip
-        if self.finds_boxes and (self.data.keep_crops or self.data.faces_per_no_face or self.data.validation):
+        points_only = (
+            self.data.keep_crops,
+            self.data.faces_per_no_face,
+            self.data.validation,
+            self.codec != "standard",
+        )
+        if self.finds_boxes and any(points_only):
             raise ValueError(f"{self.network['type']} looks at whole pictures, so data.keep_crops, "
-                             "data.faces_per_no_face and data.validation do not go with it")  # fmt: skip
+                             "data.faces_per_no_face, data.validation and codec do not go with it")  # fmt: skip
         if self.finds_boxes and (self.size % 32 or self.data.labels not in ("csv68", "pts")):
             raise ValueError(f"{self.network['type']} needs a size of whole 32 pixels, and data.labels csv68 or pts")
+        if not self.finds_boxes and self.data.compose != ComposeConfig():
+            raise ValueError(f"data.compose goes with {', '.join(DETECTORS)}: networks of points see single faces")
         if not self.finds_boxes and not self.data.validation:
             raise ValueError("data.validation: a network of points needs its transforms")
         if self.optimizer.warmup_epochs >= self.train.epochs:

@@ -183,7 +183,7 @@ def photos(root):
 def test_a_photo_of_several_people_is_one_picture(tmp_path):
     points = photos(tmp_path)
     (tmp_path / "faces.csv").write_text(
-        "image,x0,y0,x1,y1,source\na.png,1,2,3,4,points\ndeep/b.png,110,20,170,90,detector\nc.png,1,2,3,4,detector\n"
+        "image,x0,y0,x1,y1,source\na.png,1,2,3,4,points\ndeep/b.png,110,20,170,90,detector\n"
     )
     first, second = pictures_of(PtsDataset(tmp_path))
     assert first.path == tmp_path / "a.png" and first.trust == [1.0, 1.0]
@@ -214,6 +214,13 @@ def test_a_wrong_file_of_boxes_is_named(tmp_path, name):
     text = FAULTS[name]
     (tmp_path / "faces.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(UserError, match=r"faces\.csv: row 2: needs" if "points" in str(text) else r"faces\.csv: needs"):
+        pictures_of(PtsDataset(tmp_path))
+
+
+def test_a_box_in_a_picture_that_is_not_there_is_named(tmp_path):
+    photos(tmp_path)
+    (tmp_path / "faces.csv").write_text("image,x0,y0,x1,y1,source\na.png,1,2,3,4,points\nc.png,1,2,3,4,detector\n")
+    with pytest.raises(UserError, match=r"faces\.csv: row 2: there is no picture c\.png"):
         pictures_of(PtsDataset(tmp_path))
 
 

@@ -84,6 +84,7 @@ WRONG_FOR_BOXES = {
     "kept pictures": (["data.keep_crops=true"], r"plain_detector looks at whole pictures.*data\.keep_crops"),
     "no faces": (["data.faces_per_no_face=3"], r"whole pictures.*data\.faces_per_no_face"),
     "validation": (["data.validation=[{type: Resize, size: 256}]"], r"whole pictures.*data\.validation"),
+    "codec": (["codec=mean_face"], r"whole pictures.*codec"),
     "odd size": (["size=100"], "plain_detector needs a size of whole 32 pixels"),
     "drawn": (["data.labels=drawn"], r"data\.labels csv68 or pts"),
     "five points": (["data.labels=five"], r"data\.labels csv68 or pts"),
@@ -101,6 +102,11 @@ def test_what_does_not_go_with_a_detector_is_told_in_one_line(options, message):
     with pytest.raises(UserError, match=message) as caught:
         load_config("configs/face_detector.yml", options)
     assert "\n" not in str(caught.value)
+
+
+def test_composing_goes_with_detectors_alone():
+    with pytest.raises(UserError, match=r"data\.compose goes with plain_detector"):
+        load_config("configs/face_crop.yml", ["data.compose.roll=10"])
 
 
 def test_what_can_be_composed_is_what_the_data_set_takes():
