@@ -215,16 +215,19 @@ def load_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> Co
         for part in reversed(key.split(".")):
             value = {part: value}
         values = _merge(values, value)
-    return parse_config(values, str(path))
+    return parse_config(values, str(path), options)
 
 
-def parse_config(values: dict[str, Any], source: str) -> Config:
-    """Check plain values; `source` names them in messages."""
+def parse_config(values: dict[str, Any], source: str, options: Sequence[str] = ()) -> Config:
+    """Check plain values; `source` names them in messages, or the one of the `options` that set what is wrong."""
     try:
         return Config.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        for option in options:
+            if f"{key}.".startswith(option.partition("=")[0] + "."):
+                source = f"-o {option}"
         if first["type"] == "extra_forbidden":
             valid = ", ".join(_fields(first["loc"][:-1]))
             raise UserError(f"{source}: unknown key {key}; valid here are {valid}") from error

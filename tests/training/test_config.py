@@ -80,6 +80,14 @@ def test_wrong_options_name_the_key(options, message):
         load_config("configs/sam_googlenet_bn.yml", options)
 
 
+def test_the_option_that_is_wrong_is_named_and_not_the_file():
+    options = ["train.batch_size=8", "train.epochs=many"]
+    with pytest.raises(UserError, match=r"^-o train\.epochs=many: train\.epochs: Input should be a valid integer"):
+        load_config("configs/sam_googlenet_bn.yml", options)
+    with pytest.raises(UserError, match=r"^-o data=\{rot: x\}: unknown key data\.rot; valid here are"):
+        load_config("configs/sam_googlenet_bn.yml", ["data={rot: x}"])
+
+
 WRONG_FOR_BOXES = {
     "kept pictures": (["data.keep_crops=true"], r"plain_detector looks at whole pictures.*data\.keep_crops"),
     "no faces": (["data.faces_per_no_face=3"], r"whole pictures.*data\.faces_per_no_face"),
