@@ -29,15 +29,23 @@ BATCH_SIZE = 32
 #: A network that scores its points finds them in any pattern that a detector took for a face; these are dropped.
 LEAST_SCORE = 0.7
 
+#: Between these scores of the network the points are looked for once more: nearly always a turned head, whose first
+#: crop was too far from upright. Below, it is no face.
+DOUBTFUL = (0.05, 0.8)
+
+#: What such a face's score counts: patterns come to look like faces, too, when looked at often enough.
+LATE_TRUST = 0.9
+
 
 class Landmarker:
-    """Finds faces and their points: box -> points -> upright crop around them -> points again.
+    """Finds faces and their points: box -> points -> upright crop around them -> points again, doubtful ones once more.
 
     Args:
         backend: Runs the network.
         recipe: How it was trained: crop and pixels.
         detector: Finds the faces when a call brings no boxes; ours by default.
-        passes: How often the points are looked for, each time in the crop that the last ones suggest.
+        passes: How often the points are looked for, each time in the crop that the last ones suggest. With two or
+            more, faces with a score in `DOUBTFUL` have one more; with one, none.
         flip: Look at the mirror image of each crop too and take the mean: steadier, twice the work.
         least_score: Faces of the detector with a lower score are dropped, if the network gives scores too.
 
@@ -136,6 +144,12 @@ class Landmarker:
         points, trust = self._points(images, [self._crop(box) for box in boxes])
         for _ in range(self.passes - 1):
             points, trust = self._points(images, [self._upright_crop(face) for face in points])
+        if trust is not None and self.passes > 1:
+            doubtful = np.flatnonzero((trust > DOUBTFUL[0]) & (trust < DOUBTFUL[1]))
+            if len(doubtful):
+                crops = [self._upright_crop(points[face]) for face in doubtful]
+                points[doubtful], again = self._points([images[face] for face in doubtful], crops)
+                trust[doubtful] = LATE_TRUST * np.asarray(again)
         return points, trust
 
     def _crop(self, box: np.ndarray) -> np.ndarray:
