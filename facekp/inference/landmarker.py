@@ -33,7 +33,10 @@ LEAST_SCORE = 0.7
 #: crop was too far from upright. Below, it is no face.
 DOUBTFUL = (0.05, 0.8)
 
-#: What such a face's score counts: patterns come to look like faces, too, when looked at often enough.
+#: Nor are faces looked at a second time that the network calls none at first sight and the detector scores lower.
+UNLIKELY = 0.4
+
+#: What a doubtful face's score counts: patterns come to look like faces, too, when looked at often enough.
 LATE_TRUST = 0.9
 
 
@@ -104,7 +107,7 @@ class Landmarker:
                 raise UserError(f"box {number}, {box.tolist()}, is empty; give x0, y0, x1, y1 in pixels")
         if not len(found):
             return Faces.none(self.num_points)
-        points, trust = self._fit([image] * len(found), found)
+        points, trust = self._fit([image] * len(found), found, np.ones(len(found)))
         return self._faces(points, np.ones(len(found)) if trust is None else trust)
 
     def many(self, images: Sequence[np.ndarray]) -> list[Faces]:
@@ -121,8 +124,8 @@ class Landmarker:
         owners = [image for image, (boxes, _) in zip(images, detected) for _ in boxes]
         if not owners:
             return [Faces.none(self.num_points)] * len(images)
-        points, trust = self._fit(owners, np.concatenate([boxes for boxes, _ in detected]))
         scores = np.concatenate([scores for _, scores in detected])
+        points, trust = self._fit(owners, np.concatenate([boxes for boxes, _ in detected]), scores)
         if trust is not None:
             # What is no face fools one of the two, seldom both. Of real faces the points are nearly always sure, the
             # detector less so: on small and on turned faces its boxes sit worse, which is what its score says.
@@ -139,18 +142,32 @@ class Landmarker:
             return Faces.none(self.num_points)
         return Faces.from_arrays(points, np.stack([face_box(face) for face in points]), scores)
 
-    def _fit(self, images: Sequence[np.ndarray], boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Points and the network's scores, for each box and the picture that it lies in."""
+    def _fit(
+        self, images: Sequence[np.ndarray], boxes: np.ndarray, likely: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Points and the network's scores, for each box, the picture that it lies in and the detector's score."""
         points, trust = self._points(images, [self._crop(box) for box in boxes])
+        worth = np.arange(len(boxes))
+        if trust is not None:
+            worth = np.flatnonzero((trust > DOUBTFUL[0]) | (likely >= UNLIKELY))
         for _ in range(self.passes - 1):
-            points, trust = self._points(images, [self._upright_crop(face) for face in points])
+            self._look_again(worth, images, points, trust)
         if trust is not None and self.passes > 1:
             doubtful = np.flatnonzero((trust > DOUBTFUL[0]) & (trust < DOUBTFUL[1]))
-            if len(doubtful):
-                crops = [self._upright_crop(points[face]) for face in doubtful]
-                points[doubtful], again = self._points([images[face] for face in doubtful], crops)
-                trust[doubtful] = LATE_TRUST * np.asarray(again)
+            self._look_again(doubtful, images, points, trust)
+            trust[doubtful] *= LATE_TRUST
         return points, trust
+
+    def _look_again(
+        self, which: np.ndarray, images: Sequence[np.ndarray], points: np.ndarray, trust: np.ndarray | None
+    ) -> None:
+        """Write what the upright crops show into `points` and `trust`."""
+        if not len(which):
+            return
+        crops = [self._upright_crop(points[face]) for face in which]
+        points[which], again = self._points([images[face] for face in which], crops)
+        if trust is not None:
+            trust[which] = again
 
     def _crop(self, box: np.ndarray) -> np.ndarray:
         """Matrix that lays the face where training had it in the crop."""

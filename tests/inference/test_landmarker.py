@@ -162,6 +162,24 @@ def test_faces_that_the_network_does_not_trust_are_dropped(known):
     assert known([0.01, 0.02], detector=two_boxes)(image).points.shape == (0, 68, 2)
 
 
+def test_only_faces_worth_it_are_looked_at_again(known):
+    def three_boxes(image):
+        return np.repeat(two_boxes(image)[0][:1], 3, 0), np.float32([0.39, 0.4, 0.1])
+
+    landmarker, crops = known([0.01, 0.02, 0.9], detector=three_boxes), []
+    backend, landmarker.backend = landmarker.backend, lambda batch: crops.append(len(batch)) or backend(batch)
+    image = np.zeros((60, 120, 3), np.uint8)
+    landmarker(image)
+    assert crops == [3, 2]  # all but the one that neither detector nor network takes for a face
+    crops.clear()
+    landmarker(image, boxes=three_boxes(image)[0])
+    assert crops == [3, 3]  # what a caller calls a face is one
+    crops.clear()
+    backend.scores = [0.5, 0.9, 0.9]
+    landmarker(image)
+    assert crops == [3, 3, 1]  # the doubtful one a third time
+
+
 def test_faces_of_the_caller_are_never_dropped(known):
     image = np.zeros((60, 120, 3), np.uint8)
     faces = known([0.02, 0.9])(image, boxes=two_boxes(image)[0])
