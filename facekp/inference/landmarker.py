@@ -13,7 +13,7 @@ import numpy as np
 from facekp import geometry
 from facekp.errors import UserError
 from facekp.inference.backends import SHIPPED, SHIPPED_DETECTOR, Backend, load_backend
-from facekp.inference.detectors import Detector, load_detector
+from facekp.inference.detectors import Detector, FacesOf, load_detector
 from facekp.inference.faces import Faces
 from facekp.landmarks import EYES, FLIP_ORDERS, face_box
 from facekp.weights import Recipe
@@ -229,7 +229,8 @@ def load_landmarker(
             `tools/export.py` wrote; "hub" for PaddleHub's, see `facekp.inference.hub`, for which only `detector`
             counts; `DEFAULT` if None.
         detector: Finds the faces when a call brings no boxes: anything that is called as `detectors.Detector` is, or
-            what `detectors.load_detector` takes, such as "haar". None for ours; for PaddleHub, its own.
+            what `detectors.load_detector` takes, such as "haar". None for ours; for PaddleHub, its own. Ours counts on
+            the network's score to reject what is no face: where that gives none, the default network's serves.
         passes: See `Landmarker`.
         flip: See `Landmarker`.
         backend: What runs the network: "onnx" (ONNX Runtime), "paddle" (Paddle Inference) or "dygraph" (Paddle as
@@ -263,8 +264,10 @@ def load_landmarker(
         raise UserError(
             f"{source}: neither a shipped model ({', '.join(shipped)}), nor a file of weights, nor an exported folder"
         )
-    network = load_backend(path, backend, threads)
-    return Landmarker(*network, load_detector(threads=threads) if detector is None else detector, passes, flip)
+    network, recipe = load_backend(path, backend, threads)
+    if detector is None and not recipe.network.get("score"):
+        detector = FacesOf(load_landmarker(threads=threads))
+    return Landmarker(network, recipe, load_detector(threads=threads) if detector is None else detector, passes, flip)
 
 
 def _as_boxes(boxes: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from facekp.errors import UserError
 from facekp.images import read_image
 from facekp.inference.landmarker import DOUBTFUL, LATE_TRUST, Landmarker
 from facekp.landmarks import FLIP_ORDER, MEAN_FACE, eye_distance
+from facekp.weights import save_weights
 
 #: By eye: outer eye corners, nose tip, mouth corners, chin of assets/photos/astronaut.png.
 ASTRONAUT = {36: (194, 102), 45: (255, 105), 30: (225, 127), 48: (204, 141), 54: (244, 142), 8: (223, 178)}
@@ -189,6 +192,15 @@ def test_faces_of_the_caller_are_never_dropped(known):
 def test_without_a_score_of_the_network_the_detectors_counts(known):
     faces = known(detector=two_boxes)(np.zeros((60, 120, 3), np.uint8))
     assert faces.scores.tolist() == [np.float32(0.9), np.float32(0.8)]
+
+
+def test_where_a_network_gives_no_score_the_default_one_rejects_what_is_no_face(landmarker, astronaut, tmp_path):
+    turned = geometry.warp(astronaut, geometry.rotation(-30, (225, 135)), (512, 512), border="replicate")
+    recipe = dataclasses.replace(landmarker.recipe, network={"type": "plain_resnet", "in_channels": 1})
+    save_weights(tmp_path / "unscored.safetensors", recipe.build_network(), recipe)
+    unscored = facekp.load_landmarker(tmp_path / "unscored.safetensors")
+    assert len(landmarker.detector(turned)[0]) > 3  # boxes, one of them a face
+    np.testing.assert_allclose(unscored(turned).scores, landmarker(turned).scores)
 
 
 def test_the_mirror_image_of_a_picture_gives_the_mirror_image_of_its_points(astronaut):
