@@ -299,16 +299,18 @@ def _plot(rows: Sequence[Row], path: Path) -> None:
     """Error against time: a line from the points alone to the whole way from the picture."""
     from facekp.viz import BLUE, ORANGE, plt
 
-    figure, axis = plt.subplots(figsize=(7, 4), constrained_layout=True)
-    for row in rows:
-        if not np.isfinite(row.errors).any():
-            continue
+    figure, axis = plt.subplots(figsize=(7, 4.5), constrained_layout=True)
+    measured = [row for row in rows if np.isfinite(row.errors).any()]
+    for place, row in enumerate(sorted(measured, key=lambda row: float(np.nanmean(row.errors)))):
         error = float(np.nanmean(row.errors)) * 100
         colour = BLUE if row.name.startswith("facekp") else ORANGE
         axis.plot([row.points, row.whole], [error, error], color=colour, linewidth=1)
         axis.plot(row.points, error, "o", color=colour)
         axis.plot(row.whole, error, "|", color=colour)
-        axis.annotate(row.name, (row.points, error), (0, 5), textcoords="offset points", fontsize=9)
+        # By turns below and above, or the names of neighbours cover each other.
+        axis.annotate(
+            row.name, (row.points, error), (0, 5 if place % 2 else -13), textcoords="offset points", fontsize=9
+        )
     axis.set_xscale("log")
     marks = [1, 2, 5, 10, 20, 50, 100, 200, 500]
     axis.set_xticks(marks, [str(mark) for mark in marks])
