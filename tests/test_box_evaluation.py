@@ -40,6 +40,13 @@ def test_average_precision_and_recall_by_hand():
     assert Found(np.zeros(0), np.zeros(0, bool), 4, 10).average_precision() == 0
 
 
+def test_equal_scores_count_together():
+    # No bar tells the two apart, so there is no way to have the face without the false box.
+    found = Found(np.array([0.9, 0.9]), np.array([True, False]), faces=1, pictures=10)
+    assert found.average_precision() == 0.5
+    assert (found.recall(0.0), found.recall(0.1)) == (0.0, 1.0)
+
+
 @pytest.fixture
 def pictures(tmp_path):
     """Drawn faces, which the detector below finds by where the labels say they are."""

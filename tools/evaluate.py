@@ -48,8 +48,6 @@ def main() -> None:
                              "scores of both; a shipped model or a path of weights")  # fmt: skip
     parser.add_argument("--output", help="folder for the results (evaluation_SPLIT_BOXES beside the weights)")
     args = parser.parse_args()
-    if args.boxes == "training" and (args.flip or args.passes != 2):
-        raise UserError("--passes and --flip need --boxes grown or shaken: the crops of training are looked at once")
     if args.passes < 1:
         raise UserError(f"--passes {args.passes}: at least 1")
 
@@ -59,6 +57,8 @@ def main() -> None:
     config = load_config(args.config or weights.with_name("config.yml"), args.option)
     if config.finds_boxes and (args.boxes != "training" or args.flip or args.passes != 2):
         raise UserError(f"--boxes, --passes and --flip are about points, but {config.name} finds boxes")
+    if args.boxes == "training" and (args.flip or args.passes != 2):
+        raise UserError("--passes and --flip need --boxes grown or shaken: the crops of training are looked at once")
     if args.points and not config.finds_boxes:
         raise UserError(f"--points is about face detectors, but {config.name} finds points itself")
     how = args.boxes

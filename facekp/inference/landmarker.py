@@ -265,9 +265,10 @@ def load_landmarker(
             f"{source}: neither a shipped model ({', '.join(shipped)}), nor a file of weights, nor an exported folder"
         )
     network, recipe = load_backend(path, backend, threads)
-    if detector is None and not recipe.network.get("score"):
-        detector = FacesOf(load_landmarker(threads=threads))
-    return Landmarker(network, recipe, load_detector(threads=threads) if detector is None else detector, passes, flip)
+    if detector is None:
+        scored = recipe.network.get("score")
+        detector = load_detector(threads=threads) if scored else FacesOf(load_landmarker(threads=threads))
+    return Landmarker(network, recipe, detector, passes, flip)
 
 
 def _as_boxes(boxes: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
