@@ -4,9 +4,12 @@ import warnings
 from typing import Any
 
 from facekp.inference.faces import Faces
+from facekp.processor import choose_kernels
 
 __all__ = ["Faces", "load_landmarker"]
 __version__ = "0.1.0"
+
+choose_kernels()
 
 # Paddle says so at every import; it concerns only those who compile operators of their own.
 warnings.filterwarnings("ignore", "No ccache found")

@@ -74,17 +74,16 @@ class LandmarkDataset(Dataset):
         """One sample, transformed and encoded.
 
         Args:
-            key: An index, or a `Draw`, whose seed makes the random transforms repeatable in whichever
-                process they run.
+            key: A `Draw`, whose seed makes the random transforms repeatable in whichever process they run; or an
+                index, which is then its own seed.
         """
-        index, seed = key if isinstance(key, Draw) else (key, None)
+        index, seed = key if isinstance(key, Draw) else (key, key)
         if not 0 <= index < len(self):
             raise IndexError(index)
         image, points = self.load(index)
         if self.transform is not None:
-            if seed is not None:
-                random.seed(seed)  # Python's and numpy's own generators: Paddle's transforms know no other
-                np.random.seed(seed % 2**32)
+            random.seed(seed)  # Python's and numpy's own generators: Paddle's transforms know no other
+            np.random.seed(seed % 2**32)
             image, points = self.transform((image, points))
         label = points if self.codec is None else self.codec.encode(points)
         return image, label if self.has_face(index) else np.full_like(label, np.nan)

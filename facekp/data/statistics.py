@@ -47,8 +47,7 @@ def crop_statistics(dataset: LandmarkDataset, size: int, most: int = 500) -> Cro
     step = max(1, -(-len(dataset) // most))
     points = []
     for index in range(0, len(dataset), step):
-        sample = dataset.load(index)
-        points.append((sample if dataset.transform is None else dataset.transform(sample))[1] / size)
+        points.append(dataset[index][1] / size)
     boxes = np.stack([face_box(face) for face in points])
     centre = (boxes[:, :2] + boxes[:, 2:]).mean(0) / 2
     side = float((boxes[:, 2:] - boxes[:, :2]).max(1).mean())

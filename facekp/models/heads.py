@@ -10,7 +10,7 @@ from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
 SQUEEZED = 128
 
 
-class MeanHead(nn.Layer):
+class MeanHead(nn.Sequential):
     """Average over the map, then a hidden layer: GoogLeNet's way, as the reference document has it.
 
     Args:
@@ -19,12 +19,11 @@ class MeanHead(nn.Layer):
     """
 
     def __init__(self, channels: int, outputs: int, _: int = 0) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Linear(channels, 512), nn.ReLU(), nn.Linear(512, outputs))
+        super().__init__(nn.Linear(channels, 512), nn.ReLU(), nn.Linear(512, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) -> (N, outputs)."""
-        return self.layers(x.mean(axis=[2, 3]))
+        return super().forward(x.mean(axis=[2, 3]))
 
 
 class MapHead(nn.Layer):

@@ -1,10 +1,12 @@
 """SAM-GoogLeNet-BN: the reference document's network.
 
-GoogLeNet (Szegedy et al., "Going Deeper with Convolutions", 2015) with batch norm after each of its five
-modules and the spatial attention of CBAM (Woo et al., 2018) after the first four.
+GoogLeNet (Szegedy et al., "Going Deeper with Convolutions", 2015) with the spatial attention of CBAM (Woo et al., 2018)
+after each of its first four modules, and batch norm after each pooling.
 """
 
 from __future__ import annotations
+
+import functools
 
 import paddle
 from paddle import Tensor, nn
@@ -42,6 +44,8 @@ class Inception(nn.Layer):
         c5: (reduced, out) channels of the 5x5 branch.
         pool: Channels of the pooling branch.
         norm: Batch norm after every convolution, in place of its bias.
+        inner_relu: ReLU between the reducing 1x1 and the 3x3 or 5x5 behind it, as GoogLeNet has it; the document has
+            one at the end of each branch only.
 
     Example:
         >>> list(Inception(192, 64, (96, 128), (16, 32), 32)(paddle.zeros([1, 192, 8, 8])).shape)
@@ -49,9 +53,17 @@ class Inception(nn.Layer):
     """
 
     def __init__(
-        self, in_channels: int, c1: int, c3: tuple[int, int], c5: tuple[int, int], pool: int, norm: bool = False
+        self,
+        in_channels: int,
+        c1: int,
+        c3: tuple[int, int],
+        c5: tuple[int, int],
+        pool: int,
+        norm: bool = False,
+        inner_relu: bool = False,
     ) -> None:
         super().__init__()
+        self.inner_relu = inner_relu
         self.branch1 = _conv(in_channels, c1, 1, norm=norm)
         self.branch3_reduce = _conv(in_channels, c3[0], 1, norm=norm)
         self.branch3 = _conv(c3[0], c3[1], 3, norm=norm)
@@ -62,12 +74,10 @@ class Inception(nn.Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, c1 + c3[1] + c5[1] + pool, H, W)."""
-        branches = [
-            self.branch1(x),
-            self.branch3(F.relu(self.branch3_reduce(x))),
-            self.branch5(F.relu(self.branch5_reduce(x))),
-            self.branch_pool(self.pool(x)),
-        ]
+        reduced3, reduced5 = self.branch3_reduce(x), self.branch5_reduce(x)
+        if self.inner_relu:
+            reduced3, reduced5 = F.relu(reduced3), F.relu(reduced5)
+        branches = [self.branch1(x), self.branch3(reduced3), self.branch5(reduced5), self.branch_pool(self.pool(x))]
         return F.relu(paddle.concat(branches, axis=1))
 
 
@@ -88,6 +98,7 @@ class SpatialAttention(nn.Layer):
             raise ValueError(f"attention must be max or argmax, not {pooling}")
         self.pooling = pooling
         self.conv = nn.Conv2D(2, 1, 7, padding=3)
+        self.sigmoid = nn.Sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape."""
@@ -99,7 +110,7 @@ class SpatialAttention(nn.Layer):
         else:
             strongest = paddle.max(x, axis=1, keepdim=True)  # as fast forwards, and ONNX knows it
         pooled = paddle.concat([paddle.mean(x, axis=1, keepdim=True), strongest], axis=1)
-        weights = F.sigmoid(self.conv(pooled))
+        weights = self.sigmoid(self.conv(pooled))
         # Written out, a product takes half the time that Paddle's broadcast takes in training on a CPU.
         return x * (weights.expand_as(x) if self.training else weights)
 
@@ -107,14 +118,19 @@ class SpatialAttention(nn.Layer):
 class SAMGoogLeNetBN(nn.Layer):
     """The document's network: 6,578,884 parameters, running statistics included, at 68 points.
 
+    As it is built by default, it differs from the document's in one thing: `attention` is "max" in place of "argmax".
+
     Args:
         num_points: Points to predict.
-        in_channels: Channels of the picture.
+        in_channels: Channels of the image.
         attention: "max" or "argmax", see `SpatialAttention`.
-        norm: "module", as the document has it: batch norm after each of the five modules. "layer": after every
-            convolution, as in Ioffe and Szegedy, "Batch Normalization" (2015), and no biases; it learns faster
-            and takes less time a step.
-        head: "mean", as the document has it, or "map" or "soft_argmax", which keep space; see `heads`.
+        norm: "module", as the document has it: batch norm behind the pooling of each of the five modules. "layer":
+            after every convolution, as in Ioffe and Szegedy, "Batch Normalization" (2015), and no biases; it learns
+            faster and takes less time a step.
+        inner_relu: See `Inception`. None: with `norm` "layer" only.
+        dropout: Share of the pooled features that training sets to zero.
+        head: "mean", as the document has it, or "map" or "soft_argmax", which keep space and get the last map
+            unpooled; see `heads`.
         score: Predict one number more: the logit of how far to trust the points.
 
     Example:
@@ -129,6 +145,8 @@ class SAMGoogLeNetBN(nn.Layer):
         in_channels: int = 3,
         attention: str = "max",
         norm: str = "module",
+        inner_relu: bool | None = None,
+        dropout: float = 0.2,
         head: str = "mean",
         score: bool = False,
     ) -> None:
@@ -136,31 +154,37 @@ class SAMGoogLeNetBN(nn.Layer):
         if norm not in ("module", "layer"):
             raise ValueError(f"norm must be module or layer, not {norm}")
         each = norm == "layer"
+        inception = functools.partial(Inception, norm=each, inner_relu=each if inner_relu is None else inner_relu)
         self.module1 = nn.Sequential(_conv(in_channels, 64, 7, stride=2, norm=each), nn.ReLU())
         self.module2 = nn.Sequential(_conv(64, 64, 1, norm=each), nn.ReLU(), _conv(64, 192, 3, norm=each), nn.ReLU())
         self.module3 = nn.Sequential(
-            Inception(192, 64, (96, 128), (16, 32), 32, each),
-            Inception(256, 128, (128, 192), (32, 96), 64, each),
+            inception(192, 64, (96, 128), (16, 32), 32),
+            inception(256, 128, (128, 192), (32, 96), 64),
         )
         self.module4 = nn.Sequential(
-            Inception(480, 192, (96, 208), (16, 48), 64, each),
-            Inception(512, 160, (112, 224), (24, 64), 64, each),
-            Inception(512, 128, (128, 256), (24, 64), 64, each),
-            Inception(512, 112, (144, 288), (32, 64), 64, each),
-            Inception(528, 256, (160, 320), (32, 128), 128, each),
+            inception(480, 192, (96, 208), (16, 48), 64),
+            inception(512, 160, (112, 224), (24, 64), 64),
+            inception(512, 128, (128, 256), (24, 64), 64),
+            inception(512, 112, (144, 288), (32, 64), 64),
+            inception(528, 256, (160, 320), (32, 128), 128),
         )
         self.module5 = nn.Sequential(
-            Inception(832, 256, (160, 320), (32, 128), 128, each),
-            Inception(832, 384, (192, 384), (48, 128), 128, each),
+            inception(832, 256, (160, 320), (32, 128), 128),
+            inception(832, 384, (192, 384), (48, 128), 128),
         )
-        self.norms = nn.LayerList([nn.Identity() if each else nn.BatchNorm2D(c) for c in (64, 192, 480, 832, 1024)])
         self.attentions = nn.LayerList([SpatialAttention(attention) for _ in range(4)])
-        self.pool = nn.MaxPool2D(3, 2, 1)
+        pools = [nn.MaxPool2D(3, 2, 1) for _ in range(4)]
+        pools.append(nn.AdaptiveAvgPool2D(1) if head == "mean" else nn.Identity())
+        self.pools = nn.LayerList(pools)
+        channels = (64, 192, 480, 832, 1024)
+        self.pool_norms = nn.LayerList([nn.Identity() if each else nn.BatchNorm2D(c) for c in channels])
+        self.dropout = nn.Dropout(dropout)
         self.head = build_head(head, 1024, num_points * 2 + score)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W), H and W from 96 up -> (N, 2 * num_points), x0, y0, x1, y1, ..., [score]."""
-        modules = (self.module1, self.module2, self.module3, self.module4)
-        for module, norm, attention in zip(modules, self.norms, self.attentions):
-            x = self.pool(attention(norm(module(x))))
-        return self.head(self.norms[4](self.module5(x)))
+        modules = (self.module1, self.module2, self.module3, self.module4, self.module5)
+        attentions = (*self.attentions, nn.Identity())
+        for module, attention, pool, norm in zip(modules, attentions, self.pools, self.pool_norms):
+            x = norm(pool(attention(module(x))))
+        return self.head(self.dropout(x))

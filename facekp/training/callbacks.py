@@ -25,7 +25,7 @@ from facekp import viz
 from facekp.errors import UserError
 from facekp.images import write_image
 from facekp.training.checkpoint import RunState, save_checkpoint
-from facekp.training.logs import LOG_FILE, METRICS_FILE, read_run
+from facekp.training.logs import GROWING_FILES, LOG_FILE, METRICS_FILE, read_run
 from facekp.training.processes import Processes
 from facekp.weights import AnyRecipe, save_weights
 
@@ -86,17 +86,16 @@ class History(Callback):
     def on_train_batch_end(self, step: int, logs: dict[str, Any]) -> None:
         """Add a batch's loss; the callbacks that follow see those of all processes."""
         self.state.step += 1
-        metric = self.model._metrics[0]
-        value = metric.accumulate() if metric.count else 0.0
-        loss, total, count = self.processes.add_up([_scalar(logs["loss"]), value * metric.count, metric.count])
-        logs["loss"], logs[self.metric] = loss / self.processes.count, total / count if count else float("nan")
+        loss = self.processes.add_up([_scalar(logs["loss"])])[0]
+        logs["loss"], logs[self.metric] = loss / self.processes.count, self._of_all(self.model._metrics[0])
         self._train.add(logs)
         if not np.isfinite(self._train.total):  # in all processes at once
             raise UserError(f"the loss is no longer a number at step {self.state.step}; lower optimizer.lr")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Note what training says; validation follows."""
-        self._training = {"train_loss": self._train.value(), f"train_{self.metric}": logs[self.metric]}
+        """Note the training metrics; validation follows."""
+        self._training = {"train_loss": self._train.value()}
+        self._training.update({f"train_{metric.name()}": self._of_all(metric) for metric in self.model._metrics})
         self._seconds = time.perf_counter() - self._start
 
     def on_eval_batch_end(self, step: int, logs: dict[str, Any]) -> None:
@@ -109,12 +108,20 @@ class History(Callback):
         # Paddle computes metrics from the faces of all processes, each once, but takes the loss of this one alone.
         row["val_loss"] = self.processes.add_up([self._validation.value()])[0] / self.processes.count
         row.update({f"val_{metric.name()}": logs[metric.name()] for metric in self.model._metrics})
+        # What `paddle.Model.fit` itself prints as the loss of an epoch.
+        row["train_last_loss"], row["val_last_loss"] = self._train.last, self._validation.last
         row["seconds"] = round(self._seconds, 1)
         self.row = row
         if not self.processes.first:
             return
         path = self.folder / METRICS_FILE
         pd.DataFrame([row]).to_csv(path, mode="a", header=not path.exists(), index=False)
+
+    def _of_all(self, metric: Any) -> float:
+        """A training metric over the samples of all processes so far."""
+        value = metric.accumulate() if metric.count else 0.0
+        total, count = self.processes.add_up([value * metric.count, metric.count])
+        return total / count if count else float("nan")
 
 
 class Dashboard(Callback):
@@ -314,8 +321,7 @@ class Checkpoints(Callback):
         """Save."""
         self.state.epoch += 1
         if self.processes.first:
-            growing = (METRICS_FILE, LOG_FILE)
-            self.state.log_sizes = {name: (self.folder / name).stat().st_size for name in growing}
+            self.state.log_sizes = {name: (self.folder / name).stat().st_size for name in GROWING_FILES}
             network, optimizer = self.model.network, self.model._optimizer
             save_checkpoint(self.folder / "last.safetensors", network, optimizer, self.state, self.average)
         if self.stop_after is not None and self.state.epoch >= self.stop_after:
@@ -370,10 +376,11 @@ class _Mean:
     """Mean of the losses of batches of unequal size."""
 
     def __init__(self) -> None:
-        self.total, self.count = 0.0, 0
+        self.total, self.count, self.last = 0.0, 0, float("nan")
 
     def add(self, logs: dict[str, Any]) -> None:
-        self.total += _scalar(logs["loss"]) * logs["batch_size"]
+        self.last = _scalar(logs["loss"])
+        self.total += self.last * logs["batch_size"]
         self.count += logs["batch_size"]
 
     def value(self) -> float:

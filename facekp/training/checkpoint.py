@@ -14,6 +14,7 @@ from paddle.optimizer import Optimizer
 from paddle.optimizer.lr import LRScheduler
 
 from facekp.errors import UserError
+from facekp.training.logs import GROWING_FILES
 from facekp.weights import read_safetensors, set_state, write_safetensors
 
 
@@ -104,9 +105,19 @@ def load_checkpoint(
 
 
 def cut_logs(folder: Path, state: RunState) -> None:
-    """Cut the run's growing files back to the last finished epoch."""
-    for name, size in state.log_sizes.items():
+    """Cut the run's growing files back to the last finished epoch; no other file, whatever the checkpoint names.
+
+    Raises:
+        UserError: The checkpoint names other files or impossible sizes, or a log is shorter than it says.
+    """
+    sizes = state.log_sizes
+    if not set(sizes) <= set(GROWING_FILES) or not all(type(size) is int and size >= 0 for size in sizes.values()):
+        raise UserError(
+            f"{folder / 'last.safetensors'}: damaged, or not a checkpoint of this run: its log_sizes are not those of "
+            f"{' and '.join(GROWING_FILES)}; start anew with --overwrite"
+        )
+    for name, size in sizes.items():
         file = folder / name
-        if not file.exists() or file.stat().st_size < size:
+        if file.is_symlink() or not file.is_file() or file.stat().st_size < size:
             raise UserError(f"{file}: missing or shorter than when the last epoch ended; start anew with --overwrite")
         os.truncate(file, size)

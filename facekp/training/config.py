@@ -80,14 +80,16 @@ class OptimizerConfig(_Section):
     """How the weights move."""
 
     type: Literal["momentum", "adam", "adamw"] = "momentum"
-    lr: float = Field(0.02, gt=0, allow_inf_nan=False)
+    lr: float = Field(0.01, gt=0, allow_inf_nan=False)
     momentum: float = Field(0.9, ge=0, lt=1)
     #: L2 decay (momentum, adam) or decoupled decay (adamw).
-    weight_decay: float = Field(5e-4, ge=0, allow_inf_nan=False)
+    weight_decay: float = Field(2e-3, ge=0, allow_inf_nan=False)
     #: Multiply lr by the number of processes, whose batches add up (the linear rule of Goyal et al., 2017).
     scale_lr: bool = True
     #: The rate climbs linearly over so many epochs before it falls.
     warmup_epochs: float = Field(0, ge=0, allow_inf_nan=False)
+    #: The cosine reaches zero after so many steps, and rises again behind them; None: at the end of training.
+    cosine_steps: Optional[int] = Field(None, gt=0)
     #: cosine: down to zero at the end. plateau: times plateau_factor when the validation NME has not improved for more
     #: than plateau_patience epochs.
     schedule: Literal["cosine", "plateau"] = "cosine"
@@ -180,6 +182,8 @@ class Config(_Section):
             raise ValueError("train.freeze_epochs goes with optimizer.schedule: cosine and without warmup_epochs")
         if self.optimizer.schedule == "plateau" and self.optimizer.warmup_epochs:
             raise ValueError("optimizer.schedule: plateau knows no optimizer.warmup_epochs")
+        if self.optimizer.cosine_steps and (self.optimizer.schedule == "plateau" or self.train.freeze_epochs):
+            raise ValueError("optimizer.cosine_steps goes with optimizer.schedule: cosine and without freeze_epochs")
         if self.optimizer.thawed_lr is not None and not self.train.freeze_epochs:
             raise ValueError("optimizer.thawed_lr needs train.freeze_epochs")
         return self

@@ -14,6 +14,8 @@ from facekp.errors import UserError
 METRICS_FILE = "metrics.csv"
 #: VisualDL's log.
 LOG_FILE = "vdlrecords.facekp.log"
+#: Those that grow with every epoch.
+GROWING_FILES = (METRICS_FILE, LOG_FILE)
 
 
 @dataclass(frozen=True)

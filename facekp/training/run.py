@@ -20,6 +20,7 @@ from paddle.regularizer import L2Decay
 from facekp.cli import atomic_path
 from facekp.errors import UserError
 from facekp.models.backbones import BACKBONES, Backbone
+from facekp.processor import describe_kernels
 from facekp.training.config import Config, OptimizerConfig, parse_config
 from facekp.training.processes import Processes
 from facekp.weights import read_safetensors, set_state
@@ -154,7 +155,7 @@ def build_schedule(
 ) -> LRScheduler:
     """The learning rate of every step.
 
-    A linear warm-up if asked for, then a cosine down to zero; or what `FrozenStart` or `ReduceOnPlateau` do.
+    A linear warm-up if asked for, then a cosine down to zero (behind `cosine_steps` it rises again); or what `FrozenStart` or `ReduceOnPlateau` do.
 
     Args:
         config: Its rates.
@@ -171,7 +172,7 @@ def build_schedule(
         thawed = rate / 10 if config.thawed_lr is None else config.thawed_lr * scale
         return FrozenStart(rate, freeze_epochs * steps, thawed, total)
     warmup = round(config.warmup_epochs * steps)
-    cosine = CosineAnnealingDecay(rate, T_max=total - warmup)
+    cosine = CosineAnnealingDecay(rate, T_max=config.cosine_steps or total - warmup)
     return LinearWarmup(cosine, warmup, rate * 0.01, rate) if warmup else cosine
 
 
@@ -238,6 +239,8 @@ def describe_device(config: Config, processes: Processes) -> str:
         f"{config.data.workers} loader process{'es' * (config.data.workers != 1)}",
     ]
     text = ", each ".join(parts[:2]) + " and " + parts[2] if processes.count > 1 else ", ".join(parts)
+    if device == "cpu":
+        text += f", {describe_kernels()}"
     if config.train.amp != "O0":
         text += f", train.amp {config.train.amp}" + (" (which does nothing on a CPU)" if device == "cpu" else "")
     return text
