@@ -24,6 +24,10 @@ from facekp.inference.landmarker import DEFAULT, shipped_weights
 ROOT = Path(__file__).resolve().parents[2]
 PHOTO = ROOT / "assets" / "photos" / "astronaut.png"
 
+#: Pixels. The module runs the detector in Paddle, `expected` in ONNX Runtime; their float32 boxes differ in the sixth
+#: digit, which two looks carry on to a thousandth of a pixel, more or less from processor to processor.
+INVISIBLE = 0.01
+
 
 @pytest.fixture(scope="session")
 def network(tmp_path_factory):
@@ -59,7 +63,7 @@ def test_keypoint_detection_answers_as_paddlehub_does(module, photo, expected, t
     results = module.keypoint_detection(images=[black, photo], paths=[str(PHOTO)], output_dir=str(tmp_path / "drawn"))
     assert [result["index"] for result in results] == [0, 2]  # a picture without a face is left out
     for result in results:
-        np.testing.assert_allclose(result["data"], expected.points, atol=1e-3)
+        np.testing.assert_allclose(result["data"], expected.points, atol=INVISIBLE)
         assert all(type(value) is float for value in result["data"][0][0] + result["scores"])
     assert not (tmp_path / "drawn").exists()
     (drawn,) = module.keypoint_detection(images=[photo], output_dir=str(tmp_path / "drawn"), visualization=True)
@@ -81,7 +85,7 @@ def test_another_module_may_find_the_faces(network, detector, photo, expected):
     assert isinstance(module.get_face_detector_module(), Detector)
     (result,) = module.keypoint_detection(images=[photo])
     given = facekp.load_landmarker(network, backend="paddle")(photo, boxes=expected.boxes)
-    np.testing.assert_allclose(result["data"], given.points, atol=1e-2)
+    np.testing.assert_allclose(result["data"], given.points, atol=INVISIBLE)
 
 
 def test_only_an_exported_network_makes_a_module(tmp_path, network, detector):
@@ -129,7 +133,7 @@ def test_hub_run(hub, expected, tmp_path):
     status, output = hub("run", NAME, "--input_path", PHOTO)
     assert status == 0, output
     (result,) = json.loads(output.strip().splitlines()[-1].replace("'", '"'))
-    np.testing.assert_allclose(result["data"], expected.points, atol=1e-3)
+    np.testing.assert_allclose(result["data"], expected.points, atol=INVISIBLE)
     status, output = hub("run", NAME, "--input_path", PHOTO, "--visualization", "True", "--output_dir", tmp_path)
     assert status == 0 and (tmp_path / PHOTO.name).is_file(), output
     status, output = hub("run", NAME, "--input_path", "nothing.jpg")
@@ -167,7 +171,7 @@ def test_hub_serving(hub, expected, tmp_path):
         picture = base64.b64encode(PHOTO.read_bytes()).decode()
         found = ask(images=[picture], visualization=True, output_dir=str(tmp_path / "unwanted"))
         assert found["status"] == "000", found
-        np.testing.assert_allclose(found["results"][0]["data"], expected.points, atol=1e-3)
+        np.testing.assert_allclose(found["results"][0]["data"], expected.points, atol=INVISIBLE)
         assert not (tmp_path / "unwanted").exists()
         assert "picture 0 is not base64" in ask(images=["no picture"])["msg"]
         assert ask(images=[picture])["status"] == "000"

@@ -7,6 +7,7 @@ from facekp.models import build_network
 from facekp.training.callbacks import MovingAverage
 from facekp.training.checkpoint import RunState, cut_logs, load_checkpoint, save_checkpoint
 from facekp.training.config import OptimizerConfig
+from facekp.training.logs import LOG_FILE, METRICS_FILE
 from facekp.training.run import build_optimizer, build_schedule
 from facekp.weights import save_weights
 
@@ -107,13 +108,31 @@ def test_the_learning_rate_warms_up_and_falls_to_zero():
 
 
 def test_logs_are_cut_back_but_never_stretched(tmp_path):
-    (tmp_path / "a.csv").write_text("finished|unfinished")
-    cut_logs(tmp_path, RunState(log_sizes={"a.csv": 8}))
-    assert (tmp_path / "a.csv").read_text() == "finished"
-    for wrong in ({"a.csv": 9}, {"gone.csv": 3}):
+    (tmp_path / METRICS_FILE).write_text("finished|unfinished")
+    cut_logs(tmp_path, RunState(log_sizes={METRICS_FILE: 8}))
+    assert (tmp_path / METRICS_FILE).read_text() == "finished"
+    for wrong in ({METRICS_FILE: 9}, {LOG_FILE: 3}):
         with pytest.raises(UserError, match="--overwrite"):
             cut_logs(tmp_path, RunState(log_sizes=wrong))
-    assert (tmp_path / "a.csv").read_text() == "finished"
+    assert (tmp_path / METRICS_FILE).read_text() == "finished"
+
+
+def test_a_checkpoint_cuts_no_file_but_the_logs_of_its_run(tmp_path):
+    run, precious = tmp_path / "run", tmp_path / "thesis.txt"
+    run.mkdir()
+    precious.write_text("years of work")
+    (run / "config.yml").write_text("name: run")
+    (run / METRICS_FILE).symlink_to(precious)
+    for name in (str(precious), "../thesis.txt", "config.yml", METRICS_FILE):
+        with pytest.raises(UserError, match=r"last\.safetensors|metrics\.csv"):
+            cut_logs(run, RunState(log_sizes={name: 0}))
+    (run / METRICS_FILE).unlink()
+    (run / METRICS_FILE).write_text("epoch")
+    for size in (-1, 1.0, True, None, "0"):
+        with pytest.raises(UserError, match=r"log_sizes"):
+            cut_logs(run, RunState(log_sizes={METRICS_FILE: size}))
+    assert precious.read_text() == "years of work"
+    assert (run / METRICS_FILE).read_text() == "epoch" and (run / "config.yml").read_text() == "name: run"
 
 
 def test_the_moving_average_is_the_formula_and_survives_a_checkpoint(tmp_path):
