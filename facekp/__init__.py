@@ -1,10 +1,13 @@
-"""facekp: 68-point face landmarks with PaddlePaddle, and stickers that sit on them."""
+"""facekp: face landmarks with PaddlePaddle, and stickers that sit on them."""
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from facekp.inference.faces import Faces
 from facekp.processor import choose_kernels
+
+if TYPE_CHECKING:
+    from facekp.inference.faces import Faces
+    from facekp.loading import load_landmarker
 
 __all__ = ["Faces", "load_landmarker"]
 __version__ = "0.1.0"
@@ -16,9 +19,13 @@ warnings.filterwarnings("ignore", "No ccache found")
 
 
 def __getattr__(name: str) -> Any:
-    # Importing Paddle takes seconds; who only wants geometry or stickers need not wait for it.
+    # Who asks for help or a version need not wait for NumPy and OpenCV.
     if name == "load_landmarker":
-        from facekp.inference.landmarker import load_landmarker
+        from facekp.loading import load_landmarker
 
         return load_landmarker
+    if name == "Faces":
+        from facekp.inference.faces import Faces
+
+        return Faces
     raise AttributeError(f"module 'facekp' has no attribute {name!r}")

@@ -1,16 +1,21 @@
-"""Losses by the name that a config gives them. Those of points take (predicted, label), both (N, 2K), and average."""
+"""Losses by the name that a config gives them.
+
+Those of points take (predicted, label), both (N, 2K), and average; `PointsLoss` around them omits unknown points.
+"""
 
 from __future__ import annotations
 
 import math
 from typing import Callable
 
-import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
 
-from facekp.boxes import STRIDES, cell_centres
+from facekp import registry
+from facekp.codecs.boxes import BoxCodec
+from facekp.codecs.points import split_outputs
+from facekp.registry import Spec
 
 #: A score's target falls with the mean error of a face's points: 1 at zero, 0.37 at this many percent of the crop.
 POOR_ERROR = 8.0
@@ -41,100 +46,73 @@ class WingLoss(nn.Layer):
         return paddle.where(error < self.width, near, error - self.offset).mean()
 
 
-class ScoredLoss(nn.Layer):
-    """A loss of the points, and of a score that says how far to trust them.
+class PointsLoss(nn.Layer):
+    """A loss of the points that are known, and of a score that says how far to trust them, if the network gives one.
 
-    The network predicts 2K + 1 numbers; the last is the logit of the score, whose target is
-    exp(-(e / POOR_ERROR)^2) with the mean error e of the face's points, and 0 where the label is NaN: no face.
+    A coordinate whose label is NaN is not known: no error, no gradient. A sample that is all NaN shows no face. The
+    score's target is exp(-(e / POOR_ERROR)^2) with the mean error e of the face's points, and 0 where there is no face.
 
     Args:
-        points: The loss of the points, from `LOSSES`; percent of the crop.
-        weight: Of the score's cross-entropy beside it.
+        points: The loss of the points, from `LOSSES`; for a score the labels must be in percent of the crop.
+        score_weight: Of the score's cross-entropy beside it.
+
+    Example:
+        >>> loss, label = PointsLoss(nn.L1Loss()), paddle.to_tensor([[1.0, float("nan")]])
+        >>> float(loss(paddle.zeros([1, 2]), label))
+        1.0
     """
 
-    def __init__(self, points: nn.Layer, weight: float = 0.5) -> None:
+    def __init__(self, points: nn.Layer, score_weight: float = 0.5) -> None:
         super().__init__()
-        self.points, self.weight = points, weight
+        self.points, self.score_weight = points, score_weight
 
     def forward(self, predicted: Tensor, label: Tensor) -> Tensor:
-        """(N, 2K + 1), (N, 2K) -> scalar."""
-        points, logit = predicted[:, :-1], predicted[:, -1]
-        is_face = paddle.isfinite(label[:, :1])
-        label = paddle.where(is_face.expand_as(label), label, points.detach())  # no face: no error, no gradient
-        face = is_face[:, 0].astype(points.dtype)
-        error = (points.detach() - label).reshape([len(label), -1, 2]).norm(axis=-1).mean(axis=-1)
+        """(N, 2K) or (N, 2K + 1), (N, 2K) -> scalar."""
+        points, logit = split_outputs(predicted, label.shape[1] // 2)
+        known = paddle.isfinite(label)
+        label = paddle.where(known, label, points.detach())
+        count = known.astype(points.dtype).sum()
+        # The loss averages over all coordinates; count the known ones alone.
+        loss = self.points(points, label) * (label.size / count.clip(min=1.0))
+        if logit is None:
+            return loss
+        face = known.any(axis=1).astype(points.dtype)
+        error = (points.detach() - label).reshape([len(label), -1, 2]).norm(axis=-1).sum(axis=-1)
+        error = error / (known.astype(points.dtype).sum(axis=1) / 2).clip(min=1.0)
         target = face * paddle.exp(-((error / POOR_ERROR) ** 2))
-        # The points' loss averages over all samples; count the faces alone.
-        loss = self.points(points, label) * (len(face) / face.sum().clip(min=1.0))
-        return loss + self.weight * F.binary_cross_entropy_with_logits(logit, target)
+        return loss + self.score_weight * F.binary_cross_entropy_with_logits(logit, target)
 
 
 class BoxLoss(nn.Layer):
     """What a face detector learns: quality focal loss for the scores, GIoU for the boxes.
 
-    A cell near the middle of a face whose size suits its grid predicts that face; the target of its score is the
-    intersection over union of its box with the face's, so that the score of a face says how well its box sits (Li et
-    al., "Generalized Focal Loss", 2020; here no gradient flows through the factor that focuses). Cells around it are
-    left alone, all others show no face. The boxes' loss is that of Rezatofighi et al., "Generalized IoU", 2019.
+    Which cell learns which face is said by `BoxCodec.encode`. The target of a cell's score is the intersection over
+    union of its box with its face's, so that the score of a face says how well its box sits (Li et al., "Generalized
+    Focal Loss", 2020; here no gradient flows through the factor that focuses). The boxes' loss is that of Rezatofighi
+    et al., "Generalized IoU", 2019.
 
     Args:
-        size: Side of the pictures in pixels.
+        size: Side of the images in pixels.
         box_weight: Of the boxes beside the scores.
     """
 
-    #: Smallest and largest longer side of the faces of each grid, in pixels; they overlap on purpose.
-    RANGES = ((0.0, 48.0), (32.0, 128.0), (96.0, 1e9))
-    #: How far from the middle of a face, in its sides, cells predict it, and how far they are left alone.
-    NEAR, AROUND = 0.22, 0.4
-
     def __init__(self, size: int, box_weight: float = 2.0) -> None:
         super().__init__()
-        centres, strides = cell_centres(size, size)
-        self.box_weight = box_weight
-        self.centres, self.strides = paddle.to_tensor(centres), paddle.to_tensor(strides)
-        least, most = np.array(self.RANGES, np.float32)[[STRIDES.index(int(s)) for s in strides]].T
-        self.least, self.most = paddle.to_tensor(least), paddle.to_tensor(most)
+        self.codec, self.box_weight = BoxCodec(size, size), box_weight
 
     def forward(self, predicted: Tensor, label: Tensor) -> Tensor:
-        """(N, cells, 5) as `models.detector` predicts, (N, faces, 5) as `data.pictures` says -> scalar."""
+        """(N, cells, 5) as `models.detector` predicts, (N, faces, 5) as `data.images` says -> scalar."""
         with paddle.no_grad():
-            face, trust, counts = self._assign(label)
-        logit, reach = predicted[:, :, 0], predicted[:, :, 1:]
-        box = paddle.concat([self.centres - reach[:, :, :2], self.centres + reach[:, :, 2:]], 2)
-        overlap, giou = _overlaps(box, face)
+            targets = self.codec.encode(label)
+        logit = predicted[:, :, 0]
+        overlap, giou = _overlaps(self.codec.decode(predicted), targets.box)
         score = F.sigmoid(logit)
-        target = overlap.detach() * (trust > 0).astype("float32")
+        target = overlap.detach() * (targets.trust > 0).astype("float32")
         focus = (target - score.detach()) ** 2
-        scores = F.binary_cross_entropy_with_logits(logit, target, reduction="none") * focus * counts
-        sure = (trust == 1).astype("float32")  # a box that nobody checked says where, not how far
-        total = trust.sum().clip(min=1.0)
+        scores = F.binary_cross_entropy_with_logits(logit, target, reduction="none") * focus * targets.counts
+        sure = (targets.trust == 1).astype("float32")  # a box that nobody checked says where, not how far
+        total = targets.trust.sum().clip(min=1.0)
         return (scores.sum() + self.box_weight * (sure * (1 - giou)).sum()) / total
-
-    def _assign(self, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """For each cell, (N, cells): the box of its face (4 more), the trust in it or 0, and what its score counts."""
-        faces = (label[:, :, 2] > label[:, :, 0]).astype("int32").sum(1).max()
-        label = label[:, : max(int(faces), 1)]  # the rest of the rows is empty
-        corner0, corner1, trust = label[:, None, :, :2], label[:, None, :, 2:4], label[:, None, :, 4]
-        sides = (corner1 - corner0).clip(min=1e-3)
-        longer = sides.max(-1)
-        off = (self.centres[None, :, None] - (corner0 + corner1) / 2).abs()
-        inside = (off <= sides / 2).all(-1)
-        # At least the cell in whose square the middle lies.
-        near = (off <= paddle.maximum(self.NEAR * sides, self.strides[None, :, None, None] * 0.5)).all(-1)
-        around = (off <= paddle.maximum(self.AROUND * sides, self.strides[None, :, None, None] * 0.9)).all(-1)
-        least, most = self.least[None, :, None], self.most[None, :, None]
-        fits = (longer >= least) & (longer < most)
-        nearly = (longer >= least / 1.5) & (longer < most * 1.5)
-        real = trust > 0
-        ignored = (inside & (trust == 0) & (longer > 1)) | (around & nearly & real)
-        matched = near & fits & real
-        # Of several faces the smallest: the others have cells elsewhere.
-        smallest = paddle.where(matched, longer.expand_as(matched), paddle.full_like(longer, 1e9)).argmin(-1)
-        is_face = matched.any(-1)
-        rows = paddle.take_along_axis(label, smallest[:, :, None], 1)
-        found = paddle.where(is_face, rows[:, :, 4], paddle.zeros_like(rows[:, :, 4]))
-        counts = paddle.where(is_face, found, 1 - ignored.any(-1).astype("float32"))
-        return rows[:, :, :4], found, counts
 
 
 def _overlaps(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -151,20 +129,40 @@ def _overlaps(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return inner / union, inner / union - (outer - union) / outer
 
 
-#: Name -> loss layer of the points.
-LOSSES: dict[str, Callable[[], nn.Layer]] = {
-    "smooth_l1": nn.SmoothL1Loss,
-    "l1": nn.L1Loss,
-    "l2": nn.MSELoss,
-    "wing": WingLoss,
-}
+def smooth_l1(delta: float = 1.0) -> nn.Layer:
+    """Squares below `delta`, straight beyond (Girshick, "Fast R-CNN", 2015)."""
+    if not delta > 0:
+        raise ValueError("delta is positive")
+    return nn.SmoothL1Loss(delta=delta)
 
 
-#: Name -> loss layer of face boxes, called with the side of the pictures.
-BOX_LOSSES: dict[str, Callable[[int], nn.Layer]] = {"focal_giou": BoxLoss}
+def l1() -> nn.Layer:
+    """Mean absolute error."""
+    return nn.L1Loss()
 
 
-def build_loss(name: str, scored: bool = False) -> nn.Layer:
-    """The loss of points of a config; `scored` if the network predicts a score beside them."""
-    points = LOSSES[name]()
-    return ScoredLoss(points) if scored else points
+def l2() -> nn.Layer:
+    """Mean squared error."""
+    return nn.MSELoss()
+
+
+#: Name in a config -> loss of the points.
+LOSSES: dict[str, Callable[..., nn.Layer]] = {"smooth_l1": smooth_l1, "l1": l1, "l2": l2, "wing": WingLoss}
+
+#: The same, of face boxes; they also get the `size` of the images.
+BOX_LOSSES: dict[str, Callable[..., nn.Layer]] = {"focal_giou": BoxLoss}
+
+
+def build_loss(spec: Spec) -> nn.Layer:
+    """The loss of points that a config names, with `PointsLoss` around it.
+
+    Example:
+        >>> build_loss({"type": "wing", "width": 3}).points.width
+        3
+    """
+    return PointsLoss(registry.build(LOSSES, spec, "loss"))
+
+
+def build_box_loss(spec: Spec, size: int) -> nn.Layer:
+    """The loss of face boxes that a config names, for square images of `size` pixels."""
+    return registry.build(BOX_LOSSES, spec, "loss", size=size)

@@ -2,12 +2,13 @@
 
 A metric of landmarks receives the network's output and the label, computes one error per face on the device, and
 averages over all faces, however they were batched. NME as in 300-W: the mean distance of the points over the distance
-of the outer eye corners (of five points: of the eyes' centres).
+of the schema's normalising pair, the outer eye corners of 68 points. Points whose label is NaN do not count.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Callable
 
 import numpy as np
 import paddle
@@ -15,28 +16,31 @@ from paddle import Tensor
 from paddle.metric import Metric
 from paddle.nn import functional as F  # noqa: N812
 
-from facekp import boxes
-from facekp.boxes import STRIDES, cell_centres
-from facekp.codec import Codec
-from facekp.landmarks import EYE_PAIRS, eye_distance
+from facekp import registry
+from facekp.codecs.boxes import STRIDES, BoxCodec
+from facekp.codecs.points import Codec, split_outputs
+from facekp.landmarks import IBUG68, PointSchema
+from facekp.registry import Spec
+from facekp.vision import boxes
 
 
-def point_errors(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Error of every point, over the eye distance of the truth.
+def point_errors(predicted: np.ndarray, truth: np.ndarray, schema: PointSchema = IBUG68) -> np.ndarray:
+    """Error of every point, over the unit of the truth.
 
     Args:
         predicted: (N, K, 2).
         truth: (N, K, 2), in the same unit.
+        schema: What the points are.
 
     Returns:
-        (N, K); its mean over the last axis is each face's NME.
+        (N, K); its mean over the last axis is each face's NME. NaN where the truth is.
 
     Example:
         >>> truth = np.zeros((1, 68, 2)); truth[0, 45, 0] = 10
         >>> point_errors(truth + [0, 1], truth).mean().round(6).item()
         0.1
     """
-    return np.linalg.norm(predicted - truth, axis=-1) / eye_distance(truth)[:, None]
+    return np.linalg.norm(predicted - truth, axis=-1) / schema.unit(truth)[:, None]
 
 
 class NME(Metric):
@@ -45,6 +49,7 @@ class NME(Metric):
     Args:
         codec: The codec of the labels. None: they are points, or points moved and scaled as a whole (such as
             those of `StandardCodec`), which changes nothing.
+        schema: What the points are.
         name: The metric's name in logs.
 
     Example:
@@ -55,9 +60,9 @@ class NME(Metric):
         0.141421
     """
 
-    def __init__(self, codec: Codec | None = None, name: str = "nme") -> None:
+    def __init__(self, codec: Codec | None = None, schema: PointSchema = IBUG68, name: str = "nme") -> None:
         super().__init__()
-        self._codec, self._name = codec, name
+        self._codec, self._schema, self._name = codec, schema, name
         self.reset()
 
     def name(self) -> str:
@@ -78,17 +83,26 @@ class NME(Metric):
 
         Args:
             predicted: (N, 2K) or (N, K, 2); a score behind the points, (N, 2K + 1), is ignored.
-            label: (N, 2K) or (N, K, 2); samples whose label is NaN show no face and do not count.
+            label: (N, 2K) or (N, K, 2); samples whose label is all NaN show no face and do not count, nor do faces
+                whose normalising pair is NaN.
         """
-        faces = paddle.isfinite(label).flatten(1).all(axis=1)
-        predicted, label = predicted[:, : label.shape[1]][faces], label[faces]
+        if predicted.ndim == 2:
+            predicted, _ = split_outputs(predicted, label.flatten(1).shape[1] // 2)
+        unit = self._unit(label)
+        faces = paddle.isfinite(unit)
+        predicted, label, unit = predicted[faces], label[faces], unit[faces]
         if self._codec is None:
             count = label.shape[0]
             p, t = (x.astype("float32").reshape([count, -1, 2]) for x in (predicted, label))
         else:
             p, t = (paddle.to_tensor(self._codec.decode(x.numpy())) for x in (predicted, label))
-        left, right = EYE_PAIRS[t.shape[1]]
-        return self._of_faces((p - t).norm(axis=-1).mean(axis=-1), (t[:, left] - t[:, right]).norm(axis=-1))
+        return self._of_faces(paddle.nanmean((p - t).norm(axis=-1), axis=-1), unit)
+
+    def _unit(self, label: Tensor) -> Tensor:
+        """(N,) what each face's error is divided by; NaN where that is not known."""
+        points = label.numpy()
+        points = points.reshape(len(points), -1, 2) if self._codec is None else self._codec.decode(points)
+        return paddle.to_tensor(self._schema.unit(points).astype(np.float32))
 
     def update(self, errors: Any) -> float:
         """Add the faces of a batch, (N,); returns the mean so far."""
@@ -113,10 +127,11 @@ class MeanDistance(NME):
 
     Args:
         codec: See `NME`; here it must be given, because it knows the pixels.
+        schema: See `NME`.
     """
 
-    def __init__(self, codec: Codec) -> None:
-        super().__init__(codec, "distance_px")
+    def __init__(self, codec: Codec, schema: PointSchema = IBUG68) -> None:
+        super().__init__(codec, schema, "distance_px")
 
     def _of_faces(self, distance: Tensor, unit: Tensor) -> Tensor:
         return distance
@@ -128,10 +143,11 @@ class FailureRate(NME):
     Args:
         threshold: 0.08 is 8 %.
         codec: See `NME`.
+        schema: See `NME`.
     """
 
-    def __init__(self, threshold: float, codec: Codec | None = None) -> None:
-        super().__init__(codec, f"failure_{threshold * 100:g}")
+    def __init__(self, threshold: float, codec: Codec | None = None, schema: PointSchema = IBUG68) -> None:
+        super().__init__(codec, schema, f"failure_{threshold * 100:g}")
         self.threshold = threshold
 
     def _per_face(self, errors: np.ndarray) -> np.ndarray:
@@ -147,10 +163,11 @@ class AUC(NME):
     Args:
         threshold: 0.08 is 8 %.
         codec: See `NME`.
+        schema: See `NME`.
     """
 
-    def __init__(self, threshold: float, codec: Codec | None = None) -> None:
-        super().__init__(codec, f"auc_{threshold * 100:g}")
+    def __init__(self, threshold: float, codec: Codec | None = None, schema: PointSchema = IBUG68) -> None:
+        super().__init__(codec, schema, f"auc_{threshold * 100:g}")
         self.threshold = threshold
 
     def _per_face(self, errors: np.ndarray) -> np.ndarray:
@@ -164,8 +181,8 @@ class DocumentNME(NME):
     over the last batch over the number of all faces.
     """
 
-    def __init__(self, codec: Codec | None = None) -> None:
-        super().__init__(codec, "document_nme")
+    def __init__(self, codec: Codec | None = None, schema: PointSchema = IBUG68) -> None:
+        super().__init__(codec, schema, "document_nme")
 
     def update(self, errors: Any) -> float:
         """Add the faces of a batch as the document does."""
@@ -173,31 +190,21 @@ class DocumentNME(NME):
         return super().update(errors)
 
 
-def build_metrics(codec: Codec | None = None) -> list[NME]:
-    """All metrics that training and evaluation report, `nme` first; `MeanDistance` if the codec is known."""
-    return [
-        NME(codec),
-        FailureRate(0.08, codec),
-        FailureRate(0.10, codec),
-        AUC(0.08, codec),
-        *([MeanDistance(codec)] if codec is not None else []),
-        DocumentNME(codec),
-    ]
-
-
 class MissedFaces(Metric):
-    """The part of the faces that a detector misses when one picture in ten shows it a false one.
+    """The share of the faces that a detector misses at 0.1 false positives per image.
 
-    A face is found if a box whose intersection over union with it is at least 0.5 scores above the bar; the bar is the
-    lowest at which at most a tenth of the pictures have a box that is no face. Boxes on faces that are ignored or not
-    wholly trusted count neither way, nor do boxes between 0.4 and 0.5.
+    A face is found if a box whose intersection over union with it is at least 0.5 scores above the threshold; the
+    threshold is the lowest at which at most a tenth of the images have a box that is no face. Boxes on faces that are
+    ignored or not wholly trusted count neither way, nor do boxes between 0.4 and 0.5.
 
     Args:
-        false_share: Of the pictures that may have a false face.
+        false_share: Of the images that may have a false face.
     """
 
-    #: Cells of a picture that are looked at, the best ones.
+    #: Cells of an image that are looked at, the highest-scoring ones.
     _CANDIDATES = 64
+    #: Scores are counted in so many bins, so that `accumulate` costs the same after every batch.
+    _BINS = 1 << 14
 
     def __init__(self, false_share: float = 0.1) -> None:
         super().__init__()
@@ -211,25 +218,23 @@ class MissedFaces(Metric):
     @property
     def count(self) -> int:
         """Faces so far."""
-        return sum(map(len, self._found))
+        return int(self._found.sum())
 
     def reset(self) -> None:
-        """Forget all pictures."""
-        self._found: list[np.ndarray] = []
-        self._false: list[np.ndarray] = []
+        """Forget all images."""
+        self._found, self._false = np.zeros((2, self._BINS + 1), np.int64)
 
     def compute(self, predicted: Tensor, label: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-        """The best score of each face, (N, faces), -1 for what is no face; of what is none, (N,).
+        """The best score of each face, (N, faces), -1 where there is none; and of boxes that are no face, (N,).
 
         Args:
-            predicted: (N, cells, 5) of square pictures, as `models.detector` predicts.
-            label: (N, faces, 5) as `data.pictures` says.
+            predicted: (N, cells, 5) of square images, as `models.detector` predicts.
+            label: (N, faces, 5) as `data.images` says.
         """
         size = STRIDES[0] * round((predicted.shape[1] / sum((STRIDES[0] / s) ** 2 for s in STRIDES)) ** 0.5)
         scores, order = F.sigmoid(predicted[:, :, 0]).topk(self._CANDIDATES, 1)
-        reach = paddle.take_along_axis(predicted, order[:, :, None], 1).numpy()[:, :, 1:]
-        centres = cell_centres(size, size)[0][order.numpy()]
-        box = np.concatenate([centres - reach[..., :2], centres + reach[..., 2:]], -1)[:, :, None]
+        chosen = paddle.take_along_axis(predicted, order[:, :, None], 1).numpy()
+        box = BoxCodec(size, size).decode(chosen, order.numpy())[:, :, None]
         faces, trust, score = label.numpy()[:, None, :, :4], label.numpy()[:, :, 4], scores.numpy()
         overlap = boxes.iou(box, faces)
         found = np.where(trust == 1, ((overlap >= 0.5) * score[:, :, None]).max(1), -1)
@@ -239,15 +244,45 @@ class MissedFaces(Metric):
 
     def update(self, found: Any, false: Any) -> float:
         """Add a batch."""
-        self._found.append(found[found >= 0])
-        self._false.append(np.asarray(false))
+        found, false = np.asarray(found), np.asarray(false)
+        for scores, counts in ((found[found >= 0], self._found), (false, self._false)):
+            counts += np.bincount((scores * self._BINS).round().astype(int).ravel(), minlength=self._BINS + 1)
         return self.accumulate()
 
     def accumulate(self) -> float:
-        """Over all pictures so far; NaN before the first face."""
-        found = np.concatenate([*self._found, np.zeros(0)])
-        if not len(found):
+        """Over all images so far; NaN before the first face."""
+        if not self.count:
             return float("nan")
-        false = np.sort(np.concatenate(self._false))[::-1]
-        bar = false[min(int(len(false) * self.false_share), len(false) - 1)]
-        return float((found <= bar).mean())
+        images = int(self._false.sum())
+        allowed = min(int(images * self.false_share), images - 1)
+        # The bin of the false box with the highest score that is one too many.
+        threshold = self._BINS - int((self._false[::-1].cumsum() > allowed).argmax())
+        return float(self._found[: threshold + 1].sum() / self.count)
+
+
+#: Name in a config -> metric of points; each also gets the `codec` and the `schema`.
+METRICS: dict[str, Callable[..., Metric]] = {
+    "nme": NME,
+    "failure_rate": FailureRate,
+    "auc": AUC,
+    "mean_distance": MeanDistance,
+    "document_nme": DocumentNME,
+}
+
+#: The same, of face boxes.
+BOX_METRICS: dict[str, Callable[..., Metric]] = {"missed": MissedFaces}
+
+#: What training and evaluation report unless a config says more; the first decides which weights are the best.
+DEFAULT_METRICS: list[Spec] = [
+    "nme",
+    {"type": "failure_rate", "threshold": 0.08},
+    {"type": "failure_rate", "threshold": 0.1},
+    {"type": "auc", "threshold": 0.08},
+    "mean_distance",
+]
+DEFAULT_BOX_METRICS: list[Spec] = ["missed"]
+
+
+def build_metrics(specs: Sequence[Spec], codec: Codec, schema: PointSchema) -> list[Metric]:
+    """The metrics of points that a config names."""
+    return [registry.build(METRICS, spec, "metric", codec=codec, schema=schema) for spec in specs]

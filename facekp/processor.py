@@ -1,7 +1,7 @@
 """Chooses the fast kernels of Paddle's CPU build that a processor has but Paddle does not find.
 
 Paddle's CPU wheels bring an old MKL, which gives AMD processors its slowest kernels. It still obeys the environment
-variable `MKL_DEBUG_CPU_TYPE`, which it reads when it is loaded: `import facekp` sets it, so import facekp before Paddle.
+variable `MKL_DEBUG_CPU_TYPE`, which it reads when it is loaded: `import facekp` sets it. Import facekp before Paddle.
 Set `FACEKP_KERNELS=off`, or the variable itself, to keep this module from choosing.
 """
 
@@ -22,7 +22,7 @@ KERNELS = {
 
 
 def fastest_kernels(cpuinfo: str) -> str | None:
-    """The value of `MKL_DEBUG_CPU_TYPE` that suits a processor.
+    r"""The value of `MKL_DEBUG_CPU_TYPE` that suits a processor.
 
     Args:
         cpuinfo: The text of `/proc/cpuinfo`.
@@ -31,7 +31,7 @@ def fastest_kernels(cpuinfo: str) -> str | None:
         A key of `KERNELS`; None where MKL itself chooses well (Intel), or nothing is known.
 
     Example:
-        >>> fastest_kernels("vendor_id : AuthenticAMD\\nflags : fpu avx2 fma")
+        >>> fastest_kernels("vendor_id : AuthenticAMD\nflags : fpu avx2 fma")
         '5'
     """
     fields: dict[str, str] = {}

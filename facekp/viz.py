@@ -1,53 +1,17 @@
-"""Points on pictures, contact sheets, curves. Colours are told apart by colour-blind eyes (Okabe and Ito)."""
+"""Points and boxes on images, contact sheets. Colour-blind people can tell the colours apart (Okabe and Ito)."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Protocol
 
 import cv2
-import matplotlib
 import numpy as np
-import pandas as pd
 
-from facekp.cli import atomic_path
-from facekp.errors import UserError
-from facekp.landmarks import CURVES, NUM_POINTS
-
-matplotlib.use("Agg")  # files only: works without a screen
-from matplotlib import pyplot as plt
+from facekp.landmarks import IBUG68, PointSchema
 
 #: BGR.
 TRUTH = (115, 158, 0)  # bluish green
 PREDICTED = (0, 94, 213)  # vermilion
-BLUE, ORANGE = "#0072B2", "#D55E00"
-#: Of runs side by side.
-COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-
-#: Name of a metric -> what stands beside its axis.
-_METRICS = {"nme": "NME, % of the eye distance", "missed": "missed at one false face in ten pictures, %"}
-
-
-class RunLog(Protocol):
-    """What curves are drawn from; see `facekp.training.logs.RunLog`."""
-
-    @property
-    def name(self) -> str:
-        """The run's name."""
-
-    @property
-    def steps(self) -> pd.DataFrame:
-        """Columns `step` and `loss`."""
-
-    @property
-    def epochs(self) -> pd.DataFrame:
-        """Columns `epoch` and `step`, and `train_` and `val_` of `loss` and the metric."""
-
-    @property
-    def metric(self) -> str:
-        """Name of the metric that decides."""
 
 
 def draw_points(
@@ -55,32 +19,38 @@ def draw_points(
     points: np.ndarray,
     colour: tuple[int, int, int] = PREDICTED,
     radius: float | None = None,
+    schema: PointSchema = IBUG68,
 ) -> np.ndarray:
-    """Draw one face's points, and the curves between them where there are 68.
+    """Draw one face's points, and the curves between them; points that are NaN are omitted.
 
     Args:
         image: BGR uint8 (H, W, 3); stays as it is.
         points: (K, 2) pixels.
         colour: BGR.
         radius: Of the dots, in pixels; by default it follows the size of the face.
+        schema: What the points are; its edges are drawn.
 
     Returns:
-        A new picture.
+        A new image.
 
     Example:
-        >>> bool(draw_points(np.zeros((50, 50, 3), np.uint8), np.full((5, 2), 25.0)).any())
+        >>> bool(draw_points(np.zeros((50, 50, 3), np.uint8), np.full((68, 2), 25.0)).any())
         True
     """
     canvas = image.copy()
     shift = 4  # OpenCV takes fractions of a pixel as integers shifted by so many bits
-    fixed = np.round(np.asarray(points, np.float64) * 2**shift).astype(np.int64)
-    fixed = np.clip(fixed, -(2**24), 2**24).astype(np.int32)
-    size = float(np.ptp(points, axis=0).max())
+    points = np.asarray(points, np.float64)
+    known = np.isfinite(points).all(-1)
+    if not known.any():
+        return canvas
+    fixed = np.clip(np.round(np.nan_to_num(points) * 2**shift), -(2**24), 2**24).astype(np.int32)
+    size = float(np.ptp(points[known], axis=0).max())
     radius = max(1.0, size / 110) if radius is None else radius
-    if len(points) == NUM_POINTS:
-        for indices, closed in CURVES:
-            cv2.polylines(canvas, [fixed[indices]], closed, colour, max(1, round(radius / 2)), cv2.LINE_AA, shift)
-    for x, y in fixed:
+    for indices, closed in schema.edges:
+        curve = fixed[[i for i in indices if known[i]]]
+        if len(curve):
+            cv2.polylines(canvas, [curve], closed, colour, max(1, round(radius / 2)), cv2.LINE_AA, shift)
+    for x, y in fixed[known]:
         cv2.circle(canvas, (int(x), int(y)), round(radius * 2**shift), colour, -1, cv2.LINE_AA, shift)
     return canvas
 
@@ -103,6 +73,7 @@ def comparison_sheet(
     captions: Sequence[str] | None = None,
     columns: int = 4,
     side: int = 224,
+    schema: PointSchema = IBUG68,
 ) -> np.ndarray:
     """A sheet of faces with true (green) and predicted (red) points.
 
@@ -113,6 +84,7 @@ def comparison_sheet(
         captions: A line under each face.
         columns: Faces in a row.
         side: Pixels of a face on the sheet.
+        schema: What the points are.
 
     Returns:
         BGR uint8.
@@ -123,8 +95,8 @@ def comparison_sheet(
     for i, image in enumerate(inputs):
         scale = side / image.shape[-1]
         face = cv2.resize(network_input_to_bgr(image), (side, side), interpolation=cv2.INTER_LINEAR)
-        face = draw_points(face, (truth[i] + 0.5) * scale - 0.5, TRUTH, 1.4)
-        face = draw_points(face, (predicted[i] + 0.5) * scale - 0.5, PREDICTED, 1.4)
+        face = draw_points(face, (truth[i] + 0.5) * scale - 0.5, TRUTH, 1.4, schema)
+        face = draw_points(face, (predicted[i] + 0.5) * scale - 0.5, PREDICTED, 1.4, schema)
         y, x = (i // columns) * (side + footer), (i % columns) * side
         sheet[y : y + side, x : x + side] = face
         if captions is not None:
@@ -162,71 +134,3 @@ def draw_box(image: np.ndarray, box: np.ndarray, colour: tuple[int, int, int] = 
     """Draw a box (4,) into a picture."""
     x0, y0, x1, y1 = (int(v) for v in np.clip(np.round(box), -(2**15), 2**15))
     cv2.rectangle(image, (x0, y0), (x1, y1), colour, thickness, cv2.LINE_AA)
-
-
-def save_curves(runs: Sequence[RunLog], path: Path) -> None:
-    """Draw the loss by step and the metric by epoch, training and validation, of one run or of several.
-
-    Args:
-        runs: At least one, of one metric; each gets a colour where there are several.
-        path: The PNG.
-
-    Raises:
-        UserError: They are of different metrics.
-    """
-    first = runs[0]
-    for run in runs:
-        if run.metric != first.metric:
-            raise UserError(f"{first.name} is judged by {first.metric}, {run.name} by {run.metric}; draw them apart")
-    figure, (losses, errors) = plt.subplots(1, 2, figsize=(11, 4.2), constrained_layout=True)
-    for run, colour in zip(runs, itertools.cycle(COLOURS)):
-        training, validation = (colour, colour) if len(runs) > 1 else (BLUE, ORANGE)
-        prefix = f"{run.name}, " if len(runs) > 1 else ""
-        if len(runs) == 1:
-            losses.plot(run.steps["step"], run.steps["loss"], color=training, alpha=0.25, linewidth=0.7)
-        smooth = run.steps["loss"].rolling(max(1, len(run.steps) // 50), center=True, min_periods=1).mean()
-        epochs = run.epochs
-        losses.plot(run.steps["step"], smooth, "--", color=training, linewidth=1.2, label=f"{prefix}training")
-        losses.plot(epochs["step"], epochs["val_loss"], "-o", color=validation, markersize=3,
-                    label=f"{prefix}validation")  # fmt: skip
-        errors.plot(epochs["epoch"], epochs[f"train_{run.metric}"] * 100, "--", color=training, linewidth=1.2,
-                    label=f"{prefix}training")  # fmt: skip
-        errors.plot(epochs["epoch"], epochs[f"val_{run.metric}"] * 100, "-o", color=validation, markersize=3,
-                    label=f"{prefix}validation")  # fmt: skip
-    losses.set(xlabel="step", ylabel="loss (log)", yscale="log")
-    errors.set(xlabel="epoch", ylabel=f"{_METRICS[first.metric]} (log)", yscale="log")
-    errors.xaxis.get_major_locator().set_params(integer=True)
-    for axis in (losses, errors):
-        axis.yaxis.set_major_formatter("{x:g}")
-        axis.yaxis.set_minor_formatter("{x:g}")
-        axis.tick_params(axis="y", which="minor", labelsize=7)
-        axis.grid(alpha=0.3, which="both")
-        axis.legend(fontsize=8)
-    _save(figure, path)
-
-
-def save_error_curve(errors: np.ndarray, path: Path, most: float = 0.15) -> None:
-    """Draw the cumulative error curve: the part of the faces (y) with at most an error (x).
-
-    Args:
-        errors: (N,) NME of each face, fractions.
-        path: The PNG.
-        most: Right end of the x axis, a fraction.
-    """
-    figure, axis = plt.subplots(figsize=(5, 4), constrained_layout=True)
-    ordered = np.sort(errors) * 100
-    share = np.arange(1, len(ordered) + 1) / len(ordered) * 100
-    axis.step(np.concatenate([[0], ordered]), np.concatenate([[0], share]), where="post", color=BLUE)
-    axis.axvline(8, color="0.5", linestyle="--", linewidth=1)
-    axis.set_xlim(0, most * 100)
-    axis.set_ylim(0, 100)
-    axis.set_xlabel("NME, % of the eye distance")
-    axis.set_ylabel("faces, %")
-    axis.grid(alpha=0.3)
-    _save(figure, path)
-
-
-def _save(figure: plt.Figure, path: Path) -> None:
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=120)
-    plt.close(figure)

@@ -15,7 +15,7 @@ from tests_support import draw_csv, paint_dots
 
 from facekp.data.drawn import draw_face
 from facekp.errors import UserError
-from facekp.inference.hub_install import make_environment
+from facekp.paddlehub.install import make_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from facekp.inference.hub import DETECTOR, MODULE
 from facekp.landmarks import MEAN_FACE
+from facekp.paddlehub.client import DETECTOR, MODULE
 
 #: Blue, green and red of the first pixel -> what the module does. FIFO: the file that it writes its process id to.
 RAISE, DIE, HANG = (1, 2, 3), (4, 5, 6), (7, 8, 9)

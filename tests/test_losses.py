@@ -2,8 +2,8 @@ import numpy as np
 import paddle
 import pytest
 
-from facekp.boxes import cell_centres
 from facekp.losses import LOSSES, BoxLoss, WingLoss, build_loss
+from facekp.vision.boxes import cell_centres
 
 
 def value(loss, predicted, label):

@@ -2,9 +2,9 @@ import numpy as np
 import paddle
 import pytest
 
-from facekp.boxes import cell_centres
-from facekp.codec import MeanFaceCodec, StandardCodec
+from facekp.codecs import MeanFaceCodec, StandardCodec
 from facekp.metrics import AUC, NME, DocumentNME, FailureRate, MeanDistance, MissedFaces, build_metrics, point_errors
+from facekp.vision.boxes import cell_centres
 
 
 def faces(errors):

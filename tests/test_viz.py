@@ -3,10 +3,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from facekp import pixels, viz
+from facekp import viz
 from facekp.data.drawn import draw_face
 from facekp.errors import UserError
 from facekp.training.logs import RunLog
+from facekp.vision import pixels
 
 
 @pytest.mark.parametrize("size", [60, 400])

@@ -1,62 +1,6 @@
-"""Get PaddleHub's face_landmark_localization, for --source hub: see what is there, and fetch what is missing."""
+"""The same as `facekp prepare-hub`: see facekp/commands/prepare_hub.py."""
 
-from __future__ import annotations
-
-import argparse
-from pathlib import Path
-
-from facekp.cli import run
-from facekp.errors import UserError
-from facekp.inference.hub import DETECTOR, MODULE, Worker, check_module, hub_home, hub_python, need_packages
-from facekp.inference.hub_install import SERVER, fetch_modules, make_environment
-
-
-def main() -> None:
-    """Read top to bottom."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="HUB_HOME (default: ~/.paddlehub) says where modules go, FACEKP_HUB_PYTHON which Python has paddlehub",
-    )
-    parser.add_argument("--check", action="store_true", help="only say what is there; nothing is fetched")
-    parser.add_argument("--again", action="store_true", help="fetch also what is there")
-    parser.add_argument("--minutes", type=float, default=15, help="give up after so long (default: %(default)g)")
-    origin = parser.add_mutually_exclusive_group()
-    origin.add_argument("--server", default=SERVER, help="address of the server (default: PaddleHub's)")
-    origin.add_argument(
-        "--from", dest="sources", type=Path, nargs="+", metavar="PATH", help="archives or folders of the modules"
-    )
-    parser.add_argument("--environment", type=Path, metavar="DIR", help="make a Python environment with paddlehub")
-    args = parser.parse_args()
-    if not 0 < args.minutes < 1e6:
-        raise UserError(f"--minutes {args.minutes:g}: give a number above 0")
-
-    if args.environment:
-        made = make_environment(args.environment)
-        print(f"{made.parent / 'hub'}: ready; for --source hub: export FACEKP_HUB_PYTHON={made}")
-        return
-    python, home = hub_python(), hub_home()
-    worker = Worker(python, seconds=60)
-    try:
-        need_packages(worker)
-    finally:
-        worker.close()
-    print(f"{python}: has what PaddleHub needs")
-    wanted = []
-    for name in (MODULE, DETECTOR):
-        try:
-            print(f"{home / 'modules' / name}: version {check_module(home / 'modules', name)}")
-            if args.again:
-                wanted.append(name)
-        except UserError:
-            if args.check:
-                raise
-            wanted.append(name)
-    if wanted and not args.check:
-        print(f"fetching {', '.join(wanted)} from {', '.join(map(str, args.sources or [args.server]))}")
-        fetch_modules(python, home, args.minutes * 60, wanted, args.server, args.sources or ())
-        for name in wanted:
-            print(f"{home / 'modules' / name}: version {check_module(home / 'modules', name)}")
-
+from facekp.commands.main import execute
 
 if __name__ == "__main__":
-    run(main)
+    execute("prepare-hub")

@@ -17,8 +17,9 @@ import cv2
 import numpy as np
 import resvg_py
 
-from facekp.cli import atomic_path, run
-from facekp.images import write_image
+from facekp.commands.runner import run
+from facekp.io.files import atomic_path
+from facekp.io.images import write_image
 from facekp.landmarks import MEAN_FACE, anchors
 
 SIDE = 1024  # pixels of the longer side

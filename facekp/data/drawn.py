@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from pydantic import PositiveInt
 
-from facekp import geometry
-from facekp.codec import Codec
-from facekp.data.datasets import LandmarkDataset, Pipeline
-from facekp.landmarks import LEFT_EYE, MEAN_FACE, RIGHT_EYE
+from facekp.codecs.points import Codec
+from facekp.data.dataset import LandmarkDataset, Pipeline
+from facekp.data.source import Source, Split
+from facekp.landmarks import MEAN_FACE
+from facekp.vision import geometry
+
+LEFT_EYE, RIGHT_EYE = list(range(36, 42)), list(range(42, 48))
 
 
 def draw_face(seed: int, size: int = 160) -> tuple[np.ndarray, np.ndarray]:
@@ -72,6 +76,17 @@ def draw_face(seed: int, size: int = 160) -> tuple[np.ndarray, np.ndarray]:
     cv2.fillPoly(image, [outline(list(range(60, 68)))], (30, 20, 60), cv2.LINE_AA)
     small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
     return np.clip(small + rng.normal(0, 4, small.shape), 0, 255).astype(np.uint8), points.astype(np.float32)
+
+
+class DrawnSource(Source):
+    """Faces that the package draws; needs no data."""
+
+    train: PositiveInt = 2000
+    validation: PositiveInt = 200
+
+    def load(self) -> Split:
+        """See `Source`."""
+        return Split([DrawnFacesDataset(self.train)], [DrawnFacesDataset(self.validation, first_seed=self.train)])
 
 
 class DrawnFacesDataset(LandmarkDataset):

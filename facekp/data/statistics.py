@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facekp.data.datasets import LandmarkDataset
-from facekp.landmarks import face_box
+from facekp.data.dataset import LandmarkDataset
 
 
 @dataclass(frozen=True)
@@ -48,10 +47,10 @@ def crop_statistics(dataset: LandmarkDataset, size: int, most: int = 500) -> Cro
     points = []
     for index in range(0, len(dataset), step):
         points.append(dataset[index][1] / size)
-    boxes = np.stack([face_box(face) for face in points])
+    boxes = np.stack([dataset.schema.face_box(face) for face in points])
     centre = (boxes[:, :2] + boxes[:, 2:]).mean(0) / 2
     side = float((boxes[:, 2:] - boxes[:, :2]).max(1).mean())
-    return CropStatistics(np.mean(points, 0), (float(centre[0]), float(centre[1])), side)
+    return CropStatistics(np.nanmean(points, 0), (float(centre[0]), float(centre[1])), side)
 
 
 def label_mean_std(points: np.ndarray) -> tuple[float, float]:

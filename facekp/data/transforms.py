@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Callable
 
 import cv2
 import numpy as np
 from paddle.vision.transforms import BaseTransform, ColorJitter, Compose
 
-from facekp import geometry, pixels
+from facekp import registry
 from facekp.errors import UserError
-from facekp.landmarks import FLIP_ORDERS, face_box
+from facekp.landmarks import IBUG68, PointSchema
+from facekp.registry import Spec
+from facekp.vision import geometry, pixels
 
 
 class _Geometric(BaseTransform):
@@ -103,13 +105,12 @@ class RandomFlip(_Geometric):
 
     Args:
         p: Probability.
-        order: (K,) `coords[order]` renames the points after mirroring; that of 68 or of five points by default.
+        schema: What the points are.
     """
 
-    def __init__(self, p: float = 0.5, order: Sequence[int] | None = None) -> None:
+    def __init__(self, p: float = 0.5, schema: PointSchema = IBUG68) -> None:
         super().__init__()
-        self.p = p
-        self.order = order
+        self.p, self.schema = p, schema
 
     def _get_params(self, inputs: tuple) -> tuple[np.ndarray, bool]:
         return geometry.mirror(inputs[0].shape[1]), random.random() < self.p
@@ -119,11 +120,7 @@ class RandomFlip(_Geometric):
 
     def _apply_coords(self, coords: np.ndarray) -> np.ndarray:
         matrix, flip = self.params
-        return geometry.apply(matrix, coords)[_flip_order(self.order, coords)] if flip else coords
-
-
-def _flip_order(order: Sequence[int] | None, coords: np.ndarray) -> np.ndarray:
-    return FLIP_ORDERS[len(coords)] if order is None else np.asarray(order)
+        return geometry.apply(matrix, coords)[self.schema.flip_order] if flip else coords
 
 
 class FaceCrop(_Geometric):
@@ -133,16 +130,18 @@ class FaceCrop(_Geometric):
 
     Args:
         size: Side of the crop in pixels.
-        margin: How far the square goes beyond the face's box (`landmarks.face_box`), as a part of its longer side.
+        margin: How far the square goes beyond the face's box (`PointSchema.face_box`), as a part of its longer side.
         rotate: Standard deviation of the turn in degrees (cut off at two of them).
         scale: The square is scaled by a factor from 1 / (1 + scale) to 1 + scale.
         shift: The square is moved by up to this part of its side, in x and y.
         flip: Probability of mirroring.
-        order: See `RandomFlip`.
+        schema: What the points are.
 
     Example:
-        >>> picture, face = np.zeros((90, 90, 3), np.uint8), np.array([[30.0, 30.0], [60.0, 60.0]])
-        >>> image, coords = FaceCrop(size=60, margin=0.5)((picture, face))
+        >>> from facekp.landmarks import parse_schema
+        >>> corners = parse_schema({"name": "corners", "points": ["first", "last"]}, "an example")
+        >>> image, face = np.zeros((90, 90, 3), np.uint8), np.array([[30.0, 30.0], [60.0, 60.0]])
+        >>> image, coords = FaceCrop(size=60, margin=0.5, schema=corners)((image, face))
         >>> image.shape, coords.tolist()
         ((60, 60, 3), [[14.5, 14.5], [44.5, 44.5]])
     """
@@ -155,18 +154,18 @@ class FaceCrop(_Geometric):
         scale: float = 0.0,
         shift: float = 0.0,
         flip: float = 0.0,
-        order: Sequence[int] | None = None,
+        schema: PointSchema = IBUG68,
     ) -> None:
         super().__init__()
         if size < 1 or margin <= -0.5 or min(rotate, scale, shift, flip) < 0:
             raise ValueError("size is at least 1, margin more than -0.5, and the random ranges are not negative")
         self.size, self.margin = size, margin
         self.rotate, self.scale, self.shift, self.flip = rotate, scale, shift, flip
-        self.order = order
+        self.schema = schema
 
     def _get_params(self, inputs: tuple) -> tuple[np.ndarray, tuple[int, int]]:
         size, middle = self.size, ((self.size - 1) / 2,) * 2
-        steps = [geometry.square_crop(face_box(inputs[1]).tolist(), self.margin, size)]
+        steps = [geometry.square_crop(self.schema.face_box(inputs[1]).tolist(), self.margin, size)]
         if self.rotate:
             turn = max(-2 * self.rotate, min(2 * self.rotate, random.gauss(0, self.rotate)))
             steps.append(geometry.rotation(turn, middle))
@@ -184,38 +183,22 @@ class FaceCrop(_Geometric):
 
     def _apply_coords(self, coords: np.ndarray) -> np.ndarray:
         coords = super()._apply_coords(coords)
-        return coords[_flip_order(self.order, coords)] if self.flipped else coords
+        return coords[self.schema.flip_order] if self.flipped else coords
 
 
-class GrayNormalize(BaseTransform):
-    """Grey, from 0 to 1, the same in each of `channels` channels: (H, W, 3) uint8 -> (H, W, channels) float32."""
+class Pixels(BaseTransform):
+    """A step of `facekp.vision.pixels` as a transform of the image alone.
 
-    def __init__(self, channels: int = 3) -> None:
+    Args:
+        step: Called with the image.
+    """
+
+    def __init__(self, step: Callable[[np.ndarray], np.ndarray]) -> None:
         super().__init__(keys=("image",))
-        self.channels = channels
+        self.step = step
 
     def _apply_image(self, image: np.ndarray) -> np.ndarray:
-        return pixels.gray_normalize(image, self.channels)
-
-
-class ImageNetNormalize(BaseTransform):
-    """Colour as networks that learned on ImageNet saw it: (H, W, 3) uint8 BGR -> (H, W, 3) float32 RGB."""
-
-    def __init__(self) -> None:
-        super().__init__(keys=("image",))
-
-    def _apply_image(self, image: np.ndarray) -> np.ndarray:
-        return pixels.imagenet_normalize(image)
-
-
-class ToCHW(BaseTransform):
-    """(H, W, C) -> (C, H, W), contiguous, as the network takes it."""
-
-    def __init__(self) -> None:
-        super().__init__(keys=("image",))
-
-    def _apply_image(self, image: np.ndarray) -> np.ndarray:
-        return pixels.to_chw(image)
+        return self.step(image)
 
 
 class _Sometimes(BaseTransform):
@@ -318,6 +301,19 @@ class Occlude(_Sometimes):
         return changed
 
 
+def _pixels(name: str) -> Callable[..., BaseTransform]:
+    """What builds `Pixels` of a step, with the step's options as its signature."""
+
+    def build(**options: Any) -> BaseTransform:
+        return Pixels(pixels.build_pixels([{"type": name, **options}]))
+
+    parameters = list(inspect.signature(pixels.PIXELS[name]).parameters.values())[1:]
+    build.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+    )
+    return build
+
+
 def _paddle_image_transform(kind: type[BaseTransform]) -> Callable[..., BaseTransform]:
     """One of Paddle's transforms, applied to the picture and not to the points."""
 
@@ -343,20 +339,19 @@ TRANSFORMS: dict[str, Callable[..., BaseTransform]] = {
     "LowResolution": LowResolution,
     "Noise": Noise,
     "Occlude": Occlude,
-    "GrayNormalize": GrayNormalize,
-    "ImageNetNormalize": ImageNetNormalize,
-    "ToCHW": ToCHW,
+    **{name: _pixels(name) for name in pixels.PIXELS},
 }
 
 #: Those that move the points as well.
 MOVING = ("Resize", "RandomCrop", "CenterCrop", "RandomFlip", "FaceCrop")
 
 
-def build_transforms(specs: Sequence[Mapping[str, Any]]) -> Compose:
+def build_transforms(specs: Sequence[Spec], schema: PointSchema = IBUG68) -> Compose:
     """Build a pipeline from a config's list.
 
     Args:
         specs: Each names a `type` of `TRANSFORMS` and its options.
+        schema: What the points are.
 
     Returns:
         A `paddle.vision.transforms.Compose`; call it with (image, coords).
@@ -369,18 +364,4 @@ def build_transforms(specs: Sequence[Mapping[str, Any]]) -> Compose:
         >>> pipeline((np.zeros((128, 128, 3), np.uint8), np.zeros((68, 2))))[0].shape
         (3, 64, 64)
     """
-    built = []
-    for spec in specs:
-        options = dict(spec)
-        name = options.pop("type", None)
-        if name not in TRANSFORMS:
-            raise UserError(f"unknown transform {name!r}; known are {', '.join(TRANSFORMS)}")
-        valid = list(inspect.signature(TRANSFORMS[name]).parameters)
-        for option in options:
-            if option not in valid:
-                raise UserError(f"transform {name}: unknown option {option!r}; known are {', '.join(valid)}")
-        try:
-            built.append(TRANSFORMS[name](**options))
-        except (TypeError, ValueError) as error:
-            raise UserError(f"transform {name}: {error}") from error
-    return Compose(built)
+    return Compose([registry.build(TRANSFORMS, spec, "transform", schema=schema) for spec in specs])

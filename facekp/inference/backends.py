@@ -6,6 +6,7 @@ Runtime needs no Paddle and Paddle no ONNX Runtime.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Callable, Protocol
 import numpy as np
 
 from facekp.errors import UserError
-from facekp.weights import AnyRecipe, R, Recipe, load_any_weights, read_recipe
+from facekp.recipes import AnyRecipe, PointsRecipe, R, read_recipe
 
 if TYPE_CHECKING:
     from paddle import nn
@@ -30,6 +31,33 @@ PROGRAM_FILES = ("model.json", "model.pdmodel")  # Paddle 3, Paddle 2
 
 #: Name -> what to install for it; the fastest first.
 BACKENDS = {"onnx": "onnxruntime", "paddle": "paddlepaddle", "dygraph": "paddlepaddle"}
+
+
+#: Name -> the module that it imports.
+_MODULES = {"onnx": "onnxruntime", "paddle": "paddle", "dygraph": "paddle"}
+
+
+def shipped_weights() -> dict[str, Path]:
+    """Name -> file of the networks of points that come with facekp."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.safetensors")) if path != SHIPPED_DETECTOR}
+
+
+def find_weights(source: str | os.PathLike[str]) -> Path:
+    """The file or folder of a network of points.
+
+    Args:
+        source: Name of a shipped model, path of weights, or of a folder that `tools/export.py` wrote.
+
+    Raises:
+        UserError: There is none.
+    """
+    shipped = shipped_weights()
+    path = shipped.get(str(source), Path(source))
+    if not path.exists():
+        raise UserError(
+            f"{source}: neither a shipped model ({', '.join(shipped)}), nor a file of weights, nor an exported folder"
+        )
+    return path
 
 
 class Backend(Protocol):
@@ -152,7 +180,7 @@ def load_backend(
     path: str | os.PathLike[str],
     name: str | None = None,
     threads: int | None = None,
-    kind: type[R] = Recipe,  # type: ignore[assignment]
+    kind: type[R] = PointsRecipe,  # type: ignore[assignment]
 ) -> tuple[Backend, R]:
     """Read weights or an exported network, and run them the fastest way that is there.
 
@@ -160,7 +188,7 @@ def load_backend(
         path: A file of weights, or a folder of `tools/export.py`.
         name: One of `BACKENDS`; None for the first of them that the path has files for and that is installed.
         threads: CPU threads of the network; None for the library's own choice.
-        kind: `Recipe` for points, `DetectorRecipe` for a face detector.
+        kind: `PointsRecipe` for points, `BoxesRecipe` for a face detector.
 
     Returns:
         The backend, and the recipe of the network.
@@ -183,10 +211,8 @@ def load_backend(
             "tools/export.py"
         )
     for form in [name] if name is not None else found:
-        try:
+        if importlib.util.find_spec(_MODULES[form]) is not None:
             return found[form](threads), recipe
-        except ImportError:
-            continue
     needed = " or ".join(dict.fromkeys(BACKENDS[form] for form in ([name] if name is not None else found)))
     raise UserError(f"{path}: nothing installed can run it; pip install {needed}")
 
@@ -199,7 +225,7 @@ def _forms(path: Path, recipe: AnyRecipe) -> dict[str, Callable[[int | None], Ba
     if onnx.is_file() and (path.is_dir() or path.resolve().parent == SHIPPED):
         found["onnx"] = partial(OnnxBackend, onnx)
     if not path.is_dir():
-        found["dygraph"] = lambda threads: DygraphBackend(load_any_weights(path)[0], recipe, threads)
+        found["dygraph"] = partial(_load_dygraph, path, recipe)
         return found
     for program in PROGRAM_FILES:
         if (path / program).is_file():
@@ -207,3 +233,9 @@ def _forms(path: Path, recipe: AnyRecipe) -> dict[str, Callable[[int | None], Ba
     if not found:
         raise UserError(f"{path}: holds a {RECIPE_FILE} and no network; export again")
     return found
+
+
+def _load_dygraph(path: Path, recipe: AnyRecipe, threads: int | None) -> Backend:
+    from facekp.models.weights import load_any_weights
+
+    return DygraphBackend(load_any_weights(path)[0], recipe, threads)

@@ -20,10 +20,12 @@ from paddle import Tensor, nn
 from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
 from paddle.static import InputSpec
 
-from facekp.cli import atomic_path
+from facekp.codecs.points import split_outputs
 from facekp.errors import UserError
 from facekp.inference.backends import ONNX_FILE, PARAMETERS_FILE, PROGRAM_FILES, RECIPE_FILE
-from facekp.weights import AnyRecipe, Recipe, load_any_weights, save_recipe
+from facekp.io.files import atomic_path
+from facekp.models.weights import load_any_weights
+from facekp.recipes import AnyRecipe, PointsRecipe, save_recipe
 
 FORMATS = ("paddle", "onnx")
 
@@ -44,7 +46,7 @@ class DecodedNetwork(nn.Layer):
         recipe: Of the network.
     """
 
-    def __init__(self, network: nn.Layer, recipe: Recipe) -> None:
+    def __init__(self, network: nn.Layer, recipe: PointsRecipe) -> None:
         super().__init__()
         self.network, self.num_points = network, recipe.num_points
         # Every codec decodes by one factor and one offset for each coordinate; two decodings give them.
@@ -56,10 +58,9 @@ class DecodedNetwork(nn.Layer):
 
     def forward(self, crops: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """(N, C, size, size) -> points (N, K, 2), and scores (N,) if the network gives them."""
-        outputs = self.network(crops)
-        count = 2 * self.num_points
-        points = outputs[:, :count].reshape([-1, self.num_points, 2]) * self.factor + self.offset
-        return (points, F.sigmoid(outputs[:, count])) if outputs.shape[1] > count else points
+        predicted, logits = split_outputs(self.network(crops), self.num_points)
+        points = predicted.reshape([-1, self.num_points, 2]) * self.factor + self.offset
+        return points if logits is None else (points, F.sigmoid(logits))
 
 
 def export(
@@ -112,7 +113,7 @@ def write_paddle(network: nn.Layer, recipe: AnyRecipe, folder: Path) -> Path:
         The program, `model.json` or `model.pdmodel`, as this Paddle has it.
     """
     shape: list[int | None] = [None, *recipe.blank_batch().shape[1:]]
-    if isinstance(recipe, Recipe):
+    if isinstance(recipe, PointsRecipe):
         network = DecodedNetwork(network, recipe)
     else:
         shape[2:] = [None, None]  # a detector takes pictures of any size

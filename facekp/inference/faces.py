@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facekp.boxes import area, suppress_overlaps
+from facekp.landmarks import IBUG68, PointSchema
+from facekp.vision.boxes import area, suppress_overlaps
 
 
 @dataclass(frozen=True)
@@ -15,9 +16,10 @@ class Faces:
     """All faces of one picture, largest first.
 
     Attributes:
-        points: (N, K, 2) float32, x and y in pixels of the picture; K is 68 in iBUG order.
+        points: (N, K, 2) float32, x and y in pixels of the image; K is 68 in iBUG order unless `schema` says otherwise.
         boxes: (N, 4) float32, x0, y0, x1, y1 around the face's points.
         scores: (N,) float32, 0 to 1, how far to trust the face.
+        schema: What the points are.
 
     Example:
         >>> faces = Faces.none()
@@ -28,21 +30,24 @@ class Faces:
     points: np.ndarray
     boxes: np.ndarray
     scores: np.ndarray
+    schema: PointSchema = IBUG68
 
     @classmethod
-    def none(cls, num_points: int = 68) -> Faces:
-        """The result for a picture without a face."""
-        return cls.from_arrays(np.zeros((0, num_points, 2)), np.zeros((0, 4)), np.zeros(0))
+    def none(cls, schema: PointSchema = IBUG68) -> Faces:
+        """The result for an image without a face."""
+        return cls.from_arrays(np.zeros((0, schema.num_points, 2)), np.zeros((0, 4)), np.zeros(0), schema)
 
     @classmethod
-    def from_arrays(cls, points: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> Faces:
+    def from_arrays(
+        cls, points: np.ndarray, boxes: np.ndarray, scores: np.ndarray, schema: PointSchema = IBUG68
+    ) -> Faces:
         """Make float32 arrays of equal length and sort them, largest box first."""
         points, boxes, scores = (np.asarray(a, np.float32) for a in (points, boxes, scores))
         order = np.argsort(-area(boxes), kind="stable")
-        return cls(points[order], boxes[order], scores[order])
+        return cls(points[order], boxes[order], scores[order], schema)
 
     def without_doubles(self, most: float = 0.4) -> Faces:
-        """Keep the better-scored of two faces that lie on each other.
+        """Keep the higher-scoring of two faces that coincide.
 
         A detector's boxes may lie apart and still lead to the same points.
 
@@ -56,7 +61,7 @@ class Faces:
             [0.75, 0.25]
         """
         kept = np.sort(suppress_overlaps(self.boxes, self.scores, most))  # still largest first
-        return Faces(self.points[kept], self.boxes[kept], self.scores[kept])
+        return Faces(self.points[kept], self.boxes[kept], self.scores[kept], self.schema)
 
     def __len__(self) -> int:
         return len(self.scores)

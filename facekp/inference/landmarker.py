@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-import cv2
 import numpy as np
 
-from facekp import geometry
 from facekp.errors import UserError
-from facekp.inference.backends import SHIPPED, SHIPPED_DETECTOR, Backend, load_backend
-from facekp.inference.detectors import Detector, FacesOf, load_detector
+from facekp.inference.backends import Backend
 from facekp.inference.faces import Faces
-from facekp.landmarks import EYES, FLIP_ORDERS, face_box
-from facekp.weights import Recipe
-
-if TYPE_CHECKING:
-    from facekp.inference.hub import HubLandmarker
-
-DEFAULT = "face_crop_light"
+from facekp.io.images import as_bgr
+from facekp.landmarks import PointSchema
+from facekp.recipes import PointsRecipe
+from facekp.vision import geometry
+from facekp.vision.boxes import as_boxes
 
 #: Faces that go through the network at once.
 BATCH_SIZE = 32
@@ -40,13 +33,27 @@ UNLIKELY = 0.4
 LATE_TRUST = 0.9
 
 
+class Detector(Protocol):
+    """Anything that can be called so."""
+
+    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Find faces.
+
+        Args:
+            image: BGR uint8 (H, W, 3).
+
+        Returns:
+            Boxes, (N, 4) float32 as x0, y0, x1, y1 around the landmarks, and scores, (N,) float32, 0 to 1.
+        """
+
+
 class Landmarker:
     """Finds faces and their points: box -> points -> upright crop around them -> points again, doubtful ones once more.
 
     Args:
         backend: Runs the network.
         recipe: How it was trained: crop and pixels.
-        detector: Finds the faces when a call brings no boxes; ours by default.
+        detector: Finds the faces when a call brings no boxes.
         passes: How often the points are looked for, each time in the crop that the last ones suggest. With two or
             more, faces with a score in `DOUBTFUL` have one more; with one, none.
         flip: Look at the mirror image of each crop too and take the mean: steadier, twice the work.
@@ -64,25 +71,23 @@ class Landmarker:
     def __init__(
         self,
         backend: Backend,
-        recipe: Recipe,
-        detector: Detector | None = None,
+        recipe: PointsRecipe,
+        detector: Detector,
         passes: int = 2,
         flip: bool = False,
         least_score: float = LEAST_SCORE,
     ) -> None:
         if passes < 1:
             raise ValueError(f"passes must be at least 1, not {passes}")
-        if flip and recipe.num_points not in FLIP_ORDERS:
-            raise UserError(f"flip: the mirror order of {recipe.num_points} points is not known; leave flip away")
         self.backend, self.recipe, self.passes, self.flip = backend, recipe, passes, flip
         self.least_score = least_score
-        self.detector: Detector = load_detector() if detector is None else detector
+        self.detector = detector
         self._pixels = recipe.build_pixels()
 
     @property
-    def num_points(self) -> int:
-        """Points of a face."""
-        return self.recipe.num_points
+    def schema(self) -> PointSchema:
+        """What the points are."""
+        return self.recipe.schema
 
     def __call__(self, image: np.ndarray, boxes: Sequence[Sequence[float]] | np.ndarray | None = None) -> Faces:
         """Find the faces of a picture.
@@ -97,16 +102,16 @@ class Landmarker:
             none the detector's.
 
         Raises:
-            UserError: `image` is no picture, or a box is empty.
+            UserError: `image` is not an image, or a box is empty.
         """
         if boxes is None:
             return self.many([image])[0]
-        image, found = _as_bgr(image), _as_boxes(boxes)
+        image, found = as_bgr(image), as_boxes(boxes)
         for number, box in enumerate(found):
             if not (np.isfinite(box).all() and box[0] < box[2] and box[1] < box[3]):
                 raise UserError(f"box {number}, {box.tolist()}, is empty; give x0, y0, x1, y1 in pixels")
         if not len(found):
-            return Faces.none(self.num_points)
+            return Faces.none(self.schema)
         points, trust = self._fit([image] * len(found), found, np.ones(len(found)))
         return self._faces(points, np.ones(len(found)) if trust is None else trust)
 
@@ -119,11 +124,11 @@ class Landmarker:
         Returns:
             The faces of each picture.
         """
-        images = [_as_bgr(image) for image in images]
+        images = [as_bgr(image) for image in images]
         detected = [self.detector(image) for image in images]
         owners = [image for image, (boxes, _) in zip(images, detected) for _ in boxes]
         if not owners:
-            return [Faces.none(self.num_points)] * len(images)
+            return [Faces.none(self.schema)] * len(images)
         scores = np.concatenate([scores for _, scores in detected])
         points, trust = self._fit(owners, np.concatenate([boxes for boxes, _ in detected]), scores)
         if trust is not None:
@@ -139,8 +144,8 @@ class Landmarker:
 
     def _faces(self, points: np.ndarray, scores: np.ndarray) -> Faces:
         if not len(points):
-            return Faces.none(self.num_points)
-        return Faces.from_arrays(points, np.stack([face_box(face) for face in points]), scores)
+            return Faces.none(self.schema)
+        return Faces.from_arrays(points, np.stack([self.schema.face_box(face) for face in points]), scores, self.schema)
 
     def _fit(
         self, images: Sequence[np.ndarray], boxes: np.ndarray, likely: np.ndarray
@@ -181,12 +186,13 @@ class Landmarker:
 
     def _upright_crop(self, points: np.ndarray) -> np.ndarray:
         """The same from points, turned so that the eyes are level."""
-        if len(points) not in EYES:
-            return self._crop(face_box(points))
-        left, right = (points[eye].mean(0) for eye in EYES[len(points)])
+        schema = self.schema
+        if not {"left_eye", "right_eye"} <= schema.anchors.keys():
+            return self._crop(schema.face_box(points))
+        left, right = (points[list(schema.anchors[eye])].mean(0) for eye in ("left_eye", "right_eye"))
         angle = float(np.degrees(np.arctan2(*(right - left)[::-1])))
         turn = geometry.rotation(-angle, points.mean(0).tolist())
-        return geometry.compose(turn, self._crop(face_box(geometry.apply(turn, points))))
+        return geometry.compose(turn, self._crop(schema.face_box(geometry.apply(turn, points))))
 
     def _points(
         self, images: Sequence[np.ndarray], crops: Sequence[np.ndarray]
@@ -200,97 +206,10 @@ class Landmarker:
             in_crop, scores = self.backend(batch)
             if self.flip:
                 mirrored, again = self.backend(np.ascontiguousarray(batch[..., ::-1]))
-                mirrored = geometry.apply(geometry.mirror(size), mirrored)[:, FLIP_ORDERS[self.num_points]]
+                mirrored = geometry.apply(geometry.mirror(size), mirrored)[:, self.schema.flip_order]
                 in_crop = (in_crop + mirrored) / 2
                 scores = scores if scores is None or again is None else (scores + again) / 2
             found += [geometry.apply(geometry.invert(m), p) for m, p in zip(matrices, in_crop)]
             if scores is not None:
                 trust.append(scores)
         return np.stack(found), np.concatenate(trust) if trust else None
-
-
-def shipped_weights() -> dict[str, Path]:
-    """Name -> file of the networks of points that come with facekp."""
-    return {path.stem: path for path in sorted(SHIPPED.glob("*.safetensors")) if path != SHIPPED_DETECTOR}
-
-
-def load_landmarker(
-    source: str | os.PathLike[str] | None = None,
-    detector: Detector | str | os.PathLike[str] | None = None,
-    passes: int = 2,
-    flip: bool = False,
-    backend: str | None = None,
-    threads: int | None = None,
-) -> Landmarker | HubLandmarker:
-    """Load a landmarker: the shipped weights, or one's own.
-
-    Args:
-        source: Name of a shipped model, path of weights that `tools/train.py` wrote, or of a folder that
-            `tools/export.py` wrote; "hub" for PaddleHub's, see `facekp.inference.hub`, for which only `detector`
-            counts; `DEFAULT` if None.
-        detector: Finds the faces when a call brings no boxes: anything that is called as `detectors.Detector` is, or
-            what `detectors.load_detector` takes, such as "haar". None for ours; for PaddleHub, its own. Ours counts on
-            the network's score to reject what is no face: where that gives none, the default network's serves.
-        passes: See `Landmarker`.
-        flip: See `Landmarker`.
-        backend: What runs the network: "onnx" (ONNX Runtime), "paddle" (Paddle Inference) or "dygraph" (Paddle as
-            it trains, also on a GPU); None for the fastest that the source has files for and that is installed.
-        threads: CPU threads of the networks; None for the library's own choice. OpenCV, which cuts the crops, has a
-            setting of its own: `cv2.setNumThreads`.
-
-    Returns:
-        Call it with a BGR picture.
-
-    Raises:
-        UserError: There are no such weights, they are damaged or another program's, or nothing installed runs them.
-
-    Example:
-        >>> import cv2, facekp
-        >>> landmarker = facekp.load_landmarker()
-        >>> faces = landmarker(cv2.imread("assets/photos/astronaut.png"))
-        >>> faces.points.shape, faces.boxes.shape
-        ((1, 68, 2), (1, 4))
-    """
-    source = DEFAULT if source is None else source
-    if isinstance(detector, (str, os.PathLike)):
-        detector = load_detector(detector, threads=threads)
-    if str(source) == "hub":
-        from facekp.inference.hub import HubLandmarker
-
-        return HubLandmarker(detector)
-    shipped = shipped_weights()
-    path = shipped.get(str(source), Path(source))
-    if not path.exists():
-        raise UserError(
-            f"{source}: neither a shipped model ({', '.join(shipped)}), nor a file of weights, nor an exported folder"
-        )
-    network, recipe = load_backend(path, backend, threads)
-    if detector is None:
-        scored = recipe.network.get("score")
-        detector = load_detector(threads=threads) if scored else FacesOf(load_landmarker(threads=threads))
-    return Landmarker(network, recipe, detector, passes, flip)
-
-
-def _as_boxes(boxes: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
-    try:
-        found = np.asarray(boxes, np.float32)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"boxes are numbers, (N, 4) as x0, y0, x1, y1 ({error})") from error
-    if found.size == 0:
-        return np.zeros((0, 4), np.float32)
-    if found.ndim != 2 or found.shape[1] != 4:
-        raise UserError(f"boxes have the shape (N, 4), each x0, y0, x1, y1, not {found.shape}")
-    return found
-
-
-def _as_bgr(image: np.ndarray) -> np.ndarray:
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.size == 0:
-        what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise UserError(f"a picture is a uint8 array (height, width, 3) in BGR order, not {what}")
-    if image.ndim == 2:
-        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-    if image.ndim == 3 and image.shape[2] == 4:
-        return np.ascontiguousarray(image[..., :3])
-    if image.ndim == 3 and image.shape[2] == 3:
-        return image
-    raise UserError(f"a picture has the shape (height, width, 3), not {image.shape}")

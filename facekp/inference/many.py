@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,11 +15,14 @@ from pathlib import Path
 from typing import IO, Any, Callable, Union
 
 import numpy as np
+from tqdm import tqdm
 
-from facekp.cli import atomic_path
+from facekp import viz
 from facekp.errors import UserError
-from facekp.images import read_image
 from facekp.inference.faces import Faces
+from facekp.io.files import atomic_path
+from facekp.io.images import read_image, write_image
+from facekp.landmarks import PointSchema
 
 #: Pictures that are looked at together: so many, or fewer that hold so many pixels.
 GROUP, GROUP_PIXELS = 16, 16_000_000
@@ -124,7 +128,7 @@ class PointsTable:
 
     Args:
         path: Ends in `.csv` or `.parquet`; the latter needs pyarrow.
-        num_points: Of each face.
+        schema: What the points of a face are.
         source: Who finds the points; a table is not resumed with another.
         resume: Go on with an unfinished table, or add to a finished one.
 
@@ -134,8 +138,9 @@ class PointsTable:
 
     Example:
         >>> import tempfile
+        >>> from facekp.landmarks import parse_schema
         >>> path = Path(tempfile.mkdtemp()) / "points.csv"
-        >>> with PointsTable(path, num_points=1, source="a network") as table:
+        >>> with PointsTable(path, parse_schema({"name": "dot", "points": ["tip"]}, ""), source="a network") as table:
         ...     table.add("a.png", Faces.from_arrays([[[3, 4]]], [[1, 2, 5, 6]], [0.5]))
         ...     table.finish()
         ({}, 1)
@@ -145,10 +150,10 @@ class PointsTable:
         <BLANKLINE>
     """
 
-    def __init__(self, path: Path, num_points: int, source: str, resume: bool = False) -> None:
+    def __init__(self, path: Path, schema: PointSchema, source: str, resume: bool = False) -> None:
         self.path, self.unfinished = path, path.with_name(path.name + ".unfinished")
         self.failures = path.with_name(f"{path.stem}_failed.csv")
-        names = [f"{axis}{i}" for i in range(num_points) for axis in "xy"]
+        names = [f"{axis}{i}" for i in range(schema.num_points) for axis in "xy"]
         self._columns = ["image", "face", "score", "box_x0", "box_y0", "box_x1", "box_y1", *names]
         self._file: IO[bytes] | None = None
         if path.suffix.lower() not in _FORMATS:
@@ -377,3 +382,87 @@ def _same_columns(path: Path, found: list[str], wanted: list[str]) -> None:
 
 
 _FORMATS: dict[str, Any] = {".csv": _Csv, ".parquet": _Parquet}
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What `predict` came to.
+
+    Attributes:
+        table: The file of points.
+        faces: Faces in it.
+        failed: Image -> why it could not be read.
+        failures: The file that lists them, if there are any.
+    """
+
+    table: Path
+    faces: int
+    failed: dict[str, str]
+    failures: Path
+
+
+def predict(
+    paths: Sequence[Path],
+    load: Callable[[], Any],
+    output: Path,
+    source: str = "",
+    resume: bool = False,
+    threads: int | None = None,
+    progress: bool = False,
+) -> Predicted:
+    """Find the faces of images, and write their points.
+
+    Args:
+        paths: The files; a damaged one among many is reported and skipped.
+        load: Loads the landmarker; called once nothing is wrong with the other arguments.
+        output: `NAME.csv` or `NAME.parquet` for the points alone; else a folder for `points.csv` and the images with
+            their points drawn.
+        source: Who finds the points; a table is not resumed with another.
+        resume: Skip the images that are in the output already.
+        threads: Decode so many images at once; None for one on each core.
+        progress: Show a progress bar, and report on stderr what is skipped.
+
+    Returns:
+        What was done.
+
+    Raises:
+        UserError: Nothing could be read, a file would be overwritten, or the output cannot be written.
+    """
+    draw = output.suffix.lower() not in _FORMATS
+    if draw:
+        _check_targets(output, paths)
+    landmarker = load()
+    with PointsTable(output / "points.csv" if draw else output, landmarker.schema, source, resume) as table:
+        left = [path for path in paths if str(path) not in table]
+        with tqdm(total=len(paths), initial=len(paths) - len(left), unit="image",
+                  disable=None if progress else True) as bar:  # fmt: skip
+            try:
+                for seen in find_on_many(left, landmarker, threads):
+                    if isinstance(seen.found, UserError):
+                        if len(paths) == 1:
+                            raise seen.found
+                        bar.write(f"skipped: {seen.found}", file=sys.stderr)
+                    elif draw and seen.image is not None:
+                        image = seen.image
+                        for points, _, _ in seen.found:
+                            image = viz.draw_points(image, points, schema=seen.found.schema)
+                        write_image(_target(output, seen.path), image)
+                    table.add(str(seen.path), seen.found)
+                    bar.update()
+            except KeyboardInterrupt:
+                bar.write(f"{bar.n} of {len(paths)} images are done; continue with --resume", file=sys.stderr)
+                raise
+        failed, faces = table.finish()
+    return Predicted(table.path, faces, failed, table.failures)
+
+
+def _target(folder: Path, path: Path) -> Path:
+    return folder / f"{path.stem}_points.png"
+
+
+def _check_targets(folder: Path, paths: Sequence[Path]) -> None:
+    taken = {path.resolve() for path in paths}
+    for target in (_target(folder, path) for path in paths):
+        if target.resolve() in taken:
+            raise UserError(f"{target}: would be written twice, or over an input; choose another -o, or fewer inputs")
+        taken.add(target.resolve())

@@ -8,10 +8,9 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from facekp import geometry
-from facekp.boxes import iou
 from facekp.inference.faces import Faces
-from facekp.landmarks import eye_distance
+from facekp.landmarks import IBUG68, PointSchema
+from facekp.vision.boxes import iou
 
 #: Boxes that overlap less are not the same face.
 SAME_FACE = 0.3
@@ -35,6 +34,7 @@ class OneEuro:
         cutoff: Hz, for a point at rest; lower is steadier.
         beta: Hz per (eye distance / second); higher follows faster.
         speed_cutoff: Hz, for the speed itself.
+        schema: What the points are.
 
     Example:
         >>> from facekp.landmarks import MEAN_FACE
@@ -44,8 +44,10 @@ class OneEuro:
         True
     """
 
-    def __init__(self, cutoff: float = 0.2, beta: float = 8.0, speed_cutoff: float = 1.0) -> None:
-        self.cutoff, self.beta, self.speed_cutoff = cutoff, beta, speed_cutoff
+    def __init__(
+        self, cutoff: float = 0.2, beta: float = 8.0, speed_cutoff: float = 1.0, schema: PointSchema = IBUG68
+    ) -> None:
+        self.cutoff, self.beta, self.speed_cutoff, self.schema = cutoff, beta, speed_cutoff, schema
         self._points = self._raw = self._speed = np.zeros((0, 2))
         self._seconds = 0.0
 
@@ -56,7 +58,7 @@ class OneEuro:
         if self._points.shape != raw.shape:
             self._points, self._speed = raw, np.zeros_like(raw)
         elif step > 0:
-            unit = max(float(eye_distance(raw)), 1e-6)
+            unit = max(float(self.schema.unit(raw)), 1e-6)
             speed = cv2.blur((raw - self._raw) / (unit * step), (1, 5), borderType=cv2.BORDER_REPLICATE)
             self._speed = self._speed + _weight(self.speed_cutoff, step) * (speed - self._speed)
             cutoff = self.cutoff + self.beta * np.linalg.norm(self._speed, axis=-1, keepdims=True)
@@ -78,7 +80,7 @@ class Tracks(Faces):
         ids: (N,) int64; a face keeps its number for as long as it is followed.
     """
 
-    ids: np.ndarray
+    ids: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass
@@ -92,7 +94,7 @@ class _Track:
 
     @property
     def box(self) -> np.ndarray:
-        return geometry.bounding_box(self.points)
+        return self.smooth.schema.face_box(self.points)
 
 
 class Tracker:
@@ -132,6 +134,7 @@ class Tracker:
         self.cutoff, self.beta = cutoff, beta
         self._tracks: list[_Track] = []
         self._frame = self._next_id = 0
+        self._schema = IBUG68  # until the landmarker answers
         self._detected = 0.0
 
     def __call__(self, image: np.ndarray, seconds: float) -> Tracks:
@@ -145,18 +148,18 @@ class Tracker:
         self._tracks = [t for t in self._tracks if self._visible(t, seconds) > 0 and _meets(t.box, image)]
         for track in self._tracks:
             track.shown = track.smooth(track.points, seconds)
-        shown = np.array([track.shown for track in self._tracks]).reshape(-1, 68, 2)
-        boxes = geometry.bounding_box(shown) if len(shown) else np.zeros((0, 4))
+        shown = np.array([track.shown for track in self._tracks]).reshape(-1, self._schema.num_points, 2)
+        boxes = np.array([self._schema.face_box(points) for points in shown]).reshape(-1, 4)
         order = np.argsort(-(boxes[:, 2:] - boxes[:, :2]).prod(-1), kind="stable")
         scores = np.array([track.score * self._visible(track, seconds) for track in self._tracks])
         ids = np.array([track.id for track in self._tracks], np.int64)
         points, boxes, scores = (array[order].astype(np.float32) for array in (shown, boxes, scores))
-        return Tracks(points, boxes, scores, ids[order])
+        return Tracks(points, boxes, scores, self._schema, ids[order])
 
     def _detect(self, image: np.ndarray, seconds: float) -> None:
         """Look at the whole picture: confirm the faces that are known, add the new ones."""
         found = self.landmarker(image)
-        self._detected = seconds
+        self._detected, self._schema = seconds, found.schema
         pairs = dict(match(_boxes(self._tracks), found.boxes))
         unseen = [track for index, track in enumerate(self._tracks) if index not in pairs]
         self._follow(image, unseen)
@@ -170,7 +173,7 @@ class Tracker:
         for index in sorted(new, key=lambda i: -found.scores[i]):
             if match(found.boxes[[index]], _boxes(seen)):
                 continue  # found twice
-            smooth = OneEuro(self.cutoff, self.beta)
+            smooth = OneEuro(self.cutoff, self.beta, schema=found.schema)
             seen.append(_Track(self._next_id, found.points[index], float(found.scores[index]), seconds, smooth))
             self._next_id += 1
         # Two tracks on one face: the one that the detector saw stays.

@@ -10,6 +10,7 @@ from paddle.vision import models as vision
 
 from facekp.errors import UserError
 from facekp.models.heads import build_head
+from facekp.registry import Spec
 
 
 class Backbone(nn.Layer):
@@ -29,7 +30,7 @@ class Backbone(nn.Layer):
         [1, 10]
     """
 
-    def __init__(self, name: str, num_points: int = 68, head: str = "mean", score: bool = False) -> None:
+    def __init__(self, name: str, num_points: int = 68, head: Spec = "mean", score: bool = False) -> None:
         super().__init__()
         self.name = name
         self.body, channels = self._build_body(), BACKBONES[name][1]

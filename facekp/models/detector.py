@@ -9,7 +9,7 @@ import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional as F  # noqa: N812
 
-from facekp.boxes import STRIDES
+from facekp.codecs.boxes import STRIDES
 from facekp.models.plain import Block
 
 #: What the score of a cell says before training; nearly all cells show no face (Lin et al., "Focal Loss", 2017).
@@ -64,7 +64,7 @@ class PlainDetector(nn.Layer):
             x: (N, in_channels, H, W).
 
         Returns:
-            (N, cells, 5), the cells in the order of `boxes.cell_centres`: the logit of the score, and how far the face
+            (N, cells, 5), in the order of `codecs.boxes.BoxCodec`: the logit of the score, and how far the face
             reaches from the cell's centre to the left, up, right and down, in pixels.
         """
         x = self.stem(x)

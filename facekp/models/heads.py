@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Callable
+
 import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
+
+from facekp import registry
+from facekp.registry import Spec
 
 #: Channels that a flattened map is reduced to first, so that the linear layer stays small.
 SQUEEZED = 128
@@ -18,7 +23,7 @@ class MeanHead(nn.Sequential):
         outputs: Numbers to predict.
     """
 
-    def __init__(self, channels: int, outputs: int, _: int = 0) -> None:
+    def __init__(self, channels: int, outputs: int) -> None:
         super().__init__(nn.Linear(channels, 512), nn.ReLU(), nn.Linear(512, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,7 +68,7 @@ class SoftArgmaxHead(nn.Layer):
         outputs: Numbers to predict: two for each point, and one more (from the map's mean) if it is odd.
     """
 
-    def __init__(self, channels: int, outputs: int, _: int = 0) -> None:
+    def __init__(self, channels: int, outputs: int) -> None:
         super().__init__()
         points, rest = divmod(outputs, 2)
         self.heat = nn.Conv2D(channels, points, 1)
@@ -80,26 +85,24 @@ class SoftArgmaxHead(nn.Layer):
         return places if self.rest is None else paddle.concat([places, self.rest(x.mean(axis=[2, 3]))], axis=-1)
 
 
-#: Name in a config -> what builds it from (channels, outputs, map_size).
-HEADS = {"mean": MeanHead, "map": MapHead, "soft_argmax": SoftArgmaxHead}
+#: Name in a config -> head; each is built from the channels of the feature map, the outputs, and its own options.
+HEADS: dict[str, Callable[..., nn.Layer]] = {"mean": MeanHead, "map": MapHead, "soft_argmax": SoftArgmaxHead}
 
 
-def build_head(name: str, channels: int, outputs: int, map_size: int = 4) -> nn.Layer:
+def build_head(head: Spec, channels: int, outputs: int, map_size: int = 4) -> nn.Layer:
     """Build a head by name.
 
     Args:
-        name: A key of `HEADS`.
+        head: A key of `HEADS`, or a mapping of it, `type`, and options.
         channels: Of the feature map.
         outputs: Numbers to predict.
         map_size: See `MapHead`; the others have no use for it.
 
     Raises:
-        ValueError: Unknown name; the message lists the known ones.
+        UserError: Unknown name or option; the message lists the valid ones.
 
     Example:
         >>> list(build_head("map", 256, 137)(paddle.zeros([2, 256, 7, 7])).shape)
         [2, 137]
     """
-    if name not in HEADS:
-        raise ValueError(f"head must be one of {', '.join(HEADS)}, not {name}")
-    return HEADS[name](channels, outputs, map_size)
+    return registry.build(HEADS, head, "head", channels=channels, outputs=outputs, map_size=map_size)

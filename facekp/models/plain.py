@@ -8,6 +8,7 @@ from paddle import Tensor, nn
 from paddle.nn import functional as F  # noqa: N812
 
 from facekp.models.heads import build_head
+from facekp.registry import Spec
 
 
 class Block(nn.Layer):
@@ -61,7 +62,7 @@ class PlainResNet(nn.Layer):
         in_channels: int = 3,
         channels: Sequence[int] = (32, 64, 96, 128, 128),
         blocks: int = 1,
-        head: str = "map",
+        head: Spec = "map",
         map_size: int = 4,
         score: bool = False,
     ) -> None:

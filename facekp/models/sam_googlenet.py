@@ -13,6 +13,7 @@ from paddle import Tensor, nn
 from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
 
 from facekp.models.heads import build_head
+from facekp.registry import Spec
 
 
 class _BiasedConv(nn.Conv2D):
@@ -147,7 +148,7 @@ class SAMGoogLeNetBN(nn.Layer):
         norm: str = "module",
         inner_relu: bool | None = None,
         dropout: float = 0.2,
-        head: str = "mean",
+        head: Spec = "mean",
         score: bool = False,
     ) -> None:
         super().__init__()

@@ -7,8 +7,8 @@ from typing import Union
 import cv2
 import numpy as np
 
-from facekp import geometry
 from facekp.stickers.texture import Texture
+from facekp.vision import geometry
 
 #: A patch of sticker, (h, w, 4) float32 premultiplied BGRA 0..255, and the x, y of its first pixel in the photo.
 Patch = tuple[np.ndarray, tuple[int, int]]

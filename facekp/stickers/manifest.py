@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from facekp.errors import UserError
-from facekp.landmarks import MEAN_FACE, anchors
+from facekp.landmarks import anchor_names
 
 #: A folder or the inside of a zip archive: both have `/`, `read_bytes` and `name`.
 Place = Union[Path, zipfile.Path]
@@ -26,7 +26,7 @@ MAX_BYTES = 32 * 1024 * 1024
 #: How many anchors each fit needs at least.
 MIN_ANCHORS = {"similarity": 2, "affine": 3, "mesh": 4}
 
-_ANCHOR_NAMES = sorted(anchors(MEAN_FACE))
+_ANCHOR_NAMES = sorted(anchor_names())
 
 
 class _Strict(BaseModel):

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from facekp.cli import atomic_path
 from facekp.errors import UserError
-from facekp.images import SUFFIXES, read_image
+from facekp.io.files import atomic_path
+from facekp.io.images import SUFFIXES, read_image
 
 _ORIENTATION = 0x0112
 

@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from facekp import geometry
-from facekp.cli import atomic_path
 from facekp.errors import UserError
 from facekp.inference.faces import Faces
+from facekp.io.files import atomic_path
+from facekp.io.video import ENCODERS, write_video
 from facekp.stickers.sticker import Sticker
-from facekp.video import ENCODERS, write_video
+from facekp.vision import geometry
 
 _PAGE = """<!doctype html>
 <title>Stickers</title>
@@ -59,7 +59,7 @@ def save_animation(path: Path, images: Sequence[np.ndarray], seconds: float = 1.
     """Write pictures that follow each other as a GIF, a video or a page with a video in it.
 
     Args:
-        path: Ends in `.gif`, `.html` or a suffix of `facekp.video.ENCODERS`.
+        path: Ends in `.gif`, `.html` or a suffix of `facekp.io.video.ENCODERS`.
         images: BGR uint8, all of one size.
         seconds: How long each is shown.
 

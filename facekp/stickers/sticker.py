@@ -9,7 +9,7 @@ import numpy as np
 
 from facekp.errors import UserError
 from facekp.inference.faces import Faces
-from facekp.landmarks import NUM_POINTS, anchors, mouth_openness
+from facekp.landmarks import IBUG68, anchor_names, anchors, mouth_openness
 from facekp.stickers.composite import composite
 from facekp.stickers.fit import Placement, fit
 from facekp.stickers.hide import hide_behind_face
@@ -92,7 +92,7 @@ class Sticker:
 
         Args:
             image: (H, W, 3) BGR or (H, W, 4) BGRA, uint8.
-            faces: As the landmarker returns them, 68 points each.
+            faces: As the landmarker returns them.
             seconds: Time since the start, for layers of several frames.
 
         Returns:
@@ -100,28 +100,32 @@ class Sticker:
 
         Raises:
             ValueError: `image` is no uint8 picture of three or four channels.
-            UserError: The faces do not have 68 points.
+            UserError: The points of the faces do not give a place that a layer is tied to.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4):
             raise ValueError(f"stickers need (H, W, 3 or 4) uint8, not {image.shape} {image.dtype}")
-        if faces.points.shape[1] != NUM_POINTS:
+        missing = {place for layer in self.layers for place in layer.places} - anchor_names(faces.schema)
+        if missing:
             raise UserError(
-                f"sticker {self.name}: is placed by {NUM_POINTS} points, but these weights find "
-                f"{faces.points.shape[1]}; choose another --source"
+                f"sticker {self.name}: needs the anchor {sorted(missing)[0]}, which the points of {faces.schema.name} do "
+                "not give; choose another sticker or --source"
             )
         result = image.copy()
         low, high = self.fade
         for index in reversed(range(len(faces))):
             visible = float(np.clip((faces.scores[index] - low) / max(high - low, 1e-6), 0, 1))
             if visible > 0 and np.isfinite(faces.points[index]).all():
-                self._put(result, faces.points[index], index, visible, seconds)
+                self._put(result, faces, index, visible, seconds)
         return result
 
-    def _put(self, image: np.ndarray, points: np.ndarray, rank: int, visible: float, seconds: float) -> None:
+    def _put(self, image: np.ndarray, faces: Faces, rank: int, visible: float, seconds: float) -> None:
         """Draw all layers on one face, in place."""
-        face = anchors(points)
+        face = anchors(faces.points[rank], faces.schema)
+        points = faces.schema.converted(faces.points[rank], IBUG68.name)  # None: no mouth and no outline to go by
         for layer in self.layers:
-            if rank >= layer.max_faces or (layer.trigger == "mouth_open" and mouth_openness(points) < MOUTH_OPEN):
+            if rank >= layer.max_faces:
+                continue
+            if layer.trigger == "mouth_open" and (points is None or mouth_openness(points) < MOUTH_OPEN):
                 continue
             texture, placement = layer.frame(seconds), layer.place(face)
             if texture.empty or placement is None:
@@ -130,7 +134,7 @@ class Sticker:
             if drawn is None:
                 continue
             patch, origin = drawn
-            if layer.behind == "face":
+            if layer.behind == "face" and points is not None:
                 hide_behind_face(patch, origin, points)
             composite(image, patch, origin, layer.blend, layer.opacity * visible)
 

@@ -1,1 +1,7 @@
-"""Training: the config, the data it names, the callbacks of `paddle.Model.fit`, and resuming."""
+"""Training and judging: `train(config)`, `evaluate(config, weights)`, and what they are made of."""
+
+from facekp.training.config import Config, load_config
+from facekp.training.evaluate import evaluate
+from facekp.training.train import Summary, train
+
+__all__ = ["Config", "Summary", "evaluate", "load_config", "train"]

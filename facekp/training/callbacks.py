@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 import paddle
@@ -21,16 +21,15 @@ from paddle.io import Dataset
 from tqdm import tqdm
 from visualdl import LogWriter
 
-from facekp import viz
+from facekp import plots
 from facekp.errors import UserError
-from facekp.images import write_image
+from facekp.io.images import write_image
+from facekp.models.weights import save_weights
+from facekp.recipes import AnyRecipe
+from facekp.tasks.task import DrawSheet
 from facekp.training.checkpoint import RunState, save_checkpoint
 from facekp.training.logs import GROWING_FILES, LOG_FILE, METRICS_FILE, read_run
 from facekp.training.processes import Processes
-from facekp.weights import AnyRecipe, save_weights
-
-#: Makes one picture of (inputs, labels, predictions).
-Draw = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 class InStep(Callback):
@@ -86,8 +85,10 @@ class History(Callback):
     def on_train_batch_end(self, step: int, logs: dict[str, Any]) -> None:
         """Add a batch's loss; the callbacks that follow see those of all processes."""
         self.state.step += 1
-        loss = self.processes.add_up([_scalar(logs["loss"])])[0]
-        logs["loss"], logs[self.metric] = loss / self.processes.count, self._of_all(self.model._metrics[0])
+        loss, *sums = self.processes.add_up([_scalar(logs["loss"]), *self._sums()])
+        logs["loss"] = loss / self.processes.count
+        for metric, total, count in zip(self.model._metrics, sums[::2], sums[1::2]):
+            logs[metric.name()] = total / count if count else float("nan")
         self._train.add(logs)
         if not np.isfinite(self._train.total):  # in all processes at once
             raise UserError(f"the loss is no longer a number at step {self.state.step}; lower optimizer.lr")
@@ -95,7 +96,7 @@ class History(Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Note the training metrics; validation follows."""
         self._training = {"train_loss": self._train.value()}
-        self._training.update({f"train_{metric.name()}": self._of_all(metric) for metric in self.model._metrics})
+        self._training.update({f"train_{metric.name()}": logs[metric.name()] for metric in self.model._metrics})
         self._seconds = time.perf_counter() - self._start
 
     def on_eval_batch_end(self, step: int, logs: dict[str, Any]) -> None:
@@ -117,11 +118,10 @@ class History(Callback):
         path = self.folder / METRICS_FILE
         pd.DataFrame([row]).to_csv(path, mode="a", header=not path.exists(), index=False)
 
-    def _of_all(self, metric: Any) -> float:
-        """A training metric over the samples of all processes so far."""
-        value = metric.accumulate() if metric.count else 0.0
-        total, count = self.processes.add_up([value * metric.count, metric.count])
-        return total / count if count else float("nan")
+    def _sums(self) -> list[float]:
+        """Of each training metric: its sum over the samples so far, and their number."""
+        values = [(metric.accumulate() if metric.count else 0.0, metric.count) for metric in self.model._metrics]
+        return [part for value, count in values for part in (value * count, float(count))]
 
 
 class Dashboard(Callback):
@@ -135,7 +135,7 @@ class Dashboard(Callback):
         draw: Makes one picture of (inputs, labels, what the network predicts).
     """
 
-    def __init__(self, state: RunState, history: History, folder: Path, validation: Dataset, draw: Draw) -> None:
+    def __init__(self, state: RunState, history: History, folder: Path, validation: Dataset, draw: DrawSheet) -> None:
         super().__init__()
         self.state, self.history, self.folder, self.draw = state, history, folder, draw
         self.writer = LogWriter(str(folder), file_name=LOG_FILE, flush_secs=10)
@@ -169,7 +169,7 @@ class Dashboard(Callback):
         self.writer.add_image("validation/faces", sheet[..., ::-1], epoch)
         self.flush()
         write_image(self.folder / "faces.png", sheet)
-        viz.save_curves([read_run(self.folder)], self.folder / "curves.png")
+        plots.save_curves([read_run(self.folder)], self.folder / "curves.png")
 
     def on_train_end(self, logs: Any = None) -> None:
         """Close the log."""
@@ -187,17 +187,10 @@ class Freeze(Callback):
         state: The run's state.
         network: With a part that is called `head`.
         epochs: How many are frozen.
-        processes: Only one can: Paddle adds up the gradients of the weights that learn when a run starts.
-
-    Raises:
-        UserError: There are several processes.
     """
 
-    def __init__(self, state: RunState, network: nn.Layer, epochs: int, processes: Processes) -> None:
+    def __init__(self, state: RunState, network: nn.Layer, epochs: int) -> None:
         super().__init__()
-        if processes.count > 1:
-            raise UserError("train.freeze_epochs works in one process alone; train the head first, then go on from it "
-                            "with pretrained: PATH")  # fmt: skip
         self.state, self.epochs = state, epochs
         body = [layer for name, layer in network.named_sublayers() if name.partition(".")[0] != "head"]
         self.norms = [layer for layer in body if isinstance(layer, nn.BatchNorm2D)]
@@ -224,15 +217,21 @@ class Plateau(LRScheduler):
 
     Args:
         history: Must stand before this one in the list of callbacks.
+        freeze_epochs: Of a frozen start, whose metric does not count.
+        thawed_lr: The learning rate after it.
     """
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, freeze_epochs: int = 0, thawed_lr: float = 0.0) -> None:
         super().__init__(by_step=False)  # Paddle's own would step it after every batch
-        self.history = history
+        self.history, self.freeze_epochs, self.thawed_lr = history, freeze_epochs, thawed_lr
 
     def on_eval_end(self, logs: Any = None) -> None:
-        """Step."""
-        self.model._optimizer._learning_rate.step(self.history.row[f"val_{self.history.metric}"])
+        """Step; or thaw."""
+        schedule, epoch = self.model._optimizer._learning_rate, self.history.row["epoch"]
+        if epoch > self.freeze_epochs:
+            schedule.step(self.history.row[f"val_{self.history.metric}"])
+        elif epoch == self.freeze_epochs:
+            schedule.last_lr = self.thawed_lr
 
 
 class MovingAverage(Callback):

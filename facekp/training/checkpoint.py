@@ -14,8 +14,9 @@ from paddle.optimizer import Optimizer
 from paddle.optimizer.lr import LRScheduler
 
 from facekp.errors import UserError
+from facekp.io.safetensors import read_safetensors, write_safetensors
+from facekp.models.weights import set_state
 from facekp.training.logs import GROWING_FILES
-from facekp.weights import read_safetensors, set_state, write_safetensors
 
 
 @dataclass
@@ -94,7 +95,7 @@ def load_checkpoint(
         tensor.set_value(part["average"][name])
     parameters = {name: parameter.name for name, parameter in network.named_parameters()}
     optimizer_state = {}
-    for name, array in part["optimizer"].items():
+    for name, array in _with_fresh_state(part["optimizer"], network, optimizer).items():
         parameter, _, suffix = name.partition(":")
         optimizer_state[f"{parameters[parameter]}_{suffix}"] = paddle.to_tensor(array)
     if "schedule" in metadata:
@@ -102,6 +103,23 @@ def load_checkpoint(
     optimizer.set_state_dict(optimizer_state)
     for name, value in saved.items():
         setattr(state, name, value)
+
+
+def _with_fresh_state(arrays: dict[str, np.ndarray], network: nn.Layer, optimizer: Optimizer) -> dict[str, np.ndarray]:
+    """An optimizer's arrays, and fresh ones for the parameters that were frozen until now.
+
+    Paddle refuses a state that has some parameters and lacks others.
+    """
+    found = dict(arrays)
+    for suffix, like in {name.partition(":")[2]: array for name, array in arrays.items()}.items():
+        for name, parameter in network.named_parameters():
+            if f"{name}:{suffix}" in arrays:
+                continue
+            if suffix.startswith("beta"):  # beta1_pow_acc_0: the first power of beta1
+                found[f"{name}:{suffix}"] = np.full_like(like, getattr(optimizer, f"_{suffix[:5]}"))
+            else:
+                found[f"{name}:{suffix}"] = np.zeros(parameter.shape, like.dtype)
+    return found
 
 
 def cut_logs(folder: Path, state: RunState) -> None:

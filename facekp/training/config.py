@@ -1,6 +1,6 @@
-"""Configs: what can be set, and how a yml, its base and `-o key=value` become one checked object.
+"""Configs: what can be set, and how a YAML file, its base and `-o key=value` become one checked object.
 
-Everything can be built from Python without a yml; the yml only names what Python offers.
+Everything can be built from Python without a file; the file only names what Python offers.
 """
 
 from __future__ import annotations
@@ -8,14 +8,30 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Optional, Union
+from typing import Annotated, Any, Literal, Optional, Union
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
 
+from facekp.codecs.points import CODECS
+from facekp.data.formats import parse_source
+from facekp.data.source import Source
 from facekp.errors import UserError
-from facekp.losses import BOX_LOSSES, LOSSES
-from facekp.models import DETECTORS, NETWORKS
+from facekp.registry import check_name
+from facekp.tasks import TASKS, Task
+
+#: A config file is no larger, and its `_base_`s go no deeper.
+MAX_BYTES, MAX_DEPTH = 1 << 20, 10
+
+#: Keys of before facekp 0.2 -> what replaces them.
+_REPLACED = {
+    "labels": "data.sources: [{type: LABELS, ...}]",
+    "root": "the root of a source, data.sources: [{type: csv68, root: DIR}] or -o data.sources.0.root=DIR",
+    "split": "the split of a source, data.sources: [{type: csv68, split: person}] or -o data.sources.0.split=person",
+    "pts_root": "a second source, data.sources: [..., {type: pts, root: DIR}]",
+    "pts_weight": "the weight of a source, data.sources: [{type: pts, weight: 1.5}]",
+    "drawn": "the numbers of a source, data.sources: [{type: drawn, train: 2000, validation: 200}]",
+}
 
 
 class _Section(BaseModel):
@@ -25,7 +41,7 @@ class _Section(BaseModel):
 
 
 class ComposeConfig(_Section):
-    """How the squares that a detector learns from are composed; see `facekp.data.pictures.PictureDataset`."""
+    """How the squares that a detector learns from are composed; see `facekp.data.composed.ComposedDataset`."""
 
     roll: float = Field(45.0, ge=0, le=180)
     least_face: float = Field(14.0, gt=0, allow_inf_nan=False)
@@ -41,43 +57,46 @@ class ComposeConfig(_Section):
         return self
 
 
+def _old_keys(values: Any) -> Any:
+    for key in values if isinstance(values, dict) else ():
+        if key in _REPLACED:
+            raise ValueError(f"the key {key} was replaced by {_REPLACED[key]}")
+    return values
+
+
+def _source(values: Any) -> Source:
+    try:
+        return parse_source(values)
+    except UserError as error:
+        raise ValueError(str(error)) from error
+
+
 class DataConfig(_Section):
     """Which faces, and what is done to them."""
 
-    #: csv68: the 68-point CSVs. pts: folders of .pts files, 300-W's layout. five: CUHK's five-point lists. drawn: faces
-    #: that the package draws.
-    labels: Literal["csv68", "pts", "five", "drawn"] = "csv68"
-    #: csv68: folder with training/, test/ and their two CSVs (python tools/prepare_data.py makes it).
-    #: pts: folder that is searched for .pts files; a tenth of its pictures is held out.
-    #: five: folder with trainImageList.txt and testImageList.txt.
-    root: str = "data"
-    #: document: its training and test files, which show the same people.
-    #: person: a tenth of the people of both files is held out, nobody is on both sides.
-    #: strict: validation as with person, training without the test file as well, so that all three can be measured.
-    split: Literal["document", "person", "strict"] = "document"
-    #: A folder as of labels: pts, to learn from as well.
-    pts_root: Optional[str] = None
-    #: How often an epoch shows a face of pts_root, when it shows every other face once.
-    pts_weight: float = Field(1.0, gt=0, allow_inf_nan=False)
+    #: Where the faces come from: each a `type` of `facekp.data.formats.FORMATS`, its options, and a `weight`:
+    #: how often an epoch shows each of its faces.
+    sources: list[SerializeAsAny[Annotated[Source, BeforeValidator(_source)]]] = Field(min_length=1)
     #: An epoch shows one square without a face for so many faces, to teach the network's score; 0 shows none.
     faces_per_no_face: int = Field(0, ge=0)
-    #: Decode every picture once and keep the faces in memory; needs transforms that begin with FaceCrop.
+    #: Decode every image once and keep the faces in memory; needs transforms that begin with FaceCrop.
     keep_crops: bool = False
+    #: Omit rows whose image is damaged or whose label cannot be true, in place of stopping.
     skip_damaged: bool = False
-    #: Drawn faces only: how many for training and for validation.
-    drawn: tuple[PositiveInt, PositiveInt] = (2000, 200)
-    #: Detectors only, which learn from whole pictures.
-    compose: ComposeConfig = ComposeConfig()
+    #: task: boxes only, which learns from whole images.
+    compose: Optional[ComposeConfig] = None
     #: Transforms of training and validation, and those that both end with. See facekp/data/transforms.py.
     train: list[dict[str, Any]]
     validation: list[dict[str, Any]] = []
     pixels: list[dict[str, Any]] = [{"type": "GrayNormalize", "channels": 3}, {"type": "ToCHW"}]
     #: Loader processes for each of training and validation; 0 loads in the training process.
-    workers: int = Field(2, ge=0)
+    workers: int = Field(2, ge=0, le=256)
+
+    _check_keys = model_validator(mode="before")(_old_keys)
 
 
 class OptimizerConfig(_Section):
-    """How the weights move."""
+    """Optimizer and schedule."""
 
     type: Literal["momentum", "adam", "adamw"] = "momentum"
     lr: float = Field(0.01, gt=0, allow_inf_nan=False)
@@ -100,9 +119,12 @@ class OptimizerConfig(_Section):
 
 
 class TrainConfig(_Section):
-    """How long, and in which portions."""
+    """How long, and the batch size."""
 
     epochs: int = Field(50, gt=0)
+    #: Processes that train together on this machine, each with a share of every batch's images; tools/train.py starts
+    #: them. See docs/many_machines.md.
+    processes: int = Field(1, gt=0, le=256)
     #: Of one process.
     batch_size: int = Field(64, gt=0)
     #: Stop after this epoch, with the schedule of all epochs; --resume goes on.
@@ -119,72 +141,60 @@ class Config(_Section):
     """One training run."""
 
     #: Also the name of the run's folder.
-    name: str = Field(pattern=r"^\w[\w.-]*$")
-    seed: int = Field(0, ge=0)
+    name: str = Field(pattern=r"^\w[\w.-]*$", max_length=100)
+    #: What the network finds, a key of `facekp.tasks.TASKS`.
+    task: str = "points"
+    seed: int = Field(0, ge=0, lt=2**31)
     #: The run's folder is output/NAME.
     output: str = "output"
     #: Side in pixels of the square that the network sees.
-    size: int = Field(224, ge=96)
+    size: int = Field(224, ge=96, le=2048)
     data: DataConfig
     network: dict[str, Any]
     #: Where the weights begin: at random; true: at Paddle's, trained on ImageNet (networks of paddle.vision); or a path
     #: of weights of the same network, whose head may have another size.
     pretrained: Union[bool, str] = False
-    #: standard: the document's. unit: fractions of the crop. mean_face: percent of the crop, from the mean face.
-    codec: Literal["standard", "unit", "mean_face"] = "standard"
-    loss: str = "smooth_l1"
+    #: A key of `facekp.codecs.points.CODECS`. standard: the document's. unit: fractions of the crop. mean_face: percent
+    #: of the crop, from the mean face.
+    codec: str = "standard"
+    #: A name, or a mapping of it, `type`, and options, as {type: wing, width: 3}.
+    loss: Union[str, dict[str, Any]] = "smooth_l1"
+    #: As losses; the first one decides which weights are the best. None: the task's own.
+    metrics: Optional[list[Union[str, dict[str, Any]]]] = Field(None, min_length=1)
     optimizer: OptimizerConfig = OptimizerConfig()
     train: TrainConfig = TrainConfig()
 
     @property
-    def finds_boxes(self) -> bool:
-        """Whether this trains a face detector, not a network of points."""
-        return self.network.get("type") in DETECTORS
+    def what(self) -> Task:
+        """What this trains."""
+        return TASKS[self.task]
 
     @model_validator(mode="after")
     def _fits_together(self) -> Config:
-        if self.network.get("type") not in {*NETWORKS, *DETECTORS}:
-            raise ValueError(f"network.type: unknown network {self.network.get('type')!r}; "
-                             f"known are {', '.join([*NETWORKS, *DETECTORS])}")  # fmt: skip
-        losses = BOX_LOSSES if self.finds_boxes else LOSSES
-        if self.loss not in losses:
-            raise ValueError(f"loss: unknown loss {self.loss!r}; "
-                             f"known to {self.network['type']} are {', '.join(losses)}")  # fmt: skip
-        points_only = (
-            self.data.keep_crops,
-            self.data.faces_per_no_face,
-            self.data.validation,
-            self.codec != "standard",
-        )
-        if self.finds_boxes and any(points_only):
-            raise ValueError(f"{self.network['type']} looks at whole pictures, so data.keep_crops, "
-                             "data.faces_per_no_face, data.validation and codec do not go with it")  # fmt: skip
-        if self.finds_boxes and (self.size % 32 or self.data.labels not in ("csv68", "pts")):
-            raise ValueError(f"{self.network['type']} needs a size of whole 32 pixels, and data.labels csv68 or pts")
-        if not self.finds_boxes and self.data.compose != ComposeConfig():
-            raise ValueError(f"data.compose goes with {', '.join(DETECTORS)}: networks of points see single faces")
-        if not self.finds_boxes and not self.data.validation:
-            raise ValueError("data.validation: a network of points needs its transforms")
-        if self.optimizer.warmup_epochs >= self.train.epochs:
+        try:
+            check_name(TASKS, self.task, "task")
+            check_name(self.what.networks, self.network, "network")
+            check_name(self.what.losses, self.loss, "loss")
+            check_name(CODECS, self.codec, "codec")
+            for metric in self.metrics or ():
+                check_name(self.what.metrics, metric, "metric")
+        except UserError as error:
+            raise ValueError(f"task {self.task}: {error}") from error
+        self.what.check(self)
+        train, optimizer = self.train, self.optimizer
+        if optimizer.warmup_epochs >= train.epochs:
             raise ValueError("optimizer.warmup_epochs must be less than train.epochs")
-        first = [pipeline[0].get("type") if pipeline else None for pipeline in (self.data.train, self.data.validation)]
-        if self.data.keep_crops and first != ["FaceCrop", "FaceCrop"]:
-            raise ValueError("data.keep_crops needs data.train and data.validation to begin with FaceCrop")
-        if self.network.get("score") and self.codec != "mean_face":
-            raise ValueError("network.score needs codec: mean_face")
-        if self.data.faces_per_no_face and not self.network.get("score"):
-            raise ValueError("data.faces_per_no_face needs network.score: true")
-        if self.data.faces_per_no_face and self.data.labels == "five":
-            raise ValueError("data.faces_per_no_face needs faces of 68 points")
-        if self.train.freeze_epochs >= self.train.epochs:
+        if train.freeze_epochs >= train.epochs:
             raise ValueError("train.freeze_epochs must be less than train.epochs")
-        if self.train.freeze_epochs and (self.optimizer.warmup_epochs or self.optimizer.schedule == "plateau"):
-            raise ValueError("train.freeze_epochs goes with optimizer.schedule: cosine and without warmup_epochs")
-        if self.optimizer.schedule == "plateau" and self.optimizer.warmup_epochs:
-            raise ValueError("optimizer.schedule: plateau knows no optimizer.warmup_epochs")
-        if self.optimizer.cosine_steps and (self.optimizer.schedule == "plateau" or self.train.freeze_epochs):
-            raise ValueError("optimizer.cosine_steps goes with optimizer.schedule: cosine and without freeze_epochs")
-        if self.optimizer.thawed_lr is not None and not self.train.freeze_epochs:
+        if train.freeze_epochs and optimizer.warmup_epochs:
+            raise ValueError("train.freeze_epochs goes without optimizer.warmup_epochs")
+        if train.freeze_epochs and train.processes > 1:
+            raise ValueError("train.freeze_epochs works in one process alone: train.processes: 1")
+        if optimizer.schedule == "plateau" and (optimizer.warmup_epochs or optimizer.cosine_steps):
+            raise ValueError("optimizer.schedule: plateau knows no optimizer.warmup_epochs or optimizer.cosine_steps")
+        if optimizer.cosine_steps and train.freeze_epochs:
+            raise ValueError("optimizer.cosine_steps goes without train.freeze_epochs")
+        if optimizer.thawed_lr is not None and not train.freeze_epochs:
             raise ValueError("optimizer.thawed_lr needs train.freeze_epochs")
         return self
 
@@ -193,15 +203,15 @@ def load_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> Co
     """Read a config.
 
     Args:
-        path: A yml. Its `_base_`, a path relative to it, is read first; what the yml says replaces that, key
-            by key. A mapping that names another `type` than the base's replaces it whole.
-        options: `key.key=value`, as after `-o`; values are read as YAML.
+        path: A YAML file. Its `_base_`, a path relative to it, is read first; what the file says replaces that, key by
+            key. A mapping that names another `type` than the base's replaces it whole.
+        options: `key.key=value`, as after `-o`; a number in a key counts the entries of a list; values are YAML.
 
     Returns:
         The checked config.
 
     Raises:
-        UserError: A file is missing or no YAML, a key is unknown (the valid ones are listed) or a value wrong.
+        UserError: A file is missing or not YAML, a key is unknown (the valid ones are listed) or a value wrong.
 
     Example:
         >>> load_config("configs/sam_googlenet_bn.yml", ["train.epochs=3"]).train.epochs
@@ -213,62 +223,118 @@ def load_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> Co
         if not equals or not key:
             raise UserError(f"-o {option}: write it as key=value, for example -o train.epochs=3")
         try:
-            value = yaml.safe_load(text)
+            value = _load_yaml(text)
         except yaml.YAMLError as error:
-            raise UserError(f"-o {option}: the value is no YAML ({error})") from error
-        for part in reversed(key.split(".")):
-            value = {part: value}
-        values = _merge(values, value)
+            raise UserError(f"-o {option}: the value is not YAML ({_short(error)})") from error
+        values = _updated(values, key.split("."), value, f"-o {option}")
     return parse_config(values, str(path), options)
 
 
-def parse_config(values: dict[str, Any], source: str, options: Sequence[str] = ()) -> Config:
-    """Check plain values; `source` names them in messages, or the one of the `options` that set what is wrong."""
+def parse_config(values: Any, source: str, options: Sequence[str] = ()) -> Config:
+    """Check plain values; `source` names them in messages, or the one of the `options` that set what is wrong.
+
+    Raises:
+        UserError: A key is unknown or a value wrong.
+    """
     try:
         return Config.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         for option in options:
-            if f"{key}.".startswith(option.partition("=")[0] + "."):
+            name = option.partition("=")[0]
+            if f"{key}.".startswith(name + ".") or f"{name}.".startswith(f"{key}.data.") or name == key:
                 source = f"-o {option}"
         if first["type"] == "extra_forbidden":
             valid = ", ".join(_fields(first["loc"][:-1]))
             raise UserError(f"{source}: unknown key {key}; valid here are {valid}") from error
         message = first["msg"].replace("Value error, ", "")
-        given = "" if first["type"] == "missing" or not key else f" (it is {first['input']!r})"
+        plain = isinstance(first["input"], (str, int, float, bool, list)) and first["type"] != "value_error"
+        given = f" (it is {_short(repr(first['input']))})" if plain and key and first["type"] != "missing" else ""
         raise UserError(f"{source}: {key}{': ' if key else ''}{message}{given}") from error
+    except RecursionError as error:
+        raise UserError(f"{source}: nested too deeply; a config is a few levels of keys") from error
 
 
 def _fields(location: Sequence[str | int]) -> list[str]:
-    model: type[BaseModel] = Config
+    model: Any = Config
     for part in location:
-        model = model.model_fields[str(part)].annotation  # type: ignore[assignment]
+        model = model.model_fields[str(part)].annotation
+        if not hasattr(model, "model_fields"):  # Optional[...]
+            model = next(each for each in model.__args__ if hasattr(each, "model_fields"))
     return list(model.model_fields)
 
 
 def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path.resolve() in seen:
         raise UserError(f"{path}: its _base_ leads back to itself")
+    if len(seen) > MAX_DEPTH:
+        raise UserError(f"{path}: more than {MAX_DEPTH} files lead to it by _base_")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); configs are in configs/") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: no valid YAML ({error})") from error
+    if len(text) > MAX_BYTES:
+        raise UserError(f"{path}: larger than {MAX_BYTES >> 20} MiB; not a config")
+    try:
+        values = _load_yaml(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not valid YAML ({_short(error)})") from error
     if not isinstance(values, dict):
         raise UserError(f"{path}: a config is a mapping of keys to values")
     base = values.pop("_base_", None)
     if base is not None and not isinstance(base, str):
-        raise UserError(f"{path}: _base_ must be the path of another yml, not {base!r}")
+        raise UserError(f"{path}: _base_ must be the path of another file, not {_short(repr(base))}")
     return values if base is None else _merge(_read(path.parent / base, (*seen, path.resolve())), values)
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain values alone: no dates, and no anchors, which can stand for more than fits into memory."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Refuse aliases."""
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.composer.ComposerError(None, None, f"the alias *{event.anchor} is not allowed", event.start_mark)
+        return super().compose_node(parent, index)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _load_yaml(text: str | bytes) -> Any:
+    return yaml.load(text, _Loader)
+
+
+def _short(value: object) -> str:
+    return " ".join(str(value).split())[:200]
+
+
+def _updated(old: Any, keys: Sequence[str], value: Any, source: str) -> Any:
+    """`old` with the value at a path of keys merged in."""
+    if not keys:
+        return _merged(old, value) if isinstance(value, dict) else value
+    key, rest = keys[0], keys[1:]
+    if isinstance(old, list):
+        if not key.isdigit() or int(key) >= len(old):
+            raise UserError(f"{source}: there is no entry {key}; the list has the entries 0 to {len(old) - 1}")
+        return [_updated(entry, rest, value, source) if i == int(key) else entry for i, entry in enumerate(old)]
+    old = old if isinstance(old, dict) else {}
+    return _merged(old, {key: _updated(old.get(key), rest, value, source)})
+
+
+def _merged(old: Any, new: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(old, dict) and new.get("type", old.get("type")) == old.get("type"):
+        return _merge(old, new)
+    return new
 
 
 def _merge(base: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in update.items():
-        old = merged.get(key)
-        if isinstance(old, dict) and isinstance(value, dict) and value.get("type", old.get("type")) == old.get("type"):
-            value = _merge(old, value)
-        merged[key] = value
+        merged[key] = _merged(merged.get(key), value) if isinstance(value, dict) else value
     return merged

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import measure_peers as peers
+from measure_inference import interleaved
 
-from facekp.benchmarks import peers
-from facekp.benchmarks.inference import by_turns
 from facekp.inference.export import can_write_onnx
 from facekp.landmarks import MEAN_FACE
 
@@ -54,7 +54,7 @@ def test_the_mesh_indices_are_68_different_vertices():
 
 def test_turns_are_fair():
     calls = []
-    times = by_turns([lambda: calls.append("a"), lambda: calls.append("b")], rounds=2, row=3)
+    times = interleaved([lambda: calls.append("a"), lambda: calls.append("b")], rounds=2, row=3)
     assert "".join(calls) == "aaabbbaaabbb"
     assert len(times) == 2
     assert min(times) >= 0
@@ -65,7 +65,7 @@ def test_peers_measures_what_is_there(run_tool, drawn_csv):
     assert done.returncode == 0, done.stderr
     assert "| facekp face_crop_light, one pass |" in done.stdout
     assert "| facekp face_crop_light | 4 |" in done.stdout
-    assert ("left out: dlib" in done.stdout) == (importlib.util.find_spec("dlib") is None)
+    assert ("omitted: dlib" in done.stdout) == (importlib.util.find_spec("dlib") is None)
     assert (drawn_csv / "peers.png").is_file()
 
 

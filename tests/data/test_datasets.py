@@ -1,8 +1,5 @@
 import numpy as np
 import pytest
-
-from facekp import geometry
-from facekp.codec import StandardCodec
 from facekp.data.datasets import (
     Draw,
     FacialKeypointsDataset,
@@ -14,11 +11,14 @@ from facekp.data.datasets import (
     person,
     split_people,
 )
+
+from facekp.codecs import StandardCodec
 from facekp.data.drawn import DrawnFacesDataset, draw_face
 from facekp.data.transforms import FaceCrop, build_transforms
 from facekp.errors import UserError
-from facekp.images import read_image, write_image
+from facekp.io.images import read_image, write_image
 from facekp.landmarks import MEAN_FACE
+from facekp.vision import geometry
 
 
 def dataset(folder, **options):

@@ -3,17 +3,17 @@ import random
 import cv2
 import numpy as np
 import pytest
+from facekp.data.datasets import Draw, PtsDataset
+from facekp.data.pictures import MOST_FACES, UNCHECKED, Picture, PictureDataset, pictures_of, read_unchecked_boxes
 from tests_support import write_pts
 
-from facekp import geometry
-from facekp.boxes import area
-from facekp.data.datasets import Draw, PtsDataset
 from facekp.data.drawn import draw_face
-from facekp.data.pictures import MOST_FACES, UNCHECKED, Picture, PictureDataset, pictures_of, read_unchecked_boxes
 from facekp.data.transforms import build_transforms
 from facekp.errors import UserError
-from facekp.images import write_image
+from facekp.io.images import write_image
 from facekp.landmarks import MEAN_FACE
+from facekp.vision import geometry
+from facekp.vision.boxes import area
 
 BLUE, RED = 0, 2
 #: A face that is neither upright nor symmetric, so that a box tells how it was turned and mirrored.

@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import paddle
 import pytest
+from facekp.weights import Recipe, save_weights
 
 import facekp
-from facekp.codec import MeanFaceCodec, StandardCodec
+from facekp.codecs import MeanFaceCodec, StandardCodec
 from facekp.errors import UserError
-from facekp.images import read_image
 from facekp.inference.backends import BACKENDS, SHIPPED, DygraphBackend, OnnxBackend, PaddleBackend, load_backend
 from facekp.inference.export import can_write_onnx, export
 from facekp.inference.landmarker import shipped_weights
+from facekp.io.images import read_image
 from facekp.landmarks import MEAN_FACE
-from facekp.weights import Recipe, save_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 ASTRONAUT = ROOT / "assets" / "photos" / "astronaut.png"

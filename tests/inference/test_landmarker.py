@@ -2,14 +2,14 @@ import dataclasses
 
 import numpy as np
 import pytest
+from facekp.weights import save_weights
 
 import facekp
-from facekp import geometry
 from facekp.errors import UserError
-from facekp.images import read_image
 from facekp.inference.landmarker import DOUBTFUL, LATE_TRUST, Landmarker
+from facekp.io.images import read_image
 from facekp.landmarks import FLIP_ORDER, MEAN_FACE, eye_distance
-from facekp.weights import save_weights
+from facekp.vision import geometry
 
 #: By eye: outer eye corners, nose tip, mouth corners, chin of assets/photos/astronaut.png.
 ASTRONAUT = {36: (194, 102), 45: (255, 105), 30: (225, 127), 48: (204, 141), 54: (244, 142), 8: (223, 178)}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facekp import geometry
 from facekp.inference.faces import Faces
 from facekp.inference.tracking import OneEuro, Tracker, match
 from facekp.landmarks import MEAN_FACE, eye_distance
+from facekp.vision import geometry
 
 FRAME = np.zeros((480, 640, 3), np.uint8)
 FPS = 30

@@ -2,10 +2,10 @@ import numpy as np
 import paddle
 import pytest
 
-from facekp.boxes import cell_centres
 from facekp.errors import UserError
 from facekp.models import NETWORKS, Inception, SpatialAttention, build_network
 from facekp.models.heads import build_head
+from facekp.vision.boxes import cell_centres
 
 paddle.seed(0)
 

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from facekp import geometry
 from facekp.stickers import Texture
 from facekp.stickers.composite import composite
 from facekp.stickers.fit import Warp
+from facekp.vision import geometry
 
 
 def smooth(rng: np.random.Generator, width: int, height: int, channels: int) -> np.ndarray:

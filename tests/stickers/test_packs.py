@@ -15,13 +15,13 @@ import jsonschema
 import numpy as np
 import pytest
 
-from facekp import geometry
 from facekp.errors import UserError
 from facekp.inference.faces import Faces
 from facekp.landmarks import MEAN_FACE, anchors
 from facekp.stickers import combine, list_stickers, load_sticker
 from facekp.stickers.manifest import LayerSpec, json_schema
 from facekp.stickers.packs import packs_folder
+from facekp.vision import geometry
 
 
 def portrait(openness: float = 0.0) -> tuple[np.ndarray, Faces]:

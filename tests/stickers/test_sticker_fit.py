@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from facekp import geometry
 from facekp.inference.faces import Faces
 from facekp.landmarks import MEAN_FACE, anchors
 from facekp.stickers import Layer, Sticker, Texture
 from facekp.stickers.fit import fit
+from facekp.vision import geometry
 
 SIDE = 512
 #: Where the drawn sticker has its anchors, and the colours of the dots there.

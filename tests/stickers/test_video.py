@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from facekp.errors import UserError
-from facekp.video import convert, write_video
+from facekp.io.video import convert, write_video
 
 av = pytest.importorskip("av")
 FRAMES, FPS = 30, 25

@@ -1,6 +1,8 @@
 import numpy as np
 import paddle
 import pytest
+from facekp.training.run import build_optimizer, build_schedule
+from facekp.weights import save_weights
 
 from facekp.errors import UserError
 from facekp.models import build_network
@@ -8,8 +10,6 @@ from facekp.training.callbacks import MovingAverage
 from facekp.training.checkpoint import RunState, cut_logs, load_checkpoint, save_checkpoint
 from facekp.training.config import OptimizerConfig
 from facekp.training.logs import LOG_FILE, METRICS_FILE
-from facekp.training.run import build_optimizer, build_schedule
-from facekp.weights import save_weights
 
 
 def start(kind, seed):

@@ -2,8 +2,8 @@ import inspect
 from pathlib import Path
 
 import pytest
-
 from facekp.data.pictures import PictureDataset
+
 from facekp.data.transforms import build_transforms
 from facekp.errors import UserError
 from facekp.models import build_network

@@ -1,16 +1,16 @@
 import numpy as np
 import pytest
+from facekp.data.datasets import person
+from facekp.data.pictures import MOST_FACES
+from facekp.training.data import ShuffledBatches, build_data, training_loader, validation_loader
 from tests_support import write_pts
 
-from facekp.codec import MeanFaceCodec, StandardCodec
-from facekp.data.datasets import person
+from facekp.codecs import MeanFaceCodec, StandardCodec
 from facekp.data.drawn import draw_face
-from facekp.data.pictures import MOST_FACES
 from facekp.errors import UserError
-from facekp.images import write_image
+from facekp.io.images import write_image
 from facekp.training.checkpoint import RunState
 from facekp.training.config import load_config
-from facekp.training.data import ShuffledBatches, build_data, training_loader, validation_loader
 
 CROP = '[{"type": "FaceCrop", "size": 96, "margin": 0.2}]'
 

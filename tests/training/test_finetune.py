@@ -8,23 +8,23 @@ import numpy as np
 import paddle
 import pandas as pd
 import pytest
+from facekp.training.data import build_data
+from facekp.training.run import build_schedule, load_pretrained
+from facekp.weights import load_weights, save_weights
 from safetensors.numpy import load_file
 from visualdl import LogReader
 
 from facekp.data.drawn import draw_face
 from facekp.errors import UserError
-from facekp.images import write_image
 from facekp.inference.landmarker import load_landmarker
+from facekp.io.images import write_image
 from facekp.landmarks import LEFT_EYE, RIGHT_EYE, eye_distance
 from facekp.models import build_network
 from facekp.stickers import load_sticker
 from facekp.training.callbacks import Freeze
 from facekp.training.checkpoint import RunState
 from facekp.training.config import OptimizerConfig, load_config
-from facekp.training.data import build_data
 from facekp.training.processes import Processes
-from facekp.training.run import build_schedule, load_pretrained
-from facekp.weights import load_weights, save_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 

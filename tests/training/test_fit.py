@@ -1,19 +1,19 @@
 import paddle
 import pytest
+from facekp.data.pictures import MOST_FACES
+from facekp.training.data import build_data
+from facekp.training.run import seed_everything
 from paddle.static import InputSpec
 
-from facekp.codec import MeanFaceCodec
+from facekp.codecs import MeanFaceCodec
 from facekp.data.drawn import DrawnFacesDataset
-from facekp.data.pictures import MOST_FACES
 from facekp.data.statistics import crop_statistics
 from facekp.data.transforms import build_transforms
-from facekp.evaluation import predict_dataset
+from facekp.evaluation.landmarks import predict_dataset
 from facekp.losses import build_loss
 from facekp.metrics import NME
 from facekp.models import build_network
 from facekp.training.config import load_config
-from facekp.training.data import build_data
-from facekp.training.run import seed_everything
 
 
 def test_training_lowers_the_loss_on_drawn_faces():

@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from facekp.training.data import ShuffledBatches, build_data, validation_loader
+from facekp.weights import load_weights
 from safetensors.numpy import load_file
 
 from facekp.errors import UserError
-from facekp.evaluation import predict_dataset
+from facekp.evaluation.landmarks import predict_dataset
 from facekp.training.checkpoint import RunState
 from facekp.training.config import load_config
-from facekp.training.data import ShuffledBatches, build_data, validation_loader
 from facekp.training.processes import Processes
-from facekp.weights import load_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = [
@@ -118,7 +118,7 @@ def test_processes_share_what_they_know_and_end_together(tmp_path):
         """
 import facekp
 import paddle
-from facekp.cli import run
+from facekp.commands.runner import run
 from facekp.training.processes import Processes
 
 def main():

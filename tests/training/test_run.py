@@ -1,12 +1,12 @@
 import paddle
 import pytest
 import yaml
+from facekp.training.run import describe_device, find_run_folder, prepare_amp, start_run_folder
 
 from facekp.errors import UserError
 from facekp.models import build_network
 from facekp.training.config import load_config
 from facekp.training.processes import Processes
-from facekp.training.run import describe_device, find_run_folder, prepare_amp, start_run_folder
 
 
 def quickstart(*options):

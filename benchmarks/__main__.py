@@ -1,0 +1,27 @@
+"""Choose a benchmark."""
+
+import argparse
+import importlib
+
+from facekp.commands.runner import run
+
+#: Modules beside this one.
+BENCHMARKS = ("train", "sticker", "inference", "peers")
+
+
+def main() -> None:
+    """Read the arguments and measure."""
+    parser = argparse.ArgumentParser(prog="benchmark.py", description="Measure speed and memory, as ratios within one "
+                                     "run; every figure in the documents comes from here.")  # fmt: skip
+    which = parser.add_subparsers(dest="benchmark", required=True)
+    for name in BENCHMARKS:
+        module = importlib.import_module(f"measure_{name}")
+        command = which.add_parser(name, help=module.__doc__, description=module.__doc__)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    args = parser.parse_args()
+    args.run(args)
+
+
+if __name__ == "__main__":
+    run(main)

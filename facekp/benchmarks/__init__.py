@@ -1,1 +1,0 @@
-"""Measurements behind every speed claim; `tools/benchmark.py` runs them."""

@@ -1,0 +1,5 @@
+"""`python -m facekp.commands NAME ...`."""
+
+from facekp.commands.main import main
+
+main()

@@ -1,0 +1,70 @@
+"""Judge weights on the validation split of a config: a table, JSON, the error curve, the ten worst faces.
+
+Of a face detector: average precision, recall, what it finds when faces are small or turned. There -w may also name
+another detector, such as haar, to be judged on the same images.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from facekp.errors import UserError
+
+EXAMPLE = "example: python tools/evaluate.py -w output/sam_googlenet_bn/best.safetensors"
+
+#: Of a table: what is not a fraction.
+COUNTS = ("images", "faces", "distance_px", "false_per_image", "false_on_no_faces", "parts_without_a_face")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("-w", "--weights", default="output/sam_googlenet_bn/best.safetensors", help="(%(default)s)")
+    parser.add_argument("-c", "--config", help="the recipe (config.yml beside the weights)")
+    parser.add_argument("-o", "--option", action="append", default=[], metavar="KEY=VALUE",
+                        help="replace a value of the config, for example -o data.sources.0.split=person")  # fmt: skip
+    parser.add_argument("--boxes", choices=["training", "expanded", "jittered"], default="training",
+                        help="training: its crops, looked at once (default). As in use: from the landmarks' boxes "
+                             "expanded by a tenth, or jittered: moved by up to 15 %% and scaled by 0.8 to 1.25")  # fmt: skip
+    parser.add_argument("--passes", type=int, default=2, help="with expanded or jittered boxes (%(default)s)")
+    parser.add_argument("--flip", action="store_true", help="with these boxes: average with the mirror image")
+    parser.add_argument("--points", metavar="NAME",
+                        help="of a face detector: judge the faces that a landmarker keeps, boxes around the points and "
+                             "scores of both; a shipped model or a path of weights")  # fmt: skip
+    parser.add_argument("--output", type=Path, help="folder for the results (evaluation_HOW beside the weights)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Judge, write, print."""
+    if args.passes < 1:
+        raise UserError(f"--passes {args.passes}: at least 1")
+    weights = Path(args.weights)
+    if weights.is_dir():
+        raise UserError(f"{weights}: a folder; give the file of weights in it, {weights / 'best.safetensors'}")
+    if not args.config and not weights.exists():
+        raise UserError(f"{weights}: no such weights; another detector needs -c configs/face_detector.yml")
+    if not args.config and not weights.with_name("config.yml").is_file():
+        raise UserError(f"{weights}: there is no config.yml beside it; give the config of the training with -c")
+
+    from facekp.tasks import EvaluationSettings
+    from facekp.training import evaluate, load_config
+
+    config = load_config(args.config or weights.with_name("config.yml"), args.option)
+    name = "detector" if weights.exists() else args.weights.partition(":")[0]
+    how = args.boxes if config.task == "points" else name + "_points" * bool(args.points)
+    place = weights.parent if weights.exists() else Path(config.output)
+    output = args.output or place / f"evaluation_{how}"
+    settings = EvaluationSettings(args.boxes, args.passes, args.flip, args.points, progress=True)
+    tables = evaluate(config, args.weights, settings, output).tables
+
+    sources = ", ".join(source.type for source in config.data.sources)
+    print(f"{args.weights} on the validation split of {sources} ({how})")
+    first = next(iter(tables.values()))
+    wide = max(map(len, first)) + 2
+    print(" " * wide + "".join(f"{name:>11}" for name in tables))
+    for name in first:
+        plain = name in COUNTS or name.startswith("faces_")
+        values = [table[name] for table in tables.values()]
+        shown = ["-" if v is None else f"{round(v, 2)}" if plain else f"{v * 100:.2f} %" for v in values]
+        print(f"{name:{wide}}" + "".join(f"{text:>11}" for text in shown))
+    print(f"written to {output}")

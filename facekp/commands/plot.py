@@ -1,0 +1,33 @@
+"""Draw the curves of one run, or of several in one plot: loss by step, NME (or missed faces) by epoch."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+EXAMPLE = "example: python tools/plot.py output/loss_l1 output/loss_l2"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("run", nargs="+", type=Path, help="folder of a run, output/NAME")
+    parser.add_argument("-o", "--output", type=Path, default=Path("curves.png"), help="the PNG (%(default)s)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Read, draw, print."""
+    from facekp import plots
+    from facekp.training.logs import read_run
+
+    runs = [read_run(folder) for folder in args.run]
+    plots.save_curves(runs, args.output)
+    for log in runs:
+        column = log.epochs[f"val_{log.metric}"]
+        if column.notna().any():
+            best = log.epochs.loc[column.idxmin()]
+            print(
+                f"{log.name}: best validation {log.metric} {column.min() * 100:.2f} % after epoch {best['epoch']:.0f}"
+            )
+        else:
+            print(f"{log.name}: validation {log.metric} was never a number")
+    print(f"written to {args.output}")

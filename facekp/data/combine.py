@@ -1,0 +1,177 @@
+"""Data sets made of others: several one after the other, faces kept in memory, squares without a face."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from facekp.codecs.points import Codec
+from facekp.data.dataset import FilesDataset, LandmarkDataset, Pipeline
+from facekp.landmarks import MEAN_FACE
+from facekp.vision import geometry
+
+
+class JoinedDataset(LandmarkDataset):
+    """Several data sets one after the other, under one transform and one codec.
+
+    Args:
+        parts: Their own transforms and codecs are not used.
+        transform: See `LandmarkDataset`.
+        codec: See `LandmarkDataset`.
+    """
+
+    def __init__(
+        self, parts: Sequence[LandmarkDataset], transform: Pipeline | None = None, codec: Codec | None = None
+    ) -> None:
+        super().__init__(transform, codec)
+        self.parts = list(parts)
+        self.schema = self.parts[0].schema
+        self._ends = np.cumsum([len(part) for part in parts])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def name(self, index: int) -> str:
+        """The part's name for it."""
+        part, rest = self._locate(index)
+        return part.name(rest)
+
+    def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """The part's sample."""
+        part, rest = self._locate(index)
+        return part.load(rest)
+
+    def has_face(self, index: int) -> bool:
+        """As the part says."""
+        part, rest = self._locate(index)
+        return part.has_face(rest)
+
+    def kinds(self) -> np.ndarray:
+        """(N,) the kind of each sample's part."""
+        return np.repeat([part.kind for part in self.parts], [len(part) for part in self.parts])
+
+    def _locate(self, index: int) -> tuple[LandmarkDataset, int]:
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        return self.parts[number], index - int(self._ends[number]) + len(self.parts[number])
+
+
+class KeptCrops(LandmarkDataset):
+    """The faces of another data set, decoded once and kept in memory, with room around them for `FaceCrop`.
+
+    Args:
+        dataset: Its transform and codec are not used.
+        face_side: Larger faces are shrunk to so many pixels.
+        reach: What is kept around the face's box, as a part of its longer side.
+        progress: Show a progress bar.
+    """
+
+    def __init__(self, dataset: LandmarkDataset, face_side: int, reach: float = 0.75, progress: bool = False) -> None:
+        super().__init__()
+        self._names = [dataset.name(index) for index in range(len(dataset))]
+        self._has_face = [dataset.has_face(index) for index in range(len(dataset))]
+        self.kind, self.schema = dataset.kind, dataset.schema
+        self._face_side, self._reach = face_side, reach
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding Python's lock
+            crops = pool.map(lambda index: self._cut(*dataset.load(index)), range(len(dataset)))
+            self._samples = list(
+                tqdm(crops, "reading crops", len(dataset), leave=False, disable=None if progress else True)
+            )
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def name(self, index: int) -> str:
+        """The other data set's name for it."""
+        return self._names[index]
+
+    def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """The kept crop and its points."""
+        image, points = self._samples[index]
+        return image, points.copy()
+
+    def has_face(self, index: int) -> bool:
+        """As the other data set says."""
+        return self._has_face[index]
+
+    def _cut(self, image: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x0, y0, x1, y1 = self.schema.face_box(points)
+        side = max(x1 - x0, y1 - y0)
+        reach = side * self._reach
+        left, top = max(0, int(x0 - reach)), max(0, int(y0 - reach))
+        crop = image[top : int(y1 + reach) + 1, left : int(x1 + reach) + 1]
+        matrix = geometry.translation(-left, -top)
+        if side > self._face_side:
+            height, width = crop.shape[:2]
+            scale = self._face_side / side
+            size = (max(1, round(width * scale)), max(1, round(height * scale)))
+            matrix = geometry.compose(matrix, geometry.resizing((width, height), size))
+            crop = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
+        return crop.copy(), geometry.apply(matrix, points)
+
+
+class NoFacesDataset(LandmarkDataset):
+    """Squares of other data sets' pictures with no labelled face in them, or only a part of one.
+
+    They teach a network's score to say no. A face that nobody labelled may be among them; that is rare.
+
+    Args:
+        datasets: Their pictures are used.
+        every: Use every so many of their faces.
+        seed: Of the squares' places.
+    """
+
+    #: Of the squares' sides, in the longer sides of the labelled face's box.
+    _SIDES = (0.4, 1.6)
+
+    def __init__(self, datasets: Sequence[FilesDataset], every: int = 1, seed: int = 0) -> None:
+        super().__init__()
+        self._sources = [(dataset, index) for dataset in datasets for index in range(0, len(dataset), every)]
+        self._seed, self.schema = seed, datasets[0].schema
+        mean = self.schema.mean_points if self.schema.mean_face else MEAN_FACE
+        self._mean = mean - geometry.bounding_box(mean)[:2]
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def name(self, index: int) -> str:
+        """The picture's name."""
+        dataset, source = self._sources[index]
+        return f"no face of {dataset.name(source)}"
+
+    def has_face(self, index: int) -> bool:
+        """None of them."""
+        return False
+
+    def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """The picture, and the mean face laid into the square."""
+        dataset, source = self._sources[index]
+        image, points = dataset.load(source)
+        rng = np.random.default_rng([self._seed, index])
+        faces = [self.schema.face_box(face) for face in dataset.faces_beside(source)]
+        box = self.schema.face_box(points)
+        side = float(max(box[2:] - box[:2]))
+        height, width = image.shape[:2]
+        square = box
+        for _ in range(30):
+            wide = side * np.exp(rng.uniform(*np.log(self._SIDES)))
+            x, y = rng.uniform(-wide / 4, [width - wide * 3 / 4, height - wide * 3 / 4])
+            square = np.array([x, y, x + wide, y + wide])
+            if all(_covered(square, face) < 0.15 for face in faces):
+                break
+        else:  # the face fills the picture: a corner of it
+            wide = side * rng.uniform(0.25, 0.4)
+            x, y = box[:2] + rng.uniform(-0.1, 0.7, 2) * side
+            square = np.array([x, y, x + wide, y + wide])
+        placed = square[:2] + self._mean * (square[2] - square[0]) / self._mean.max()
+        return image, placed.astype(np.float32)
+
+
+def _covered(square: np.ndarray, face: np.ndarray) -> float:
+    """How much of the smaller one of two boxes lies in the other."""
+    inside = np.clip(np.minimum(square[2:], face[2:]) - np.maximum(square[:2], face[:2]), 0, None).prod()
+    return float(inside / min((square[2:] - square[:2]).prod(), (face[2:] - face[:2]).prod()))

@@ -1,0 +1,259 @@
+"""Whole images with all their faces, composed anew for every step: what a face detector learns from."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from paddle.io import Dataset
+from tqdm import tqdm
+
+from facekp.data.dataset import Draw, FilesDataset, Pipeline
+from facekp.errors import UserError
+from facekp.io.images import read_image
+from facekp.landmarks import MEAN_FACE
+from facekp.vision import boxes, geometry
+
+#: Of a label's rows: the most faces of a composed picture.
+MOST_FACES = 32
+
+#: Trust in a box that another detector drew and nobody checked.
+UNCHECKED = 0.5
+
+#: A face of which less can be seen, or that has fewer pixels, is neither taught nor forbidden.
+LEAST_VISIBLE, LEAST_SIDE = 0.55, 12.0
+
+#: In the folder of the `.pts` files: boxes of faces that have no points, where there are such.
+BOXES_FILE = "faces.csv"
+
+
+@dataclass(frozen=True)
+class FaceOutline:
+    """Where a face is.
+
+    Attributes:
+        points: (M, 2) pixels: points whose bounding box is the face's box, however the image is turned; or, of a face
+            that has only a box, its four corners.
+        trust: How far to trust it, 0 to 1.
+        is_box: The points are the corners of a box. Those of a turned box reach farther than the face in it.
+    """
+
+    points: np.ndarray
+    trust: float = 1.0
+    is_box: bool = False
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """An image and its faces.
+
+    Attributes:
+        path: The file.
+        faces: All of them.
+    """
+
+    path: Path
+    faces: list[FaceOutline]
+
+
+def images_of(part: FilesDataset) -> list[LabelledImage]:
+    """The images of a data set of faces, each once with all its faces, and what `faces.csv` says of them.
+
+    Args:
+        part: Its rows choose the images.
+
+    Raises:
+        UserError: A `faces.csv` in its folder cannot be read.
+    """
+    unchecked = read_unchecked_boxes(part.source / BOXES_FILE) if (part.source / BOXES_FILE).is_file() else {}
+    faces: dict[Path, list[FaceOutline]] = {}
+    for index, row in enumerate(part.rows):
+        points = part.points[row]
+        if not part.schema.whole_face:
+            points = geometry.apply(geometry.similarity(part.schema.mean_points, points), MEAN_FACE)
+        faces.setdefault(part.picture(index), []).append(FaceOutline(points))
+    return [
+        LabelledImage(path, own + [FaceOutline(corners, UNCHECKED, is_box=True) for corners in unchecked.get(path, [])])
+        for path, own in faces.items()
+    ]
+
+
+def read_unchecked_boxes(path: Path) -> dict[Path, list[np.ndarray]]:
+    """Read the boxes that another detector drew where nobody set points.
+
+    Args:
+        path: A CSV with the columns image, x0, y0, x1, y1 and source; rows whose source is "detector" count.
+
+    Returns:
+        Picture -> (4, 2) corners of each box.
+
+    Raises:
+        UserError: It is no such CSV.
+    """
+    try:
+        table = pd.read_csv(path)
+        table = table[table["source"] == "detector"]
+        corners = table[["x0", "y0", "x1", "y0", "x1", "y1", "x0", "y1"]].to_numpy(np.float32).reshape(-1, 4, 2)
+        names = table["image"]
+    except (OSError, KeyError, TypeError, ValueError, pd.errors.ParserError) as error:
+        raise UserError(f"{path}: needs columns image, x0, y0, x1, y1 and source ({error})") from error
+    found: dict[Path, list[np.ndarray]] = {}
+    for row, (name, face) in enumerate(zip(names, corners)):
+        if not isinstance(name, str) or not (face[2] > face[0]).all():  # nor is a NaN
+            raise UserError(f"{path}: row {table.index[row] + 1}: needs an image, x0 < x1 and y0 < y1")
+        if not (path.parent / name).is_file():
+            raise UserError(f"{path}: row {table.index[row] + 1}: there is no picture {name} beside it")
+        found.setdefault(path.parent / name, []).append(face)
+    return found
+
+
+class ComposedDataset(Dataset):
+    """Squares composed of images, in tiles: one image, two by two, or three by three.
+
+    Every tile shows another image, turned, scaled and moved so that one of its faces has a size drawn at random; or,
+    now and then, any part of it, faces or not. All of it is one matrix and one warp for each tile.
+
+    A sample is the square, (size, size, 3) BGR uint8 before the transform, and (MOST_FACES, 5) float32: x0, y0, x1, y1
+    around a face's points, in pixels of the square, and the trust in it; 0 where a box is to be ignored. Rows without a
+    face are zero.
+
+    Args:
+        images: To compose from; kept in memory, decoded, no larger than their smallest face can be shown.
+        size: Side of the squares.
+        transform: Of the pixels alone; called with (image, coords).
+        roll: Faces are turned by up to so many degrees.
+        least_face: Of the sizes to draw, in pixels: the longer side of the box around the points.
+        most_face: As a part of the tile's side.
+        tiles: How often a square has 1, 2 x 2 and 3 x 3 tiles.
+        anywhere: How often a tile shows any part of its picture.
+        filling: How often a picture is large enough to fill most of its tile.
+        progress: Show a progress bar.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[LabelledImage],
+        size: int,
+        transform: Pipeline | None = None,
+        roll: float = 45.0,
+        least_face: float = 14.0,
+        most_face: float = 0.85,
+        tiles: Sequence[float] = (0.55, 0.3, 0.15),
+        anywhere: float = 0.25,
+        filling: float = 0.9,
+        progress: bool = False,
+    ) -> None:
+        super().__init__()
+        self.size, self.transform = size, transform
+        self.roll, self.least_face, self.most_face = roll, least_face, most_face
+        self.tiles, self.anywhere, self.filling = list(tiles), anywhere, filling
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding Python's lock
+            read = pool.map(self._shrunk, images)
+            bar = tqdm(read, "reading images", len(images), leave=False, disable=None if progress else True)
+            self.images: list[LabelledImage] = []
+            self._pixels: list[np.ndarray] = []
+            for image, pixels in bar:
+                self.images.append(image)
+                self._pixels.append(pixels)
+
+    def _shrunk(self, image: LabelledImage) -> tuple[LabelledImage, np.ndarray]:
+        """Read an image, and shrink it where even its smallest face is larger than it is ever shown."""
+        pixels = read_image(image.path)
+        smallest = min(float(np.ptp(face.points, axis=0).max()) for face in image.faces)
+        scale = self.most_face * self.size / max(smallest, 1.0)
+        if scale >= 1:
+            return image, pixels
+        height, width = pixels.shape[:2]
+        target = (max(1, round(width * scale)), max(1, round(height * scale)))
+        matrix = geometry.resizing((width, height), target)
+        faces = [replace(face, points=geometry.apply(matrix, face.points)) for face in image.faces]
+        return LabelledImage(image.path, faces), cv2.resize(pixels, target, interpolation=cv2.INTER_AREA)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def name(self, index: int) -> str:
+        """The file's name."""
+        return self.images[index].path.name
+
+    def __getitem__(self, key: int | Draw) -> tuple[np.ndarray, np.ndarray]:
+        """One square, transformed, and its label."""
+        index, seed = key if isinstance(key, Draw) else (key, key)
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        image, label = self.compose(index)
+        if self.transform is not None:
+            image, _ = self.transform((image, np.zeros((0, 2), np.float32)))
+        return image, label
+
+    def compose(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """A square, its first tile from the image `index`; draws from Python's `random`."""
+        count = random.choices([1, 2, 3], self.tiles)[0]
+        edges = np.linspace(0, self.size, count + 1).round().astype(int)
+        square = np.empty((self.size, self.size, 3), np.uint8)
+        rows: list[np.ndarray] = []
+        chosen = [index, *random.choices(range(len(self)), k=count * count - 1)]
+        for number, image in enumerate(chosen):
+            (top, bottom), (left, right) = (edges[i : i + 2] for i in divmod(number, count))
+            matrix = self._place(image, min(bottom - top, right - left))
+            border = random.choice(["constant", "replicate"])
+            size = (int(right - left), int(bottom - top))
+            square[top:bottom, left:right] = geometry.warp(self._pixels[image], matrix, size, border)
+            tile = np.array([left, top, right - 1, bottom - 1], np.float64)
+            rows += self._label(self.images[image], geometry.compose(matrix, geometry.translation(left, top)), tile)
+        rows.sort(key=lambda row: -boxes.area(row[:4]))
+        label = np.zeros((MOST_FACES, 5), np.float32)
+        for number, row in enumerate(rows[:MOST_FACES]):
+            label[number] = row
+        return square, label
+
+    def _place(self, index: int, side: int) -> np.ndarray:
+        """Matrix from an image into a tile whose corner is the origin."""
+        image = self._pixels[index]
+        face = geometry.bounding_box(random.choice(self.images[index].faces).points)
+        wide = float(max(face[2:] - face[:2]))
+        least, most = self.least_face / wide, self.most_face * side / wide
+        if random.random() < self.filling:
+            least = max(least, 0.6 * side / max(image.shape[:2]))
+        scale = np.exp(random.uniform(np.log(min(least, most)), np.log(most)))
+        centre = (face[:2] + face[2:]) / 2
+        # Where the centre of the face comes to lie: half of it may be cut off.
+        target = np.array([random.uniform(0.15, 0.85), random.uniform(0.15, 0.85)]) * side
+        if random.random() < self.anywhere:
+            height, width = image.shape[:2]
+            centre = np.array([random.uniform(0, width), random.uniform(0, height)])
+        angle = random.uniform(-self.roll, self.roll) * random.choice([0.2, 1.0])
+        flip = geometry.scaling(random.choice([-1, 1]), 1)
+        return geometry.compose(
+            geometry.translation(-centre[0], -centre[1]),
+            flip,
+            geometry.rotation(angle),
+            geometry.scaling(scale),
+            geometry.translation(*target),
+        )
+
+    def _label(self, image: LabelledImage, matrix: np.ndarray, tile: np.ndarray) -> list[np.ndarray]:
+        rows = []
+        for face in image.faces:
+            trust = face.trust
+            moved = geometry.apply(matrix, face.points.astype(np.float64))
+            box = geometry.bounding_box(moved)
+            if face.is_box:
+                half = np.sqrt(abs(np.linalg.det(matrix[:, :2]))) * np.ptp(face.points, axis=0) / 2
+                box = np.concatenate([moved.mean(0) - half, moved.mean(0) + half])
+            visible = boxes.part_inside(box, tile)
+            if visible < 0.05:
+                continue
+            if visible < LEAST_VISIBLE or max(box[2:] - box[:2]) < LEAST_SIDE:
+                trust, box = 0.0, np.clip(box, tile[[0, 1, 0, 1]], tile[[2, 3, 2, 3]])
+            rows.append(np.append(box, trust))
+        return rows

@@ -1,0 +1,159 @@
+"""Data sets of faces with points: what all of them share, whatever their labels' format."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Callable, NamedTuple
+
+import numpy as np
+from paddle.io import Dataset
+from tqdm import tqdm
+
+from facekp.codecs.points import Codec
+from facekp.errors import UserError
+from facekp.landmarks import IBUG68, PointSchema
+
+#: Called with (image, coords), returns the two transformed.
+Pipeline = Callable[[tuple[np.ndarray, np.ndarray]], tuple[np.ndarray, np.ndarray]]
+
+#: A label that lies farther outside than this share of the image's longer side is taken for a mistake.
+FARTHEST_OUTSIDE = 0.25
+
+
+class Draw(NamedTuple):
+    """A sample and the seed of everything random about it: one training step's view of a face."""
+
+    sample: int
+    seed: int
+
+
+class LandmarkDataset(Dataset):
+    """Pairs of a picture and its points. Subclasses give `__len__`, `name` and `load`.
+
+    Args:
+        transform: Called with (image, coords); see `facekp.data.transforms`. None leaves them as they are.
+        codec: Turns the points into what the network predicts. None leaves them as points.
+
+    Attributes:
+        kind: The format of its labels, as a config names it; tables of results are divided by it.
+        schema: What its points are.
+    """
+
+    kind: str = ""
+    schema: PointSchema = IBUG68
+
+    def __init__(self, transform: Pipeline | None = None, codec: Codec | None = None) -> None:
+        super().__init__()
+        self.transform = transform
+        self.codec = codec
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def name(self, index: int) -> str:
+        """What to call a sample in a message or under a picture."""
+        raise NotImplementedError
+
+    def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """The untouched sample: BGR uint8 (H, W, 3) and float32 (K, 2) in its pixels."""
+        raise NotImplementedError
+
+    def has_face(self, index: int) -> bool:
+        """False: the points only say which part of the picture to look at, and the label becomes NaN."""
+        return True
+
+    def __getitem__(self, key: int | Draw) -> tuple[np.ndarray, np.ndarray]:
+        """One sample, transformed and encoded.
+
+        Args:
+            key: A `Draw`, whose seed makes the random transforms repeatable in whichever process they run; or an
+                index, which is then its own seed.
+        """
+        index, seed = key if isinstance(key, Draw) else (key, key)
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        image, points = self.load(index)
+        if self.transform is not None:
+            random.seed(seed)  # Python's and numpy's own generators: Paddle's transforms know no other
+            np.random.seed(seed % 2**32)
+            image, points = self.transform((image, points))
+        label = points if self.codec is None else self.codec.encode(points)
+        return image, label if self.has_face(index) else np.full_like(label, np.nan)
+
+
+class FilesDataset(LandmarkDataset):
+    """What the data sets on disk share: rows that can be omitted, and the check of all of them.
+
+    Attributes:
+        source: The file or folder that messages name.
+        points: (M, K, 2) float32, of all rows.
+        rows: Those of the M rows that are used.
+    """
+
+    source: Path
+    points: np.ndarray
+    rows: list[int]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def where(self, index: int) -> str:
+        """Where the label of a sample stands, for messages."""
+        raise NotImplementedError
+
+    def picture(self, index: int) -> Path:
+        """The file of a sample's picture."""
+        raise NotImplementedError
+
+    def faces_beside(self, index: int) -> np.ndarray:
+        """(M, K, 2) points of all labelled faces of a sample's picture."""
+        return self.points[self.rows[index]][None]
+
+    def check(self, skip_damaged: bool = False, progress: bool = False) -> None:
+        """Read every picture once, before the first step, and compare it with its points.
+
+        Args:
+            skip_damaged: Omit the rows that are wrong, and say so, instead of raising.
+            progress: Show a progress bar.
+
+        Raises:
+            UserError: A file is missing or damaged, or its points lie far outside; names the first such row.
+        """
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding Python's lock
+            results = pool.map(self._problem, range(len(self)))
+            bar = tqdm(
+                results, f"checking {self.source.name}", len(self), leave=False, disable=None if progress else True
+            )
+            problems: Iterator[tuple[int, str | None]] = enumerate(bar)
+            wrong = {index: problem for index, problem in problems if problem is not None}
+        if not wrong:
+            return
+        if not skip_damaged:
+            first = next(iter(wrong.values()))
+            more = f" ({len(wrong) - 1} more rows have such faults)" if len(wrong) > 1 else ""
+            raise UserError(f"{first}{more}; fix the row, or set data.skip_damaged=true to omit such rows")
+        for problem in wrong.values():
+            tqdm.write(f"omitted: {problem}")
+        self.rows = [row for index, row in enumerate(self.rows) if index not in wrong]
+
+    def _problem(self, index: int) -> str | None:
+        where = self.where(index)
+        try:
+            image, points = self.load(index)
+        except UserError as error:
+            return f"{where}: {error}"
+        if float(self.schema.unit(points)) < 1e-3:
+            pair = self.schema.normalise
+            what = " and ".join(self.schema.points[i] for i in pair) if pair else "all points"
+            return f"{where}: {what} coincide"
+        size = np.array([image.shape[1], image.shape[0]])
+        outside = np.nan_to_num(np.maximum(-points, points - size), nan=0.0)
+        if outside.max() / size.max() > FARTHEST_OUTSIDE:
+            worst = int(outside.max(1).argmax())
+            x, y = points[worst]
+            return f"{where}: point {worst} at ({x:g}, {y:g}) is far outside the {size[0]}x{size[1]} picture"
+        return None

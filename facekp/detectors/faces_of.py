@@ -1,0 +1,25 @@
+"""A landmarker as a face detector."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import numpy as np
+
+from facekp.inference.faces import Faces
+
+
+class FacesOf:
+    """What a landmarker finds, as a detector: the boxes around the points, and the scores of detector and points.
+
+    Args:
+        landmarker: Called with a picture.
+    """
+
+    def __init__(self, landmarker: Callable[[np.ndarray], Faces]) -> None:
+        self.landmarker = landmarker
+
+    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Detector`."""
+        faces = self.landmarker(image)
+        return faces.boxes, faces.scores

@@ -1,0 +1,67 @@
+"""The registry of face detectors: a new one is a file of its own, and a line here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Callable
+
+from facekp.detectors.haar import HaarDetector
+from facekp.detectors.ours import FaceDetector
+from facekp.errors import UserError
+from facekp.inference.backends import SHIPPED_DETECTOR, load_backend
+from facekp.inference.landmarker import Detector
+from facekp.recipes import BoxesRecipe
+
+
+def _haar(argument: str) -> Detector:
+    return HaarDetector()
+
+
+def _mediapipe(argument: str) -> Detector:
+    from facekp.detectors.mediapipe import MediaPipeDetector
+
+    return MediaPipeDetector()
+
+
+def _yunet(argument: str) -> Detector:
+    from facekp.detectors.yunet import YuNetDetector
+
+    if not argument:
+        raise UserError("yunet needs a model file: yunet:PATH")
+    return YuNetDetector(argument)
+
+
+#: Name, and what stands behind its colon, as in "yunet:PATH" -> the detector.
+DETECTORS: dict[str, Callable[[str], Detector]] = {"haar": _haar, "mediapipe": _mediapipe, "yunet": _yunet}
+
+
+def load_detector(
+    source: str | os.PathLike[str] | None = None, backend: str | None = None, threads: int | None = None
+) -> Detector:
+    """Load a face detector.
+
+    Args:
+        source: None for ours, the shipped one; a name of `DETECTORS`: "haar" for OpenCV's cascades, "mediapipe" where
+            that is installed, "yunet:PATH" for OpenCV's YuNet with a model file that you have; or the path of weights
+            that `tools/train.py` wrote, or of a folder that `tools/export.py` wrote.
+        backend: See `facekp.load_landmarker`; of our own detectors.
+        threads: As well.
+
+    Raises:
+        UserError: There is no such detector, or what it needs is missing.
+
+    Example:
+        >>> import cv2
+        >>> boxes, scores = load_detector("haar")(cv2.imread("assets/photos/astronaut.png"))
+        >>> boxes.shape
+        (1, 4)
+    """
+    source = SHIPPED_DETECTOR if source is None else source
+    name, _, argument = str(source).partition(":")
+    if name in DETECTORS:
+        return DETECTORS[name](argument)
+    if not Path(source).exists():
+        known = ", ".join(DETECTORS)
+        raise UserError(f"{source}: neither a detector ({known}), nor a file of weights, nor an exported folder")
+    return FaceDetector(*load_backend(source, backend, threads, BoxesRecipe))

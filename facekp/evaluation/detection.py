@@ -1,0 +1,246 @@
+"""Judging a face detector on whole images: average precision, recall, and faces made small or turned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from facekp.data.composed import LabelledImage
+from facekp.detectors.ours import FaceDetector
+from facekp.inference.landmarker import Detector
+from facekp.io.images import read_image
+from facekp.vision import boxes, geometry
+
+#: A box is right if it shares so much of its union with the face's.
+RIGHT = 0.5
+
+#: Our detector's bar when all it can find is asked for.
+LOW_BAR = 0.02
+
+#: Widths in pixels that faces are shrunk to, and degrees that images are turned by.
+WIDTHS, TURNS = (240, 80, 40, 20), (30, 45)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a detector said about some images, against what is in them.
+
+    Attributes:
+        scores: (N,) of all boxes that count, from all images.
+        right: (N,) which of them are faces, each face once.
+        faces: How many faces there are.
+        images: How many images.
+    """
+
+    scores: np.ndarray
+    right: np.ndarray
+    faces: int
+    images: int
+
+    def average_precision(self) -> float:
+        """Area under the precision over the recall, the precision made monotonous (Pascal VOC 2010)."""
+        hits, false = self._at_each_score()
+        recall = hits / max(self.faces, 1)
+        precision = np.maximum.accumulate((hits / (hits + false))[::-1])[::-1]
+        return float((np.diff(recall, prepend=0.0) * precision).sum())
+
+    def recall(self, false_per_image: float) -> float:
+        """The part of the faces found at the lowest bar with at most so many false boxes for each image."""
+        hits, false = self._at_each_score()
+        allowed = hits[false <= false_per_image * self.images]
+        return float(allowed.max(initial=0) / max(self.faces, 1))
+
+    def _at_each_score(self) -> tuple[np.ndarray, np.ndarray]:
+        """Right and false boxes with at least each of the scores, highest first; equal scores count together."""
+        order = np.argsort(-self.scores, kind="stable")
+        scores, right = self.scores[order], self.right[order]
+        last = np.append(scores[1:] != scores[:-1], True)[: len(scores)]
+        return np.cumsum(right)[last], np.cumsum(~right)[last]
+
+    def at(self, least_score: float) -> tuple[float, float]:
+        """The part of the faces found by boxes with this score, and the false boxes for each image."""
+        chosen = self.scores >= least_score
+        right = self.right[chosen].sum()
+        return float(right / max(self.faces, 1)), float((chosen.sum() - right) / max(self.images, 1))
+
+
+def summarise(detector: Detector, images: Sequence[LabelledImage], progress: bool = False) -> dict[str, float | None]:
+    """All that can be said about a detector and some images.
+
+    Average precision and the recall at 0.1 false positives per image are about all boxes that a detector can be made
+    to give: ours at a low bar, others as they are.
+
+    Args:
+        detector: As in use.
+        images: See `judge`.
+        progress: Show progress bars.
+
+    Returns:
+        Name -> value, in the order of the table: counts, and fractions.
+    """
+    bar, searching = 0.0, detector
+    if isinstance(detector, FaceDetector):
+        bar = detector.least_score
+        searching = FaceDetector(detector.backend, detector.recipe, detector.longest_sides, LOW_BAR)
+    found = judge(searching, images, progress)
+    in_use, false = found.at(bar)
+    table: dict[str, float | None] = {
+        "images": found.images,
+        "faces": found.faces,
+        "ap": found.average_precision(),
+        "recall_at_0.1_false": found.recall(0.1),
+        "found": in_use,
+        "false_per_image": false,
+    }
+    for width in WIDTHS:
+        table[f"found_{width}_px"], table[f"faces_{width}_px"] = found_shrunk(detector, images, width)
+    for degrees in TURNS:
+        table[f"found_turned_{degrees}"] = found_turned(detector, images, degrees)[0]
+    table["false_on_no_faces"], table["parts_without_a_face"] = false_on_no_faces(detector, images)
+    return table
+
+
+def judge(detector: Detector, images: Sequence[LabelledImage], progress: bool = False) -> Found:
+    """Run a detector over images and compare.
+
+    Args:
+        detector: With a low bar, so that the curve has an end.
+        images: Faces that are not wholly trusted may be found or not.
+        progress: Show a progress bar.
+    """
+    scores: list[float] = []
+    right: list[bool] = []
+    for labelled in tqdm(images, "looking for faces", leave=False, disable=None if progress else True):
+        found = detector(read_image(labelled.path))
+        compared = compare(*found, _face_boxes(labelled), _trusted(labelled))
+        scores += compared[0].tolist()
+        right += compared[1].tolist()
+    faces = sum(int(_trusted(labelled).sum()) for labelled in images)
+    return Found(np.array(scores), np.array(right, bool), faces, len(images))
+
+
+def compare(
+    found: np.ndarray, scores: np.ndarray, faces: np.ndarray, trusted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which boxes are right. A face counts once, for the best-scored box on it; the next one is false.
+
+    Args:
+        found: (N, 4) boxes.
+        scores: (N,) theirs.
+        faces: (M, 4) boxes of the faces.
+        trusted: (M,) whether it counts; a box on another one counts neither way.
+
+    Returns:
+        The scores of the boxes that count, and whether each is right.
+
+    Example:
+        >>> faces = np.array([[0, 0, 9, 9.0]])
+        >>> compare(np.array([[1, 0, 9, 9], [30, 0, 39, 9.0]]), np.array([0.9, 0.5]), faces, np.array([True]))
+        (array([0.9, 0.5]), array([ True, False]))
+    """
+    order = np.argsort(-scores, kind="stable")
+    overlap = boxes.iou(found[order, None], faces[None]) if len(faces) else np.zeros((len(found), 0))
+    within = boxes.part_inside(found[order, None], faces[None]) if len(faces) else overlap
+    taken = np.zeros(len(faces), bool)
+    counts, right = np.ones(len(found), bool), np.zeros(len(found), bool)
+    for row in range(len(found)):
+        free = np.where(taken | ~trusted, 0, overlap[row])
+        if len(faces) and free.max() >= RIGHT:
+            taken[free.argmax()] = right[row] = True
+        elif (~trusted & ((overlap[row] >= 0.3) | (within[row] > 0.5))).any():
+            counts[row] = False
+    return scores[order][counts], right[counts]
+
+
+def found_shrunk(detector: Detector, images: Sequence[LabelledImage], width: int) -> tuple[float | None, int]:
+    """The part of the trusted faces that are found when the image is shrunk until the face is `width` pixels wide.
+
+    The whole image is as small then, which a detector may enlarge.
+
+    Returns:
+        The part, and how many faces are at least so wide.
+    """
+    found = []
+    for image, face in _faces(images):
+        scale = width / (face[2] - face[0])
+        if scale > 1:
+            continue
+        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+        matrix = geometry.resizing(image.shape[1::-1], size)
+        boxed = geometry.apply(matrix, face.reshape(2, 2)).reshape(4)
+        found.append(_is_found(detector(cv2.resize(image, size, interpolation=cv2.INTER_AREA))[0], boxed))
+    return float(np.mean(found)) if found else None, len(found)
+
+
+def found_turned(detector: Detector, images: Sequence[LabelledImage], degrees: float) -> tuple[float | None, int]:
+    """The part of the trusted faces that are found in images turned to either side; and how many were looked for."""
+    found = []
+    for labelled in images:
+        image = read_image(labelled.path)
+        height, width = image.shape[:2]
+        for angle in (-degrees, degrees):
+            turn = geometry.rotation(angle, (width / 2, height / 2))
+            x0, y0, x1, y1 = geometry.bounding_box(
+                geometry.apply(turn, np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64))
+            )
+            matrix = geometry.compose(turn, geometry.translation(-x0, -y0))
+            result = detector(geometry.warp(image, matrix, (int(x1 - x0), int(y1 - y0))))[0]
+            for face in labelled.faces:
+                if face.trust == 1:
+                    found.append(_is_found(result, geometry.bounding_box(geometry.apply(matrix, face.points))))
+    return float(np.mean(found)) if found else None, len(found)
+
+
+def false_on_no_faces(
+    detector: Detector, images: Sequence[LabelledImage], count: int = 200, seed: int = 0
+) -> tuple[int, int]:
+    """How many boxes a detector finds in parts of images that show no face.
+
+    Returns:
+        The boxes, and the parts: `count`, or fewer where faces fill the images.
+    """
+    rng = np.random.default_rng(seed)
+    pixels = [read_image(image.path) for image in images]
+    false = parts = 0
+    for index in rng.integers(len(images), size=20 * count):
+        labelled, image = images[index], pixels[index]
+        height, width = image.shape[:2]
+        side = min(height, width) * rng.uniform(0.2, 0.8)
+        x, y = rng.uniform(0, width - side), rng.uniform(0, height - side)
+        part = np.array([x, y, x + side, y + side])
+        faces = _face_boxes(labelled)
+        centre, half = (faces[:, :2] + faces[:, 2:]) / 2, (faces[:, 2:] - faces[:, :2]) * 0.8
+        if boxes.part_inside(np.concatenate([centre - half, centre + half], 1), part[None]).max() > 0:
+            continue
+        x0, y0, x1, y1 = part.astype(int)
+        false += len(detector(image[y0:y1, x0:x1])[0])
+        parts += 1
+        if parts == count:
+            break
+    return false, parts
+
+
+def _faces(images: Sequence[LabelledImage]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Every trusted face's box, with its image."""
+    for labelled in images:
+        image = read_image(labelled.path)
+        for box, trusted in zip(_face_boxes(labelled), _trusted(labelled)):
+            if trusted:
+                yield image, box
+
+
+def _face_boxes(image: LabelledImage) -> np.ndarray:
+    return np.stack([geometry.bounding_box(face.points) for face in image.faces]).astype(np.float64)
+
+
+def _trusted(image: LabelledImage) -> np.ndarray:
+    """(M,) which faces somebody checked."""
+    return np.array([face.trust == 1 for face in image.faces])
+
+
+def _is_found(found: np.ndarray, face: np.ndarray) -> bool:
+    return bool(len(found) and boxes.iou(found, face).max() >= RIGHT)

@@ -1,0 +1,227 @@
+"""Videos in, videos out: frame after frame, the sound kept. Needs `pip install "facekp[video]"` (PyAV)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Callable
+
+import cv2
+import numpy as np
+
+from facekp.errors import UserError
+from facekp.io.files import atomic_path
+
+try:
+    import av
+except ImportError:  # told by `_encoder` in words that help
+    av = None
+
+#: Suffix of the video -> encoder of its pictures.
+ENCODERS = {
+    ".mp4": "libx264",
+    ".mov": "libx264",
+    ".m4v": "libx264",
+    ".mkv": "libx264",
+    ".webm": "libvpx-vp9",
+}
+
+#: Suffixes that are taken for videos among other files.
+SUFFIXES = {*ENCODERS, ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".3gp", ".flv"}
+
+#: Changes one frame: BGR uint8 and its time in seconds in, BGR uint8 of the same size out.
+Draw = Callable[[np.ndarray, float], np.ndarray]
+
+
+@dataclass
+class Report:
+    """What became of a video.
+
+    Attributes:
+        frames: Frames written.
+        broken: Frames or packets that could not be decoded and were skipped.
+        sound: "kept", "none" (there was none) or why it could not be kept.
+        stopped: Whether Ctrl-C ended it; what was done until then is a playable file.
+    """
+
+    frames: int = 0
+    broken: int = 0
+    sound: str = "none"
+    stopped: bool = False
+
+
+def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], draw: Draw) -> Report:
+    """Pass every frame of a video through `draw` and write the result, with the sound copied as it is.
+
+    One frame at a time is in memory. Frames keep their times, phones' rotation is honoured, Ctrl-C ends
+    the video early and leaves what is done.
+
+    Args:
+        source: A video that FFmpeg can read.
+        target: Its suffix, one of `ENCODERS`, chooses the format. Appears whole or not at all.
+        draw: Changes a frame.
+
+    Returns:
+        What was done.
+
+    Raises:
+        UserError: PyAV is missing, the source is no video or holds no whole frame, the suffix is unknown.
+    """
+    encoder = _encoder(target)
+    try:
+        container = av.open(os.fspath(source))
+    except (OSError, av.error.FFmpegError) as error:
+        raise UserError(f"{source}: not a video that can be read ({error.strerror}); check or replace it") from error
+    with container, atomic_path(target) as temporary:
+        if not container.streams.video:
+            raise UserError(f"{source}: holds no pictures; give a video")
+        with av.open(os.fspath(temporary), "w") as output:
+            report = _convert(container, output, encoder, draw)
+        if report.stopped and not report.frames:
+            raise KeyboardInterrupt  # nothing was done yet: nothing is left behind
+        if not report.frames:
+            raise UserError(f"{source}: no whole frame in it; the file is damaged or ends too early")
+    return report
+
+
+def write_video(target: str | os.PathLike[str], images: Iterable[np.ndarray], fps: Fraction | int = 25) -> None:
+    """Write pictures as a video without sound.
+
+    Args:
+        target: Its suffix, one of `ENCODERS`, chooses the format. Appears whole or not at all.
+        images: BGR uint8 (H, W, 3), all of one size.
+        fps: Pictures a second.
+
+    Raises:
+        UserError: PyAV is missing, the suffix is unknown.
+    """
+    encoder = _encoder(target)
+    with atomic_path(target) as temporary, av.open(os.fspath(temporary), "w") as output:
+        stream = None
+        for index, image in enumerate(images):
+            if stream is None:
+                stream = _add_pictures(output, encoder, image, Fraction(fps), 1 / Fraction(fps))
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "bgr24")
+            frame.pts, frame.time_base = index, 1 / Fraction(fps)
+            output.mux(stream.encode(frame))
+        if stream is not None:
+            output.mux(stream.encode(None))
+
+
+def _encoder(target: str | os.PathLike[str]) -> str:
+    """The encoder for a file of this name."""
+    if av is None:
+        raise UserError('videos need PyAV; run: pip install "facekp[video]"')
+    suffix = Path(target).suffix.lower()
+    if suffix not in ENCODERS:
+        raise UserError(f"{target}: unknown video format; end the name in one of {', '.join(sorted(ENCODERS))}")
+    return ENCODERS[suffix]
+
+
+def _convert(source: Any, output: Any, encoder: str, draw: Draw) -> Report:
+    report = Report()
+    pictures = source.streams.video[0]
+    pictures.thread_type = "AUTO"
+    sound = source.streams.audio[0] if source.streams.audio else None
+    if sound is not None and sound.codec_context.name not in output.supported_codecs:
+        report.sound, sound = f"dropped, {output.format.name} cannot hold {sound.codec_context.name}", None
+    elif sound is not None:
+        report.sound = "kept"
+    stream = copied = last = None
+    waiting: list[Any] = []  # sound that comes before the first picture: all streams must be known by then
+    try:
+        for packet in _packets(source, [s for s in (pictures, sound) if s is not None], report):
+            if packet.stream is sound:
+                if packet.dts is not None:
+                    waiting.append(packet)
+            else:
+                for frame in _decode(packet, report):
+                    pts = frame.pts if frame.pts is not None else (0 if last is None else last + 1)
+                    if last is not None and pts <= last:
+                        report.broken += 1
+                        continue
+                    last = pts
+                    image = draw(_upright(frame), float(pts * pictures.time_base))
+                    if stream is None:
+                        rate = pictures.average_rate or Fraction(30)
+                        stream = _add_pictures(output, encoder, image, rate, pictures.time_base)
+                        copied = output.add_stream_from_template(sound) if sound is not None else None
+                    drawn = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "bgr24")
+                    drawn.pts, drawn.time_base = pts, pictures.time_base
+                    output.mux(stream.encode(drawn))
+                    report.frames += 1
+            if stream is not None:
+                for held in waiting:
+                    held.stream = copied
+                    output.mux(held)
+                waiting.clear()
+    except KeyboardInterrupt:
+        report.stopped = True
+    if stream is not None:
+        output.mux(stream.encode(None))
+    return report
+
+
+def _packets(source: Any, streams: list[Any], report: Report) -> Iterator[Any]:
+    """The packets up to the end, or to where the file breaks off."""
+    packets = source.demux(streams)
+    while True:
+        try:
+            yield next(packets)
+        except StopIteration:
+            return
+        except av.error.FFmpegError:
+            report.broken += 1
+            return
+
+
+def _decode(packet: Any, report: Report) -> list[Any]:
+    """The whole frames of a packet."""
+    try:
+        frames = packet.decode()
+    except av.error.FFmpegError:
+        report.broken += 1
+        return []
+    whole = [frame for frame in frames if not frame.is_corrupt]
+    report.broken += len(frames) - len(whole)
+    return whole
+
+
+def _upright(frame: Any) -> np.ndarray:
+    """BGR pixels, turned as the file says that they are to be shown."""
+    turns = round(getattr(frame, "rotation", 0) / 90) % 4
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="bgr24"), turns))
+
+
+def _add_pictures(output: Any, encoder: str, image: np.ndarray, rate: Fraction, time_base: Fraction) -> Any:
+    height, width = image.shape[:2]
+    stream = output.add_stream(encoder, rate=rate)
+    stream.width, stream.height = width, height
+    # Every player knows 4:2:0, but it has no odd sizes.
+    stream.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
+    stream.codec_context.time_base = time_base
+    if encoder == "libx264":
+        stream.options = {"crf": "18", "preset": "veryfast"}
+    return stream
+
+
+def camera_frames(index: int) -> Iterator[tuple[np.ndarray, float]]:
+    """Frames of a webcam, BGR uint8, each with its time in seconds since the first.
+
+    Raises:
+        UserError: There is no such camera, or it stopped.
+    """
+    camera = cv2.VideoCapture(index)
+    try:
+        start = time.monotonic()
+        while True:
+            good, image = camera.read() if camera.isOpened() else (False, None)
+            if image is None or not good:
+                raise UserError(f"camera {index}: cannot be read; connect it, close who else uses it, or try another")
+            yield image, time.monotonic() - start
+    finally:
+        camera.release()

@@ -1,0 +1,42 @@
+"""A window that shows images, where there is a display."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import cv2
+import numpy as np
+
+from facekp.errors import UserError
+
+
+def need_display() -> None:
+    """Check for a display first: without one OpenCV ends the whole program.
+
+    Raises:
+        UserError: There is none.
+    """
+    if sys.platform.startswith("linux") and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
+        raise UserError("no display to open a window on; omit --preview and --camera")
+
+
+def show(image: np.ndarray, wait: int) -> bool:
+    """Show an image.
+
+    Args:
+        image: BGR or BGRA, uint8.
+        wait: Milliseconds; 0 waits for a key.
+
+    Returns:
+        Whether a key was pressed.
+
+    Raises:
+        UserError: There is no display, or this OpenCV cannot open windows.
+    """
+    need_display()
+    try:
+        cv2.imshow("facekp", image)
+        return cv2.waitKey(wait) != -1
+    except cv2.error as error:
+        raise UserError("this OpenCV cannot open windows; install opencv-python, not its headless kind") from error

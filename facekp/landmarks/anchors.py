@@ -1,0 +1,94 @@
+"""Named places of a face, for stickers: from its points, or extrapolated from them."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from facekp.landmarks.head import EYES_MIDDLE, HEAD_PLACES, head_camera
+from facekp.landmarks.schema import IBUG68, PointSchema
+
+
+def anchors(points: np.ndarray, schema: PointSchema = IBUG68) -> dict[str, np.ndarray]:
+    """Name places of a face, some of them extrapolated beyond its points.
+
+    The forehead, the crown and other places without landmarks are those of an average head that is turned like this
+    one; an opening mouth does not move them. They need points that convert to the 68.
+
+    Args:
+        points: (K, 2) pixels of the image.
+        schema: What the points are.
+
+    Returns:
+        Name -> (2,) float64 pixels.
+
+    Raises:
+        ValueError: `points` does not have the shape (K, 2).
+
+    Example:
+        >>> from facekp.landmarks import MEAN_FACE
+        >>> places = anchors(MEAN_FACE * 100)
+        >>> [round(float(v)) for v in places["brow_centre"]], bool(places["crown"][1] < 0)
+        ([50, 4], True)
+    """
+    p = np.asarray(points, np.float64)
+    if p.shape != (schema.num_points, 2):
+        raise ValueError(f"anchors of {schema.name} need points of shape ({schema.num_points}, 2), not {p.shape}")
+    places = {name: p[list(indices)].mean(0) for name, indices in schema.anchors.items()}
+    whole = schema.converted(p, IBUG68.name)
+    if whole is None:
+        return places
+    eyes, camera = whole[36:48].mean(0), head_camera(whole)
+    head = {name: eyes + camera @ (place - EYES_MIDDLE) for name, place in HEAD_PLACES.items()}
+    named = {name: whole[list(indices)].mean(0) for name, indices in IBUG68.anchors.items()}
+    return {**head, **named, **places}
+
+
+@functools.lru_cache
+def anchor_names(schema: PointSchema = IBUG68) -> frozenset[str]:
+    """Which places `anchors` names.
+
+    Example:
+        >>> "crown" in anchor_names(), len(anchor_names())
+        (True, 28)
+    """
+    if schema.name == IBUG68.name or IBUG68.name in schema.convert:
+        return frozenset({*HEAD_PLACES, *IBUG68.anchors, *schema.anchors})
+    return frozenset(schema.anchors)
+
+
+def face_outline(points: np.ndarray) -> np.ndarray:
+    """Polygon around a face's skin: the jaw, closed by a half ellipse over the forehead.
+
+    Args:
+        points: (68, 2) pixels of the image.
+
+    Returns:
+        (33, 2) float64.
+
+    Example:
+        >>> from facekp.landmarks import MEAN_FACE
+        >>> outline = face_outline(MEAN_FACE * 100)
+        >>> outline.shape, bool(outline[:, 1].min() < -20)
+        ((33, 2), True)
+    """
+    p = np.asarray(points, np.float64)
+    middle, half, up = (p[0] + p[16]) / 2, (p[16] - p[0]) / 2, anchors(p)["forehead"] - (p[0] + p[16]) / 2
+    angle = np.linspace(0, np.pi, 18)[1:-1, None]
+    return np.vstack([p[:17], middle + np.cos(angle) * half + np.sin(angle) * up])
+
+
+def mouth_openness(points: np.ndarray) -> float:
+    """Gap between the inner lips over their width: about 0 when shut, above 0.3 when open.
+
+    Args:
+        points: (68, 2).
+
+    Example:
+        >>> from facekp.landmarks import MEAN_FACE
+        >>> 0 < mouth_openness(MEAN_FACE) < 0.15
+        True
+    """
+    gap = np.linalg.norm(points[[61, 62, 63]] - points[[67, 66, 65]], axis=-1).mean()
+    return float(gap / max(np.linalg.norm(points[60] - points[64]), 1e-6))

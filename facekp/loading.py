@@ -1,0 +1,66 @@
+"""One call for a landmarker, wherever its points come from."""
+
+from __future__ import annotations
+
+import os
+
+from facekp.detectors import FacesOf, load_detector
+from facekp.errors import UserError
+from facekp.inference.backends import find_weights, load_backend
+from facekp.inference.landmarker import Detector, Landmarker
+from facekp.paddlehub.client import HubLandmarker
+
+#: What `load_landmarker()` loads.
+DEFAULT = "face_crop_light"
+
+
+def load_landmarker(
+    source: str | os.PathLike[str] | None = None,
+    detector: Detector | str | os.PathLike[str] | None = None,
+    passes: int | None = None,
+    flip: bool = False,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> Landmarker | HubLandmarker:
+    """Load a landmarker: the shipped weights, or one's own.
+
+    Args:
+        source: Name of a shipped model, path of weights that `tools/train.py` wrote, or of a folder that
+            `tools/export.py` wrote; "hub" for PaddleHub's, see `facekp.paddlehub.client`, which
+            takes no other argument than `detector`; `DEFAULT` if None.
+        detector: Finds the faces when a call brings no boxes: anything called as `inference.landmarker.Detector` is,
+            or what `detectors.load_detector` takes, such as "haar". None for ours; for PaddleHub, its own. Ours counts on
+            the network's score to reject what is no face: where that gives none, the default network's serves.
+        passes: See `Landmarker`; 2 if None.
+        flip: See `Landmarker`.
+        backend: What runs the network: "onnx" (ONNX Runtime), "paddle" (Paddle Inference) or "dygraph" (Paddle as
+            it trains, also on a GPU); None for the fastest that the source has files for and that is installed.
+        threads: CPU threads of the networks; None for the library's own choice. OpenCV, which cuts the crops, has a
+            setting of its own: `cv2.setNumThreads`.
+
+    Returns:
+        Call it with a BGR image.
+
+    Raises:
+        UserError: There are no such weights, they are damaged or another program's, or nothing installed runs them.
+
+    Example:
+        >>> import cv2, facekp
+        >>> landmarker = facekp.load_landmarker()
+        >>> faces = landmarker(cv2.imread("assets/photos/astronaut.png"))
+        >>> faces.points.shape, faces.boxes.shape
+        ((1, 68, 2), (1, 4))
+    """
+    source = DEFAULT if source is None else source
+    if isinstance(detector, (str, os.PathLike)):
+        detector = load_detector(detector, threads=threads)
+    if str(source) == "hub":
+        given = {"passes": passes, "flip": flip or None, "backend": backend, "threads": threads}
+        for name, value in given.items():
+            if value is not None:
+                raise UserError(f"{name}: PaddleHub's landmarker has no such setting; omit it, or take another source")
+        return HubLandmarker(detector)
+    network, recipe = load_backend(find_weights(source), backend, threads)
+    if detector is None:
+        detector = load_detector(threads=threads) if recipe.scored else FacesOf(load_landmarker(threads=threads))
+    return Landmarker(network, recipe, detector, 2 if passes is None else passes, flip)

@@ -1,0 +1,91 @@
+"""Weights in a file: a network's arrays with its recipe, nothing that could run code (safetensors)."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from facekp.errors import UserError
+from facekp.io.safetensors import read_safetensors, write_safetensors
+from facekp.models.networks import build_network
+from facekp.recipes import AnyRecipe, BoxesRecipe, PointsRecipe, R, describe, of_kind, parse_recipe
+
+
+def save_weights(path: str | os.PathLike[str], network: nn.Layer, recipe: AnyRecipe, half: bool = False) -> None:
+    """Write a network's parameters and running statistics with its recipe.
+
+    Args:
+        path: The file, by custom `.safetensors`.
+        network: Its state is written.
+        recipe: Written beside it.
+        half: Store in half precision: half the size; `load_weights` gives float32 again.
+    """
+    arrays = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    if half:
+        arrays = {name: array.astype(np.float16) for name, array in arrays.items()}
+    write_safetensors(path, arrays, describe(recipe))
+
+
+def load_weights(path: str | os.PathLike[str]) -> tuple[nn.Layer, PointsRecipe]:
+    """Read a network of points that `save_weights` wrote.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The network, in evaluation mode, and its recipe.
+
+    Raises:
+        UserError: The file is missing, damaged, of another program, or does not fit its own recipe; or it holds a
+            detector.
+    """
+    return _load(path, PointsRecipe)
+
+
+def load_detector_weights(path: str | os.PathLike[str]) -> tuple[nn.Layer, BoxesRecipe]:
+    """Read a face detector that `save_weights` wrote; see `load_weights`."""
+    return _load(path, BoxesRecipe)
+
+
+def load_any_weights(path: str | os.PathLike[str]) -> tuple[nn.Layer, AnyRecipe]:
+    """Read either; see `load_weights`."""
+    arrays, metadata = read_safetensors(path)
+    recipe = parse_recipe(metadata, path)
+    return _filled(recipe, arrays, path), recipe
+
+
+def _load(path: str | os.PathLike[str], kind: type[R]) -> tuple[nn.Layer, R]:
+    arrays, metadata = read_safetensors(path)
+    recipe = of_kind(parse_recipe(metadata, path), kind, path)
+    return _filled(recipe, arrays, path), recipe
+
+
+def _filled(recipe: AnyRecipe, arrays: dict[str, np.ndarray], path: str | os.PathLike[str]) -> nn.Layer:
+    try:
+        network = build_network(**recipe.network_arguments())
+    except UserError as error:
+        raise UserError(f"{path}: its description is damaged ({error}); fetch or train the weights again") from error
+    set_state(network, arrays, path)
+    network.eval()
+    return network
+
+
+def set_state(network: nn.Layer, arrays: dict[str, np.ndarray], source: str | os.PathLike[str]) -> None:
+    """Put arrays into a network; names and shapes must be exactly its own.
+
+    Raises:
+        UserError: They are another network's.
+    """
+    own = network.state_dict()
+    for name in sorted(set(own) ^ set(arrays)):
+        raise UserError(f"{source}: weights of another network: {name[:80]} is only in one of the two")
+    for name, tensor in own.items():
+        if tuple(tensor.shape) != arrays[name].shape:
+            raise UserError(
+                f"{source}: weights of another network: {name} has the shape {arrays[name].shape}, "
+                f"not {tuple(tensor.shape)}"
+            )
+    network.set_state_dict({k: paddle.to_tensor(v.astype(np.float32)) for k, v in arrays.items()})

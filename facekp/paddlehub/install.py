@@ -1,0 +1,139 @@
+"""Getting PaddleHub and its modules: a Python environment for the one, a download for the others."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from facekp.data.download import local_errors
+from facekp.errors import UserError
+from facekp.paddlehub import worker
+from facekp.paddlehub.client import DETECTOR, MODULE, PADDLEHUB, Worker, WorkerError, check_module, need_packages
+
+#: Where PaddleHub itself looks for modules. Plain http, and what comes from there is code that will be run.
+SERVER = "http://paddlepaddle.org.cn/paddlehub"
+
+#: What the command `hub` imports beyond `worker.PACKAGES`.
+COMMAND_PACKAGES = ["flask", "gunicorn", "pyzmq"]
+
+
+def make_environment(folder: Path) -> Path:
+    """Make a Python environment with paddlehub that borrows Paddle, OpenCV and whatever else is here.
+
+    paddlehub is installed without its requirements; what it imports and does not need is replaced by empty modules
+    (`worker.STAND_INS`). So it takes seconds where `pip install paddlehub` takes 1.8 GB and then fails.
+
+    Args:
+        folder: Made; must not exist, or be empty.
+
+    Returns:
+        Its interpreter, for `FACEKP_HUB_PYTHON`. Beside it is the command `hub`.
+
+    Raises:
+        UserError: The folder is taken or cannot be written, or pip failed.
+    """
+    folder = folder.absolute()
+    with local_errors(folder, "choose another folder"):
+        if folder.exists() and any(folder.iterdir()):
+            raise UserError(f"{folder}: is there already; choose another folder, or delete it first")
+        try:
+            return _fill_environment(folder)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)  # half an environment looks like a whole one
+            raise
+
+
+def _fill_environment(folder: Path) -> Path:
+    _run([sys.executable, "-m", "venv", str(folder)])
+    python = folder / ("Scripts" if os.name == "nt" else "bin") / Path(sys.executable).name
+    library = Path(_run([str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'), end='')"]))
+    for name, classes in worker.STAND_INS.items():
+        if importlib.util.find_spec(name.split(".")[0]) is None:
+            stand_in = library.joinpath(*name.split("."))
+            stand_in.mkdir()
+            (stand_in / "__init__.py").write_text("".join(f"class {each}:\n    pass\n" for each in classes))
+    borrowed = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+    (library / "facekp_hub.pth").write_text(
+        f"import os, site; list(map(site.addsitedir, {borrowed})); "
+        "os.environ.setdefault('PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION', 'python')\n"
+    )
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    _run([*pip, "--no-deps", PADDLEHUB])
+    packages = [package for package in worker.PACKAGES.values() if package not in ("paddlepaddle", "paddlehub")]
+    _run([*pip, *packages, *COMMAND_PACKAGES])
+    return python
+
+
+def fetch_modules(
+    python: str,
+    home: Path,
+    seconds: float,
+    names: Sequence[str] = (MODULE, DETECTOR),
+    server: str = SERVER,
+    sources: Sequence[Path] = (),
+) -> None:
+    """Install modules into PaddleHub's home, each as a whole or not at all; what was there is replaced.
+
+    Args:
+        python: One that has paddlehub.
+        home: PaddleHub's home.
+        seconds: After this time all is given up.
+        names: The modules to install.
+        server: Where PaddleHub asks for them.
+        sources: Archives or folders that are taken instead of the server's.
+
+    Raises:
+        UserError: No network, no such module, a damaged archive, too slow, or no place.
+    """
+    for source in sources:
+        if not source.exists():
+            raise UserError(f"{source}: no such archive or folder; check --from")
+    with local_errors(home, "set HUB_HOME to a folder that can be written to"):
+        (home / "modules").mkdir(parents=True, exist_ok=True)
+        # Beside the modules, so that they are on the same disk and only need to be renamed.
+        with tempfile.TemporaryDirectory(prefix=".facekp-", dir=home) as scratch:
+            worker = Worker(python, seconds, Path(scratch), sys.stderr, "--minutes")
+            try:
+                need_packages(worker)
+                worker.ask(
+                    {
+                        "do": "fetch",
+                        "server": server,
+                        "names": [] if sources else list(names),
+                        "sources": [str(source.absolute()) for source in sources],
+                    }
+                )
+                fetched = Path(worker.home, "modules")
+                for name in names:
+                    check_module(fetched, name)
+                for name in names:
+                    old = home / "modules" / name
+                    if old.exists():
+                        old.rename(Path(scratch, name))
+                    (fetched / name).rename(old)
+            except WorkerError as error:
+                raise UserError(
+                    f"{', '.join(names)}: cannot be fetched from {', '.join(map(str, sources)) or server}, {error}; "
+                    "check the network and the proxy, or get the archives some other way and give them with --from"
+                ) from error
+            finally:
+                worker.close()
+
+
+def _run(command: list[str]) -> str:
+    """What a command prints; UserError if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""})
+    if done.returncode:
+        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        why = next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "no reason given")
+        raise UserError(
+            f"{' '.join(command)}: failed, {why.strip()}; check the network, or run it yourself to see more"
+        )
+    return done.stdout

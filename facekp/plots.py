@@ -1,0 +1,111 @@
+"""Curves of runs and of errors, as files. No backend is chosen: a notebook that imports this keeps its own."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from facekp.errors import UserError
+from facekp.io.files import atomic_path
+
+BLUE, ORANGE = "#0072B2", "#D55E00"
+#: Of runs side by side.
+COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+
+#: Name of a metric -> what stands beside its axis.
+_METRICS = {"nme": "NME, % of the eye distance", "missed": "missed at 0.1 false positives per image, %"}
+
+
+class RunLog(Protocol):
+    """What curves are drawn from; see `facekp.training.logs.RunLog`."""
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+
+    @property
+    def steps(self) -> pd.DataFrame:
+        """Columns `step` and `loss`."""
+
+    @property
+    def epochs(self) -> pd.DataFrame:
+        """Columns `epoch` and `step`, and `train_` and `val_` of `loss` and the metric."""
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric that decides."""
+
+
+def save_curves(runs: Sequence[RunLog], path: Path) -> None:
+    """Draw the loss by step and the metric by epoch, training and validation, of one run or of several.
+
+    Args:
+        runs: At least one, of one metric; each gets a colour where there are several.
+        path: The PNG.
+
+    Raises:
+        UserError: They are of different metrics.
+    """
+    first = runs[0]
+    for run in runs:
+        if run.metric != first.metric:
+            raise UserError(f"{first.name} is judged by {first.metric}, {run.name} by {run.metric}; draw them apart")
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    losses, errors = figure.subplots(1, 2)
+    for run, colour in zip(runs, itertools.cycle(COLOURS)):
+        training, validation = (colour, colour) if len(runs) > 1 else (BLUE, ORANGE)
+        prefix = f"{run.name}, " if len(runs) > 1 else ""
+        if len(runs) == 1:
+            losses.plot(run.steps["step"], run.steps["loss"], color=training, alpha=0.25, linewidth=0.7)
+        smooth = run.steps["loss"].rolling(max(1, len(run.steps) // 50), center=True, min_periods=1).mean()
+        epochs = run.epochs
+        losses.plot(run.steps["step"], smooth, "--", color=training, linewidth=1.2, label=f"{prefix}training")
+        losses.plot(epochs["step"], epochs["val_loss"], "-o", color=validation, markersize=3,
+                    label=f"{prefix}validation")  # fmt: skip
+        errors.plot(epochs["epoch"], epochs[f"train_{run.metric}"] * 100, "--", color=training, linewidth=1.2,
+                    label=f"{prefix}training")  # fmt: skip
+        errors.plot(epochs["epoch"], epochs[f"val_{run.metric}"] * 100, "-o", color=validation, markersize=3,
+                    label=f"{prefix}validation")  # fmt: skip
+    losses.set(xlabel="step", ylabel="loss (log)", yscale="log")
+    errors.set(xlabel="epoch", ylabel=f"{_METRICS[first.metric]} (log)", yscale="log")
+    errors.xaxis.get_major_locator().set_params(integer=True)
+    for axis in (losses, errors):
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter("{x:g}")
+        axis.tick_params(axis="y", which="minor", labelsize=7)
+        axis.grid(alpha=0.3, which="both")
+        axis.legend(fontsize=8)
+    _save(figure, path)
+
+
+def save_error_curve(errors: np.ndarray, path: Path, most: float = 0.15) -> None:
+    """Draw the cumulative error curve: the part of the faces (y) with at most an error (x).
+
+    Args:
+        errors: (N,) NME of each face, fractions.
+        path: The PNG.
+        most: Right end of the x axis, a fraction.
+    """
+    figure = Figure(figsize=(5, 4), layout="constrained")
+    axis = figure.subplots()
+    ordered = np.sort(errors) * 100
+    share = np.arange(1, len(ordered) + 1) / len(ordered) * 100
+    axis.step(np.concatenate([[0], ordered]), np.concatenate([[0], share]), where="post", color=BLUE)
+    axis.axvline(8, color="0.5", linestyle="--", linewidth=1)
+    axis.set_xlim(0, most * 100)
+    axis.set_ylim(0, 100)
+    axis.set_xlabel("NME, % of the eye distance")
+    axis.set_ylabel("faces, %")
+    axis.grid(alpha=0.3)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120)

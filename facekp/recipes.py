@@ -1,0 +1,277 @@
+"""What inference must know about a network beside its numbers; kept with the weights and with exported networks.
+
+Reading one needs no Paddle. Everything in it is checked, for it may come from a stranger.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, field
+from pathlib import Path
+from typing import Annotated, Any, Callable, ClassVar, TypeVar, Union
+
+import numpy as np
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass
+
+from facekp.codecs.points import Codec, codec_from_dict, sigmoid, split_outputs
+from facekp.errors import UserError
+from facekp.io.files import atomic_path
+from facekp.io.safetensors import read_metadata
+from facekp.landmarks import SCHEMAS, PointSchema, load_schema, parse_schema
+from facekp.vision.pixels import build_pixels
+
+R = TypeVar("R", "PointsRecipe", "BoxesRecipe")
+
+#: Version of the description; raised when old weights can no longer be read.
+FORMAT = "facekp-1"
+
+#: A recipe's JSON is no longer.
+MAX_BYTES = 4 << 20
+
+_STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+_Fraction = Annotated[float, Field(ge=-1, le=2, allow_inf_nan=False)]
+
+
+def _as_schema(value: Any) -> PointSchema:
+    return value if isinstance(value, PointSchema) else parse_schema(value, "schema")
+
+
+@dataclass(frozen=True, config=_STRICT)
+class PointsRecipe:
+    """Of a network of points.
+
+    Attributes:
+        network: `type` and options for `build_network`.
+        schema: What the points are.
+        size: Side of the crop in pixels.
+        pixels: The steps from a BGR crop to the network's input.
+        codec: `codec_to_dict` of the codec.
+        face_centre: Where the centre of the face's box lies in the crop, x and y, in fractions of its side.
+        face_side: The longer side of the face's box, in fractions of the crop's side.
+        notes: Anything worth keeping: the config's name, the validation NME, label mean and std.
+    """
+
+    network: dict[str, Any]
+    schema: Annotated[PointSchema, BeforeValidator(_as_schema)]
+    size: Annotated[int, Field(ge=16, le=2048)]
+    pixels: list[dict[str, Any]]
+    codec: dict[str, Any]
+    face_centre: tuple[_Fraction, _Fraction]
+    face_side: Annotated[float, Field(gt=0, le=2, allow_inf_nan=False)]
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    kind: ClassVar[str] = "points"
+
+    @property
+    def num_points(self) -> int:
+        """Points of a face."""
+        return self.schema.num_points
+
+    @property
+    def scored(self) -> bool:
+        """Whether the network scores its points."""
+        return bool(self.network.get("score"))
+
+    @property
+    def input_side(self) -> int | None:
+        """Side of the network's input in pixels."""
+        return self.size
+
+    def build_codec(self) -> Codec:
+        """The codec of the training."""
+        return codec_from_dict(self.codec)
+
+    def build_pixels(self) -> Callable[[np.ndarray], np.ndarray]:
+        """What makes the network's input (C, size, size) of a BGR crop (size, size, 3)."""
+        return build_pixels(self.pixels)
+
+    def blank_batch(self) -> np.ndarray:
+        """The network's input for one black crop: (1, C, size, size)."""
+        return self.build_pixels()(np.zeros((self.size, self.size, 3), np.uint8))[None]
+
+    def decode(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Points (N, K, 2) in pixels of the crop, and scores (N,) or None, of what the network predicts."""
+        points, logits = split_outputs(outputs, self.num_points)
+        return self.build_codec().decode(points), None if logits is None else sigmoid(logits)
+
+    def network_arguments(self) -> dict[str, Any]:
+        """What `build_network` is called with."""
+        return {**self.network, "num_points": self.num_points}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {**{name: getattr(self, name) for name in _fields(self)}, "schema": self.schema.to_dict()}
+
+
+@dataclass(frozen=True, config=_STRICT)
+class BoxesRecipe:
+    """Of a face detector.
+
+    Attributes:
+        network: `type` and options for `build_network`.
+        size: Side of the squares that it was trained on, in pixels; it takes images of any size.
+        pixels: The steps from a BGR image to the network's input.
+        notes: Anything worth keeping: the config's name, the validation metric.
+    """
+
+    network: dict[str, Any]
+    size: Annotated[int, Field(ge=32, le=4096)]
+    pixels: list[dict[str, Any]]
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    kind: ClassVar[str] = "boxes"
+
+    @property
+    def input_side(self) -> int | None:
+        """None: a detector takes images of any size."""
+        return None
+
+    def build_pixels(self) -> Callable[[np.ndarray], np.ndarray]:
+        """What makes the network's input (C, H, W) of a BGR image (H, W, 3)."""
+        return build_pixels(self.pixels)
+
+    def blank_batch(self) -> np.ndarray:
+        """The network's input for one small black image: (1, C, 64, 64)."""
+        return self.build_pixels()(np.zeros((64, 64, 3), np.uint8))[None]
+
+    def decode(self, outputs: np.ndarray) -> tuple[np.ndarray, None]:
+        """The network's cells as they are: `facekp.codecs.boxes` makes boxes of them."""
+        return outputs, None
+
+    def network_arguments(self) -> dict[str, Any]:
+        """What `build_network` is called with."""
+        return dict(self.network)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+AnyRecipe = Union[PointsRecipe, BoxesRecipe]
+
+#: What a network finds, as its weights say -> its recipe.
+RECIPES: dict[str, type[PointsRecipe] | type[BoxesRecipe]] = {kind.kind: kind for kind in (PointsRecipe, BoxesRecipe)}
+
+
+def _fields(recipe: AnyRecipe) -> list[str]:
+    return list(recipe.__dataclass_fields__)
+
+
+def describe(recipe: AnyRecipe) -> dict[str, str]:
+    """The metadata that weights carry."""
+    return {"format": FORMAT, "finds": recipe.kind, "recipe": json.dumps(recipe.to_dict())}
+
+
+def save_recipe(path: str | os.PathLike[str], recipe: AnyRecipe) -> None:
+    """Write a recipe alone, as readable JSON."""
+    with atomic_path(path) as temporary:
+        described = {"format": FORMAT, "finds": recipe.kind, "recipe": recipe.to_dict()}
+        temporary.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+
+
+def read_any_recipe(path: str | os.PathLike[str]) -> AnyRecipe:
+    """Read the recipe that `save_recipe` wrote, or that of weights.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UserError: It is missing, damaged or another program's.
+    """
+    if Path(path).suffix != ".json":
+        return parse_recipe(read_metadata(path), path)
+    try:
+        with open(path, "rb") as file:
+            text = file.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            raise ValueError("it is too large")
+        described = json.loads(text)
+        return parse_recipe({**described, "recipe": json.dumps(described["recipe"])}, path)
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: no readable description of a network ({_short(error)}); export again") from error
+
+
+def read_recipe(path: str | os.PathLike[str], kind: type[R] = PointsRecipe) -> R:  # type: ignore[assignment]
+    """Read a recipe of one kind.
+
+    Args:
+        path: The file, see `read_any_recipe`.
+        kind: `PointsRecipe` or `BoxesRecipe`.
+
+    Raises:
+        UserError: See `read_any_recipe`; or the network finds something else.
+    """
+    return of_kind(read_any_recipe(path), kind, path)
+
+
+def of_kind(recipe: AnyRecipe, kind: type[R], source: str | os.PathLike[str]) -> R:
+    """The recipe, if it is of a kind.
+
+    Raises:
+        UserError: The network finds something else.
+    """
+    if not isinstance(recipe, kind):
+        raise UserError(f"{source}: weights of a network that finds {recipe.kind}, not {kind.kind}; choose others")
+    return recipe
+
+
+def parse_recipe(metadata: Mapping[str, str], source: str | os.PathLike[str]) -> AnyRecipe:
+    """Check the metadata of weights.
+
+    Args:
+        metadata: What `describe` made.
+        source: Named in messages.
+
+    Raises:
+        UserError: It is not a recipe, or something in it cannot be true.
+    """
+    if metadata.get("format") != FORMAT:
+        raise UserError(f"{source}: not weights of facekp (format {FORMAT}); train or choose others")
+    kind = RECIPES.get(str(metadata.get("finds", "points")))  # older weights all find points
+    if kind is None:
+        raise UserError(f"{source}: weights of a network that finds {str(metadata['finds'])[:40]!r}; "
+                        f"known are {', '.join(RECIPES)}")  # fmt: skip
+    try:
+        text = metadata["recipe"]
+        if len(text) > MAX_BYTES:
+            raise ValueError("it is too large")
+        recipe = kind(**_with_schema(json.loads(text)))
+        if not isinstance(recipe.network.get("type"), str):
+            raise ValueError("network: it names no type")
+        recipe.build_pixels()
+        if isinstance(recipe, PointsRecipe):
+            codec = recipe.build_codec()
+            if len(getattr(codec, "mean_points", recipe.schema.points)) != recipe.num_points:
+                raise ValueError(f"codec: its mean face has not {recipe.num_points} points")
+        return recipe
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        raise UserError(_damaged(source, reason)) from error
+    except (KeyError, TypeError, ValueError, RecursionError, UserError) as error:
+        raise UserError(_damaged(source, _short(error))) from error
+
+
+def _with_schema(values: Any) -> dict[str, Any]:
+    """Weights of before facekp 0.2 name a number of points and no schema."""
+    if not isinstance(values, dict):
+        raise ValueError("not a mapping")
+    if "num_points" not in values or "schema" in values:
+        return values
+    number = values["num_points"]
+    schema = next((s for s in map(load_schema, ("ibug68", "five")) if s.num_points == number), None)
+    if schema is None:
+        raise ValueError(f"num_points: {str(number)[:20]} fits none of the schemas {', '.join(SCHEMAS)}")
+    return {**{name: value for name, value in values.items() if name != "num_points"}, "schema": schema}
+
+
+def _damaged(source: str | os.PathLike[str], reason: str) -> str:
+    return f"{source}: its description is damaged ({reason}); fetch or train the weights again"
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,107 @@
+"""Finding the faces of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facekp import registry, viz
+from facekp.codecs.boxes import BoxCodec
+from facekp.data.composed import ComposedDataset, LabelledImage, images_of
+from facekp.data.dataset import FilesDataset, LandmarkDataset
+from facekp.data.transforms import MOVING, build_transforms
+from facekp.detectors import FacesOf, load_detector
+from facekp.errors import UserError
+from facekp.evaluation import detection
+from facekp.inference.backends import find_weights, load_backend
+from facekp.inference.landmarker import Landmarker
+from facekp.losses import BOX_LOSSES, build_box_loss
+from facekp.metrics import BOX_METRICS, DEFAULT_BOX_METRICS
+from facekp.models import DETECTORS
+from facekp.recipes import BoxesRecipe
+from facekp.registry import type_name
+from facekp.tasks.parts import check_transforms, load_parts
+from facekp.tasks.task import Evaluation, EvaluationSettings, Tables, Task, TaskData
+
+
+class BoxesTask(Task):
+    """See `Task`."""
+
+    name = "boxes"
+    networks, losses, metrics = DETECTORS, BOX_LOSSES, BOX_METRICS
+    default_metrics = DEFAULT_BOX_METRICS
+
+    def check(self, config: Any) -> None:
+        """See `Task`."""
+        data = config.data
+        if data.keep_crops or data.faces_per_no_face or data.validation or config.codec != "standard":
+            raise ValueError("task: boxes looks at whole images, so data.keep_crops, data.faces_per_no_face, "
+                             "data.validation and codec do not go with it")  # fmt: skip
+        if config.size % 32:
+            raise ValueError("size: task: boxes needs a multiple of 32")
+        for spec in data.train:
+            if type_name(spec) in MOVING:
+                raise ValueError(f"data.train: {type_name(spec)} would move faces away from their boxes; see "
+                                 "data.compose")  # fmt: skip
+
+    def build_data(self, config: Any, progress: bool = False) -> TaskData:
+        """See `Task`."""
+        data = config.data
+        parts = load_parts(config, progress)
+        train, validation = ([_images(part) for part in each] for each in (parts.train, parts.validation))
+        compose = {} if data.compose is None else data.compose.model_dump()
+        options = {"size": config.size, "progress": progress, **compose}
+        learned = ComposedDataset(_joined(train), transform=build_transforms([*data.train, *data.pixels]), **options)
+        checked = ComposedDataset(_joined(validation), transform=build_transforms(data.pixels), **options)
+        for name, dataset in (("train", learned), ("validation", checked)):
+            check_transforms(name, dataset, config.size)
+        return TaskData(
+            train=learned,
+            sizes=[len(part) for part in train],
+            weights=parts.weights,
+            validation=checked,
+            recipe=BoxesRecipe(config.network, config.size, data.pixels, {"config": config.name}),
+            loss=build_box_loss(config.loss, config.size),
+            metrics=[registry.build(BOX_METRICS, spec, "metric") for spec in config.metrics or self.default_metrics],
+            draw=partial(_draw, codec=BoxCodec(config.size, config.size)),
+        )
+
+    def check_output(self, outputs: np.ndarray, label: np.ndarray) -> None:
+        """See `Task`."""
+        if outputs.ndim != 3 or outputs.shape[2] != 5:
+            raise UserError(f"the network predicts {outputs.shape[1:]}, but cells have five numbers each")
+
+    def evaluate(self, config: Any, weights: str, settings: EvaluationSettings) -> Evaluation:
+        """See `Task`."""
+        if settings.boxes != "training" or settings.flip or settings.passes != 2:
+            raise UserError(f"--boxes, --passes and --flip are about points, but {config.name} finds boxes")
+        detector = load_detector(weights)
+        if settings.points:
+            detector = FacesOf(Landmarker(*load_backend(find_weights(settings.points)), detector))
+        kinds: dict[str, list[LabelledImage]] = {}
+        for part in load_parts(config, settings.progress).validation:
+            if len(part):
+                kinds.setdefault(part.kind, []).extend(_images(part))
+        tables: Tables = {
+            kind: detection.summarise(detector, images, progress=settings.progress) for kind, images in kinds.items()
+        }
+        name = "detector" if Path(weights).exists() else weights.partition(":")[0]
+        return Evaluation(tables, name + "_points" * bool(settings.points))
+
+
+def _images(part: LandmarkDataset) -> list[LabelledImage]:
+    if not isinstance(part, FilesDataset):
+        raise UserError(f"format {part.kind}: has no whole images with all their faces; task: boxes needs them")
+    return images_of(part)
+
+
+def _joined(parts: Sequence[Sequence[LabelledImage]]) -> list[LabelledImage]:
+    return [image for part in parts for image in part]
+
+
+def _draw(inputs: np.ndarray, labels: np.ndarray, predicted: np.ndarray, codec: BoxCodec) -> np.ndarray:
+    return viz.box_sheet(inputs, labels, [codec.choose(each)[0] for each in predicted])

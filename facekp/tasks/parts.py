@@ -1,0 +1,81 @@
+"""From `data.sources` to checked data sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from facekp.data.combine import JoinedDataset
+from facekp.data.composed import ComposedDataset
+from facekp.data.dataset import FilesDataset, LandmarkDataset
+from facekp.errors import UserError
+from facekp.landmarks import PointSchema
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The data sets that a config's sources hold.
+
+    Attributes:
+        train: For training.
+        weights: How often an epoch shows a sample of each of them.
+        validation: For validation.
+        schema: What the points of all of them are.
+    """
+
+    train: list[LandmarkDataset]
+    weights: list[float]
+    validation: list[LandmarkDataset]
+    schema: PointSchema
+
+
+def load_parts(config: Any, progress: bool) -> Parts:
+    """Read and check what a config's sources name.
+
+    Args:
+        config: A `facekp.training.config.Config`.
+        progress: Show progress bars.
+
+    Raises:
+        UserError: A file, row or label is wrong, the points of two sources differ, or no face is left.
+    """
+    parts = Parts([], [], [], config.data.sources[0].schema_of_points)
+    for source in config.data.sources:
+        if source.schema_of_points.points != parts.schema.points:
+            raise UserError(
+                f"{config.name}: data.sources: {config.data.sources[0].type} has the points of {parts.schema.name}, "
+                f"{source.type} those of {source.schema_of_points.name}; take sources of one schema"
+            )
+        split = source.load()
+        parts.train.extend(split.train)
+        parts.weights.extend([source.weight] * len(split.train))
+        parts.validation.extend(split.validation)
+    for part in [*parts.train, *parts.validation]:
+        if isinstance(part, FilesDataset):
+            part.check(config.data.skip_damaged, progress)
+    for datasets, purpose in ((parts.train, "training"), (parts.validation, "validation")):
+        if not sum(len(dataset) for dataset in datasets):
+            raise UserError(
+                f"{config.name}: no face left for {purpose}; give more data, or another split of the source"
+            )
+    return parts
+
+
+def check_transforms(name: str, dataset: JoinedDataset | ComposedDataset, size: int) -> None:
+    """Run a pipeline once, here, where a wrong option can still be told from a damaged image.
+
+    Raises:
+        UserError: It fails, or does not make what the network takes.
+    """
+    try:
+        image, _ = dataset[0]
+    except (cv2.error, AttributeError, IndexError, TypeError, ValueError) as error:
+        raise UserError(f"data.{name}: its transforms cannot work on {dataset.name(0)} ({error})") from error
+    if image.ndim != 3 or image.shape[1:] != (size, size) or image.dtype != np.float32:
+        raise UserError(
+            f"data.{name} and data.pixels make {image.dtype} images of the shape {image.shape}, but the network gets "
+            f"float32 (channels, {size}, {size}), as size says; fix the last crop, data.pixels or size"
+        )

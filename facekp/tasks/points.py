@@ -1,0 +1,164 @@
+"""Finding the points of a face in its crop."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facekp import viz
+from facekp.codecs.points import CODECS, Codec, LabelStatistics, codec_to_dict, split_outputs
+from facekp.data.combine import JoinedDataset, KeptCrops, NoFacesDataset
+from facekp.data.dataset import FilesDataset, LandmarkDataset
+from facekp.data.statistics import crop_statistics, label_mean_std
+from facekp.data.transforms import build_transforms
+from facekp.detectors import load_detector
+from facekp.errors import UserError
+from facekp.evaluation.landmarks import cut_out, predict_dataset, predict_in_use, summarise
+from facekp.inference.backends import load_backend
+from facekp.inference.landmarker import Landmarker
+from facekp.landmarks import PointSchema
+from facekp.losses import LOSSES, build_loss
+from facekp.metrics import DEFAULT_METRICS, METRICS, build_metrics
+from facekp.models import NETWORKS
+from facekp.models.weights import load_weights
+from facekp.recipes import PointsRecipe
+from facekp.registry import type_name
+from facekp.tasks.parts import check_transforms, load_parts
+from facekp.tasks.task import Evaluation, EvaluationSettings, Tables, Task, TaskData
+
+#: What these losses take for one is one percent of the crop, so labels must be in that unit.
+_NEED_MEAN_FACE = {"loss": "wing", "network.head": "soft_argmax"}
+
+
+class PointsTask(Task):
+    """See `Task`."""
+
+    name = "points"
+    networks, losses, metrics = NETWORKS, LOSSES, METRICS
+    default_metrics = DEFAULT_METRICS
+
+    def check(self, config: Any) -> None:
+        """See `Task`."""
+        data = config.data
+        if data.compose is not None:
+            raise ValueError("data.compose goes with task: boxes; a network of points sees single faces")
+        if not data.validation:
+            raise ValueError("data.validation: a network of points needs its transforms")
+        first = [type_name(pipeline[0]) if pipeline else None for pipeline in (data.train, data.validation)]
+        if data.keep_crops and first != ["FaceCrop", "FaceCrop"]:
+            raise ValueError("data.keep_crops needs data.train and data.validation to begin with FaceCrop")
+        if config.codec not in CODECS:
+            raise ValueError(f"codec: unknown codec {config.codec!r}; known are {', '.join(CODECS)}")
+        if config.network.get("score") and config.codec != "mean_face":
+            raise ValueError("network.score needs codec: mean_face")
+        used = {"loss": type_name(config.loss), "network.head": type_name(config.network.get("head", ""))}
+        for key, name in _NEED_MEAN_FACE.items():
+            if used[key] == name and config.codec != "mean_face":
+                raise ValueError(f"{key}: {name} counts in percent of the crop, so it needs codec: mean_face")
+        if data.faces_per_no_face and not config.network.get("score"):
+            raise ValueError("data.faces_per_no_face needs network.score: true")
+
+    def build_data(self, config: Any, progress: bool = False) -> TaskData:
+        """See `Task`."""
+        data = config.data
+        parts = load_parts(config, progress)
+        schema, train_parts, validation_parts, weights = parts.schema, parts.train, parts.validation, parts.weights
+        mean, std = label_mean_std(np.concatenate([_labels(part) for part in train_parts]))
+        faces = [part for part in train_parts if isinstance(part, FilesDataset)]
+        if data.faces_per_no_face and faces:
+            train_parts.append(NoFacesDataset(faces, data.faces_per_no_face, config.seed))
+            weights.append(1.0)
+        if data.keep_crops:
+            keep = partial(KeptCrops, face_side=round(1.5 * config.size), progress=progress)
+            train_parts, validation_parts = [keep(p) for p in train_parts], [keep(p) for p in validation_parts]
+        train = JoinedDataset(train_parts, build_transforms([*data.train, *data.pixels], schema))
+        validation = JoinedDataset(validation_parts, build_transforms([*data.validation, *data.pixels], schema))
+        for name, dataset in (("train", train), ("validation", validation)):
+            check_transforms(name, dataset, config.size)
+        with_faces = [part for part in train_parts if part.has_face(0)]
+        crops = crop_statistics(JoinedDataset(with_faces, build_transforms(data.validation, schema)), config.size)
+        mean_points = tuple((float(x), float(y)) for x, y in crops.mean_points)
+        codec = CODECS[config.codec].fit(LabelStatistics(mean, std, config.size, mean_points))
+        train.codec = validation.codec = codec
+        recipe = PointsRecipe(
+            network=config.network,
+            schema=schema,
+            size=config.size,
+            pixels=data.pixels,
+            codec=codec_to_dict(codec),
+            face_centre=crops.centre,
+            face_side=crops.side,
+            notes={"config": config.name, "label_mean": mean, "label_std": std},
+        )
+        return TaskData(
+            train=train,
+            sizes=[len(part) for part in train_parts],
+            weights=weights,
+            validation=validation,
+            recipe=recipe,
+            loss=build_loss(config.loss),
+            metrics=build_metrics(config.metrics or self.default_metrics, codec, schema),
+            draw=partial(_draw, codec=codec, schema=schema),
+        )
+
+    def check_output(self, outputs: np.ndarray, label: np.ndarray) -> None:
+        """See `Task`."""
+        points, score = split_outputs(outputs, label.shape[0] // 2)
+        if points.shape[1] != label.shape[0] or outputs.shape[1] > label.shape[0] + (score is not None):
+            raise UserError(f"the network predicts {outputs.shape[1]} numbers, but a label has {label.shape[0]}")
+
+    def evaluate(self, config: Any, weights: str, settings: EvaluationSettings) -> Evaluation:
+        """See `Task`."""
+        if settings.points is not None:
+            raise UserError(f"--points is about face detectors, but {config.name} finds points itself")
+        in_use = settings.boxes != "training"
+        if not in_use and (settings.flip or settings.passes != 2):
+            raise UserError("--passes and --flip need --boxes expanded or jittered: the crops of training are looked "
+                            "at once")  # fmt: skip
+        network, recipe = load_weights(weights)
+        if recipe.size != config.size or recipe.pixels != config.data.pixels:
+            raise UserError(
+                f"{weights}: trained with size {recipe.size} and other data.pixels than {config.name}, which has size "
+                f"{config.size}; give the config of the training"
+            )
+        data = self.build_data(config, settings.progress)
+        validation, codec = data.validation, recipe.build_codec()
+        assert isinstance(validation, JoinedDataset)
+        validation.codec = codec  # that of the training, whatever the sources hold now
+        if in_use:
+            landmarker = Landmarker(*load_backend(Path(weights)), load_detector(), settings.passes, settings.flip)
+            jitter = settings.boxes == "jittered"
+            predictions = predict_in_use(landmarker, validation, jitter, progress=settings.progress)
+        else:
+            predictions = predict_dataset(network, validation, codec, config.train.batch_size, config.data.workers,
+                                          settings.progress)  # fmt: skip
+        tables: Tables = {"all": {**summarise(predictions, recipe.schema)}}
+        kinds = validation.kinds()
+        if len(set(kinds)) > 1:
+            for kind in dict.fromkeys(kinds.tolist()):
+                tables[kind] = {**summarise(predictions.part(kinds == kind), recipe.schema)}
+        errors = predictions.errors(recipe.schema)
+        worst = np.argsort(-errors)[:10]
+        captions = [f"{errors[i] * 100:.1f} %  {validation.name(int(i))}" for i in worst]
+        if in_use:
+            inputs, shown = cut_out(validation, predictions, worst)
+        else:
+            inputs, shown = np.stack([validation[int(i)][0] for i in worst]), predictions.part(worst)
+        sheet = viz.comparison_sheet(inputs, shown.truth, shown.predicted, captions, columns=5, schema=recipe.schema)
+        return Evaluation(tables, settings.boxes, sheet, errors)
+
+
+def _draw(
+    inputs: np.ndarray, labels: np.ndarray, predicted: np.ndarray, codec: Codec, schema: PointSchema
+) -> np.ndarray:
+    points, _ = split_outputs(predicted, schema.num_points)
+    return viz.comparison_sheet(inputs, codec.decode(labels), codec.decode(points), schema=schema)
+
+
+def _labels(part: LandmarkDataset) -> np.ndarray:
+    if isinstance(part, FilesDataset):
+        return part.points[part.rows]
+    return np.stack([part.load(i)[1] for i in range(len(part))])

@@ -1,0 +1,124 @@
+"""Loaders: which samples a step sees, in what order, and the processes that read them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from paddle.io import BatchSampler, DataLoader, Dataset, DistributedBatchSampler
+
+from facekp.data.dataset import Draw
+from facekp.errors import UserError
+from facekp.tasks import TaskData
+from facekp.training.checkpoint import RunState
+from facekp.training.config import Config
+from facekp.training.processes import Processes
+
+#: Loader processes hand images over in shared memory; with less than this they cannot (bus error).
+LEAST_SHARED_MEMORY = 256 << 20
+
+ALONE = Processes()
+
+
+class ShuffledBatches(BatchSampler):
+    """Batches in an order, and with random transforms, that depend on the seed and the epoch alone.
+
+    The batches of several processes laid together are those of one process with a batch so many times as large.
+
+    Args:
+        sizes: Samples in each part of the data set.
+        weights: How often an epoch shows a sample of each part: 0.5 shows every second one, 2 each of them twice.
+        batch_size: Samples in a batch of one process; the last one may be smaller.
+        seed: The run's seed.
+        state: Says which epoch is running.
+        processes: Which share of every batch is this process's.
+
+    Raises:
+        UserError: There are fewer samples than processes.
+
+    Example:
+        >>> batches = ShuffledBatches([3, 2], [1.0, 2.0], 3, seed=0, state=RunState(epoch=3))
+        >>> [len(batch) for batch in batches], list(batches) == list(batches)
+        ([3, 3, 1], True)
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        weights: Sequence[float],
+        batch_size: int,
+        seed: int,
+        state: RunState,
+        processes: Processes = ALONE,
+    ) -> None:
+        self.sizes, self.batch_size, self.seed, self.state = list(sizes), batch_size, seed, state
+        self.processes = processes
+        self.shown = [round(size * weight) for size, weight in zip(sizes, weights)]
+        if sum(self.shown) < processes.count:
+            raise UserError(f"{sum(self.shown)} faces cannot be divided among {processes.count} processes; start fewer")
+
+    def __len__(self) -> int:
+        # Each process must get a share of the last batch; a rest too small for that goes into the batch before it.
+        count = self.processes.count
+        return -(-(sum(self.shown) - count + 1) // (self.batch_size * count))
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        rng = np.random.default_rng([self.seed, self.state.epoch])
+        order, first = [], 0
+        for size, shown in zip(self.sizes, self.shown):
+            rounds = [rng.permutation(size) + first for _ in range(-(-shown // max(size, 1)))]
+            order.append(np.concatenate([*rounds, np.zeros(0, int)])[:shown])
+            first += size
+        chosen = rng.permutation(np.concatenate(order))
+        seeds = rng.integers(2**31, size=len(chosen))
+        together, steps = self.batch_size * self.processes.count, len(self)
+        for step in range(steps):
+            end = (step + 1) * together if step < steps - 1 else len(chosen)
+            share = slice(step * together + self.processes.rank, end, self.processes.count)
+            yield [Draw(int(i), int(s)) for i, s in zip(chosen[share], seeds[share])]
+
+
+def training_loader(data: TaskData, config: Config, state: RunState, processes: Processes = ALONE) -> DataLoader:
+    """This process's share of the shuffled batches for training."""
+    sampler = ShuffledBatches(data.sizes, data.weights, config.train.batch_size, config.seed, state, processes)
+    return _loader(data.train, config.data.workers, sampler)
+
+
+def validation_loader(dataset: Dataset, config: Config, processes: Processes = ALONE) -> DataLoader:
+    """All samples in order; of several processes each gets its share, the way `paddle.Model.evaluate` gathers them.
+
+    `evaluate` cuts off the samples that fill the last shares up, so that its metrics see each face once.
+    """
+    sampler = DistributedBatchSampler(dataset, config.train.batch_size, processes.count, processes.rank)
+    return _loader(dataset, config.data.workers, sampler)
+
+
+def _loader(dataset: Dataset, workers: int, sampler: BatchSampler) -> DataLoader:
+    shared = Path("/dev/shm")
+    enough = not shared.exists() or shutil.disk_usage(shared).free > LEAST_SHARED_MEMORY
+    return DataLoader(
+        dataset,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        use_shared_memory=enough,
+        worker_init_fn=_start_worker,
+        batch_sampler=sampler,
+    )
+
+
+def _start_worker(_: int) -> None:
+    cv2.setNumThreads(0)  # or the workers fight for the cores
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when `parent` has: Paddle's loader processes outlive a training that was killed."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

@@ -1,0 +1,87 @@
+"""A run's folder, output/NAME."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from facekp.errors import UserError
+from facekp.io.files import atomic_path
+from facekp.training.config import Config, parse_config
+
+
+def find_run_folder(config: Config, resume: bool, overwrite: bool) -> Path:
+    """Name a run's folder, output/NAME, and make sure that two runs never mix. Nothing is written yet.
+
+    Args:
+        config: Of the run.
+        resume: Go on in an existing folder.
+        overwrite: `start_run_folder` may delete an existing run.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: The folder exists and neither was asked for; or there is nothing to resume; or the folder
+            to overwrite is not a run's folder; or the config differs from the one resumed.
+    """
+    folder = Path(config.output) / config.name
+    written = folder / "config.yml"
+    if resume:
+        if not (folder / "last.safetensors").is_file():
+            raise UserError(f"{folder}: no finished epoch to resume from; start without --resume (or --overwrite)")
+        _same_config(written, config)
+    elif folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: is a file; choose another name or output")
+    elif folder.exists() and any(folder.iterdir()):
+        if not overwrite:
+            raise UserError(f"{folder}: exists already; add --resume, --overwrite, or -o name=ANOTHER")
+        if not written.is_file():
+            raise UserError(f"{folder}: is not a run's folder, so --overwrite leaves it alone; choose another name")
+    return folder
+
+
+def start_run_folder(folder: Path, config: Config, resume: bool) -> None:
+    """Delete what an earlier run left, unless it is resumed, and write the resolved config."""
+    if folder.exists() and not resume:
+        shutil.rmtree(folder)
+    with atomic_path(folder / "config.yml") as temporary:
+        values = config.model_dump(mode="json", serialize_as_any=True)
+        temporary.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+
+
+def _same_config(written: Path, config: Config) -> None:
+    try:
+        old = yaml.safe_load(written.read_text(encoding="utf-8"))
+        if not isinstance(old, dict):
+            raise ValueError("no mapping")
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{written}: missing or damaged ({error}); start anew with --overwrite") from error
+    before, now = essentials(parse_config(old, str(written))), essentials(config)
+    for key in sorted(set(before) | set(now)):
+        if before.get(key) != now.get(key):
+            raise UserError(
+                f"{written}: the run to resume has {key} = {before.get(key)!r}, not {now.get(key)!r}; "
+                "start another run with -o name=ANOTHER"
+            )
+
+
+def essentials(config: Config) -> dict[str, Any]:
+    """Key -> value of a config, less what may differ when a run goes on: where the data lie and who loads them."""
+    may_differ = {"train.stop_after", "data.workers", "output"}
+    values = _leaves(config.model_dump(mode="json", serialize_as_any=True))
+    moved = re.compile(r"data\.sources\.\d+\.root")
+    return {key: value for key, value in values.items() if key not in may_differ and not moved.fullmatch(key)}
+
+
+def _leaves(values: Any, key: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} as {"a.b": 1}."""
+    if isinstance(values, list) and values and isinstance(values[0], dict):
+        values = {str(index): value for index, value in enumerate(values)}
+    if not isinstance(values, dict):
+        return {key: values}
+    return {k: v for name, value in values.items() for k, v in _leaves(value, f"{key}.{name}" if key else name).items()}

@@ -1,0 +1,78 @@
+"""Face boxes: x0, y0, x1, y1 in pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from facekp.errors import UserError
+
+#: Boxes that share more than this part of their union are taken for the same face.
+SAME_FACE = 0.4
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes, (..., 4) each; the leading axes are broadcast.
+
+    Example:
+        >>> iou(np.array([0, 0, 2, 2.0]), np.array([[0, 0, 2, 2], [1, 0, 3, 2.0]])).round(3).tolist()
+        [1.0, 0.333]
+    """
+    overlap = _overlap(a, b)
+    return overlap / np.maximum(area(a) + area(b) - overlap, 1e-9)
+
+
+def part_inside(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Which part of `a` lies inside of `b`, (..., 4) each; the leading axes are broadcast."""
+    return _overlap(a, b) / np.maximum(area(a), 1e-9)
+
+
+def area(boxes: np.ndarray) -> np.ndarray:
+    """Of boxes (..., 4), in square pixels; 0 if a box has no inside."""
+    return np.clip(boxes[..., 2:] - boxes[..., :2], 0, None).prod(-1)
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    corners = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    return np.clip(corners, 0, None).prod(-1)
+
+
+def suppress_overlaps(boxes: np.ndarray, scores: np.ndarray, most: float) -> np.ndarray:
+    """Keep the highest-scoring box of each cluster (non-maximum suppression).
+
+    Args:
+        boxes: (N, 4).
+        scores: (N,).
+        most: Largest intersection over union that two chosen boxes may have.
+
+    Returns:
+        Indices of the chosen boxes, best first.
+
+    Example:
+        >>> boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [50, 0, 60, 10.0]])
+        >>> suppress_overlaps(boxes, np.array([0.5, 0.9, 0.4]), most=0.3).tolist()
+        [1, 2]
+    """
+    kept: list[int] = []
+    for i in np.argsort(-scores, kind="stable"):
+        if not kept or iou(boxes[i], boxes[kept]).max() <= most:
+            kept.append(int(i))
+    return np.array(kept, np.intp)
+
+
+def as_boxes(boxes: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
+    """Boxes as a caller gives them -> (N, 4) float32.
+
+    Raises:
+        UserError: Not numbers, or another shape.
+    """
+    try:
+        found = np.asarray(boxes, np.float32)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"boxes are numbers, (N, 4) as x0, y0, x1, y1 ({error})") from error
+    if found.size == 0:
+        return np.zeros((0, 4), np.float32)
+    if found.ndim != 2 or found.shape[1] != 4:
+        raise UserError(f"boxes have the shape (N, 4), each x0, y0, x1, y1, not {found.shape}")
+    return found

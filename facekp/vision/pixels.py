@@ -1,0 +1,100 @@
+"""From a BGR crop to what the network takes: arithmetic on arrays, without Paddle.
+
+Training wraps these functions as transforms (`facekp.data.transforms`); inference calls them as they are, so that
+an exported network runs where Paddle is not even installed.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Callable
+
+import cv2
+import numpy as np
+
+from facekp import registry
+from facekp.errors import UserError
+from facekp.registry import Spec
+
+
+def gray_normalize(image: np.ndarray, channels: int = 3) -> np.ndarray:
+    """Grey, from 0 to 1, the same in each of `channels` channels: (H, W, 3) uint8 -> (H, W, channels) float32.
+
+    Example:
+        >>> gray_normalize(np.full((1, 1, 3), 255, np.uint8), channels=2).tolist()
+        [[[1.0, 1.0]]]
+    """
+    if type(channels) is not int or not 1 <= channels <= 16:
+        raise ValueError("channels is a whole number from 1 to 16")
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32) / 255
+    return np.repeat(grey[..., None], channels, axis=2)
+
+
+#: Mean and standard deviation of ImageNet's pictures, red, green, blue, from 0 to 1.
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def imagenet_normalize(image: np.ndarray) -> np.ndarray:
+    """As networks that learned on ImageNet saw it: (H, W, 3) uint8 BGR -> (H, W, 3) float32 RGB, about -2 to 2.
+
+    Example:
+        >>> [round(float(v), 2) for v in imagenet_normalize(np.full((1, 1, 3), 255, np.uint8))[0, 0]]
+        [2.25, 2.43, 2.64]
+    """
+    rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.float32) / 255
+    return (rgb - np.asarray(IMAGENET_MEAN, np.float32)) / np.asarray(IMAGENET_STD, np.float32)
+
+
+def to_chw(image: np.ndarray) -> np.ndarray:
+    """(H, W, C) -> (C, H, W), contiguous, as the network takes it."""
+    return np.ascontiguousarray(image.transpose(2, 0, 1))
+
+
+#: Name in a recipe -> function of a picture.
+PIXELS: dict[str, Callable[..., np.ndarray]] = {
+    "GrayNormalize": gray_normalize,
+    "ImageNetNormalize": imagenet_normalize,
+    "ToCHW": to_chw,
+}
+
+
+def build_pixels(specs: Sequence[Spec]) -> Callable[[np.ndarray], np.ndarray]:
+    """Chain what a recipe's `pixels` lists.
+
+    Args:
+        specs: Each names a `type` of `PIXELS`, and its options.
+
+    Returns:
+        Call it with a BGR uint8 crop (H, W, 3).
+
+    Raises:
+        UserError: Unknown type or option, or a wrong value.
+
+    Example:
+        >>> build_pixels([{"type": "GrayNormalize", "channels": 1}, {"type": "ToCHW"}])(
+        ...     np.zeros((4, 5, 3), np.uint8)
+        ... ).shape
+        (1, 4, 5)
+    """
+    steps = []
+    for spec in specs:
+        name = registry.check_name(PIXELS, spec, "pixel step")
+        options = {key: value for key, value in spec.items() if key != "type"} if isinstance(spec, Mapping) else {}
+        valid = list(inspect.signature(PIXELS[name]).parameters)[1:]
+        for option in options:
+            if option not in valid:
+                raise UserError(f"pixel step {name}: unknown option {option!r}; known are {', '.join(valid) or 'none'}")
+        steps.append(functools.partial(PIXELS[name], **options))
+
+    def apply(image: np.ndarray) -> np.ndarray:
+        for step in steps:
+            image = step(image)
+        return image
+
+    try:
+        apply(np.zeros((1, 1, 3), np.uint8))
+    except (TypeError, ValueError, cv2.error) as error:
+        raise UserError(f"pixels: the steps do not fit together ({' '.join(str(error).split())[:200]})") from error
+    return apply

@@ -1,0 +1,55 @@
+"""The tool that writes a network for applications, as people call it."""
+
+import paddle
+import pytest
+from paddle.nn import functional as F  # noqa: N812
+from paddle.static import InputSpec
+
+import facekp
+from facekp.errors import UserError
+from facekp.inference.export import can_write_onnx, convert_to_onnx
+from facekp.io.images import read_image
+
+needs_converter = pytest.mark.skipif(not can_write_onnx(), reason="needs the extra [onnx]")
+
+
+def test_what_it_writes_is_run(run_tool, tmp_path):
+    done = run_tool("export", "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names >= {"recipe.json", "model.pdiparams"}
+    assert names & {"model.json", "model.pdmodel"}
+    assert ("model.onnx" in names) == can_write_onnx()
+    assert all(name in done.stdout for name in names)
+    assert can_write_onnx() or "facekp[onnx]" in done.stderr
+    assert not can_write_onnx() or not done.stderr.strip()
+    assert len(facekp.load_landmarker(tmp_path / "out")(read_image("assets/photos/astronaut.png"))) == 1
+
+
+def test_only_the_formats_asked_for(run_tool, tmp_path):
+    assert run_tool("export", "-o", tmp_path / "out", "--formats", "paddle").returncode == 0
+    assert not (tmp_path / "out" / "model.onnx").exists()
+
+
+def test_what_is_wrong_is_said_in_a_line(refuses, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "-o" in refuses("export")
+    assert "no such weights" in refuses("export", "-o", tmp_path / "out", "-w", "nobody")
+    assert "is a file" in refuses("export", "-o", tmp_path / "file")
+    assert not (tmp_path / "out").exists()
+
+
+class Maxout(paddle.nn.Layer):
+    def forward(self, x):
+        """An operator that ONNX lacks."""
+        return F.maxout(x, groups=2, axis=1)
+
+
+@needs_converter
+def test_an_operator_that_onnx_lacks_ends_in_a_line(tmp_path):
+    layer = Maxout()
+    layer.eval()
+    paddle.jit.save(layer, str(tmp_path / "model"), [InputSpec([None, 4, 8, 8], "float32")])
+    program = next(path for path in tmp_path.iterdir() if path.suffix in {".json", ".pdmodel"})
+    with pytest.raises(UserError, match=r"unsupported operators.*--formats paddle"):
+        convert_to_onnx(program, tmp_path / "model.onnx")

@@ -1,0 +1,178 @@
+"""The tool as people call it: what it writes, what it says, how it ends."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from facekp.commands.runner import run
+from facekp.io.video import convert, write_video
+from facekp.stickers import list_stickers
+
+needs_pyav = pytest.mark.skipif(importlib.util.find_spec("av") is None, reason="needs the extra [video]")
+ROOT = Path(__file__).resolve().parents[2]
+ASTRONAUT = ROOT / "assets" / "photos" / "astronaut.png"
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("sticker_tool", ROOT / "tools" / "sticker.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Call:
+    """Runs the tool in a folder of its own."""
+
+    def __init__(self, tool: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.tool, self.folder, self.monkeypatch = tool, folder, monkeypatch
+        monkeypatch.chdir(folder)
+
+    def __call__(self, *arguments: str | Path) -> int:
+        self.monkeypatch.setattr(sys, "argv", ["sticker.py", *map(str, arguments)])
+        try:
+            run(self.tool.main)
+        except SystemExit as end:
+            return int(end.code or 0)
+        return 0
+
+
+@pytest.fixture
+def call(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    return Call(tool, tmp_path, monkeypatch)
+
+
+def astronaut(path: Path) -> Path:
+    path.write_bytes(ASTRONAUT.read_bytes())
+    return path
+
+
+def test_default_is_sunglasses_beside_the_photo(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo = astronaut(tmp_path / "photo.png")
+    assert call(photo) == 0
+    out = tmp_path / "photo_sticker.png"
+    assert capsys.readouterr().out.strip() == str(out)
+    before, after = cv2.imread(str(photo)), cv2.imread(str(out))
+    rows, columns = np.nonzero((before != after).any(-1))
+    # The eyes of the astronaut are at about (203, 103) and (249, 103).
+    assert 85 < np.median(rows) < 125
+    assert 210 < np.median(columns) < 240
+    assert call(photo, "--sticker", "sunglasses", "-o", tmp_path / "new" / "b.png") == 0
+    assert (cv2.imread(str(tmp_path / "new" / "b.png")) == after).all()
+
+
+def test_many_photos_and_one_without_a_face(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    astronaut(folder / "a.png")
+    cv2.imwrite(str(folder / "blank.jpg"), np.full((90, 120, 3), 99, np.uint8))
+    (folder / "torn.png").write_bytes(ASTRONAUT.read_bytes()[:100])
+    assert call(folder, "--sticker", "crown", "--sticker", "moustache", "-o", tmp_path / "out") == 0
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["a.png"]
+    told = capsys.readouterr().err
+    assert "blank.jpg: no face found" in told
+    assert "torn.png" in told
+    assert call(folder / "b*.jpg", folder / "torn.png") == 2
+    assert "none of the 2" in capsys.readouterr().err
+
+
+def test_patterns_and_seed(call: Call, tmp_path: Path) -> None:
+    astronaut(tmp_path / "a.png")
+    astronaut(tmp_path / "b.png")
+    assert call("[ab].png", "--seed", "3", "-o", tmp_path / "one") == 0
+    assert call("[ab].png", "--seed", "3", "-o", tmp_path / "two") == 0
+    for name in ("a.png", "b.png"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_list_names_all(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--list") == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list_stickers()
+
+
+def test_sheet_and_animation(call: Call, tmp_path: Path) -> None:
+    photo, glasses = astronaut(tmp_path / "a.png"), tmp_path / "glasses"
+    glasses.mkdir()
+    for name, colour in {"red": (0, 0, 255, 255), "blue": (255, 0, 0, 255)}.items():
+        image = np.zeros((60, 160, 4), np.uint8)
+        cv2.ellipse(image, (43, 30), (35, 25), 0, 0, 360, colour, -1)
+        cv2.ellipse(image, (117, 30), (35, 25), 0, 0, 360, colour, -1)
+        cv2.imwrite(str(glasses / f"{name}.png"), image)
+    assert call(photo, "--glasses", glasses, "--sheet", "--animate", tmp_path / "a.gif") == 0
+    with Image.open(tmp_path / "a.gif") as animation:
+        assert animation.n_frames == 2
+        assert animation.size == (512, 512)
+    sheet = cv2.imread(str(tmp_path / "a_sheet.png"))
+    red = (sheet.astype(int) @ [-1, -1, 1]) > 100
+    assert red.sum() > 500
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="windows open without these variables elsewhere")
+def test_preview_without_a_screen(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    photo = astronaut(tmp_path / "a.png")
+    assert call(photo, "--preview") == 2
+    assert "no screen" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [photo]
+
+
+@needs_pyav
+def test_video(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo = cv2.resize(cv2.imread(str(ASTRONAUT)), (256, 256), interpolation=cv2.INTER_AREA)
+    write_video(tmp_path / "in.mp4", [np.roll(photo, i, 1) for i in range(12)], 25)
+    assert call("in.mp4", "--sticker", "clown_nose") == 0
+    assert capsys.readouterr().out.strip() == "in_sticker.mp4"
+    seen: list[float] = []
+
+    def look(image: np.ndarray, seconds: float) -> np.ndarray:
+        red = (image.astype(int) @ [-1, -1, 1] > 60).astype(np.uint8)
+        red[:50] = red[80:] = 0  # the nose is between; the space suit is red too
+        seen.append(float(np.nonzero(red)[1].mean()))
+        return image
+
+    assert convert("in_sticker.mp4", "seen.mp4", look).frames == 12
+    assert seen[-1] - seen[0] == pytest.approx(11, abs=2.5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "no photo"),
+        (["--sheet", "--camera", "0"], "no photo"),
+        (["blank.png", "text.png", "-o", "."], "written over"),
+        (["blank.png", "-o", "blank.png"], "written over"),
+        (["none.jpg"], "none.jpg: no such file"),
+        (["blank.png"], "blank.png: no face found"),
+        (["text.png"], "text.png"),
+        (["blank.png", "--sticker", "sunglases"], "sunglasses"),
+        (["blank.png", "--glasses", "."], "transparency"),
+        (["blank.png", "text.png", "-o", "x.png"], "give a folder"),
+        (["blank.png", "--source", "nobody"], "nobody"),
+        pytest.param(["torn.mp4"], "torn.mp4", marks=needs_pyav),
+        (["--camera", "97"], "camera 97"),
+    ],
+)
+def test_what_the_user_can_mend(
+    call: Call, tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    cv2.imwrite(str(tmp_path / "blank.png"), np.full((90, 120, 3), 99, np.uint8))
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "torn.mp4").write_bytes(b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41")
+    before = sorted(tmp_path.iterdir())
+    assert call(*arguments) == 2
+    last = capfd.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("sticker.py: ")
+    assert told in last
+    assert sorted(tmp_path.iterdir()) == before

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from facekp.data.datasets import JoinedDataset
+
+from facekp.data.drawn import DrawnFacesDataset
+from facekp.evaluation.landmarks import Predictions, cut_out, predict_in_use, summarise
+from facekp.inference.faces import Faces
+from facekp.landmarks import MEAN_FACE, REGIONS
+from facekp.vision import geometry
+
+
+def test_the_table_by_hand():
+    truth = np.zeros((4, 68, 2))
+    truth[:, 45, 0] = 100
+    predicted = truth.copy()
+    predicted[0] += [3, 4]  # 5 %
+    predicted[1, REGIONS["mouth"]] += [34, 0]  # 34 % at 20 of 68 points: 10 %
+    predicted[2] += [9, 0]  # 9 %
+    table = summarise(Predictions(predicted, truth))
+    assert table["faces"] == 4
+    assert table["nme"] == pytest.approx((0.05 + 0.10 + 0.09 + 0) / 4)
+    assert table["nme_median"] == pytest.approx(0.07)
+    assert table["failure_8"] == pytest.approx(0.5)
+    assert table["auc_8"] == pytest.approx((3 / 8 + 1) / 4)
+    assert table["nme_mouth"] == pytest.approx((0.05 + 0.34 + 0.09) / 4)
+    assert table["nme_jaw"] == pytest.approx((0.05 + 0.09) / 4)
+    assert "document_nme" not in table
+
+
+def mean_face_in_the_box(image, boxes):
+    """A landmarker that only looks at the boxes."""
+    mean = MEAN_FACE / MEAN_FACE.max(0)
+    points = np.stack([np.asarray(box[:2]) + mean * (box[2:] - box[:2]) for box in boxes])
+    return Faces.from_arrays(points, boxes, np.ones(len(boxes)))
+
+
+def test_boxes_are_grown_and_shaken_as_promised():
+    faces = DrawnFacesDataset(30)
+    truth = np.stack([faces.load(i)[1] for i in range(30)])
+    boxes = geometry.bounding_box(truth)
+    sides = boxes[:, 2:] - boxes[:, :2]
+
+    grown = predict_in_use(mean_face_in_the_box, faces)
+    np.testing.assert_array_equal(grown.truth, truth)
+    found = geometry.bounding_box(grown.predicted)
+    np.testing.assert_allclose(found[:, 2:] - found[:, :2], sides * 1.1, rtol=1e-5)
+    np.testing.assert_allclose(found[:, 2:] + found[:, :2], boxes[:, 2:] + boxes[:, :2], atol=1e-3)
+
+    shaken = geometry.bounding_box(predict_in_use(mean_face_in_the_box, faces, shake=True).predicted)
+    scale = (shaken[:, 2:] - shaken[:, :2]) / (sides * 1.1)
+    shift = (shaken[:, 2:] + shaken[:, :2] - boxes[:, 2:] - boxes[:, :2]) / 2 / (sides * 1.1)
+    np.testing.assert_allclose(scale[:, 0], scale[:, 1], rtol=1e-4)
+    assert 0.8 <= scale.min() < 0.9 and 1.15 < scale.max() <= 1.2501
+    assert np.abs(shift).max() <= 0.1501 and shift.min() < -0.1 and shift.max() > 0.1
+    again = geometry.bounding_box(predict_in_use(mean_face_in_the_box, faces, shake=True).predicted)
+    np.testing.assert_array_equal(shaken, again)
+
+
+def test_cut_out_faces_keep_their_errors():
+    faces = JoinedDataset([DrawnFacesDataset(5, size=200)])
+    predictions = predict_in_use(mean_face_in_the_box, faces)
+    chosen = np.array([3, 1])
+    squares, shown = cut_out(faces, predictions, chosen, size=100)
+    assert squares.shape == (2, 1, 100, 100) and squares.min() >= 0 and squares.max() <= 1
+    np.testing.assert_allclose(shown.errors(), predictions.errors()[chosen], rtol=1e-4)
+    assert (geometry.bounding_box(shown.truth) > 10).all() and (geometry.bounding_box(shown.truth) < 90).all()
+    assert list(faces.kinds()) == ["drawn"] * 5

@@ -1,0 +1,77 @@
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from facekp.errors import UserError
+from facekp.io.images import find_files, read_image, write_image
+
+GRADIENT = np.tile(np.linspace(0, 255, 40).astype(np.uint8), (20, 1))
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        Image.fromarray(GRADIENT),
+        Image.fromarray(np.dstack([GRADIENT] * 3)),
+        Image.fromarray(np.dstack([GRADIENT] * 3 + [np.full_like(GRADIENT, 255)])),
+        Image.fromarray(GRADIENT.astype(np.uint16) * 257),
+    ],
+    ids=["grey", "rgb", "rgba", "16 bit"],
+)
+def test_every_kind_of_png_called_jpg_becomes_bgr_uint8(tmp_path, stored):
+    stored.save(tmp_path / "a.jpg", format="PNG")
+    image = read_image(tmp_path / "a.jpg")
+    assert image.shape == (20, 40, 3)
+    assert image.dtype == np.uint8
+    np.testing.assert_allclose(image[..., 1].astype(int), GRADIENT, atol=1)
+
+
+def test_colours_are_bgr(tmp_path):
+    Image.new("RGB", (4, 4), (255, 0, 0)).save(tmp_path / "red.png")
+    assert read_image(tmp_path / "red.png")[0, 0].tolist() == [0, 0, 255]
+
+
+def test_exif_orientation_is_honoured(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # "turn me clockwise": the stored left column is the top row
+    Image.fromarray(GRADIENT).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    image = read_image(tmp_path / "a.jpg")
+    assert image.shape == (40, 20, 3)
+    assert image[0, 10, 0] < 10 < 240 < image[-1, 10, 0]
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", None])
+def test_what_is_no_picture_is_named(tmp_path, content):
+    if content is not None:
+        (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.png"):
+        read_image(tmp_path / "a.png")
+
+
+def test_a_truncated_picture_is_an_error(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (50, 50, 3), np.uint8)
+    data = cv2.imencode(".png", noise)[1].tobytes()
+    (tmp_path / "a.png").write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match="damaged"):
+        read_image(tmp_path / "a.png")
+
+
+def test_write_is_whole_or_not_at_all(tmp_path):
+    write_image(tmp_path / "new" / "a.png", np.zeros((5, 6, 3), np.uint8))
+    assert read_image(tmp_path / "new" / "a.png").shape == (5, 6, 3)
+    with pytest.raises(UserError, match=r"\.jpg"):
+        write_image(tmp_path / "a.txt", np.zeros((5, 6, 3), np.uint8))
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_find_files(tmp_path):
+    for name in ("b.png", "a.JPG", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [p.name for p in find_files([str(tmp_path)])] == ["a.JPG", "b.png"]
+    assert [p.name for p in find_files([f"{tmp_path}/*.png", f"{tmp_path}/b.png"])] == ["b.png"]
+    assert [p.name for p in find_files([str(tmp_path)], {".txt"})] == ["notes.txt"]
+    (tmp_path / "empty").mkdir()
+    for wrong in ("empty", "missing.png"):
+        with pytest.raises(UserError, match=wrong):
+            find_files([str(tmp_path / wrong)])

@@ -1,0 +1,151 @@
+import dataclasses
+import hashlib
+import json
+import pickle
+
+import numpy as np
+import paddle
+import pytest
+from facekp.weights import (
+    FORMAT,
+    DetectorRecipe,
+    Recipe,
+    load_any_weights,
+    load_detector_weights,
+    load_weights,
+    read_recipe,
+    save_recipe,
+    save_weights,
+)
+from safetensors.numpy import save_file
+
+from facekp.codecs import StandardCodec
+from facekp.errors import UserError
+from facekp.inference.backends import SHIPPED
+from facekp.models import build_network
+
+NETWORK = {"type": "plain_resnet", "channels": [4, 8], "map_size": 2}
+RECIPE = Recipe.describe(
+    StandardCodec(1.0, 2.0), network=NETWORK, num_points=68, size=96, pixels=[], face_centre=(0.5, 0.5), face_side=0.7
+)
+
+
+def network():
+    paddle.seed(3)
+    return build_network("plain_resnet", channels=(4, 8), map_size=2)
+
+
+@pytest.mark.parametrize(("half", "tolerance"), [(False, 0), (True, 2e-3)])
+def test_what_is_saved_is_loaded(tmp_path, half, tolerance):
+    net = network()
+    save_weights(tmp_path / "w.safetensors", net, RECIPE, half=half)
+    loaded, recipe = load_weights(tmp_path / "w.safetensors")
+    assert recipe.build_codec() == StandardCodec(1.0, 2.0)
+    assert json.dumps(dataclasses.asdict(recipe)) == json.dumps(dataclasses.asdict(RECIPE))
+    assert not loaded.training
+    net.eval()
+    x = paddle.to_tensor(np.random.default_rng(0).random((1, 3, 96, 96), np.float32))
+    np.testing.assert_allclose(loaded(x).numpy(), net(x).numpy(), atol=tolerance)
+
+
+def test_half_precision_is_half_the_size(tmp_path):
+    for half in (False, True):
+        save_weights(tmp_path / f"{half}.safetensors", network(), RECIPE, half=half)
+    sizes = [(tmp_path / f"{half}.safetensors").stat().st_size for half in (True, False)]
+    assert sizes[0] < 0.6 * sizes[1]
+
+
+class Boom:
+    def __reduce__(self):
+        return (print, ("code of a stranger ran",))
+
+
+def test_a_pickle_is_refused_and_does_not_run(tmp_path, capsys):
+    (tmp_path / "w.safetensors").write_bytes(pickle.dumps(Boom()))
+    with pytest.raises(UserError, match=r"w\.safetensors"):
+        load_weights(tmp_path / "w.safetensors")
+    assert capsys.readouterr().out == ""
+
+
+def test_missing_truncated_and_foreign_files_are_named(tmp_path):
+    with pytest.raises(UserError, match="no such weights"):
+        load_weights(tmp_path / "w.safetensors")
+    save_weights(tmp_path / "w.safetensors", network(), RECIPE)
+    whole = (tmp_path / "w.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="damaged"):
+        load_weights(tmp_path / "cut.safetensors")
+    save_file({"a": np.zeros(3)}, str(tmp_path / "other.safetensors"))
+    with pytest.raises(UserError, match="not weights of facekp"):
+        load_weights(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("network_values", "message"),
+    [
+        ({"type": "plain_resnet", "channels": [4, 16], "map_size": 2}, "shape"),
+        ({"type": "plain_resnet", "channels": [4, 8, 8], "map_size": 2}, "only in one"),
+        ({"type": "os.system"}, "unknown network"),
+    ],
+)
+def test_weights_that_do_not_fit_their_recipe_are_refused(tmp_path, network_values, message):
+    recipe = dataclasses.replace(RECIPE, network=network_values)
+    save_weights(tmp_path / "w.safetensors", network(), recipe)
+    with pytest.raises(UserError, match=message):
+        load_weights(tmp_path / "w.safetensors")
+
+
+def test_a_damaged_description_is_named(tmp_path):
+    arrays = {name: tensor.numpy() for name, tensor in network().state_dict().items()}
+    save_file(arrays, str(tmp_path / "w.safetensors"), {"format": FORMAT, "recipe": '{"size": 96}'})
+    with pytest.raises(UserError, match="description is damaged"):
+        load_weights(tmp_path / "w.safetensors")
+
+
+DETECTOR = {"type": "plain_detector", "channels": [4, 4, 8, 8, 8], "width": 8, "blocks": [1, 1, 1]}
+BOXES = DetectorRecipe(DETECTOR, 96, [{"type": "ImageNetNormalize"}, {"type": "ToCHW"}], {"config": "tiny"})
+
+
+def test_a_detector_is_saved_and_loaded(tmp_path):
+    paddle.seed(3)
+    net = BOXES.build_network()
+    save_weights(tmp_path / "w.safetensors", net, BOXES)
+    x = BOXES.build_pixels()(np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8))[None]
+    net.eval()
+    for load in (load_detector_weights, load_any_weights):
+        loaded, recipe = load(tmp_path / "w.safetensors")
+        assert recipe == BOXES
+        assert not loaded.training
+        np.testing.assert_array_equal(loaded(paddle.to_tensor(x)).numpy(), net(paddle.to_tensor(x)).numpy())
+    save_recipe(tmp_path / "w.json", BOXES)
+    for name in ("w.json", "w.safetensors"):
+        assert read_recipe(tmp_path / name, DetectorRecipe) == BOXES
+        with pytest.raises(UserError, match=f"{name}: weights of a network that finds boxes, not points"):
+            read_recipe(tmp_path / name)
+
+
+def test_points_and_boxes_are_not_confused(tmp_path):
+    save_weights(tmp_path / "boxes.safetensors", BOXES.build_network(), BOXES)
+    save_weights(tmp_path / "points.safetensors", network(), RECIPE)
+    with pytest.raises(UserError, match=r"boxes\.safetensors: weights of a network that finds boxes, not points"):
+        load_weights(tmp_path / "boxes.safetensors")
+    with pytest.raises(UserError, match=r"points\.safetensors: weights of a network that finds points, not boxes"):
+        load_detector_weights(tmp_path / "points.safetensors")
+    assert isinstance(load_any_weights(tmp_path / "points.safetensors")[1], Recipe)
+
+
+def test_older_weights_which_say_nothing_of_what_they_find_are_of_points(tmp_path):
+    arrays = {name: tensor.numpy() for name, tensor in network().state_dict().items()}
+    described = {"format": FORMAT, "recipe": json.dumps(dataclasses.asdict(RECIPE))}
+    save_file(arrays, str(tmp_path / "w.safetensors"), described)
+    assert load_weights(tmp_path / "w.safetensors")[1].network == RECIPE.network
+    with pytest.raises(UserError, match="finds points, not boxes"):
+        load_detector_weights(tmp_path / "w.safetensors")
+
+
+def test_the_checksums_are_those_of_the_shipped_files():
+    written = dict(line.split()[::-1] for line in (SHIPPED / "SHA256SUMS").read_text().splitlines())
+    files = {path.name: path for path in SHIPPED.iterdir() if path.name != "SHA256SUMS"}
+    assert written == {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+    assert files["face_crop_light.safetensors"].stat().st_size <= 4e6
+    assert files["sam_googlenet_bn.safetensors"].stat().st_size <= 15e6

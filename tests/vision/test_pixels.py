@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+
+from facekp.data.transforms import build_transforms
+from facekp.errors import UserError
+from facekp.vision.pixels import PIXELS, build_pixels
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "specs",
+    [
+        [{"type": "GrayNormalize", "channels": 1}, {"type": "ToCHW"}],
+        [{"type": "GrayNormalize"}, {"type": "ToCHW"}],
+        [{"type": "CenterCrop", "size": 10}, {"type": "GrayNormalize"}, {"type": "ToCHW"}],  # needs Paddle
+        *([{"type": name}, {"type": "ToCHW"}] for name in PIXELS if name.endswith("Normalize")),
+    ],
+)
+def test_inference_sees_what_training_saw(specs):
+    expected, _ = build_transforms(specs)((PICTURE, np.zeros((68, 2), np.float32)))
+    found = build_pixels(specs)(PICTURE)
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype == expected.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("specs", "message"),
+    [([{"type": "Gray"}], "Gray"), ([{"type": "GrayNormalize", "colours": 2}], "colours.*channels"), ([{}], "None")],
+)
+def test_unknown_names_are_refused(specs, message):
+    with pytest.raises(UserError, match=message):
+        build_pixels(specs)
