@@ -328,4 +328,3 @@ def _plot(rows: Sequence[Row], path: Path) -> None:
     axis.grid(alpha=0.3)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=120)
-    plt.close(figure)

@@ -21,7 +21,6 @@ from paddle.io import DataLoader
 
 from facekp.models import build_network
 from facekp.tasks import TaskData
-
 from facekp.training.checkpoint import RunState
 from facekp.training.config import Config, load_config
 from facekp.training.loaders import training_loader

@@ -28,9 +28,9 @@ def load_landmarker(
         source: Name of a shipped model, path of weights that `tools/train.py` wrote, or of a folder that
             `tools/export.py` wrote; "hub" for PaddleHub's, see `facekp.paddlehub.client`, which
             takes no other argument than `detector`; `DEFAULT` if None.
-        detector: Finds the faces when a call brings no boxes: anything called as `inference.landmarker.Detector` is,
-            or what `detectors.load_detector` takes, such as "haar". None for ours; for PaddleHub, its own. Ours counts on
-            the network's score to reject what is no face: where that gives none, the default network's serves.
+        detector: Finds the faces when a call brings no boxes: anything called as `inference.landmarker.Detector` is, or
+            what `detectors.load_detector` takes, such as "haar". None for ours; for PaddleHub, its own. Ours counts on
+            the network's score to reject what is not a face: where that gives none, the default network's serves.
         passes: See `Landmarker`; 2 if None.
         flip: See `Landmarker`.
         backend: What runs the network: "onnx" (ONNX Runtime), "paddle" (Paddle Inference) or "dygraph" (Paddle as

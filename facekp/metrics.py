@@ -87,7 +87,7 @@ class NME(Metric):
                 whose normalising pair is NaN.
         """
         if predicted.ndim == 2:
-            predicted, _ = split_outputs(predicted, label.flatten(1).shape[1] // 2)
+            predicted = split_outputs(predicted, label.flatten(1).shape[1] // 2)[0]
         unit = self._unit(label)
         faces = paddle.isfinite(unit)
         predicted, label, unit = predicted[faces], label[faces], unit[faces]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, field
+from dataclasses import asdict, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Callable, ClassVar, TypeVar, Union
 
@@ -104,7 +104,7 @@ class PointsRecipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return {**{name: getattr(self, name) for name in _fields(self)}, "schema": self.schema.to_dict()}
+        return {**{each.name: getattr(self, each.name) for each in fields(self)}, "schema": self.schema.to_dict()}
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -155,10 +155,6 @@ AnyRecipe = Union[PointsRecipe, BoxesRecipe]
 
 #: What a network finds, as its weights say -> its recipe.
 RECIPES: dict[str, type[PointsRecipe] | type[BoxesRecipe]] = {kind.kind: kind for kind in (PointsRecipe, BoxesRecipe)}
-
-
-def _fields(recipe: AnyRecipe) -> list[str]:
-    return list(recipe.__dataclass_fields__)
 
 
 def describe(recipe: AnyRecipe) -> dict[str, str]:

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="replace a value of the config, for example -o data.sources.0.split=person")  # fmt: skip
     parser.add_argument("--boxes", choices=["training", "expanded", "jittered"], default="training",
                         help="training: its crops, looked at once (default). As in use: from the landmarks' boxes "
-                             "expanded by a tenth, or jittered: moved by up to 15 %% and scaled by 0.8 to 1.25")  # fmt: skip
+                             "expanded by a tenth, or jittered: moved by up to 15 %% and scaled")  # fmt: skip
     parser.add_argument("--passes", type=int, default=2, help="with expanded or jittered boxes (%(default)s)")
     parser.add_argument("--flip", action="store_true", help="with these boxes: average with the mirror image")
     parser.add_argument("--points", metavar="NAME",

@@ -107,8 +107,8 @@ class Sticker:
         missing = {place for layer in self.layers for place in layer.places} - anchor_names(faces.schema)
         if missing:
             raise UserError(
-                f"sticker {self.name}: needs the anchor {sorted(missing)[0]}, which the points of {faces.schema.name} do "
-                "not give; choose another sticker or --source"
+                f"sticker {self.name}: needs the anchor {sorted(missing)[0]}, which the points of {faces.schema.name} "
+                "do not give; choose another sticker or --source"
             )
         result = image.copy()
         low, high = self.fade

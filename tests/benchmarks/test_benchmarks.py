@@ -3,9 +3,9 @@
 import importlib.util
 from pathlib import Path
 
+import measure_peers as peers
 import numpy as np
 import pytest
-import measure_peers as peers
 from measure_inference import interleaved
 
 from facekp.inference.export import can_write_onnx

@@ -43,7 +43,8 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
     ],
 )
 def test_how_tools_end(body, status, traceback):
-    code = f"from facekp.commands.runner import run\nfrom facekp.errors import UserError\ndef main():\n    {body}\nrun(main)"
+    imports = "from facekp.commands.runner import run\nfrom facekp.errors import UserError"
+    code = f"{imports}\ndef main():\n    {body}\nrun(main)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == status
     assert ("Traceback" in done.stderr) == traceback
