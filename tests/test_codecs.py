@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from facekp.codecs import MeanFaceCodec, StandardCodec, codec_from_dict, codec_to_dict
+from facekp.codecs.points import MeanFaceCodec, StandardCodec, codec_from_dict, codec_to_dict
 from facekp.errors import UserError
 from facekp.landmarks import MEAN_FACE
 

@@ -2,7 +2,7 @@ import numpy as np
 import paddle
 import pytest
 
-from facekp.codecs import MeanFaceCodec, StandardCodec
+from facekp.codecs.points import MeanFaceCodec, StandardCodec
 from facekp.metrics import AUC, NME, DocumentNME, FailureRate, MeanDistance, MissedFaces, build_metrics, point_errors
 from facekp.vision.boxes import cell_centres
 

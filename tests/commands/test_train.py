@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 from visualdl import LogReader
 
 from facekp.data.drawn import draw_face
-from facekp.inference.landmarker import load_landmarker
+from facekp.loading import load_landmarker
 from facekp.metrics import point_errors
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from facekp.weights import load_detector_weights, load_weights
+from facekp.models.weights import load_detector_weights, load_weights
 from safetensors.numpy import load_file
 from tests_support import draw_csv
 from visualdl import LogReader

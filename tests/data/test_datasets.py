@@ -12,7 +12,7 @@ from facekp.data.datasets import (
     split_people,
 )
 
-from facekp.codecs import StandardCodec
+from facekp.codecs.points import StandardCodec
 from facekp.data.drawn import DrawnFacesDataset, draw_face
 from facekp.data.transforms import FaceCrop, build_transforms
 from facekp.errors import UserError

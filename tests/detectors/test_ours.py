@@ -4,7 +4,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from facekp.weights import DetectorRecipe
+from facekp.recipes import BoxesRecipe
 
 from facekp import load_landmarker
 from facekp.detectors.ours import FaceDetector, load_detector
@@ -88,7 +88,7 @@ def test_a_cell_of_the_searched_picture_leads_to_its_place_in_the_photo(shape):
         outputs[0, light.argmax(), 0] = 9
         return outputs, None
 
-    recipe = DetectorRecipe({}, 64, [{"type": "GrayNormalize", "channels": 1}, {"type": "ToCHW"}])
+    recipe = BoxesRecipe({}, 64, [{"type": "GrayNormalize", "channels": 1}, {"type": "ToCHW"}])
     detector = FaceDetector(white_cells, recipe, longest_sides=[320])
     photo = np.zeros((*shape, 3), np.uint8)
     scale = min(320 / max(shape), FaceDetector.MOST_ENLARGED)

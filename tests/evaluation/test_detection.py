@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from facekp.data.pictures import UNCHECKED, Picture
 
-from facekp import box_evaluation
+from facekp.evaluation import detection as box_evaluation
 from facekp.data.drawn import DrawnFacesDataset
 from facekp.evaluation.detection import Found, compare, false_on_no_faces, found_shrunk, found_turned, judge, summarise
 from facekp.io.images import write_image

@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 import paddle
 import pytest
-from facekp.weights import Recipe, save_weights
+from facekp.models.weights import save_weights
+from facekp.recipes import PointsRecipe
 
 import facekp
-from facekp.codecs import MeanFaceCodec, StandardCodec
+from facekp.codecs.points import MeanFaceCodec, StandardCodec
 from facekp.errors import UserError
 from facekp.inference.backends import BACKENDS, SHIPPED, DygraphBackend, OnnxBackend, PaddleBackend, load_backend
 from facekp.inference.export import can_write_onnx, export
-from facekp.inference.landmarker import shipped_weights
+from facekp.inference.backends import shipped_weights
 from facekp.io.images import read_image
 from facekp.landmarks import MEAN_FACE
 
@@ -32,7 +33,7 @@ CODEC = MeanFaceCodec(96, tuple((0.15 + 0.7 * float(x), 0.15 + 0.7 * float(y)) f
 def write_weights(path, codec=CODEC, **network):
     """Random weights whose batch norms are not the identity, and their recipe."""
     paddle.seed(1)
-    recipe = Recipe.describe(
+    recipe = PointsRecipe.describe(
         codec,
         network={"in_channels": 1, **network},
         num_points=68,

@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from facekp.weights import save_weights
+from facekp.models.weights import save_weights
 
 import facekp
 from facekp.errors import UserError

@@ -8,8 +8,8 @@ import paddle
 import pytest
 from facekp.weights import (
     FORMAT,
-    DetectorRecipe,
-    Recipe,
+    BoxesRecipe,
+    PointsRecipe,
     load_any_weights,
     load_detector_weights,
     load_weights,
@@ -19,13 +19,13 @@ from facekp.weights import (
 )
 from safetensors.numpy import save_file
 
-from facekp.codecs import StandardCodec
+from facekp.codecs.points import StandardCodec
 from facekp.errors import UserError
 from facekp.inference.backends import SHIPPED
 from facekp.models import build_network
 
 NETWORK = {"type": "plain_resnet", "channels": [4, 8], "map_size": 2}
-RECIPE = Recipe.describe(
+RECIPE = PointsRecipe.describe(
     StandardCodec(1.0, 2.0), network=NETWORK, num_points=68, size=96, pixels=[], face_centre=(0.5, 0.5), face_side=0.7
 )
 
@@ -103,7 +103,7 @@ def test_a_damaged_description_is_named(tmp_path):
 
 
 DETECTOR = {"type": "plain_detector", "channels": [4, 4, 8, 8, 8], "width": 8, "blocks": [1, 1, 1]}
-BOXES = DetectorRecipe(DETECTOR, 96, [{"type": "ImageNetNormalize"}, {"type": "ToCHW"}], {"config": "tiny"})
+BOXES = BoxesRecipe(DETECTOR, 96, [{"type": "ImageNetNormalize"}, {"type": "ToCHW"}], {"config": "tiny"})
 
 
 def test_a_detector_is_saved_and_loaded(tmp_path):
@@ -119,7 +119,7 @@ def test_a_detector_is_saved_and_loaded(tmp_path):
         np.testing.assert_array_equal(loaded(paddle.to_tensor(x)).numpy(), net(paddle.to_tensor(x)).numpy())
     save_recipe(tmp_path / "w.json", BOXES)
     for name in ("w.json", "w.safetensors"):
-        assert read_recipe(tmp_path / name, DetectorRecipe) == BOXES
+        assert read_recipe(tmp_path / name, BoxesRecipe) == BOXES
         with pytest.raises(UserError, match=f"{name}: weights of a network that finds boxes, not points"):
             read_recipe(tmp_path / name)
 
@@ -131,7 +131,7 @@ def test_points_and_boxes_are_not_confused(tmp_path):
         load_weights(tmp_path / "boxes.safetensors")
     with pytest.raises(UserError, match=r"points\.safetensors: weights of a network that finds points, not boxes"):
         load_detector_weights(tmp_path / "points.safetensors")
-    assert isinstance(load_any_weights(tmp_path / "points.safetensors")[1], Recipe)
+    assert isinstance(load_any_weights(tmp_path / "points.safetensors")[1], PointsRecipe)
 
 
 def test_older_weights_which_say_nothing_of_what_they_find_are_of_points(tmp_path):

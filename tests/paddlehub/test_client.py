@@ -21,7 +21,8 @@ from hub_modules import DIE, FIFO, HANG, RAISE, UNIT_FACE, picture, write_home, 
 
 import facekp
 from facekp.errors import UserError
-from facekp.inference import hub_install, hub_worker
+from facekp.paddlehub import install as hub_install
+from facekp.paddlehub import worker as hub_worker
 from facekp.paddlehub.client import DETECTOR, MODULE, HubLandmarker, check_module
 
 ROOT = Path(__file__).resolve().parents[2]

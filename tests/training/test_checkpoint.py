@@ -2,7 +2,7 @@ import numpy as np
 import paddle
 import pytest
 from facekp.training.run import build_optimizer, build_schedule
-from facekp.weights import save_weights
+from facekp.models.weights import save_weights
 
 from facekp.errors import UserError
 from facekp.models import build_network
@@ -52,10 +52,10 @@ def test_going_on_from_a_checkpoint_is_as_if_nothing_had_happened(tmp_path, kind
 
 
 def test_weights_alone_cannot_be_resumed(tmp_path):
-    from facekp.weights import Recipe
+    from facekp.recipes import PointsRecipe
 
     network, optimizer, _ = start("momentum", seed=1)
-    recipe = Recipe(
+    recipe = PointsRecipe(
         {"type": "plain_resnet"}, 68, 96, [], {"type": "standard", "mean": 0.0, "std": 1.0}, (0.5, 0.5), 0.7
     )
     save_weights(tmp_path / "w.safetensors", network, recipe)

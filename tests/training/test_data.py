@@ -5,7 +5,7 @@ from facekp.data.pictures import MOST_FACES
 from facekp.training.data import ShuffledBatches, build_data, training_loader, validation_loader
 from tests_support import write_pts
 
-from facekp.codecs import MeanFaceCodec, StandardCodec
+from facekp.codecs.points import MeanFaceCodec, StandardCodec
 from facekp.data.drawn import draw_face
 from facekp.errors import UserError
 from facekp.io.images import write_image

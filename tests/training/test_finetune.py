@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from facekp.training.data import build_data
 from facekp.training.run import build_schedule, load_pretrained
-from facekp.weights import load_weights, save_weights
+from facekp.models.weights import load_weights, save_weights
 from safetensors.numpy import load_file
 from visualdl import LogReader
 
 from facekp.data.drawn import draw_face
 from facekp.errors import UserError
-from facekp.inference.landmarker import load_landmarker
+from facekp.loading import load_landmarker
 from facekp.io.images import write_image
 from facekp.landmarks import LEFT_EYE, RIGHT_EYE, eye_distance
 from facekp.models import build_network

@@ -5,7 +5,7 @@ from facekp.training.data import build_data
 from facekp.training.run import seed_everything
 from paddle.static import InputSpec
 
-from facekp.codecs import MeanFaceCodec
+from facekp.codecs.points import MeanFaceCodec
 from facekp.data.drawn import DrawnFacesDataset
 from facekp.data.statistics import crop_statistics
 from facekp.data.transforms import build_transforms

@@ -11,7 +11,7 @@ import pandas as pd
 import psutil
 import pytest
 from facekp.training.data import ShuffledBatches, build_data, validation_loader
-from facekp.weights import load_weights
+from facekp.models.weights import load_weights
 from safetensors.numpy import load_file
 
 from facekp.errors import UserError
