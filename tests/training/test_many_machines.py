@@ -10,19 +10,20 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from facekp.training.data import ShuffledBatches, build_data, validation_loader
-from facekp.models.weights import load_weights
 from safetensors.numpy import load_file
 
 from facekp.errors import UserError
 from facekp.evaluation.landmarks import predict_dataset
+from facekp.models.weights import load_weights
 from facekp.training.checkpoint import RunState
 from facekp.training.config import load_config
+from facekp.training.loaders import ShuffledBatches
 from facekp.training.processes import Processes
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = [
-    "-c", "configs/quickstart.yml", "-o", "data.drawn=[96, 17]", "-o", "train.epochs=3", "-o", "data.workers=1",
+    "-c", "configs/quickstart.yml",
+    "-o", "data.sources=[{type: drawn, train: 96, validation: 17}]", "-o", "train.epochs=3", "-o", "data.workers=1",
     "-o", "network.channels=[8, 16, 32, 32]",
 ]  # fmt: skip
 
@@ -66,7 +67,7 @@ def test_two_processes_learn_what_one_does_also_when_they_are_killed(tmp_path):
         [sys.executable, "tools/train.py", *TINY, *one], cwd=ROOT, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr
-    assert "1 process on cpu, 1 thread, 1 loader process\n" in done.stdout
+    assert "1 process on cpu, 1 thread, 1 loader process, " in done.stdout
 
     two = [*TINY, "-o", f"output={tmp_path / 'two'}", "-o", "train.batch_size=8", "-o", "optimizer.lr=0.25"]
     launcher = launch(tmp_path, "tools/train.py", *two)
@@ -75,7 +76,7 @@ def test_two_processes_learn_what_one_does_also_when_they_are_killed(tmp_path):
         line = launcher.stdout.readline()
         assert line, said
         said += line
-    assert "2 processes on cpu, each 1 thread and 1 loader process\n" in said
+    assert "2 processes on cpu, each 1 thread and 1 loader process, " in said
     everyone = [psutil.Process(launcher.pid), *psutil.Process(launcher.pid).children(recursive=True)]
     for process in everyone:
         if process.name() != "zombie" and "tools/train.py" in " ".join(process.cmdline()):
@@ -101,8 +102,8 @@ def test_two_processes_learn_what_one_does_also_when_they_are_killed(tmp_path):
     folder = tmp_path / "two" / "quickstart"
     network, recipe = load_weights(folder / "best.safetensors")
     config = load_config(folder / "config.yml")
-    data = build_data(config)
-    errors = predict_dataset(network, validation_loader(data.validation, config), data.validation.codec).errors()
+    data = config.what.build_data(config)
+    errors = predict_dataset(network, data.validation, data.validation.codec).errors()
     assert len(errors) == 17
     assert errors.mean() == pytest.approx(together["val_nme"].min(), rel=1e-5)
     assert recipe.notes["val_nme"] == pytest.approx(errors.mean(), rel=1e-5)
