@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY = [
     "-c", "configs/quickstart.yml",
     "-o", "data.sources=[{type: drawn, train: 128, validation: 16}]", "-o", "train.epochs=3",
-    "-o", "train.batch_size=16", "-o", "network.channels=[8, 16, 32, 32]", "-o", "data.workers=1", "-o", "train.ema=0.9",
+    "-o", "train.batch_size=16", "-o", "network.channels=[8, 16, 32, 32]",
+    "-o", "data.workers=1", "-o", "train.ema=0.9",
 ]  # fmt: skip
 
 
