@@ -1,4 +1,4 @@
-"""How fast a training is, and what of it: loader alone, network alone, both together, and memory.
+"""How fast a training is: loader alone, network alone, both together, memory; two processes; and beside PyTorch.
 
 Under `python -m paddle.distributed.launch --nproc_per_node 2`: what two processes do against what one does.
 """
@@ -6,10 +6,16 @@ Under `python -m paddle.distributed.launch --nproc_per_node 2`: what two process
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import resource
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
 from typing import Callable
 
 import facekp  # noqa: F401  (before Paddle: it chooses the kernels)
@@ -19,6 +25,7 @@ import numpy as np
 import paddle
 from paddle.io import DataLoader
 
+from facekp.errors import UserError
 from facekp.models import build_network
 from facekp.tasks import TaskData
 from facekp.training.checkpoint import RunState
@@ -37,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--option", action="append", default=[], metavar="KEY=VALUE", help="as in train.py")
     parser.add_argument("--steps", type=int, default=4, help="steps in each block (%(default)s)")
     parser.add_argument("--rounds", type=int, default=4, help="blocks of each kind, interleaved (%(default)s)")
+    parser.add_argument("--beside", choices=["torch"],
+                        help="the same network in PyTorch, interleaved (SAM-GoogLeNet-BN, norm: module)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
@@ -48,6 +57,10 @@ def run(args: argparse.Namespace) -> None:
     if processes.first:
         print(f"{config.name}, {config.size} pixels, batch {config.train.batch_size}, "
               f"{describe_device(config, processes)}", flush=True)  # fmt: skip
+    if args.beside and (config.network["type"] != "sam_googlenet_bn" or config.network.get("norm") == "layer"):
+        raise UserError("--beside torch knows SAM-GoogLeNet-BN with norm: module alone; choose another config")
+    if args.beside and importlib.util.find_spec("torch") is None:
+        raise UserError("--beside torch needs PyTorch: pip install torch==2.13.0")
     state = RunState()
     batches = _endless(training_loader(data, config, state, processes), state)
     if processes.count > 1:
@@ -87,12 +100,20 @@ def _many_against_one(
     alone, together = _stepper(config, data), _stepper(config, data, together=True)
     one: list[float] = []
     many: list[float] = []
-    for _ in range(args.rounds + 1):
-        if processes.first:
-            one.append(block(alone))
-        processes.gather(None)
-        many.append(block(together))
-        processes.gather(None)
+    torch: list[float] = []
+    with ExitStack() as stack:
+        peer = None
+        if args.beside and processes.first:
+            peer = stack.enter_context(Torch(config, threads=processes.count, batches=processes.count))
+        for _ in range(args.rounds + 1):
+            if processes.first:
+                one.append(block(alone))
+            processes.gather(None)
+            many.append(block(together))
+            processes.gather(None)
+            if peer is not None:
+                torch.append(peer.block(args.steps)[0])
+            processes.gather(None)
     if processes.first:
         size, count = config.train.batch_size, processes.count
         gains = [count * a / b for a, b in zip(one[1:], many[1:])]  # the first blocks warm up
@@ -100,6 +121,10 @@ def _many_against_one(
         print(f"{count} processes     {count * size / statistics.median(many[1:]):8.1f} images a second")
         print(f"{count} processes are {statistics.median(gains):.2f} times as fast as one "
               f"(median of {args.rounds} pairs of blocks, {min(gains):.2f} to {max(gains):.2f})")  # fmt: skip
+        if torch:
+            print(f"PyTorch, {count} threads, the images of all processes in one batch: "
+                  f"{count * size / statistics.median(torch[1:]):8.1f} images a second")  # fmt: skip
+            _print_ratio(f"ours in {count} processes", many[1:], torch[1:])
 
 
 def _parts_of_a_step(
@@ -114,22 +139,76 @@ def _parts_of_a_step(
     step(*fixed)
     alone: list[float] = []
     both: list[float] = []
+    processor: list[float] = []  # one thread: its own seconds, whatever else the machine does
+    torch: list[float] = []
     memory = []
-    for _ in range(args.rounds):
-        for times, supply in ((alone, None), (both, batches)):
-            start = time.perf_counter()
-            for _ in range(args.steps):
-                step(*(fixed if supply is None else next(supply)))
-            times.append((time.perf_counter() - start) / args.steps)
-        memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    with ExitStack() as stack:
+        peer = stack.enter_context(Torch(config)) if args.beside else None
+        for _ in range(args.rounds):
+            for times, supply in ((alone, None), (both, batches)):
+                start = time.perf_counter()
+                used = time.process_time()
+                for _ in range(args.steps):
+                    step(*(fixed if supply is None else next(supply)))
+                times.append((time.perf_counter() - start) / args.steps)
+                if supply is None:
+                    processor.append((time.process_time() - used) / args.steps)
+            if peer is not None:
+                torch.append(peer.block(args.steps)[1])
+            memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
     loader_only = _loader_rate(training_loader(data, config, RunState(epoch=10**6)), size)
     extra = statistics.median(b / a for a, b in zip(alone, both)) - 1
     print(f"loader alone    {loader_only:8.1f} images a second")
     print(f"network alone   {size / statistics.median(alone):8.1f} images a second")
     print(f"both together   {size / statistics.median(both):8.1f} images a second")
+    if torch:
+        print(f"in seconds of the processor: ours {statistics.median(processor):.3f} a step, PyTorch "
+              f"{statistics.median(torch):.3f}")  # fmt: skip
+        _print_ratio("ours", processor, torch)
     print(f"the loader makes a step {extra * 100:.1f} % longer (median of {args.rounds} pairs of blocks)")
     print("peak memory of the training process after each round, MiB: " + ", ".join(f"{m:.0f}" for m in memory))
+
+
+class Torch:
+    """`peer_torch.py`, started with the same sizes and held ready between blocks.
+
+    Args:
+        config: Of our training.
+        threads: Of PyTorch.
+        batches: So many of our batches make one of its.
+    """
+
+    def __init__(self, config: Config, threads: int = 1, batches: int = 1) -> None:
+        options = {
+            "attention": config.network.get("attention", "max"),
+            "size": config.size,
+            "batch": config.train.batch_size * batches,
+            "threads": threads,
+        }
+        command = [sys.executable, str(Path(__file__).with_name("peer_torch.py"))]
+        command += [f"--{name}={value}" for name, value in options.items()]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> Torch:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._process.communicate()
+
+    def block(self, steps: int) -> tuple[float, float]:
+        """Seconds of a step, by the clock and of the processor, over so many."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(f"{steps}\n")
+        self._process.stdin.flush()
+        clock, processor = map(float, self._process.stdout.readline().split())
+        return clock, processor
+
+
+def _print_ratio(who: str, ours: list[float], torch: list[float]) -> None:
+    ratios = [a / b for a, b in zip(ours, torch)]
+    print(f"a step of {who} takes {statistics.median(ratios):.2f} times PyTorch's time (median of {len(ratios)} pairs "
+          f"of blocks, {min(ratios):.2f} to {max(ratios):.2f})")  # fmt: skip
 
 
 def _endless(loader: DataLoader, state: RunState) -> Iterator[tuple[paddle.Tensor, paddle.Tensor]]:
