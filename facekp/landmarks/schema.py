@@ -94,10 +94,10 @@ class PointSchema:
         """What errors are divided by: the distance of the normalising pair, or the diagonal of the face box.
 
         Args:
-            points: (..., K, 2).
+            points: (..., K, 2); those that are NaN are not known.
 
         Returns:
-            (...) in the unit of `points`.
+            (...) in the unit of `points`; NaN where it is not known.
 
         Example:
             >>> schema = load_schema("ibug68")
@@ -105,7 +105,7 @@ class PointSchema:
             60.6
         """
         if self.normalise is None:
-            return np.linalg.norm(np.nanmax(points, axis=-2) - np.nanmin(points, axis=-2), axis=-1)
+            return np.linalg.norm(np.fmax.reduce(points, -2) - np.fmin.reduce(points, -2), axis=-1)
         left, right = self.normalise
         return np.linalg.norm(points[..., left, :] - points[..., right, :], axis=-1)
 
@@ -113,7 +113,7 @@ class PointSchema:
         """The face's box: around its points, or around the whole face where they do not reach around it.
 
         Args:
-            points: (K, 2).
+            points: (K, 2); those that are NaN are not known.
 
         Returns:
             (4,) x0, y0, x1, y1.
@@ -124,10 +124,24 @@ class PointSchema:
             >>> bool(abs(box - whole.face_box(whole.mean_points * 100)).max() < 1e-3)
             True
         """
-        if not self.whole_face:
-            whole = load_schema("ibug68").mean_points
-            points = geometry.apply(geometry.similarity(self.mean_points, points), whole)
-        return geometry.bounding_box(points)
+        return geometry.bounding_box(self.outline(points))
+
+    def outline(self, points: np.ndarray) -> np.ndarray:
+        """The known points, or the 68-point mean face laid over them where they do not reach around the face.
+
+        Args:
+            points: (K, 2); those that are NaN are not known.
+
+        Returns:
+            (M, 2) pixels; NaN if no point is known.
+        """
+        known = np.isfinite(points).all(-1)
+        if not known.any():
+            return points
+        if self.whole_face:
+            return points[known]
+        whole = load_schema("ibug68").mean_points
+        return geometry.apply(geometry.similarity(self.mean_points[known], points[known]), whole)
 
     def converted(self, points: np.ndarray, to: str) -> np.ndarray | None:
         """The points of another schema; None if the conversion is not known.
