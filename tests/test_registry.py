@@ -18,7 +18,11 @@ def any_rows(index):
     return np.zeros(3)[index]
 
 
-RINGS = {"ring": Ring, "dot": lambda: "dot", "row": any_rows, "part": lambda a: 1 / a}
+def full(size):
+    raise MemoryError(f"no room for {size}")
+
+
+RINGS = {"full": full, "ring": Ring, "dot": lambda: "dot", "row": any_rows, "part": lambda a: 1 / a}
 
 
 def test_a_name_or_a_mapping_is_built():
@@ -39,9 +43,9 @@ def test_a_spec_is_not_changed():
 
 
 WRONG = {
-    "unknown name": ("rung", "unknown shape 'rung'; known are ring, dot, row, part"),
-    "unknown type": ({"type": "rung"}, "unknown shape 'rung'; known are ring, dot, row, part"),
-    "no type": ({"radius": 3}, "unknown shape 'None'; known are ring"),
+    "unknown name": ("rung", "unknown shape 'rung'; known are full, ring, dot, row, part"),
+    "unknown type": ({"type": "rung"}, "unknown shape 'rung'; known are full, ring, dot, row, part"),
+    "no type": ({"radius": 3}, "unknown shape 'None'; known are full, ring"),
     "nothing": (None, "unknown shape 'None'"),
     "a number": (3, "unknown shape '3'"),
     "a list": (["ring"], "unknown shape"),
@@ -56,6 +60,7 @@ WRONG = {
     "a refused value": ({"type": "ring", "radius": -1}, "shape ring: an option has a wrong value"),
     "a value of another kind": ({"type": "ring", "radius": "wide"}, "shape ring: an option has a wrong value"),
     "an index too large": ({"type": "row", "index": 7}, "shape row: an option has a wrong value"),
+    "a size without room": ({"type": "full", "size": 9}, "shape full: an option has a wrong value .*no room for 9"),
     "a division by zero": ({"type": "part", "a": 0}, "shape part: an option has a wrong value"),
 }
 
