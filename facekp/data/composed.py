@@ -48,6 +48,21 @@ class FaceOutline:
     trust: float = 1.0
     is_box: bool = False
 
+    def box(self, matrix: np.ndarray) -> np.ndarray:
+        """The face's box in an image that is moved; one that is turned does not grow.
+
+        Args:
+            matrix: (2, 3), of `facekp.vision.geometry`.
+
+        Returns:
+            (4,) float64 x0, y0, x1, y1.
+        """
+        moved = geometry.apply(matrix, self.points.astype(np.float64))
+        if not self.is_box:
+            return geometry.bounding_box(moved)
+        half = np.sqrt(abs(np.linalg.det(matrix[:, :2]))) * np.ptp(self.points, axis=0) / 2
+        return np.concatenate([moved.mean(0) - half, moved.mean(0) + half])
+
 
 @dataclass(frozen=True)
 class LabelledImage:
@@ -240,12 +255,7 @@ class ComposedDataset(Dataset):
     def _label(self, image: LabelledImage, matrix: np.ndarray, tile: np.ndarray) -> list[np.ndarray]:
         rows = []
         for face in image.faces:
-            trust = face.trust
-            moved = geometry.apply(matrix, face.points.astype(np.float64))
-            box = geometry.bounding_box(moved)
-            if face.is_box:
-                half = np.sqrt(abs(np.linalg.det(matrix[:, :2]))) * np.ptp(face.points, axis=0) / 2
-                box = np.concatenate([moved.mean(0) - half, moved.mean(0) + half])
+            trust, box = face.trust, face.box(matrix)
             visible = boxes.part_inside(box, tile)
             if visible < 0.05:
                 continue
