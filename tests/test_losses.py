@@ -2,8 +2,9 @@ import numpy as np
 import paddle
 import pytest
 
-from facekp.losses import LOSSES, BoxLoss, WingLoss, build_loss
-from facekp.vision.boxes import cell_centres
+from facekp.codecs.boxes import BoxCodec
+from facekp.errors import UserError
+from facekp.losses import BOX_LOSSES, LOSSES, BoxLoss, PointsLoss, WingLoss, build_box_loss, build_loss
 
 
 def value(loss, predicted, label):
@@ -19,7 +20,7 @@ def test_wing_is_the_papers_formula_and_continuous():
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_a_scored_loss_is_the_points_loss_and_the_scores(name):
+def test_the_loss_of_a_network_with_a_score_is_the_points_loss_and_the_scores(name):
     rng = np.random.default_rng(0)
     points, label = rng.normal(0, 5, (2, 3, 8)).astype(np.float32)
     logits = np.float32([2.0, -1.0, 0.5])
@@ -28,7 +29,7 @@ def test_a_scored_loss_is_the_points_loss_and_the_scores(name):
     target = np.exp(-((error / 8) ** 2))
     entropy = np.log1p(np.exp(logits)) - target * logits
     expected = value(LOSSES[name](), points, label) + 0.5 * entropy.mean()
-    assert value(build_loss(name, scored=True), predicted, label) == pytest.approx(expected, rel=1e-5)
+    assert value(build_loss(name), predicted, label) == pytest.approx(expected, rel=1e-5)
 
 
 def test_samples_without_a_face_move_the_score_alone():
@@ -36,7 +37,7 @@ def test_samples_without_a_face_move_the_score_alone():
     predicted = paddle.to_tensor(rng.normal(size=(4, 9)).astype(np.float32), stop_gradient=False)
     label = rng.normal(size=(4, 8)).astype(np.float32)
     label[2:] = np.nan
-    loss = build_loss("smooth_l1", scored=True)
+    loss = build_loss("smooth_l1")
     whole = loss(predicted, paddle.to_tensor(label))
     whole.backward()
     gradient = predicted.grad.numpy()
@@ -48,8 +49,74 @@ def test_samples_without_a_face_move_the_score_alone():
     np.testing.assert_allclose(gradient[:2, :8], faces.grad.numpy()[:, :8], rtol=1e-5)  # as if they were alone
 
 
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("scored", [False, True])
+def test_unknown_points_cost_nothing_and_move_nothing(name, scored):
+    rng = np.random.default_rng(2)
+    values = rng.normal(0, 5, (3, 8 + scored)).astype(np.float32)
+    label = rng.normal(0, 5, (3, 8)).astype(np.float32)
+    label[0, 4:], label[1, 2:4] = np.nan, np.nan  # two points and one
+    known = np.isfinite(label)
+    predicted = paddle.to_tensor(values, stop_gradient=False)
+    loss = build_loss(name)(predicted, paddle.to_tensor(label))
+    loss.backward()
+    gradient = predicted.grad.numpy()
+    assert (gradient[:, :8][~known] == 0).all() and (gradient[:, :8][known] != 0).all()
+
+    expected = value(LOSSES[name](), values[:, :8][known][None], label[known][None])  # the mean over the known ones
+    if scored:
+        error = np.linalg.norm((values[:, :8] - label).reshape(3, 4, 2), axis=-1)
+        target = np.exp(-((np.nanmean(error, 1) / 8) ** 2))
+        logits = values[:, 8]
+        expected += 0.5 * (np.log1p(np.exp(logits)) - target * logits).mean()
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    changed = np.where(known, values[:, :8], 1e3)
+    if scored:
+        changed = np.concatenate([changed, values[:, 8:]], 1)
+    assert value(build_loss(name), changed, label) == pytest.approx(expected, rel=1e-5)
+
+
+def test_with_all_points_known_it_is_the_loss_itself():
+    rng = np.random.default_rng(3)
+    points, label = rng.normal(0, 5, (2, 6, 136)).astype(np.float32)
+    for name, loss in LOSSES.items():
+        assert value(PointsLoss(loss()), points, label) == pytest.approx(value(loss(), points, label), rel=1e-6), name
+
+
+def test_a_batch_without_a_known_point_costs_nothing():
+    predicted = paddle.ones([2, 4])
+    predicted.stop_gradient = False
+    loss = build_loss("wing")(predicted, paddle.full([2, 4], float("nan")))
+    loss.backward()
+    assert float(loss) == 0 and not predicted.grad.numpy().any()
+
+
+@pytest.mark.parametrize(
+    ("build", "spec", "message"),
+    [
+        (build_loss, "huber", "unknown loss 'huber'; known are smooth_l1, l1, l2, wing"),
+        (build_loss, {"type": "wing", "widht": 3}, "loss wing: unknown option 'widht'; known are width, curvature"),
+        (build_loss, {"type": "smooth_l1", "delta": 0}, "loss smooth_l1: an option has a wrong value"),
+        (build_loss, {"type": "wing", "curvature": 0}, "loss wing: an option has a wrong value"),
+        (build_loss, {"type": "l1", "delta": 1}, "known are none"),
+        (lambda spec: build_box_loss(spec, 64), "wing", "known are focal_giou"),
+        (lambda spec: build_box_loss(spec, 64), {"type": "focal_giou", "size": 3}, "'size'; known are box_weight"),
+    ],
+)
+def test_wrong_losses_are_told_in_a_line(build, spec, message):
+    with pytest.raises(UserError, match=message) as caught:
+        build(spec)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_loss_of_boxes_knows_the_size_of_the_images():
+    assert list(BOX_LOSSES) == ["focal_giou"]
+    loss = build_box_loss({"type": "focal_giou", "box_weight": 3.0}, 96)
+    assert len(loss.codec.centres) == 12 * 12 + 6 * 6 + 3 * 3 and loss.box_weight == 3.0
+
+
 SIZE = 256
-CENTRES, STRIDES = cell_centres(SIZE, SIZE)
+CENTRES, STRIDES = BoxCodec(SIZE, SIZE).centres, BoxCodec(SIZE, SIZE).strides
 FACE = [40, 50, 70, 86, 1.0]  # 36 pixels: of the two finer grids
 #: Side of the faces of each grid.
 LEAST = np.select([STRIDES == 8, STRIDES == 16], [0, 32], 96)

@@ -2,9 +2,22 @@ import numpy as np
 import paddle
 import pytest
 
+from facekp.codecs.boxes import BoxCodec
 from facekp.codecs.points import MeanFaceCodec, StandardCodec
-from facekp.metrics import AUC, NME, DocumentNME, FailureRate, MeanDistance, MissedFaces, build_metrics, point_errors
-from facekp.vision.boxes import cell_centres
+from facekp.errors import UserError
+from facekp.landmarks import IBUG68, load_schema, parse_schema
+from facekp.metrics import (
+    AUC,
+    DEFAULT_METRICS,
+    METRICS,
+    NME,
+    DocumentNME,
+    FailureRate,
+    MeanDistance,
+    MissedFaces,
+    build_metrics,
+    point_errors,
+)
 
 
 def faces(errors):
@@ -72,7 +85,7 @@ def test_point_errors_agree_with_the_metric():
 
 
 def test_nme_comes_first_and_names_differ():
-    names = [metric.name() for metric in build_metrics()]
+    names = [metric.name() for metric in build_metrics(DEFAULT_METRICS, StandardCodec(0, 1), IBUG68)]
     assert names[0] == "nme"
     assert len(set(names)) == len(names)
 
@@ -86,12 +99,51 @@ def test_samples_without_a_face_and_the_score_do_not_count():
 
 
 def test_five_points_are_measured_by_the_eyes_and_in_pixels():
-    codec = StandardCodec(0, 200)
+    codec, five = StandardCodec(0, 200), load_schema("five")
     truth = np.tile(np.float32([[60, 80], [140, 80], [100, 120], [70, 160], [130, 160]]), (2, 1, 1))
     predicted = truth + np.float32([[[4, 0]], [[0, 12]]])
     label, output = codec.encode(truth), codec.encode(predicted)
-    assert feed(NME(codec), output, label, (1, 1)) == pytest.approx((4 + 12) / 2 / 80, abs=1e-6)
-    assert feed(MeanDistance(codec), output, label, (1, 1)) == pytest.approx(8, abs=1e-4)
+    assert feed(NME(codec, five), output, label, (1, 1)) == pytest.approx((4 + 12) / 2 / 80, abs=1e-6)
+    assert feed(MeanDistance(codec, five), output, label, (1, 1)) == pytest.approx(8, abs=1e-4)
+
+
+@pytest.mark.parametrize("codec", [None, MeanFaceCodec(200, ((0.5, 0.5),) * 68)])
+def test_unknown_points_and_faces_without_their_pair_do_not_count(codec):
+    predicted, truth = faces(ERRORS)
+    predicted[0, :30] += 1000  # would be 10 of 100 pixels more
+    truth[0, :30] = np.nan
+    truth[1, 45] = np.nan  # nobody knows how large this face is
+    label, output = (x.reshape(5, -1) if codec is None else codec.encode(x) for x in (truth, predicted))
+    assert feed(NME(codec), output, label, (2, 3)) == pytest.approx((0.01 + 0.03 + 0.085 + 0.2) / 4, abs=1e-5)
+    assert feed(FailureRate(0.08, codec), output, label, (5,)) == pytest.approx(2 / 4)
+    errors = point_errors(predicted, truth)
+    assert np.isnan(errors[0, :30]).all() and np.isnan(errors[1]).all()
+    np.testing.assert_allclose(errors[0, 30:], 0.01, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("error")
+def test_points_without_a_pair_are_measured_by_the_diagonal_of_their_box():
+    schema = parse_schema({"name": "n", "points": ["a", "b", "c"]}, "an example")
+    truth = np.float32([[[0, 0], [30, 40], [10, 10]], [[0, 0], [60, 80], [np.nan, 5]], [[np.nan] * 2] * 3])
+    predicted = np.nan_to_num(truth) + np.float32([3, 4])
+    label, output = truth.reshape(3, -1), predicted.reshape(3, -1)
+    assert feed(NME(schema=schema), output, label, (1, 2)) == pytest.approx((5 / 50 + 5 / 100) / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("nms", "unknown metric 'nms'; known are " + ", ".join(METRICS)),
+        ("failure_rate", "metric failure_rate: an option has a wrong value"),
+        ({"type": "auc", "treshold": 0.1}, "unknown option 'treshold'; known are threshold"),
+        ({"type": "nme", "schema": "five"}, "unknown option 'schema'; known are name"),
+        (3, "unknown metric '3'"),
+    ],
+)
+def test_wrong_metrics_are_told_in_a_line(spec, message):
+    with pytest.raises(UserError, match=message) as caught:
+        build_metrics([spec], StandardCodec(0, 1), IBUG68)
+    assert "\n" not in str(caught.value)
 
 
 HERE, THERE = [10, 10, 40, 40], [60, 60, 90, 90]
@@ -99,7 +151,7 @@ HERE, THERE = [10, 10, 40, 40], [60, 60, 90, 90]
 
 def cells(*found, size=96):
     """What a detector says that finds boxes with scores, each at another cell."""
-    centres, _ = cell_centres(size, size)
+    centres = BoxCodec(size, size).centres
     outputs = np.tile(np.float32([-9, 4, 4, 4, 4]), (len(centres), 1))
     for cell, (box, score) in enumerate(found):
         outputs[cell] = [np.log(score / (1 - score)), *(centres[cell] - box[:2]), *(box[2:] - centres[cell])]

@@ -1,12 +1,10 @@
 import cv2
 import numpy as np
-import pandas as pd
 import pytest
 
 from facekp import viz
 from facekp.data.drawn import draw_face
-from facekp.errors import UserError
-from facekp.training.logs import RunLog
+from facekp.landmarks import load_schema, parse_schema
 from facekp.vision import pixels
 
 
@@ -23,8 +21,35 @@ def test_every_point_is_drawn_and_the_picture_stays(size):
 
 
 def test_points_far_outside_do_no_harm():
-    drawn = viz.draw_points(np.zeros((40, 40, 3), np.uint8), np.array([[1e9, -1e9], [20.0, 20.0]]), radius=2)
+    pair = parse_schema({"name": "pair", "points": ["a", "b"], "edges": [{"points": "0-1"}]}, "an example")
+    points = np.array([[1e9, -1e9], [20.0, 20.0]])
+    drawn = viz.draw_points(np.zeros((40, 40, 3), np.uint8), points, radius=2, schema=pair)
     assert drawn[20, 20].any()
+
+
+def test_unknown_points_are_omitted():
+    image = np.zeros((60, 60, 3), np.uint8)
+    chain = parse_schema({"name": "chain", "points": ["a", "b", "c"], "edges": [{"points": "0-2"}]}, "an example")
+    points = np.array([[10.0, 10.0], [50.0, 10.0], [30.0, np.nan]])
+    drawn = viz.draw_points(image, points, radius=2, schema=chain).any(2)
+    assert drawn[10, 10] and drawn[10, 50] and drawn[10, 30]  # the curve leads on to the next known one
+    assert not drawn[20:].any()
+    np.testing.assert_array_equal(viz.draw_points(image, np.full((3, 2), np.nan), schema=chain), image)
+
+
+def test_the_curves_are_those_of_the_schema():
+    five = load_schema("five")
+    points = five.mean_points * 100 + 20
+    image = np.zeros((140, 140, 3), np.uint8)
+    dots = viz.draw_points(image, points, radius=2, schema=five)
+    assert all(dots[round(float(y)), round(float(x))].any() for x, y in points)
+    assert 0 < dots.any(2).sum() < 5 * 50  # and nothing between them
+    edges = [{"points": ["left_eye", "right_eye"]}, {"points": ["nose_tip", 3, 4], "closed": True}]
+    linked = parse_schema({"name": "linked", "points": list(five.points), "edges": edges}, "an example")
+    drawn = viz.draw_points(image, points, radius=2, schema=linked)
+    for a, b in ((0, 1), (2, 3), (3, 4), (4, 2)):
+        x, y = ((points[a] + points[b]) / 2).round().astype(int)
+        assert drawn[y, x].any() and not dots[y, x].any(), (a, b)
 
 
 def test_a_sheet_shows_both_kinds_of_points_on_every_face():
@@ -54,42 +79,6 @@ def test_a_sheet_shows_boxes_in_the_colours_of_what_they_are():
     assert is_there(20, 55, viz.PREDICTED) and is_there(60, 40, viz.PREDICTED)
     assert is_there(96 + 50, 30, 160) and is_there(96 + 70, 60, 160)
     assert not sheet[64:, :96].any() and (sheet[64:, 96:] == 255).all()  # nobody in the third, and there is no fourth
-
-
-def run_log(name, epochs, metric="nme"):
-    rows = [{"epoch": e, "step": e * 5, "train_loss": 0.4 / e, "val_loss": 0.3 / e, f"train_{metric}": 0.2 / e,
-             f"val_{metric}": 0.1 / e} for e in range(1, epochs + 1)]  # fmt: skip
-    steps = pd.DataFrame({"step": range(1, epochs * 5 + 1), "loss": np.linspace(0.5, 0.1, epochs * 5)})
-    return RunLog(name, steps, pd.DataFrame(rows), metric)
-
-
-@pytest.mark.parametrize("epochs", [1, 4])
-@pytest.mark.parametrize(("count", "metric"), [(1, "nme"), (3, "nme"), (9, "nme"), (1, "missed"), (3, "missed")])
-def test_curves_of_one_run_and_of_several(tmp_path, epochs, count, metric):
-    viz.save_curves([run_log(f"run {i}", epochs, metric) for i in range(count)], tmp_path / "curves.png")
-    picture = cv2.imread(str(tmp_path / "curves.png")).astype(int)
-    for colour in viz.COLOURS[: max(2, min(count, 6))]:  # one run has a colour each for training and validation
-        bgr = [int(colour[i : i + 2], 16) for i in (5, 3, 1)]
-        assert (np.abs(picture - bgr).max(2) < 30).sum() > 20, colour
-
-
-def test_runs_of_different_metrics_are_not_drawn_together(tmp_path):
-    runs = [run_log("points", 2), run_log("boxes", 2, "missed")]
-    with pytest.raises(UserError, match="points is judged by nme, boxes by missed"):
-        viz.save_curves(runs, tmp_path / "curves.png")
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.filterwarnings("error")
-def test_a_curve_may_reach_zero(tmp_path):
-    log = run_log("boxes", 3, "missed")
-    log.epochs.loc[1:, "val_missed"] = 0.0
-    viz.save_curves([log], tmp_path / "curves.png")
-
-
-def test_an_error_curve_is_drawn(tmp_path):
-    viz.save_error_curve(np.array([0.01, 0.02, 0.5]), tmp_path / "errors.png")
-    assert cv2.imread(str(tmp_path / "errors.png")).std() > 5
 
 
 def test_what_the_network_sees_is_shown_in_its_colours():

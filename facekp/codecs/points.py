@@ -5,7 +5,7 @@ Training, evaluation and inference use the same pair of `encode` and `decode`; i
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar, Union
 
 import numpy as np
@@ -193,7 +193,10 @@ def codec_from_dict(described: dict[str, Any]) -> Codec:
     """
     try:
         values = dict(described)
-        return TypeAdapter(CODECS[values.pop("type")]).validate_python(values)
+        kind = CODECS[values.pop("type")]
+        if not values.keys() <= {each.name for each in fields(kind)}:
+            raise ValueError("unknown key")
+        return TypeAdapter(kind).validate_python(values)
     except (KeyError, TypeError, ValidationError, ValueError) as error:
         raise UserError(f"unknown codec {str(described)[:80]}; the weights are of another version") from error
 

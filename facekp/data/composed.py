@@ -18,7 +18,6 @@ from tqdm import tqdm
 from facekp.data.dataset import Draw, FilesDataset, Pipeline
 from facekp.errors import UserError
 from facekp.io.images import read_image
-from facekp.landmarks import MEAN_FACE
 from facekp.vision import boxes, geometry
 
 #: Of a label's rows: the most faces of a composed picture.
@@ -49,6 +48,21 @@ class FaceOutline:
     trust: float = 1.0
     is_box: bool = False
 
+    def box(self, matrix: np.ndarray) -> np.ndarray:
+        """The face's box in an image that is moved; one that is turned does not grow.
+
+        Args:
+            matrix: (2, 3), of `facekp.vision.geometry`.
+
+        Returns:
+            (4,) float64 x0, y0, x1, y1.
+        """
+        moved = geometry.apply(matrix, self.points.astype(np.float64))
+        if not self.is_box:
+            return geometry.bounding_box(moved)
+        half = np.sqrt(abs(np.linalg.det(matrix[:, :2]))) * np.ptp(self.points, axis=0) / 2
+        return np.concatenate([moved.mean(0) - half, moved.mean(0) + half])
+
 
 @dataclass(frozen=True)
 class LabelledImage:
@@ -75,10 +89,7 @@ def images_of(part: FilesDataset) -> list[LabelledImage]:
     unchecked = read_unchecked_boxes(part.source / BOXES_FILE) if (part.source / BOXES_FILE).is_file() else {}
     faces: dict[Path, list[FaceOutline]] = {}
     for index, row in enumerate(part.rows):
-        points = part.points[row]
-        if not part.schema.whole_face:
-            points = geometry.apply(geometry.similarity(part.schema.mean_points, points), MEAN_FACE)
-        faces.setdefault(part.picture(index), []).append(FaceOutline(points))
+        faces.setdefault(part.picture(index), []).append(FaceOutline(part.schema.outline(part.points[row])))
     return [
         LabelledImage(path, own + [FaceOutline(corners, UNCHECKED, is_box=True) for corners in unchecked.get(path, [])])
         for path, own in faces.items()
@@ -244,12 +255,7 @@ class ComposedDataset(Dataset):
     def _label(self, image: LabelledImage, matrix: np.ndarray, tile: np.ndarray) -> list[np.ndarray]:
         rows = []
         for face in image.faces:
-            trust = face.trust
-            moved = geometry.apply(matrix, face.points.astype(np.float64))
-            box = geometry.bounding_box(moved)
-            if face.is_box:
-                half = np.sqrt(abs(np.linalg.det(matrix[:, :2]))) * np.ptp(face.points, axis=0) / 2
-                box = np.concatenate([moved.mean(0) - half, moved.mean(0) + half])
+            trust, box = face.trust, face.box(matrix)
             visible = boxes.part_inside(box, tile)
             if visible < 0.05:
                 continue

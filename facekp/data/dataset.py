@@ -146,6 +146,9 @@ class FilesDataset(LandmarkDataset):
             image, points = self.load(index)
         except UserError as error:
             return f"{where}: {error}"
+        known = int(np.isfinite(points).all(1).sum())
+        if known < 2:
+            return f"{where}: {known} of its points known; a face needs at least two"
         if float(self.schema.unit(points)) < 1e-3:
             pair = self.schema.normalise
             what = " and ".join(self.schema.points[i] for i in pair) if pair else "all points"

@@ -54,11 +54,11 @@ def crop_statistics(dataset: LandmarkDataset, size: int, most: int = 500) -> Cro
 
 
 def label_mean_std(points: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation over all coordinates, x and y together, as the document has them.
+    """Mean and standard deviation over all known coordinates, x and y together, as the document has them.
 
     Example:
         >>> label_mean_std(np.array([[[0.0, 2.0]]]))
         (1.0, 1.0)
     """
     values = np.asarray(points, np.float64)
-    return float(values.mean()), float(values.std())
+    return float(np.nanmean(values)), float(np.nanstd(values))

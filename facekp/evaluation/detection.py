@@ -191,7 +191,7 @@ def found_turned(detector: Detector, images: Sequence[LabelledImage], degrees: f
             result = detector(geometry.warp(image, matrix, (int(x1 - x0), int(y1 - y0))))[0]
             for face in labelled.faces:
                 if face.trust == 1:
-                    found.append(_is_found(result, geometry.bounding_box(geometry.apply(matrix, face.points))))
+                    found.append(_is_found(result, face.box(matrix)))
     return float(np.mean(found)) if found else None, len(found)
 
 

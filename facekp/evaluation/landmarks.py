@@ -138,7 +138,7 @@ def summarise(predictions: Predictions, schema: PointSchema = IBUG68) -> dict[st
     """NME (mean and median), failure rates, AUC, and NME by region, all fractions; the distance in pixels.
 
     Args:
-        predictions: Of at least one face.
+        predictions: Of at least one face; those whose normalising pair is not known do not count.
         schema: What the points are.
 
     Returns:
@@ -149,6 +149,7 @@ def summarise(predictions: Predictions, schema: PointSchema = IBUG68) -> dict[st
         >>> round(summarise(Predictions(truth + [0.5, 0], truth))["nme"], 3)
         0.05
     """
+    predictions = predictions.part(np.isfinite(schema.unit(predictions.truth)))
     errors = predictions.errors(schema)
     table: dict[str, float] = {"faces": len(errors)}
     for metric in (NME(), FailureRate(0.08), FailureRate(0.10), AUC(0.08)):

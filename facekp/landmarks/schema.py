@@ -8,11 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Optional, Union
+from typing import Annotated, Any, Literal, Optional, Union
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from facekp.errors import UserError
 from facekp.vision import geometry
@@ -24,7 +24,7 @@ FOLDER = Path(__file__).with_name("schemas")
 MAX_POINTS, MAX_BYTES = 1000, 1 << 20
 
 #: A point by its name or index, or several: "0-16" from the first to the last.
-PointReference = Union[int, str]
+PointReference = Union[Annotated[int, Field(strict=True)], str]
 
 _SIDES = {"left": "right", "right": "left"}
 
@@ -94,10 +94,10 @@ class PointSchema:
         """What errors are divided by: the distance of the normalising pair, or the diagonal of the face box.
 
         Args:
-            points: (..., K, 2).
+            points: (..., K, 2); those that are NaN are not known.
 
         Returns:
-            (...) in the unit of `points`.
+            (...) in the unit of `points`; NaN where it is not known.
 
         Example:
             >>> schema = load_schema("ibug68")
@@ -105,7 +105,7 @@ class PointSchema:
             60.6
         """
         if self.normalise is None:
-            return np.linalg.norm(np.nanmax(points, axis=-2) - np.nanmin(points, axis=-2), axis=-1)
+            return np.linalg.norm(np.fmax.reduce(points, -2) - np.fmin.reduce(points, -2), axis=-1)
         left, right = self.normalise
         return np.linalg.norm(points[..., left, :] - points[..., right, :], axis=-1)
 
@@ -113,7 +113,7 @@ class PointSchema:
         """The face's box: around its points, or around the whole face where they do not reach around it.
 
         Args:
-            points: (K, 2).
+            points: (K, 2); those that are NaN are not known.
 
         Returns:
             (4,) x0, y0, x1, y1.
@@ -124,10 +124,24 @@ class PointSchema:
             >>> bool(abs(box - whole.face_box(whole.mean_points * 100)).max() < 1e-3)
             True
         """
-        if not self.whole_face:
-            whole = load_schema("ibug68").mean_points
-            points = geometry.apply(geometry.similarity(self.mean_points, points), whole)
-        return geometry.bounding_box(points)
+        return geometry.bounding_box(self.outline(points))
+
+    def outline(self, points: np.ndarray) -> np.ndarray:
+        """The known points, or the 68-point mean face laid over them where they do not reach around the face.
+
+        Args:
+            points: (K, 2); those that are NaN are not known.
+
+        Returns:
+            (M, 2) pixels; NaN if no point is known.
+        """
+        known = np.isfinite(points).all(-1)
+        if not known.any():
+            return points
+        if self.whole_face:
+            return points[known]
+        whole = load_schema("ibug68").mean_points
+        return geometry.apply(geometry.similarity(self.mean_points[known], points[known]), whole)
 
     def converted(self, points: np.ndarray, to: str) -> np.ndarray | None:
         """The points of another schema; None if the conversion is not known.
@@ -153,9 +167,18 @@ class PointSchema:
         return values
 
 
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, (int, str)) else value
+
+
+_References = Annotated[list[PointReference], BeforeValidator(_as_list), Field(min_length=1, max_length=MAX_POINTS)]
+_Named = Annotated[dict[str, _References], Field(max_length=MAX_POINTS)]
+_FaceWidths = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
+
+
 class _Edge(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    points: Union[PointReference, list[PointReference]]
+    points: _References
     closed: bool = False
 
 
@@ -166,13 +189,13 @@ class _SchemaFile(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][\w-]{0,63}$")
     points: list[str] = Field(min_length=1, max_length=MAX_POINTS)
     mirror_pairs: Optional[list[tuple[PointReference, PointReference]]] = None
-    regions: dict[str, Union[PointReference, list[PointReference]]] = {}
+    regions: _Named = {}
     normalise: Union[Literal["box"], tuple[PointReference, PointReference]] = "box"
-    edges: list[_Edge] = []
-    anchors: dict[str, Union[PointReference, list[PointReference]]] = {}
-    mean_face: Optional[list[tuple[float, float]]] = None
+    edges: list[_Edge] = Field([], max_length=MAX_POINTS)
+    anchors: _Named = {}
+    mean_face: Optional[list[tuple[_FaceWidths, _FaceWidths]]] = None
     whole_face: bool = True
-    convert: dict[str, list[Union[PointReference, list[PointReference]]]] = {}
+    convert: dict[str, Annotated[list[_References], Field(max_length=MAX_POINTS)]] = Field({}, max_length=10)
 
 
 _FILE = TypeAdapter(_SchemaFile)
@@ -193,13 +216,16 @@ def parse_schema(values: Any, source: str) -> PointSchema:
         >>> parse_schema({"name": "pair", "points": ["left_ear", "right_ear"]}, "an example").mirror_pairs
         ((0, 1),)
     """
+    if not isinstance(values, Mapping):
+        raise UserError(f"{source}: not a point schema; it needs the keys name and points, see docs/own-points.md")
     try:
         file = _FILE.validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        valid = f"; valid keys are {', '.join(_SchemaFile.model_fields)}" if first["type"] == "extra_forbidden" else ""
-        raise UserError(": ".join(part for part in (source, key, first["msg"] + valid) if part)) from error
+        keys = (_SchemaFile if len(first["loc"]) == 1 else _Edge).model_fields
+        valid = f"; valid keys are {', '.join(keys)}" if first["type"] == "extra_forbidden" else ""
+        raise UserError(f"{source}: {key}: {first['msg']}{valid}") from error
     names = tuple(file.points)
     index = {name: i for i, name in enumerate(names)}
     if len(index) < len(names):
@@ -213,16 +239,23 @@ def parse_schema(values: Any, source: str) -> PointSchema:
                             f"{len(names) - 1}")  # fmt: skip
         return found
 
-    def several(references: PointReference | Sequence[PointReference], where: str) -> tuple[int, ...]:
+    def several(references: Sequence[PointReference], where: str) -> tuple[int, ...]:
         found: list[int] = []
-        for reference in [references] if isinstance(references, (int, str)) else references:
+        for reference in references:
             span = re.fullmatch(r"(\d{1,4})-(\d{1,4})", str(reference))
             if span and str(reference) not in index:
                 first, last = (one(int(end), where) for end in span.groups())
                 found += range(first, last + 1) if first <= last else range(first, last - 1, -1)
             else:
                 found.append(one(reference, where))
+            if len(found) > MAX_POINTS:
+                raise UserError(f"{source}: {where}: names more than {MAX_POINTS} points")
         return tuple(found)
+
+    if file.name == "ibug68" and len(names) != 68:
+        raise UserError(f"{source}: name: ibug68 is the schema of 68 points; choose another name")
+    if len(file.convert.get("ibug68", names[:1] * 68)) != 68:
+        raise UserError(f"{source}: convert.ibug68: needs 68 entries, one for each of its points")
 
     if file.mirror_pairs is None:
         pairs = _pairs_of_names(names, index, source)
@@ -232,10 +265,11 @@ def parse_schema(values: Any, source: str) -> PointSchema:
         if len(set(used)) < len(used):
             twice = names[next(i for i in used if used.count(i) > 1)]
             raise UserError(f"{source}: mirror_pairs: {twice} stands in two pairs; each point has one mirror image")
-    if file.mean_face is not None and not (
-        len(file.mean_face) == len(names) and np.isfinite(np.array(file.mean_face)).all()
-    ):
-        raise UserError(f"{source}: mean_face: needs {len(names)} pairs of finite numbers, one for each point")
+    if file.mean_face is not None:
+        if len(file.mean_face) != len(names):
+            raise UserError(f"{source}: mean_face: needs {len(names)} pairs of numbers, one for each point")
+        if not np.ptp(np.array(file.mean_face), axis=0).any():
+            raise UserError(f"{source}: mean_face: all points coincide")
     if not file.whole_face and file.mean_face is None:
         raise UserError(f"{source}: whole_face: false needs a mean_face, which says where the rest of the face is")
     normalise = None

@@ -15,7 +15,7 @@ from paddle.autograd import PyLayer
 from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
 
 from facekp.models.heads import build_head
-from facekp.registry import Spec
+from facekp.registry import Spec, type_name
 
 # Sums over channels or places as products with ones: on a CPU Paddle's own reductions take ten times as long.
 
@@ -116,11 +116,16 @@ class Inception(nn.Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, c1 + c3[1] + c5[1] + pool, H, W)."""
-        reduced3, reduced5 = self.branch3_reduce(x), self.branch5_reduce(x)
-        if self.inner_relu:
-            reduced3, reduced5 = F.relu(reduced3), F.relu(reduced5)
-        branches = [self.branch1(x), self.branch3(reduced3), self.branch5(reduced5), self.branch_pool(self.pool(x))]
+        branches = [
+            self.branch1(x),
+            self.branch3(self._between(self.branch3_reduce(x))),
+            self.branch5(self._between(self.branch5_reduce(x))),
+            self.branch_pool(self.pool(x)),
+        ]
         return F.relu(paddle.concat(branches, axis=1))
+
+    def _between(self, x: Tensor) -> Tensor:
+        return F.relu(x) if self.inner_relu else x
 
 
 class SpatialAttention(nn.Layer):
@@ -215,7 +220,7 @@ class SAMGoogLeNetBN(nn.Layer):
         )
         self.attentions = nn.LayerList([SpatialAttention(attention) for _ in range(4)])
         pools = [nn.MaxPool2D(3, 2, 1) for _ in range(4)]
-        pools.append(nn.AdaptiveAvgPool2D(1) if head == "mean" else nn.Identity())
+        pools.append(nn.AdaptiveAvgPool2D(1) if type_name(head) == "mean" else nn.Identity())
         self.pools = nn.LayerList(pools)
         channels = (64, 192, 480, 832, 1024)
         self.pool_norms = nn.LayerList([nn.Identity() if each else nn.BatchNorm2D(c) for c in channels])

@@ -10,8 +10,9 @@ from paddle import nn
 
 from facekp.errors import UserError
 from facekp.io.safetensors import read_safetensors, write_safetensors
-from facekp.models.networks import build_network
+from facekp.models.networks import DETECTORS, NETWORKS, build_network
 from facekp.recipes import AnyRecipe, BoxesRecipe, PointsRecipe, R, describe, of_kind, parse_recipe
+from facekp.registry import check_name
 
 
 def save_weights(path: str | os.PathLike[str], network: nn.Layer, recipe: AnyRecipe, half: bool = False) -> None:
@@ -65,6 +66,7 @@ def _load(path: str | os.PathLike[str], kind: type[R]) -> tuple[nn.Layer, R]:
 
 def _filled(recipe: AnyRecipe, arrays: dict[str, np.ndarray], path: str | os.PathLike[str]) -> nn.Layer:
     try:
+        check_name(NETWORKS if isinstance(recipe, PointsRecipe) else DETECTORS, recipe.network, "network")
         network = build_network(**recipe.network_arguments())
     except UserError as error:
         raise UserError(f"{path}: its description is damaged ({error}); fetch or train the weights again") from error

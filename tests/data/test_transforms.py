@@ -9,15 +9,14 @@ from facekp.data.drawn import draw_face
 from facekp.data.transforms import (
     CenterCrop,
     FaceCrop,
-    GrayNormalize,
     RandomCrop,
     RandomFlip,
     Resize,
-    ToCHW,
+    TRANSFORMS,
     build_transforms,
 )
 from facekp.errors import UserError
-from facekp.landmarks import FLIP_ORDER
+from facekp.landmarks import IBUG68, load_schema
 
 MOVING = {
     "resize down": Resize(120),
@@ -47,7 +46,7 @@ def test_every_dot_still_lies_under_its_landmark(dots, transform):
         height, width = moved_image.shape[:2]
         # A mirrored point goes by the index of its mirrored place.
         mirrored = getattr(transform, "flipped", transform is MOVING["flip"])
-        indices = FLIP_ORDER[painted] if mirrored else painted
+        indices = IBUG68.flip_order[painted] if mirrored else painted
         checked = 0
         for x, y in moved_points[indices]:
             if 5 <= x < width - 6 and 5 <= y < height - 6:
@@ -72,7 +71,7 @@ def test_flip_swaps_left_and_right(transform):
 def test_flip_order_is_used_by_index():
     points = np.arange(136, dtype=np.float32).reshape(68, 2)
     _, flipped = RandomFlip(p=1.0)((np.zeros((200, 200, 3), np.uint8), points))
-    np.testing.assert_array_equal(flipped[:, 1], points[FLIP_ORDER, 1])
+    np.testing.assert_array_equal(flipped[:, 1], points[IBUG68.flip_order, 1])
 
 
 def test_face_crop_is_the_same_when_nothing_is_random():
@@ -101,7 +100,7 @@ def test_gray_normalise_and_chw():
     assert out.flags.c_contiguous
     np.testing.assert_allclose(out[1], cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) / 255, atol=1e-6)
     assert same is points
-    assert ToCHW()(GrayNormalize(channels=1)(image)).shape == (1, 6, 8)
+    assert TRANSFORMS["ToCHW"]()(TRANSFORMS["GrayNormalize"](channels=1)(image)).shape == (1, 6, 8)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from facekp.data.datasets import JoinedDataset
 
+from facekp.data.combine import JoinedDataset
 from facekp.data.drawn import DrawnFacesDataset
 from facekp.evaluation.landmarks import Predictions, cut_out, predict_in_use, summarise
 from facekp.inference.faces import Faces
-from facekp.landmarks import MEAN_FACE, REGIONS
+from facekp.landmarks import IBUG68, MEAN_FACE, load_schema
 from facekp.vision import geometry
 
 
@@ -14,7 +14,10 @@ def test_the_table_by_hand():
     truth[:, 45, 0] = 100
     predicted = truth.copy()
     predicted[0] += [3, 4]  # 5 %
-    predicted[1, REGIONS["mouth"]] += [34, 0]  # 34 % at 20 of 68 points: 10 %
+    predicted[
+        1,
+        IBUG68.regions["mouth"],
+    ] += [34, 0]  # 34 % at 20 of 68 points: 10 %
     predicted[2] += [9, 0]  # 9 %
     table = summarise(Predictions(predicted, truth))
     assert table["faces"] == 4
@@ -25,6 +28,36 @@ def test_the_table_by_hand():
     assert table["nme_mouth"] == pytest.approx((0.05 + 0.34 + 0.09) / 4)
     assert table["nme_jaw"] == pytest.approx((0.05 + 0.09) / 4)
     assert "document_nme" not in table
+
+
+@pytest.mark.filterwarnings("error")
+def test_unknown_points_and_faces_without_their_pair_do_not_count():
+    truth = np.zeros((3, 68, 2))
+    truth[:, 45, 0] = 100
+    predicted = truth.copy()
+    predicted[0] += [3, 4]
+    predicted[1] += [0, 9]
+    predicted[0, :17] += 1000
+    truth[0, :17] = np.nan  # a face whose jaw nobody knows
+    truth[2, 45] = np.nan  # nor how large this one is
+    table = summarise(Predictions(predicted, truth))
+    assert table["faces"] == 2
+    assert [table[name] for name in ("nme", "nme_median", "nme_mouth")] == pytest.approx([0.07] * 3)
+    assert table["nme_jaw"] == pytest.approx(0.09)
+    assert table["failure_8"] == 0.5
+    assert table["distance_px"] == pytest.approx((51 * 5 + 68 * 9) / (51 + 68))
+
+
+def test_a_table_of_five_points_has_their_regions():
+    five = load_schema("five")
+    truth = np.stack([five.mean_points * 100] * 2).astype(float)
+    truth *= 10 / (truth[0, 1, 0] - truth[0, 0, 0])  # the eyes are 10 pixels apart
+    predicted = truth.copy()
+    predicted[0, 3:] += [0, 2]
+    table = summarise(Predictions(predicted, truth), five)
+    assert table["nme"] == pytest.approx(0.2 * 2 / 5 / 2)
+    assert [table[f"nme_{region}"] for region in five.regions] == pytest.approx([0, 0, 0.1])
+    assert table["distance_px"] == pytest.approx(2 * 2 / 5 / 2)
 
 
 def mean_face_in_the_box(image, boxes):
@@ -46,13 +79,13 @@ def test_boxes_are_grown_and_shaken_as_promised():
     np.testing.assert_allclose(found[:, 2:] - found[:, :2], sides * 1.1, rtol=1e-5)
     np.testing.assert_allclose(found[:, 2:] + found[:, :2], boxes[:, 2:] + boxes[:, :2], atol=1e-3)
 
-    shaken = geometry.bounding_box(predict_in_use(mean_face_in_the_box, faces, shake=True).predicted)
+    shaken = geometry.bounding_box(predict_in_use(mean_face_in_the_box, faces, jitter=True).predicted)
     scale = (shaken[:, 2:] - shaken[:, :2]) / (sides * 1.1)
     shift = (shaken[:, 2:] + shaken[:, :2] - boxes[:, 2:] - boxes[:, :2]) / 2 / (sides * 1.1)
     np.testing.assert_allclose(scale[:, 0], scale[:, 1], rtol=1e-4)
     assert 0.8 <= scale.min() < 0.9 and 1.15 < scale.max() <= 1.2501
     assert np.abs(shift).max() <= 0.1501 and shift.min() < -0.1 and shift.max() > 0.1
-    again = geometry.bounding_box(predict_in_use(mean_face_in_the_box, faces, shake=True).predicted)
+    again = geometry.bounding_box(predict_in_use(mean_face_in_the_box, faces, jitter=True).predicted)
     np.testing.assert_array_equal(shaken, again)
 
 

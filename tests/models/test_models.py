@@ -1,11 +1,16 @@
+import csv
+import re
+from pathlib import Path
+
 import numpy as np
 import paddle
 import pytest
 
+from facekp.codecs.boxes import BoxCodec
 from facekp.errors import UserError
-from facekp.models import NETWORKS, Inception, SpatialAttention, build_network
+from facekp.models import NETWORKS, build_network
 from facekp.models.heads import build_head
-from facekp.vision.boxes import cell_centres
+from facekp.models.sam_googlenet import Inception, SAMGoogLeNetBN, SpatialAttention
 
 paddle.seed(0)
 
@@ -30,10 +35,50 @@ def test_shape_and_gradients(name, num_points):
             assert np.isfinite(parameter.grad.numpy()).all(), parameter_name
 
 
-def test_sam_googlenet_bn_has_the_documents_parameters(capsys):
-    summary = paddle.summary(build_network("sam_googlenet_bn", num_points=68), (1, 3, 224, 224))
-    assert summary["total_params"] == 6_578_884
-    assert "6,578,884" in capsys.readouterr().out
+#: Our name of a layer -> the document's.
+DOCUMENT_NAMES = {
+    "_BiasedConv": "Conv2D",
+    "BatchNorm2D": "BatchNorm",
+    "AdaptiveAvgPool2D": "AvgPool2D",
+    "SpatialAttention": "SAM_Module",
+}
+
+
+def summary_rows(text):
+    """(layer, output shape, parameters) of each row that `paddle.summary` printed."""
+    rows = re.findall(r"^ *(\w+)-\d+ +\[\[.*?\]\] +(\[.*?\]) +([\d,]+) *$", text, re.M)
+    return [(DOCUMENT_NAMES.get(layer, layer), shape, int(count.replace(",", ""))) for layer, shape, count in rows]
+
+
+def test_sam_googlenet_bn_is_the_documents_network_row_by_row(capsys):
+    """ReLU aside, which has no parameters and which the document's table lists once, however often it is called."""
+    summary = paddle.summary(SAMGoogLeNetBN(attention="argmax"), (1, 3, 224, 224))
+    printed = capsys.readouterr().out
+    with (Path(__file__).with_name("document_summary.csv")).open(newline="") as file:
+        document = [(row["layer"], row["output_shape"], int(row["parameters"])) for row in csv.DictReader(file)]
+    expected = [row for row in document if row[0] != "ReLU"]
+    assert len(expected) == 100
+    assert [row for row in summary_rows(printed) if row[0] != "ReLU"] == expected
+    assert sum(count for _, _, count in expected) == summary["total_params"] == 6_578_884
+    assert "6,578,884" in printed
+
+
+def test_the_default_attention_changes_no_layer():
+    counts = {name: parameter.shape for name, parameter in build_network("sam_googlenet_bn").named_parameters()}
+    assert counts == {name: p.shape for name, p in SAMGoogLeNetBN(attention="argmax").named_parameters()}
+
+
+def test_an_inception_is_its_four_branches():
+    """In the document there is no ReLU behind the reducing convolutions; in GoogLeNet there is."""
+    x = paddle.to_tensor(np.random.default_rng(0).normal(size=(2, 4, 6, 6)).astype(np.float32))
+    for inner_relu in (False, True):
+        block = Inception(4, 2, (2, 3), (2, 5), 6, inner_relu=inner_relu)
+        relu = paddle.nn.functional.relu
+        between = relu if inner_relu else lambda y: y
+        branches = [block.branch1(x), block.branch3(between(block.branch3_reduce(x))),
+                    block.branch5(between(block.branch5_reduce(x))), block.branch_pool(block.pool(x))]  # fmt: skip
+        np.testing.assert_array_equal(block(x).numpy(), relu(paddle.concat(branches, axis=1)).numpy())
+        assert (branches[1].numpy() < 0).any()
 
 
 @pytest.mark.parametrize("size", [96, 97, 111, 128, 160])
@@ -80,16 +125,22 @@ def test_argmax_attention_sees_the_index():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "sam_googlenet"}, "sam_googlenet_bn, plain_resnet"),
-        ({"name": "sam_googlenet_bn", "atention": "max"}, "in_channels, attention"),
-        ({"name": "sam_googlenet_bn", "attention": "mean"}, "max or argmax"),
-        ({"name": "resnet18", "in_channels": 1}, "head, score"),
-        ({"name": "plain_resnet", "channels": "wide"}, "wrong value"),
+        ({"type": "sam_googlenet"}, "sam_googlenet_bn, plain_resnet"),
+        ({"type": "sam_googlenet_bn", "atention": "max"}, "in_channels, attention"),
+        ({"type": "sam_googlenet_bn", "attention": "mean"}, "max or argmax"),
+        ({"type": "sam_googlenet_bn", "norm": "batch"}, "module or layer"),
+        ({"type": "sam_googlenet_bn", "in_channels": -1}, "wrong value"),
+        ({"type": "resnet18", "in_channels": 1}, "head, score"),
+        ({"type": "plain_resnet", "channels": "wide"}, "wrong value"),
+        ({"type": "plain_resnet", "channels": [4, -8]}, "wrong value"),
+        ({"type": "plain_resnet", "head": "meen"}, "unknown head 'meen'; known are mean, map, soft_argmax"),
+        ({"type": "mobilenet_v2", "head": {"type": "mean", "size": 3}}, "head mean: unknown option 'size'"),
     ],
 )
 def test_unknown_names_list_the_valid_ones(arguments, message):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as caught:
         build_network(**arguments)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("network", ["sam_googlenet_bn", "plain_resnet"])
@@ -118,7 +169,8 @@ def test_batch_norm_in_every_layer_takes_the_place_of_biases():
     names = [name for name, _ in build_network("sam_googlenet_bn", norm="layer").named_parameters()]
     convolutions = [name for name in names if name.startswith("module") and name.endswith("bias")]
     assert all(name.replace("bias", "weight") in names for name in convolutions)
-    assert not any(name.startswith("norms") for name in names)
+    assert not any(name.startswith("pool_norms") for name in names)
+    assert any(name.startswith("pool_norms") for name, _ in build_network("sam_googlenet_bn").named_parameters())
 
 
 def test_a_bias_is_added_in_training_as_in_evaluation():
@@ -138,7 +190,7 @@ def test_a_bias_is_added_in_training_as_in_evaluation():
 def test_a_detector_says_five_numbers_for_each_cell_of_any_picture(height, width):
     network = build_network("plain_detector", channels=[4, 4, 8, 8, 8], width=8, blocks=[1, 1, 1])
     out = network(paddle.to_tensor(np.random.default_rng(0).random((2, 3, height, width), np.float32)))
-    assert list(out.shape) == [2, len(cell_centres(height, width)[0]), 5]
+    assert list(out.shape) == [2, len(BoxCodec(height, width).centres), 5]
     assert (out[:, :, 1:] > 0).all()  # the cell lies in its box
     out.square().mean().backward()
     for name, parameter in network.named_parameters():
@@ -154,10 +206,10 @@ def test_the_cells_of_a_detector_look_where_they_lie():
     empty = network(paddle.to_tensor(picture)).numpy()[0]
     picture[:, :, 200:208, 304:312] = 9  # near the lower right; a random network looks around, but not far
     changed = np.abs(network(paddle.to_tensor(picture)).numpy()[0] - empty).max(1)
-    centres, strides = cell_centres(256, 384)
+    codec = BoxCodec(256, 384)
     for stride in (8, 16, 32):
-        most = np.where(strides == stride, changed, -1).argmax()
-        assert np.abs(centres[most] - [307.5, 203.5]).max() <= 3 * stride
+        most = np.where(codec.strides == stride, changed, -1).argmax()
+        assert np.abs(codec.centres[most] - [307.5, 203.5]).max() <= 3 * stride
 
 
 def test_a_detector_is_small_and_begins_with_hardly_a_face():
@@ -170,7 +222,7 @@ def test_a_detector_is_small_and_begins_with_hardly_a_face():
     network.eval()
     out = network(paddle.zeros([1, 3, 64, 64])).numpy()[0]
     np.testing.assert_allclose(out[:, 0], np.log(0.01 / 0.99), rtol=1e-5)
-    np.testing.assert_allclose(out[:, 1:], np.repeat(cell_centres(64, 64)[1][:, None], 4, 1), rtol=1e-5)
+    np.testing.assert_allclose(out[:, 1:], np.repeat(BoxCodec(64, 64).strides[:, None], 4, 1), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -187,3 +239,9 @@ def test_a_detector_is_small_and_begins_with_hardly_a_face():
 def test_wrong_options_of_a_detector_are_told(options, message):
     with pytest.raises(UserError, match=message):
         build_network("plain_detector", **options)
+
+
+@pytest.mark.parametrize("head", ["mean", {"type": "mean"}])
+def test_a_mean_head_gets_the_pooled_map_however_it_is_named(head):
+    assert isinstance(build_network("sam_googlenet_bn", head=head).pools[-1], paddle.nn.AdaptiveAvgPool2D)
+    assert isinstance(build_network("sam_googlenet_bn", head="map").pools[-1], paddle.nn.Identity)

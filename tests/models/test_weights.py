@@ -6,27 +6,25 @@ import pickle
 import numpy as np
 import paddle
 import pytest
-from facekp.weights import (
-    FORMAT,
-    BoxesRecipe,
-    PointsRecipe,
-    load_any_weights,
-    load_detector_weights,
-    load_weights,
-    read_recipe,
-    save_recipe,
-    save_weights,
-)
 from safetensors.numpy import save_file
 
-from facekp.codecs.points import StandardCodec
+from facekp.codecs.points import StandardCodec, codec_to_dict
 from facekp.errors import UserError
 from facekp.inference.backends import SHIPPED
+from facekp.landmarks import IBUG68
 from facekp.models import build_network
+from facekp.models.weights import load_any_weights, load_detector_weights, load_weights, save_weights
+from facekp.recipes import FORMAT, BoxesRecipe, PointsRecipe, read_recipe, save_recipe
 
 NETWORK = {"type": "plain_resnet", "channels": [4, 8], "map_size": 2}
-RECIPE = PointsRecipe.describe(
-    StandardCodec(1.0, 2.0), network=NETWORK, num_points=68, size=96, pixels=[], face_centre=(0.5, 0.5), face_side=0.7
+RECIPE = PointsRecipe(
+    network=NETWORK,
+    schema=IBUG68,
+    size=96,
+    pixels=[],
+    codec=codec_to_dict(StandardCodec(1.0, 2.0)),
+    face_centre=(0.5, 0.5),
+    face_side=0.7,
 )
 
 
@@ -41,7 +39,8 @@ def test_what_is_saved_is_loaded(tmp_path, half, tolerance):
     save_weights(tmp_path / "w.safetensors", net, RECIPE, half=half)
     loaded, recipe = load_weights(tmp_path / "w.safetensors")
     assert recipe.build_codec() == StandardCodec(1.0, 2.0)
-    assert json.dumps(dataclasses.asdict(recipe)) == json.dumps(dataclasses.asdict(RECIPE))
+    assert recipe == RECIPE
+    assert json.dumps(recipe.to_dict()) == json.dumps(RECIPE.to_dict())
     assert not loaded.training
     net.eval()
     x = paddle.to_tensor(np.random.default_rng(0).random((1, 3, 96, 96), np.float32))
@@ -50,7 +49,8 @@ def test_what_is_saved_is_loaded(tmp_path, half, tolerance):
 
 def test_half_precision_is_half_the_size(tmp_path):
     for half in (False, True):
-        save_weights(tmp_path / f"{half}.safetensors", network(), RECIPE, half=half)
+        large = build_network("plain_resnet", channels=(16, 32))  # beside it the recipe is small
+        save_weights(tmp_path / f"{half}.safetensors", large, RECIPE, half=half)
     sizes = [(tmp_path / f"{half}.safetensors").stat().st_size for half in (True, False)]
     assert sizes[0] < 0.6 * sizes[1]
 
@@ -86,13 +86,25 @@ def test_missing_truncated_and_foreign_files_are_named(tmp_path):
         ({"type": "plain_resnet", "channels": [4, 16], "map_size": 2}, "shape"),
         ({"type": "plain_resnet", "channels": [4, 8, 8], "map_size": 2}, "only in one"),
         ({"type": "os.system"}, "unknown network"),
+        ({"type": "plain_detector"}, "unknown network 'plain_detector'"),  # finds no points
+        ({"type": "plain_resnet", "channels": [4, 8], "cannels": 3}, "unknown option 'cannels'"),
+        ({"type": "plain_resnet", "channels": [4, 0.5]}, "wrong value"),
+        ({"type": "plain_resnet", "channels": [4, 8], "num_points": 5}, "map_size|only in one|shape"),
     ],
 )
 def test_weights_that_do_not_fit_their_recipe_are_refused(tmp_path, network_values, message):
     recipe = dataclasses.replace(RECIPE, network=network_values)
     save_weights(tmp_path / "w.safetensors", network(), recipe)
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as caught:
         load_weights(tmp_path / "w.safetensors")
+    assert "\n" not in str(caught.value) and str(caught.value).startswith(str(tmp_path / "w.safetensors"))
+
+
+def test_a_network_of_points_is_no_detector(tmp_path):
+    recipe = dataclasses.replace(BOXES, network=NETWORK)
+    save_weights(tmp_path / "w.safetensors", network(), recipe)
+    with pytest.raises(UserError, match="unknown network 'plain_resnet'; known are plain_detector"):
+        load_detector_weights(tmp_path / "w.safetensors")
 
 
 def test_a_damaged_description_is_named(tmp_path):
@@ -108,7 +120,7 @@ BOXES = BoxesRecipe(DETECTOR, 96, [{"type": "ImageNetNormalize"}, {"type": "ToCH
 
 def test_a_detector_is_saved_and_loaded(tmp_path):
     paddle.seed(3)
-    net = BOXES.build_network()
+    net = build_network(**DETECTOR)
     save_weights(tmp_path / "w.safetensors", net, BOXES)
     x = BOXES.build_pixels()(np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8))[None]
     net.eval()
@@ -125,7 +137,7 @@ def test_a_detector_is_saved_and_loaded(tmp_path):
 
 
 def test_points_and_boxes_are_not_confused(tmp_path):
-    save_weights(tmp_path / "boxes.safetensors", BOXES.build_network(), BOXES)
+    save_weights(tmp_path / "boxes.safetensors", build_network(**DETECTOR), BOXES)
     save_weights(tmp_path / "points.safetensors", network(), RECIPE)
     with pytest.raises(UserError, match=r"boxes\.safetensors: weights of a network that finds boxes, not points"):
         load_weights(tmp_path / "boxes.safetensors")
@@ -136,9 +148,10 @@ def test_points_and_boxes_are_not_confused(tmp_path):
 
 def test_older_weights_which_say_nothing_of_what_they_find_are_of_points(tmp_path):
     arrays = {name: tensor.numpy() for name, tensor in network().state_dict().items()}
-    described = {"format": FORMAT, "recipe": json.dumps(dataclasses.asdict(RECIPE))}
+    values = {name: value for name, value in RECIPE.to_dict().items() if name != "schema"}  # of before schemas
+    described = {"format": FORMAT, "recipe": json.dumps({**values, "num_points": 68})}
     save_file(arrays, str(tmp_path / "w.safetensors"), described)
-    assert load_weights(tmp_path / "w.safetensors")[1].network == RECIPE.network
+    assert load_weights(tmp_path / "w.safetensors")[1] == RECIPE
     with pytest.raises(UserError, match="finds points, not boxes"):
         load_detector_weights(tmp_path / "w.safetensors")
 

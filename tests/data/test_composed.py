@@ -3,15 +3,25 @@ import random
 import cv2
 import numpy as np
 import pytest
-from facekp.data.datasets import Draw, PtsDataset
-from facekp.data.pictures import MOST_FACES, UNCHECKED, Picture, PictureDataset, pictures_of, read_unchecked_boxes
 from tests_support import write_pts
 
+from facekp.data.composed import (
+    MOST_FACES,
+    UNCHECKED,
+    ComposedDataset,
+    FaceOutline,
+    LabelledImage,
+    images_of,
+    read_unchecked_boxes,
+)
+from facekp.data.cuhk5 import FivePointDataset
+from facekp.data.dataset import Draw
 from facekp.data.drawn import draw_face
+from facekp.data.pts import PtsDataset
 from facekp.data.transforms import build_transforms
 from facekp.errors import UserError
 from facekp.io.images import write_image
-from facekp.landmarks import MEAN_FACE
+from facekp.landmarks import MEAN_FACE, load_schema
 from facekp.vision import geometry
 from facekp.vision.boxes import area
 
@@ -33,6 +43,12 @@ def patches(path, places):
     return faces
 
 
+def outlined(path, faces, trusts=None):
+    """An image and its faces, all of them with points."""
+    trusts = [1.0] * len(faces) if trusts is None else trusts
+    return LabelledImage(path, [FaceOutline(face, trust) for face, trust in zip(faces, trusts)])
+
+
 def seen(layer, corner=(0, 0)):
     """Box around what is bright."""
     y, x = np.nonzero(layer > 100)
@@ -41,7 +57,7 @@ def seen(layer, corner=(0, 0)):
 
 def test_labels_follow_the_picture_wherever_it_goes(tmp_path):
     faces = patches(tmp_path / "a.png", [(BLUE, 1.0, 30, 80), (RED, 0.6, 170, 60)])
-    dataset = PictureDataset([Picture(tmp_path / "a.png", faces, [1.0, 1.0])], 160, tiles=(1, 0, 0), anywhere=0.0)
+    dataset = ComposedDataset([outlined(tmp_path / "a.png", faces)], 160, tiles=(1, 0, 0), anywhere=0.0)
     found = np.zeros(3, int)
     for seed in range(60):
         square, label = dataset[Draw(0, seed)]
@@ -61,7 +77,7 @@ def test_labels_follow_the_picture_wherever_it_goes(tmp_path):
 def test_every_tile_shows_a_picture_and_its_face(tmp_path, count):
     faces = patches(tmp_path / "a.png", [(BLUE, 1.0, 100, 80)])
     tiles = np.eye(3)[count - 1]
-    dataset = PictureDataset([Picture(tmp_path / "a.png", faces, [1.0])], 192, tiles=tiles, anywhere=0.0)
+    dataset = ComposedDataset([outlined(tmp_path / "a.png", faces)], 192, tiles=tiles, anywhere=0.0)
     side = 192 // count
     for seed in range(8):
         square, label = dataset[Draw(0, seed)]
@@ -82,25 +98,26 @@ def test_every_picture_comes_up_in_the_other_tiles(tmp_path):
     for number in range(4):
         write_image(tmp_path / f"{number}.png", np.full((50, 50, 3), 60 * number + 60, np.uint8))
     corners = np.float32([[10, 10], [40, 10], [40, 40], [10, 40]])
-    pictures = [Picture(tmp_path / f"{number}.png", [corners], [1.0]) for number in range(4)]
-    dataset = PictureDataset(pictures, 96, tiles=(0, 0, 1), most_face=2.0, least_face=400)
+    box = FaceOutline(corners, is_box=True)
+    images = [LabelledImage(tmp_path / f"{number}.png", [box]) for number in range(4)]
+    dataset = ComposedDataset(images, 96, tiles=(0, 0, 1), most_face=2.0, least_face=400)
     shown = [np.unique(dataset[Draw(1, seed)][0].reshape(-1, 3)[:, 0]) for seed in range(12)]
     assert all(120 in levels for levels in shown)  # the one that was asked for
     assert {60, 120, 180, 240} <= set(np.concatenate(shown).tolist())
 
 
-def rows(dataset, face, trust=1.0, matrix=None):
+def rows(dataset, face, trust=1.0, matrix=None, is_box=False):
     """What the label says of a face in a tile of 100 x 100 pixels."""
-    picture = Picture(dataset.pictures[0].path, [np.asarray(face, np.float32)], [trust])
+    image = LabelledImage(dataset.images[0].path, [FaceOutline(np.asarray(face, np.float32), trust, is_box)])
     matrix = np.eye(2, 3) if matrix is None else matrix
-    return np.array(dataset._label(picture, matrix, np.array([0.0, 0, 99, 99])))
+    return np.array(dataset._label(image, matrix, np.array([0.0, 0, 99, 99])))
 
 
 @pytest.fixture
 def one(tmp_path):
     """A data set of one picture."""
     faces = patches(tmp_path / "a.png", [(BLUE, 1.0, 100, 80)])
-    return PictureDataset([Picture(tmp_path / "a.png", faces, [1.0])], 96)
+    return ComposedDataset([outlined(tmp_path / "a.png", faces)], 96)
 
 
 def at(x0, y0, x1, y1):
@@ -124,15 +141,18 @@ def test_hardly_visible_and_tiny_faces_are_ignored(one):
 def test_a_box_that_is_turned_does_not_grow(one):
     corners = [[10, 20], [50, 20], [50, 40], [10, 40]]
     turn = geometry.compose(geometry.rotation(45, (30, 30)), geometry.scaling(2.0), geometry.translation(-10, -10))
-    np.testing.assert_allclose(rows(one, corners, 0.5, turn), [[10, 30, 90, 70, 0.5]], atol=1e-3)
+    np.testing.assert_allclose(rows(one, corners, 0.5, turn, is_box=True), [[10, 30, 90, 70, 0.5]], atol=1e-3)
+    reach = 60 * np.sqrt(0.5)  # four points that are no box are turned as they are: half of 40 + 20, times 2
+    points = [[50 - reach, 50 - reach, 50 + reach, 50 + reach, 0.5]]
+    np.testing.assert_allclose(rows(one, corners, 0.5, turn), points, atol=1e-3)
     mirrored = geometry.compose(geometry.mirror(100), geometry.scaling(0.5))
-    np.testing.assert_allclose(rows(one, corners, 0.5, mirrored), [[24.5, 10, 44.5, 20, 0.5]], atol=1e-3)
+    np.testing.assert_allclose(rows(one, corners, 0.5, mirrored, is_box=True), [[24.5, 10, 44.5, 20, 0.5]], atol=1e-3)
 
 
 def test_a_sample_is_a_square_and_rows_the_largest_face_first(tmp_path):
     faces = patches(tmp_path / "a.png", [(BLUE, 1.0, 30, 80), (RED, 0.6, 170, 60)])
     pixels = build_transforms([{"type": "ImageNetNormalize"}, {"type": "ToCHW"}])
-    dataset = PictureDataset([Picture(tmp_path / "a.png", faces, [1.0, UNCHECKED])], 100, pixels)
+    dataset = ComposedDataset([outlined(tmp_path / "a.png", faces, [1.0, UNCHECKED])], 100, pixels)
     trusts = set()
     for seed in range(25):
         image, label = dataset[Draw(0, seed)]
@@ -151,8 +171,8 @@ def test_a_sample_is_a_square_and_rows_the_largest_face_first(tmp_path):
 def test_a_draw_repeats_itself_and_seeds_differ(tmp_path):
     faces = patches(tmp_path / "a.png", [(BLUE, 1.0, 30, 80), (RED, 0.6, 170, 60)])
     change = build_transforms([{"type": "ColorJitter", "brightness": 0.5}, {"type": "Noise", "p": 1.0}])
-    picture = Picture(tmp_path / "a.png", faces, [1.0, 1.0])
-    dataset = PictureDataset([picture] * 3, 96, change)
+    image = outlined(tmp_path / "a.png", faces)
+    dataset = ComposedDataset([image] * 3, 96, change)
     first = dataset[Draw(1, 7)]
     other = dataset[Draw(1, 8)]
     again = dataset[Draw(1, 7)]
@@ -160,12 +180,12 @@ def test_a_draw_repeats_itself_and_seeds_differ(tmp_path):
         np.testing.assert_array_equal(a, b)
     assert (first[0] != other[0]).any() and (first[1] != other[1]).any()
 
-    fixed = PictureDataset([picture] * 3, 96, repeatable=True)
-    squares = [fixed[i] for i in range(3)]
+    squares = [dataset[i] for i in range(3)]  # an index is its own seed, as validation needs it
     random.seed(99)
     for i, square in enumerate(squares):
-        np.testing.assert_array_equal(square[0], fixed[i][0])
-        np.testing.assert_array_equal(square[1], fixed[i][1])
+        for key in (i, Draw(i, i)):
+            np.testing.assert_array_equal(square[0], dataset[key][0])
+            np.testing.assert_array_equal(square[1], dataset[key][1])
     assert (squares[0][1] != squares[1][1]).any()
 
 
@@ -185,14 +205,38 @@ def test_a_photo_of_several_people_is_one_picture(tmp_path):
     (tmp_path / "faces.csv").write_text(
         "image,x0,y0,x1,y1,source\na.png,1,2,3,4,points\ndeep/b.png,110,20,170,90,detector\n"
     )
-    first, second = pictures_of(PtsDataset(tmp_path))
-    assert first.path == tmp_path / "a.png" and first.trust == [1.0, 1.0]
-    np.testing.assert_allclose(first.faces, [points, points + np.array([100, 0])], atol=1e-2)
-    assert second.path == tmp_path / "deep" / "b.png" and second.trust == [1.0, UNCHECKED]
-    np.testing.assert_allclose(second.faces[0], points, atol=1e-2)
-    assert second.faces[1].tolist() == [[110, 20], [170, 20], [170, 90], [110, 90]]
+    first, second = images_of(PtsDataset(tmp_path))
+    assert first.path == tmp_path / "a.png" and [face.trust for face in first.faces] == [1.0, 1.0]
+    assert not any(face.is_box for face in first.faces)
+    np.testing.assert_allclose([face.points for face in first.faces], [points, points + np.array([100, 0])], atol=1e-2)
+    assert second.path == tmp_path / "deep" / "b.png" and [face.trust for face in second.faces] == [1.0, UNCHECKED]
+    assert [face.is_box for face in second.faces] == [False, True]
+    np.testing.assert_allclose(second.faces[0].points, points, atol=1e-2)
+    assert second.faces[1].points.tolist() == [[110, 20], [170, 20], [170, 90], [110, 90]]
     (tmp_path / "faces.csv").unlink()
-    assert [picture.trust for picture in pictures_of(PtsDataset(tmp_path))] == [[1.0, 1.0], [1.0]]
+    images = images_of(PtsDataset(tmp_path))
+    assert [[face.trust for face in image.faces] for image in images] == [[1.0, 1.0], [1.0]]
+
+
+def test_faces_of_five_points_are_outlined_whole(tmp_path):
+    five = load_schema("five")
+    turn = geometry.compose(geometry.rotation(20), geometry.scaling(50), geometry.translation(40, 20))
+    write_image(tmp_path / "a.png", np.zeros((90, 110, 3), np.uint8))
+    values = " ".join(f"{v:.4f}" for v in geometry.apply(turn, five.mean_points).reshape(-1))
+    (tmp_path / "list.txt").write_text(f"a.png 20 90 10 80 {values}\n")
+    (image,) = images_of(FivePointDataset(tmp_path / "list.txt"))
+    np.testing.assert_allclose(image.faces[0].points, geometry.apply(turn, MEAN_FACE), atol=1e-2)
+
+
+def test_large_images_are_kept_no_larger_than_they_are_shown(tmp_path):
+    faces = patches(tmp_path / "a.png", [(BLUE, 1.0, 30, 80), (RED, 0.6, 170, 60)])
+    smallest = min(np.ptp(face, axis=0).max() for face in faces)
+    for most, scale in ((0.9, 0.9 * 40 / smallest), (4.0, 1.0)):
+        dataset = ComposedDataset([outlined(tmp_path / "a.png", faces)], 40, most_face=most)
+        kept = dataset._pixels[0]
+        assert kept.shape == (round(240 * scale), round(300 * scale), 3)
+        for channel, face in zip((BLUE, RED), dataset.images[0].faces):
+            np.testing.assert_allclose(seen(kept[..., channel]), geometry.bounding_box(face.points), atol=1)
 
 
 FAULTS = {
@@ -214,14 +258,14 @@ def test_a_wrong_file_of_boxes_is_named(tmp_path, name):
     text = FAULTS[name]
     (tmp_path / "faces.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(UserError, match=r"faces\.csv: row 2: needs" if "points" in str(text) else r"faces\.csv: needs"):
-        pictures_of(PtsDataset(tmp_path))
+        images_of(PtsDataset(tmp_path))
 
 
 def test_a_box_in_a_picture_that_is_not_there_is_named(tmp_path):
     photos(tmp_path)
     (tmp_path / "faces.csv").write_text("image,x0,y0,x1,y1,source\na.png,1,2,3,4,points\nc.png,1,2,3,4,detector\n")
     with pytest.raises(UserError, match=r"faces\.csv: row 2: there is no picture c\.png"):
-        pictures_of(PtsDataset(tmp_path))
+        images_of(PtsDataset(tmp_path))
 
 
 def test_boxes_of_points_are_not_read_twice(tmp_path):

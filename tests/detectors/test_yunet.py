@@ -1,16 +1,10 @@
-import sys
-
 import cv2
 import numpy as np
 import pytest
-from facekp.detectors.peers import MediaPipeDetector, YuNetDetector, landmark_boxes
 
-import facekp
-from facekp.detectors import peers as peer_detectors
+from facekp.detectors.yunet import BROWS, YuNetDetector, landmark_boxes
 from facekp.errors import UserError
 from facekp.inference.backends import SHIPPED
-from facekp.io.images import read_image
-from facekp.vision.boxes import iou
 
 #: YuNet's outputs on each of its three grids, and how many numbers a cell has.
 OUTPUTS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
@@ -63,7 +57,7 @@ def test_yunet_box_of_a_small_picture(finder):
     image[48:56, 80:88] = 255  # the face's middle is 84, 52: from 68 to 100 and from 32 to 72; its eyes are at 48
     boxes, scores = YuNetDetector(finder)(image)
     assert boxes.dtype == scores.dtype == np.float32
-    np.testing.assert_allclose(boxes, [[68, 48 - peer_detectors.BROWS * (72 - 48), 100, 72]], atol=0.01)
+    np.testing.assert_allclose(boxes, [[68, 48 - BROWS * (72 - 48), 100, 72]], atol=0.01)
     np.testing.assert_allclose(scores, [1.0], atol=0.01)
 
 
@@ -99,7 +93,7 @@ def test_brows_of_tilted_and_of_impossible_faces():
     eyes_on_the_chin = [0, 0, 100, 100, 30, 99, 70, 99, 50, 60, 45, 80, 75, 80, 0.9]
     eyes_above_the_box = [0, 0, 100, 100, 30, -5, 70, -5, 50, 60, 45, 80, 75, 80, 0.9]
     boxes = landmark_boxes(np.float32([tilted, eyes_on_the_chin, eyes_above_the_box]))
-    np.testing.assert_allclose(boxes[:, 1], [40 - peer_detectors.BROWS * 60, 50, 0], atol=1e-4)
+    np.testing.assert_allclose(boxes[:, 1], [40 - BROWS * 60, 50, 0], atol=1e-4)
     np.testing.assert_array_equal(boxes[:, [0, 2, 3]], [[0, 100, 100]] * 3)
     assert landmark_boxes(np.zeros((0, 15), np.float32)).shape == (0, 4)
 
@@ -120,34 +114,3 @@ def test_yunet_refuses_what_it_cannot_use(tmp_path, monkeypatch, capfd):
     monkeypatch.delattr(cv2, "FaceDetectorYN")
     with pytest.raises(UserError, match="this OpenCV has no FaceDetectorYN"):
         YuNetDetector(broken)
-
-
-def test_without_mediapipe_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "mediapipe", None)  # as if it were not installed
-    with pytest.raises(UserError, match='pip install "mediapipe') as caught:
-        MediaPipeDetector()
-    assert "\n" not in str(caught.value)
-
-
-@pytest.fixture(scope="module")
-def mediapipe():
-    pytest.importorskip("mediapipe")
-    return MediaPipeDetector()
-
-
-@pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
-def test_mediapipe_finds_the_astronaut(mediapipe, scale):
-    photo = cv2.resize(read_image("assets/photos/astronaut.png"), None, fx=scale, fy=scale)
-    truth = facekp.load_landmarker()(photo).boxes[0]
-    boxes, scores = mediapipe(photo)
-    assert boxes.dtype == scores.dtype == np.float32
-    assert len(boxes) == len(scores) == 1  # what the near and the far model found is one face
-    assert iou(truth, boxes[0]) > 0.5
-    assert 0.5 <= scores[0] <= 1
-
-
-@pytest.mark.parametrize("size", [(1, 1), (5, 5), (20, 300), (200, 200)])
-def test_mediapipe_finds_nothing_on_blank_pictures(mediapipe, size):
-    boxes, scores = mediapipe(np.full((*size, 3), 127, np.uint8))
-    assert boxes.shape == (0, 4)
-    assert scores.shape == (0,)

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from facekp.data.cuhk5 import FivePointDataset
+from facekp.errors import UserError
+from facekp.io.images import read_image, write_image
+
+FIVE = "15.5 25 24 25 20 30 16 35 23 35"
+
+
+@pytest.fixture
+def five_list(tmp_path):
+    """A list with one row of a folder and a picture, written as the set has it."""
+    (tmp_path / "some").mkdir()
+    rng = np.random.default_rng(0)
+    write_image(tmp_path / "some" / "a.png", rng.integers(0, 256, (50, 40, 3), dtype=np.uint8))
+    path = tmp_path / "list.txt"
+    path.write_text(f"some\\a.png 10 28 20 41 {FIVE}\n\n")
+    return path
+
+
+def test_five_points_lie_on_the_square_around_the_box(five_list):
+    faces = FivePointDataset(five_list)
+    faces.check()
+    assert len(faces) == 1 and faces.name(0) == "some/a.png"
+    square, points = faces[0]
+    picture = read_image(five_list.parent / "some" / "a.png")
+    assert square.shape == (22, 22, 3)  # 19 wide and 22 high
+    np.testing.assert_array_equal(square, picture[20:42, 8:30])
+    np.testing.assert_allclose(points, np.float32(FIVE.split()).reshape(5, 2) - [8, 20])
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("some\\a.png 10 28 20 41 1 2 3 4 5 6 7 8 9", "13 numbers"),
+        ("some\\a.png 28 10 20 41 " + FIVE, "empty"),
+        ("some\\a.png 10 28 20 x " + FIVE, "no number"),
+        ("some\\a.png 10 28 20 nan " + FIVE, "14"),
+        ("some\\a.png 10 28 20 60 " + FIVE, "reaches out of the 40x50"),
+        ("some\\b.png 10 28 20 41 " + FIVE, "b.png"),
+        ("some\\a.png 10 28 20 41 20 25 20 25 20 30 16 35 23 35", "left_eye and right_eye coincide"),
+    ],
+)
+def test_wrong_rows_of_five_points_are_named(five_list, row, message):
+    five_list.write_text(five_list.read_text().strip() + "\n" + row)
+    with pytest.raises(UserError, match=message) as caught:
+        FivePointDataset(five_list).check()
+    assert "list.txt: row 2" in str(caught.value)
+
+
+def test_an_empty_or_missing_list_of_five_points(tmp_path):
+    with pytest.raises(UserError, match="root of the source is the folder"):
+        FivePointDataset(tmp_path / "list.txt")
+    (tmp_path / "list.txt").write_text("\n")
+    with pytest.raises(UserError, match="holds no row"):
+        FivePointDataset(tmp_path / "list.txt")

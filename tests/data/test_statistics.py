@@ -1,0 +1,35 @@
+import numpy as np
+
+from facekp.data.drawn import DrawnFacesDataset, draw_face
+from facekp.data.statistics import crop_statistics, label_mean_std
+from facekp.data.transforms import FaceCrop
+
+
+def test_crop_statistics_of_face_crops_are_known():
+    faces = DrawnFacesDataset(10, transform=FaceCrop(size=100, margin=0.25))
+    found = crop_statistics(faces, size=100)
+    np.testing.assert_allclose(found.centre, 0.495, atol=1e-3)
+    assert abs(found.side - 1 / 1.5) < 1e-3
+
+
+def test_label_mean_std():
+    points = np.stack([draw_face(seed)[1] for seed in range(5)])
+    mean, std = label_mean_std(points)
+    assert abs(mean - points.mean()) < 1e-4
+    assert abs(std - points.std()) < 1e-4
+
+
+def test_unknown_points_count_nowhere():
+    class Forgotten(DrawnFacesDataset):
+        def load(self, index):
+            image, points = super().load(index)
+            points[5 * index : 5 * index + 5] = np.nan  # the jaw of another face tells how far it reaches
+            points[40:60] = np.nan if index else points[40:60]
+            return image, points
+
+    transform = FaceCrop(size=100, margin=0.25)
+    found = crop_statistics(Forgotten(3, transform=transform), size=100)
+    assert np.isfinite(found.mean_points).all() and found.mean_points.shape == (68, 2)
+    np.testing.assert_allclose(found.centre, 0.495, atol=1e-3)  # each crop is laid around the points that are known
+    assert abs(found.side - 1 / 1.5) < 1e-3
+    assert label_mean_std(np.array([[1.0, np.nan], [3.0, np.nan]])) == (2.0, 1.0)
