@@ -4,13 +4,14 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from facekp.processor import choose_kernels
+from facekp.version import VERSION
 
 if TYPE_CHECKING:
     from facekp.inference.faces import Faces
     from facekp.loading import load_landmarker
 
 __all__ = ["Faces", "load_landmarker"]
-__version__ = "0.1.0"
+__version__ = VERSION
 
 choose_kernels()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -22,6 +23,7 @@ def run(main: Callable[[], object], name: str | None = None) -> None:
     """
     # Paddle warns about its own code on every run; stderr is for what the user can fix.
     warnings.filterwarnings("ignore", module="paddle")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # read when OpenCV is imported: it tells of every camera it tries
     try:
         main()
     except UserError as error:

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
         return
     if args.camera is not None and args.camera < 0:
         raise UserError(f"--camera {args.camera}: cameras are counted from 0")
-    if args.preview or args.camera is not None:
+    if args.preview:
         need_display()
     if not args.inputs and (args.camera is None or args.sheet or args.animate):
         raise UserError("no photo or video given; see --help")

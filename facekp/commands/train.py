@@ -20,7 +20,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train."""
     from facekp.training import load_config, train
+    from facekp.training.processes import launch, launched
 
-    summary = train(load_config(args.config, args.option), args.resume, args.overwrite)
+    config = load_config(args.config, args.option)
+    if config.train.processes > 1 and not launched():
+        again = ["--resume"] * args.resume + ["--overwrite"] * args.overwrite
+        options = [part for option in args.option for part in ("-o", option)]
+        launch(config.train.processes, ["train", "-c", args.config, *options, *again])
+        return
+    summary = train(config, args.resume, args.overwrite)
     if summary.weights is not None:
         print(f"best validation {summary.metric} {summary.best:.4f}: {summary.weights}")

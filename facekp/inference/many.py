@@ -227,7 +227,7 @@ class PointsTable:
                     looked_at += 1
         if failed and not looked_at:
             self.unfinished.unlink()
-            raise UserError(f"none of the {len(failed)} pictures could be read; the lines above say why")
+            raise UserError(f"none of the {len(failed)} images could be read; the lines above say why")
         faces = 0
         with atomic_path(self.path) as temporary, self._format.writer(temporary) as write:
             for row in self._rows():

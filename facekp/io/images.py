@@ -37,7 +37,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the name") from error
     image = decode_image(data)
     if image is None:
-        raise UserError(f"{path}: not a picture that OpenCV can decode, or damaged; replace or remove it")
+        raise UserError(f"{path}: not an image that OpenCV can decode, or damaged; replace or remove it")
     return image
 
 

@@ -199,7 +199,7 @@ def parse_schema(values: Any, source: str) -> PointSchema:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         valid = f"; valid keys are {', '.join(_SchemaFile.model_fields)}" if first["type"] == "extra_forbidden" else ""
-        raise UserError(f"{source}: {key}: {first['msg']}{valid}") from error
+        raise UserError(": ".join(part for part in (source, key, first["msg"] + valid) if part)) from error
     names = tuple(file.points)
     index = {name: i for i, name in enumerate(names)}
     if len(index) < len(names):

@@ -22,7 +22,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-import facekp
 from facekp.detectors import load_detector
 from facekp.errors import UserError
 from facekp.inference.backends import PARAMETERS_FILE, PROGRAM_FILES, RECIPE_FILE, load_backend
@@ -30,6 +29,7 @@ from facekp.inference.faces import Faces
 from facekp.inference.landmarker import Landmarker
 from facekp.io.images import decode_image, read_image, write_image
 from facekp.paddlehub.client import FOREHEAD
+from facekp.version import VERSION
 
 NAME = "facekp_face_landmarks"
 
@@ -99,7 +99,7 @@ def write_hub_module(folder: Path, network: Path, detector: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
             made = Path(scratch, "module")
-            package = Path(facekp.__file__).parent
+            package = Path(__file__).resolve().parents[1]
             shutil.copytree(
                 package, made / LIBRARY / package.name, ignore=shutil.ignore_patterns("shipped", "__pycache__")
             )
@@ -110,7 +110,7 @@ def write_hub_module(folder: Path, network: Path, detector: Path) -> None:
             code = _MODULE.format(
                 name=NAME,
                 summary="Face landmarks.",
-                version=facekp.__version__,
+                version=VERSION,
                 library=LIBRARY,
                 network=NETWORK,
                 detector=DETECTOR,

@@ -23,7 +23,7 @@ from facekp.tasks import TASKS, Task
 #: A config file is no larger, and its `_base_`s go no deeper.
 MAX_BYTES, MAX_DEPTH = 1 << 20, 10
 
-#: Keys of before facekp 0.2 -> what replaces them.
+#: Keys of `data` of before facekp 0.2 -> what replaces them.
 _REPLACED = {
     "labels": "data.sources: [{type: LABELS, ...}]",
     "root": "the root of a source, data.sources: [{type: csv68, root: DIR}] or -o data.sources.0.root=DIR",
@@ -57,13 +57,6 @@ class ComposeConfig(_Section):
         return self
 
 
-def _old_keys(values: Any) -> Any:
-    for key in values if isinstance(values, dict) else ():
-        if key in _REPLACED:
-            raise ValueError(f"the key {key} was replaced by {_REPLACED[key]}")
-    return values
-
-
 def _source(values: Any) -> Source:
     try:
         return parse_source(values)
@@ -91,8 +84,6 @@ class DataConfig(_Section):
     pixels: list[dict[str, Any]] = [{"type": "GrayNormalize", "channels": 3}, {"type": "ToCHW"}]
     #: Loader processes for each of training and validation; 0 loads in the training process.
     workers: int = Field(2, ge=0, le=256)
-
-    _check_keys = model_validator(mode="before")(_old_keys)
 
 
 class OptimizerConfig(_Section):
@@ -122,11 +113,11 @@ class TrainConfig(_Section):
     """How long, and the batch size."""
 
     epochs: int = Field(50, gt=0)
+    #: Of one process.
+    batch_size: int = Field(64, gt=0)
     #: Processes that train together on this machine, each with a share of every batch's images; tools/train.py starts
     #: them. See docs/many_machines.md.
     processes: int = Field(1, gt=0, le=256)
-    #: Of one process.
-    batch_size: int = Field(64, gt=0)
     #: Stop after this epoch, with the schedule of all epochs; --resume goes on.
     stop_after: Optional[int] = Field(None, gt=0)
     #: For so many epochs only the head learns; the rest stays as pretrained, its running statistics too.
@@ -221,12 +212,12 @@ def load_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> Co
     for option in options:
         key, equals, text = option.partition("=")
         if not equals or not key:
-            raise UserError(f"-o {option}: write it as key=value, for example -o train.epochs=3")
+            raise UserError(f"-o {_short(option)}: write it as key=value, for example -o train.epochs=3")
         try:
             value = _load_yaml(text)
-        except yaml.YAMLError as error:
-            raise UserError(f"-o {option}: the value is not YAML ({_short(error)})") from error
-        values = _updated(values, key.split("."), value, f"-o {option}")
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise UserError(f"-o {_short(option)}: the value is not YAML ({_short(error)})") from error
+        values = _updated(values, key.split("."), value, f"-o {_short(option)}")
     return parse_config(values, str(path), options)
 
 
@@ -242,9 +233,10 @@ def parse_config(values: Any, source: str, options: Sequence[str] = ()) -> Confi
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         for option in options:
-            name = option.partition("=")[0]
-            if f"{key}.".startswith(name + ".") or f"{name}.".startswith(f"{key}.data.") or name == key:
-                source = f"-o {option}"
+            if f"{key}.".startswith(option.partition("=")[0] + "."):
+                source = f"-o {_short(option)}"
+        if first["type"] == "extra_forbidden" and first["loc"][0] == "data" and first["loc"][-1] in _REPLACED:
+            raise UserError(f"{source}: the key {key} was replaced by {_REPLACED[first['loc'][-1]]}") from error
         if first["type"] == "extra_forbidden":
             valid = ", ".join(_fields(first["loc"][:-1]))
             raise UserError(f"{source}: unknown key {key}; valid here are {valid}") from error

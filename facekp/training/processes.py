@@ -1,4 +1,4 @@
-"""Several processes that train one network, as `python -m paddle.distributed.launch` starts them.
+"""Several processes that train one network, as `python -m paddle.distributed.launch` or `launch` starts them.
 
 Each has the whole network and its own share of every batch; Paddle averages the gradients. See docs/many_machines.md.
 """
@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import paddle
@@ -109,3 +114,47 @@ class Processes:
                     f"process {self.rank}: another one has ended or is too slow; the last line of its log says why"
                 ) from error
             raise
+
+
+def launched() -> bool:
+    """Whether Paddle's launcher started this process."""
+    return "PADDLE_TRAINER_ID" in os.environ
+
+
+def launch(count: int, arguments: Sequence[str]) -> None:
+    """Run `facekp ARGUMENTS` in several processes on this machine, through Paddle's launcher.
+
+    What the first process prints appears as it comes.
+
+    Args:
+        count: Of the processes, one thread each.
+        arguments: Of the command line, "train" first.
+
+    Raises:
+        UserError: They ended with status 2; the message is that of the first one.
+        SystemExit: They ended with another status than 0.
+    """
+    program = Path(__file__).resolve().parents[1] / "commands" / "__main__.py"
+    with tempfile.TemporaryDirectory(prefix="facekp-log-") as log:
+        options = ["--nproc_per_node", str(count), "--log_dir", log, "--log_level", "ERROR"]
+        command = [sys.executable, "-m", "paddle.distributed.launch", *options, str(program), *arguments]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOG_minloglevel": "2"}
+        said = Path(log) / "launcher"  # its own words; those of the processes come on stdout
+        with said.open("wb") as stderr, subprocess.Popen(command, env=environment, stderr=stderr) as launcher:
+            try:
+                status = launcher.wait()
+            except KeyboardInterrupt:
+                launcher.wait()  # it got the signal as well, and passes it on
+                raise
+        if status == 2:
+            raise UserError(_last_message(Path(log) / "workerlog.0"))
+        if status:
+            print(said.read_text(encoding="utf-8", errors="replace"), file=sys.stderr)
+            sys.exit(status)
+
+
+def _last_message(log: Path) -> str:
+    """The last line of a process's log, without the program's name."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+    last = next((line for line in reversed(lines) if line.strip()), "a process ended without a message")
+    return re.sub(r"^(facekp train|\S+\.py): ", "", last)

@@ -84,6 +84,9 @@ def train(
     elif not isinstance(config, Config):
         config = parse_config(config, "config")
     processes = Processes.start()
+    if config.train.processes > processes.count:
+        raise UserError(f"train.processes: {config.train.processes} need the command, facekp train or tools/train.py, "
+                        "which starts them")  # fmt: skip
     folder = find_run_folder(config, resume, overwrite)
     data = config.what.build_data(config, progress=processes.first)
     seed_everything(config.seed)

@@ -13,7 +13,7 @@ from facekp.vision import geometry
 
 ROOT = Path(__file__).resolve().parents[2]
 DETECTOR = ROOT / "facekp" / "shipped" / "face_detector.safetensors"
-CONFIG = ("-c", "configs/face_detector.yml", "-o", "data.labels=pts")
+CONFIG = ("-c", "configs/face_detector.yml", "-o", "data.sources=[{type: pts, root: PHOTOS}]")
 
 
 @pytest.fixture(scope="module")
@@ -32,24 +32,32 @@ def test_the_points_reject_what_the_detector_alone_takes_for_faces(photos, run_t
     tables = {}
     for name, more in (("alone", []), ("in_use", ["--points", "face_crop_light"])):
         done = run_tool(
-            "evaluate", *CONFIG, "-o", f"data.root={photos}", "-w", DETECTOR, *more, "--output", tmp_path / name
+            "evaluate",
+            *CONFIG,
+            "-o",
+            f"data.sources.0.root={photos}",
+            "-w",
+            DETECTOR,
+            *more,
+            "--output",
+            tmp_path / name,
         )
         assert done.returncode == 0, done.stderr
         tables[name] = json.loads((tmp_path / name / "metrics.json").read_text())["pts"]
-        assert (tables[name]["pictures"], tables[name]["faces"]) == (1, 1)
+        assert (tables[name]["images"], tables[name]["faces"]) == (1, 1)
         assert tables[name]["found"] == tables[name]["ap"] == 1
         printed = dict(line.split(maxsplit=1) for line in done.stdout.splitlines()[2:])
-        assert float(printed["false_per_picture"]) == tables[name]["false_per_picture"]
+        assert float(printed["false_per_image"]) == tables[name]["false_per_image"]
         assert printed["found"] == "100.00 %"
-    assert tables["alone"]["false_per_picture"] >= 1 and tables["in_use"]["false_per_picture"] == 0
+    assert tables["alone"]["false_per_image"] >= 1 and tables["in_use"]["false_per_image"] == 0
     assert tables["in_use"]["false_on_no_faces"] < tables["alone"]["false_on_no_faces"]
     assert tables["in_use"]["found_240_px"] is None and tables["in_use"]["faces_80_px"] == 1
 
 
 def test_what_does_not_go_with_a_detector_is_refused(photos, refuses, tmp_path):
-    boxes = (*CONFIG, "-o", f"data.root={photos}", "--output", tmp_path / "no")
+    boxes = (*CONFIG, "-o", f"data.sources.0.root={photos}", "--output", tmp_path / "no")
     assert "--boxes, --passes and --flip are about points" in refuses("evaluate", *boxes, "-w", DETECTOR, "--passes", 3)
-    assert "neither haar, mediapipe or yunet" in refuses("evaluate", *boxes, "-w", "nowhere")
+    assert "neither a detector (haar, mediapipe, yunet)" in refuses("evaluate", *boxes, "-w", "nowhere")
     assert "needs -c configs/face_detector.yml" in refuses("evaluate", "-w", "haar")
     points = ("-c", "configs/face_crop_light.yml", "-w", DETECTOR.with_name("face_crop_light.safetensors"))
     assert "--points is about face detectors" in refuses("evaluate", *points, "--points", "face_crop_light")

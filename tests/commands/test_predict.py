@@ -22,7 +22,7 @@ def test_predict_writes_points_and_pictures(run_tool, refuses, tmp_path):
     cv2.imwrite(str(tmp_path / "in" / "c.png"), np.zeros((60, 60, 3), np.uint8))
     done = run_tool("predict", tmp_path / "in", "-o", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    assert "b.png" in done.stderr and "1 faces in 2 pictures, 1 unreadable" in done.stdout
+    assert "b.png" in done.stderr and "1 faces in 2 images, 1 unreadable" in done.stdout
     table = pd.read_csv(tmp_path / "out" / "points.csv")
     assert table["image"].str.endswith("a.png").all() and len(table) == 1
     assert 180 < table["x30"][0] < 260 and 80 < table["y30"][0] < 170  # the astronaut's nose
@@ -34,12 +34,12 @@ def test_predict_writes_points_and_pictures(run_tool, refuses, tmp_path):
     drawn = cv2.imread(str(tmp_path / "out" / "a_points.png"))
     assert (drawn != cv2.imread(str(PHOTO))).any()
 
-    assert "b.png: not a picture" in refuses("predict", tmp_path / "in" / "b.png", "-o", tmp_path / "no")
+    assert "b.png: not an image" in refuses("predict", tmp_path / "in" / "b.png", "-o", tmp_path / "no")
     assert not (tmp_path / "no").exists()
     (tmp_path / "in" / "d.png").write_bytes(b"damaged")
     nothing = run_tool("predict", tmp_path / "in" / "b.png", tmp_path / "in" / "d.png", "-o", tmp_path / "no.csv")
     assert nothing.returncode == 2
-    assert "none of the 2 pictures" in nothing.stderr.splitlines()[-1]
+    assert "none of the 2 images" in nothing.stderr.splitlines()[-1]
     assert not list(tmp_path.glob("no*"))
     assert "written twice" in refuses(
         "predict", tmp_path / "out" / "a_points.png", tmp_path / "in", "-o", tmp_path / "out"
@@ -81,7 +81,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(run_tool, refuses, tmp
     assert process.returncode == (-9 if ending == signal.SIGKILL else 130)
     assert not output.exists()
     if ending == signal.SIGINT:
-        assert "--resume goes on" in said and said.splitlines()[-1] == "stopped" and "Traceback" not in said
+        assert "continue with --resume" in said and said.splitlines()[-1] == "stopped" and "Traceback" not in said
     begun = unfinished.read_bytes()
     assert "--resume" in refuses("predict", photos, "-o", output)
     assert unfinished.read_bytes() == begun

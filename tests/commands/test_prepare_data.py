@@ -82,7 +82,7 @@ def left(tmp_path: Path) -> list[str]:
 
 
 def test_downloads_then_leaves_the_folder_alone(site: str, tmp_path: Path) -> None:
-    for words in ("data: ready", "data: already there and complete, left alone"):
+    for words in ("data: ready", "data: exists and is complete, nothing to do"):
         done = tool("--url", f"{site}/set.zip", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines() == [

@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from facekp.commands.runner import run
+from facekp.commands.main import execute
 from facekp.io.video import convert, write_video
 from facekp.stickers import list_stickers
 
@@ -21,34 +20,24 @@ ROOT = Path(__file__).resolve().parents[2]
 ASTRONAUT = ROOT / "assets" / "photos" / "astronaut.png"
 
 
-@pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("sticker_tool", ROOT / "tools" / "sticker.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 class Call:
     """Runs the tool in a folder of its own."""
 
-    def __init__(self, tool: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.tool, self.folder, self.monkeypatch = tool, folder, monkeypatch
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
         monkeypatch.chdir(folder)
 
     def __call__(self, *arguments: str | Path) -> int:
-        self.monkeypatch.setattr(sys, "argv", ["sticker.py", *map(str, arguments)])
         try:
-            run(self.tool.main)
+            execute("sticker", [*map(str, arguments)], prog="sticker.py")
         except SystemExit as end:
             return int(end.code or 0)
         return 0
 
 
 @pytest.fixture
-def call(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    return Call(tool, tmp_path, monkeypatch)
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    return Call(tmp_path, monkeypatch)
 
 
 def astronaut(path: Path) -> Path:
@@ -124,7 +113,7 @@ def test_preview_without_a_screen(
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     photo = astronaut(tmp_path / "a.png")
     assert call(photo, "--preview") == 2
-    assert "no screen" in capsys.readouterr().err
+    assert "no display" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [photo]
 
 
@@ -151,8 +140,8 @@ def test_video(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     [
         ([], "no photo"),
         (["--sheet", "--camera", "0"], "no photo"),
-        (["blank.png", "text.png", "-o", "."], "written over"),
-        (["blank.png", "-o", "blank.png"], "written over"),
+        (["blank.png", "text.png", "-o", "."], "overwritten"),
+        (["blank.png", "-o", "blank.png"], "overwritten"),
         (["none.jpg"], "none.jpg: no such file"),
         (["blank.png"], "blank.png: no face found"),
         (["text.png"], "text.png"),

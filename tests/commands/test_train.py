@@ -24,8 +24,10 @@ from facekp.metrics import point_errors
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = [
-    "-c", "configs/quickstart.yml", "-o", "data.drawn=[128, 16]", "-o", "train.epochs=3", "-o", "train.batch_size=16",
-    "-o", "network.channels=[8, 16, 32, 32]", "-o", "data.workers=1", "-o", "train.ema=0.9",
+    "-c", "configs/quickstart.yml",
+    "-o", "data.sources=[{type: drawn, train: 128, validation: 16}]", "-o", "train.epochs=3",
+    "-o", "train.batch_size=16", "-o", "network.channels=[8, 16, 32, 32]",
+    "-o", "data.workers=1", "-o", "train.ema=0.9",
 ]  # fmt: skip
 
 
@@ -59,7 +61,7 @@ def test_a_run_learns_and_leaves_everything_behind(trained):
     assert table["epoch"].tolist() == [1, 2, 3]
     assert table["step"].tolist() == [8, 16, 24]
     assert table["train_loss"].iloc[-1] < 0.95 * table["train_loss"].iloc[0]
-    assert yaml.safe_load((folder / "config.yml").read_text())["data"]["drawn"] == [128, 16]
+    assert yaml.safe_load((folder / "config.yml").read_text())["data"]["sources"][0]["train"] == 128
     assert cv2.imread(str(folder / "curves.png")).std() > 10
     assert "left" in done.stdout and "best validation nme" in done.stdout
 
@@ -157,14 +159,14 @@ def test_overwrite_deletes_a_run_but_nothing_else(refuses, tmp_path):
 def test_mistakes_end_with_one_line_and_leave_nothing(drawn_csv, refuses, tmp_path):
     output = tmp_path / "out"
     csv = ["-c", "configs/sam_googlenet_bn.yml", "-o", f"output={output}"]
-    assert "prepare_data.py" in refuses("train", *csv, "-o", f"data.root={tmp_path / 'nowhere'}")
+    assert "prepare_data.py" in refuses("train", *csv, "-o", f"data.sources.0.root={tmp_path / 'nowhere'}")
     assert "valid here are epochs" in refuses("train", *csv, "-o", "train.epoch=1")
     assert "configs/" in refuses("train", "-c", "sam.yml")
     grey = 'data.pixels=[{"type": "GrayNormalize", "channels": 3}, {"type": "ToCHW"}]'
     assert "(3, 96, 96)" in refuses("train", *tiny(output, "-o", grey))
     assert "shape (1, 96, 96)" in refuses("train", *tiny(output, "-o", "size=128"))
     (drawn_csv / "training" / "person1_01.jpg").write_bytes(b"damaged")
-    assert "row 2 (person1_01.jpg)" in refuses("train", *csv, "-o", f"data.root={drawn_csv}")
+    assert "row 2 (person1_01.jpg)" in refuses("train", *csv, "-o", f"data.sources.0.root={drawn_csv}")
     assert not output.exists()
 
 
@@ -186,7 +188,7 @@ def test_evaluate_tells_the_same_error_as_training(trained, run_tool, refuses, t
         assert cv2.imread(str(tmp_path / "e" / picture)).std() > 5
     beside = run_tool("evaluate", "-w", weights, "--output", tmp_path / "e2")  # the config lies beside the weights
     assert beside.stdout.splitlines()[1:-1] == done.stdout.splitlines()[1:-1]
-    in_use = run_tool("evaluate", "-w", weights, "--boxes", "shaken", "--passes", 3, "--output", tmp_path / "e3")
+    in_use = run_tool("evaluate", "-w", weights, "--boxes", "jittered", "--passes", 3, "--output", tmp_path / "e3")
     assert in_use.returncode == 0, in_use.stderr
     assert json.loads((tmp_path / "e3" / "metrics.json").read_text())["all"]["faces"] == 16
     assert cv2.imread(str(tmp_path / "e3" / "worst.png")).std() > 5

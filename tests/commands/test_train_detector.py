@@ -8,19 +8,20 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from facekp.models.weights import load_detector_weights, load_weights
 from safetensors.numpy import load_file
 from tests_support import draw_csv
 from visualdl import LogReader
 
 from facekp.errors import UserError
+from facekp.models.weights import load_detector_weights, load_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def tiny(data, output, *more):
     options = [
-        f"data.root={data}", "data.split=document", "data.workers=0", "size=96", f"output={output}", "train.epochs=3",
+        f"data.sources=[{{type: csv68, root: {data}}}]", "data.workers=0", "size=96", f"output={output}",
+        "train.epochs=3",
         "train.batch_size=4", "train.ema=0.5", "optimizer.lr=0.01", "optimizer.warmup_epochs=0",
         "network={type: plain_detector, channels: [4, 4, 8, 8, 8], width: 8, blocks: [1, 1, 1]}", *more,
     ]  # fmt: skip
@@ -59,7 +60,7 @@ def test_a_detector_learns_and_leaves_everything_behind(trained):
     for picture in ("curves.png", "faces.png"):
         assert cv2.imread(str(folder / picture)).std() > 10
     assert f"best validation missed {table['val_missed'].min():.4f}: {folder / 'best.safetensors'}" in done.stdout
-    assert "12 samples to learn from, 4 to check" in done.stdout
+    assert "12 training and 4 validation samples" in done.stdout
     reader = LogReader(file_path=str(folder / "vdlrecords.facekp.log"))
     logged = [record.value for record in reader.get_data("scalar", "epoch/val_missed")]
     np.testing.assert_allclose(logged, table["val_missed"], rtol=1e-5)
@@ -83,9 +84,7 @@ def test_a_detector_that_was_stopped_goes_on_as_if_nothing_had_happened(trained,
     first = run_tool("train", *tiny(data, tmp_path, "train.stop_after=1"))
     assert first.returncode == 0, first.stderr
     assert pd.read_csv(folder / "metrics.csv")["epoch"].tolist() == [1]
-    assert "data.compose.roll = 45.0, not 10.0" in refuses(
-        "train", *tiny(data, tmp_path, "data.compose.roll=10"), "--resume"
-    )
+    assert "data.compose" in refuses("train", *tiny(data, tmp_path, "data.compose.roll=10"), "--resume")
     done = run_tool("train", *tiny(data, tmp_path), "--resume")
     assert done.returncode == 0, done.stderr
     broken, unbroken = load_file(folder / "last.safetensors"), load_file(whole / "last.safetensors")
@@ -99,7 +98,7 @@ def test_a_detector_that_was_stopped_goes_on_as_if_nothing_had_happened(trained,
 
 
 def test_a_detectors_mistakes_end_with_one_line_and_leave_nothing(data, refuses, tmp_path):
-    assert "whole 32 pixels" in refuses("train", *tiny(data, tmp_path, "size=100"))
+    assert "multiple of 32" in refuses("train", *tiny(data, tmp_path, "size=100"))
     assert "channels are five" in refuses("train", *tiny(data, tmp_path, "network.channels=[4, 4]"))
     assert "RandomFlip would move" in refuses("train", *tiny(data, tmp_path, "data.train=[{type: RandomFlip}]"))
     grey = "data.pixels=[{type: GrayNormalize, channels: 1}, {type: ToCHW}]"

@@ -4,13 +4,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from facekp.recipes import BoxesRecipe
 
 from facekp import load_landmarker
 from facekp.detectors.ours import FaceDetector, load_detector
 from facekp.errors import UserError
 from facekp.inference.backends import SHIPPED_DETECTOR
 from facekp.io.images import read_image
+from facekp.recipes import BoxesRecipe
 from facekp.vision import geometry
 from facekp.vision.boxes import STRIDES, iou
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from facekp.data.pictures import UNCHECKED, Picture
 
-from facekp.evaluation import detection as box_evaluation
 from facekp.data.drawn import DrawnFacesDataset
+from facekp.evaluation import detection as box_evaluation
 from facekp.evaluation.detection import Found, compare, false_on_no_faces, found_shrunk, found_turned, judge, summarise
 from facekp.io.images import write_image
 from facekp.vision import geometry

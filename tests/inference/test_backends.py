@@ -10,17 +10,24 @@ from pathlib import Path
 import numpy as np
 import paddle
 import pytest
-from facekp.models.weights import save_weights
-from facekp.recipes import PointsRecipe
 
 import facekp
 from facekp.codecs.points import MeanFaceCodec, StandardCodec
 from facekp.errors import UserError
-from facekp.inference.backends import BACKENDS, SHIPPED, DygraphBackend, OnnxBackend, PaddleBackend, load_backend
+from facekp.inference.backends import (
+    BACKENDS,
+    SHIPPED,
+    DygraphBackend,
+    OnnxBackend,
+    PaddleBackend,
+    load_backend,
+    shipped_weights,
+)
 from facekp.inference.export import can_write_onnx, export
-from facekp.inference.backends import shipped_weights
 from facekp.io.images import read_image
 from facekp.landmarks import MEAN_FACE
+from facekp.models.weights import save_weights
+from facekp.recipes import PointsRecipe
 
 ROOT = Path(__file__).resolve().parents[2]
 ASTRONAUT = ROOT / "assets" / "photos" / "astronaut.png"

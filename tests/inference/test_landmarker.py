@@ -2,13 +2,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from facekp.models.weights import save_weights
 
 import facekp
 from facekp.errors import UserError
 from facekp.inference.landmarker import DOUBTFUL, LATE_TRUST, Landmarker
 from facekp.io.images import read_image
 from facekp.landmarks import FLIP_ORDER, MEAN_FACE, eye_distance
+from facekp.models.weights import save_weights
 from facekp.vision import geometry
 
 #: By eye: outer eye corners, nose tip, mouth corners, chin of assets/photos/astronaut.png.

@@ -1,15 +1,15 @@
 import numpy as np
 import paddle
 import pytest
-from facekp.training.run import build_optimizer, build_schedule
-from facekp.models.weights import save_weights
 
 from facekp.errors import UserError
 from facekp.models import build_network
+from facekp.models.weights import save_weights
 from facekp.training.callbacks import MovingAverage
 from facekp.training.checkpoint import RunState, cut_logs, load_checkpoint, save_checkpoint
 from facekp.training.config import OptimizerConfig
 from facekp.training.logs import LOG_FILE, METRICS_FILE
+from facekp.training.schedules import build_optimizer, build_schedule
 
 
 def start(kind, seed):
@@ -52,11 +52,12 @@ def test_going_on_from_a_checkpoint_is_as_if_nothing_had_happened(tmp_path, kind
 
 
 def test_weights_alone_cannot_be_resumed(tmp_path):
+    from facekp.landmarks import IBUG68
     from facekp.recipes import PointsRecipe
 
     network, optimizer, _ = start("momentum", seed=1)
     recipe = PointsRecipe(
-        {"type": "plain_resnet"}, 68, 96, [], {"type": "standard", "mean": 0.0, "std": 1.0}, (0.5, 0.5), 0.7
+        {"type": "plain_resnet"}, IBUG68, 96, [], {"type": "standard", "mean": 0.0, "std": 1.0}, (0.5, 0.5), 0.7
     )
     save_weights(tmp_path / "w.safetensors", network, recipe)
     with pytest.raises(UserError, match="weights alone"):

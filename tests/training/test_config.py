@@ -2,8 +2,8 @@ import inspect
 from pathlib import Path
 
 import pytest
-from facekp.data.pictures import PictureDataset
 
+from facekp.data.composed import ComposedDataset
 from facekp.data.transforms import build_transforms
 from facekp.errors import UserError
 from facekp.models import build_network
@@ -18,11 +18,12 @@ def test_every_config_names_only_what_exists(path):
     assert config.name == path.stem
     for pipeline in (config.data.train, config.data.validation, config.data.pixels):
         build_transforms(pipeline)
-    options = dict(config.network)
-    build_network(options.pop("type"), **options)
+    build_network(**config.network)
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in CONFIGS if path.stem != "document_reproduction"], ids=lambda path: path.stem
+)
 def test_nothing_random_touches_validation(path):
     for spec in load_config(path).data.validation:
         assert spec["type"] in ("Resize", "CenterCrop", "FaceCrop")
@@ -33,12 +34,29 @@ def test_the_default_recipe_is_the_documents():
     config = load_config("configs/sam_googlenet_bn.yml")
     assert (config.train.epochs, config.train.batch_size, config.size) == (50, 64, 224)
     assert (config.optimizer.type, config.loss, config.network["attention"]) == ("momentum", "smooth_l1", "max")
-    assert load_config("configs/document_reproduction.yml").network["attention"] == "argmax"
+    assert (config.optimizer.lr, config.optimizer.momentum, config.optimizer.weight_decay) == (0.01, 0.9, 0.002)
+    assert config.optimizer.cosine_steps is None  # all of them
+    assert config.data.train == [{"type": "Resize", "size": 256}, {"type": "RandomCrop", "size": 224}]
+    assert config.data.validation == [{"type": "Resize", "size": 256}, {"type": "CenterCrop", "size": 224}]
+
+
+def test_the_reproduction_differs_in_the_documents_three_faults_alone():
+    default, letter = (
+        load_config(f"configs/{name}.yml").model_dump(exclude={"name", "metrics"})
+        for name in ("sam_googlenet_bn", "document_reproduction")
+    )
+    assert letter["network"].pop("attention") == "argmax" and default["network"].pop("attention") == "max"
+    assert (
+        letter["optimizer"].pop("cosine_steps") == (3462 // 64) * 50
+        and default["optimizer"].pop("cosine_steps") is None
+    )
+    assert letter["data"].pop("validation") == letter["data"]["train"] != default["data"].pop("validation")
+    assert letter == default
 
 
 def test_options_replace_values():
-    config = load_config("configs/quickstart.yml", ["train.epochs=3", "data.root=/x y", "optimizer.lr=1e-4"])
-    assert (config.train.epochs, config.data.root, config.optimizer.lr) == (3, "/x y", 1e-4)
+    config = load_config("configs/quickstart.yml", ["train.epochs=3", "data.sources.0.train=30", "optimizer.lr=1e-4"])
+    assert (config.train.epochs, config.data.sources[0].train, config.optimizer.lr) == (3, 30, 1e-4)
 
 
 def test_bases_merge_key_by_key_and_another_type_replaces(tmp_path):
@@ -52,11 +70,29 @@ def test_bases_merge_key_by_key_and_another_type_replaces(tmp_path):
 
 WRONG = {
     "unknown key": (["train.epoch=3"], r"unknown key train\.epoch; valid here are epochs, batch_size"),
-    "unknown section": (["trian.epochs=3"], r"unknown key trian; valid here are name, seed"),
+    "unknown section": (["trian.epochs=3"], r"unknown key trian; valid here are name, task, seed"),
     "wrong value": (["train.epochs=many"], r"train\.epochs.*'many'"),
     "negative": (["train.epochs=0"], r"train\.epochs"),
-    "unknown loss": (["loss=huber"], r"loss.*smooth_l1, l1, l2"),
-    "unknown split": (["data.split=people"], r"data\.split.*person"),
+    "unknown loss": (["loss=huber"], r"unknown loss 'huber'; known are smooth_l1, l1, l2, wing"),
+    "unknown split": (["data.sources.0.split=people"], r"data\.sources\.0.*split.*'person'"),
+    "unknown format": (["data.sources.0.type=coco17"], r"unknown format 'coco17'; known are csv68, pts"),
+    "unknown option of a format": (
+        ["data.sources.0.rot=x"],
+        r"csv68: unknown option rot; known are weight, root, split",
+    ),
+    "no such source": (["data.sources.1.root=x"], r"no entry 1; the list has the entries 0 to 0"),
+    "no source": (["data.sources=[]"], r"data\.sources"),
+    "endless weight": (["data.sources.0.weight=.inf"], r"weight"),
+    "unknown task": (["task=boxen"], r"unknown task 'boxen'; known are points, boxes"),
+    "unknown codec": (["codec=polar"], r"unknown codec 'polar'; known are standard, unit, mean_face"),
+    "unknown metric": (["metrics=[nmee]"], r"unknown metric 'nmee'; known are nme, failure_rate"),
+    "no metric": (["metrics=[]"], r"metrics"),
+    "wing without percent": (["loss=wing"], r"loss: wing counts in percent.*codec: mean_face"),
+    "soft argmax without percent": (["network.head=soft_argmax"], r"network\.head: soft_argmax.*codec: mean_face"),
+    "plateau and cosine": (["optimizer={schedule: plateau, cosine_steps: 9}"], r"knows no.*cosine_steps"),
+    "anchors": (["data=&a {x: *a}"], "not YAML.*alias"),
+    "a date": (["seed=2026-11-24"], "seed"),
+    "several frozen": (["train={freeze_epochs: 2, processes: 2, epochs: 5}"], "one process alone"),
     "no equals sign": (["train.epochs"], "key=value"),
     "no YAML": (["name=[1"], "YAML"),
     "long warm-up": (["optimizer.warmup_epochs=50"], r"warmup_epochs must be less"),
@@ -64,12 +100,12 @@ WRONG = {
     "name outside": (["name=../esc"], "name"),
     "name of a folder": (["name=."], "name"),
     "negative seed": (["seed=-1"], "seed"),
-    "kept pictures": (["data.keep_crops=true"], "begin with FaceCrop"),
-    "no faces": (["data.drawn=[0, 3]"], r"data\.drawn"),
+    "kept crops": (["data.keep_crops=true"], "begin with FaceCrop"),
+    "no faces": (["data.sources=[{type: drawn, train: 0}]"], r"drawn: train"),
     "too small": (["size=64"], "size.*96"),
     "no validation": (["data.validation=[]"], r"data\.validation: a network of points needs"),
-    "loss of boxes": (["loss=focal_giou"], r"loss.*known to sam_googlenet_bn are smooth_l1"),
-    "unknown network": (["network={type: yolo}"], r"network\.type: unknown network 'yolo'.*plain_detector"),
+    "loss of boxes": (["loss=focal_giou"], r"unknown loss 'focal_giou'; known are smooth_l1"),
+    "unknown network": (["network={type: yolo}"], r"unknown network 'yolo'; known are sam_googlenet_bn"),
     "half precision throughout": (["train.amp=O2"], r"train\.amp.*'O0' or 'O1'"),
 }
 
@@ -89,14 +125,14 @@ def test_the_option_that_is_wrong_is_named_and_not_the_file():
 
 
 WRONG_FOR_BOXES = {
-    "kept pictures": (["data.keep_crops=true"], r"plain_detector looks at whole pictures.*data\.keep_crops"),
-    "no faces": (["data.faces_per_no_face=3"], r"whole pictures.*data\.faces_per_no_face"),
-    "validation": (["data.validation=[{type: Resize, size: 256}]"], r"whole pictures.*data\.validation"),
-    "codec": (["codec=mean_face"], r"whole pictures.*codec"),
-    "odd size": (["size=100"], "plain_detector needs a size of whole 32 pixels"),
-    "drawn": (["data.labels=drawn"], r"data\.labels csv68 or pts"),
-    "five points": (["data.labels=five"], r"data\.labels csv68 or pts"),
-    "loss of points": (["loss=smooth_l1"], r"unknown loss 'smooth_l1'; known to plain_detector are focal_giou"),
+    "kept crops": (["data.keep_crops=true"], r"looks at whole images.*data\.keep_crops"),
+    "no faces": (["data.faces_per_no_face=3"], r"whole images.*data\.faces_per_no_face"),
+    "validation": (["data.validation=[{type: Resize, size: 256}]"], r"whole images.*data\.validation"),
+    "codec": (["codec=mean_face"], r"whole images.*codec"),
+    "odd size": (["size=100"], "task: boxes needs a multiple of 32"),
+    "moved": (["data.train=[{type: RandomFlip}]"], r"data\.train: RandomFlip would move faces.*data\.compose"),
+    "loss of points": (["loss=smooth_l1"], r"unknown loss 'smooth_l1'; known are focal_giou"),
+    "metric of points": (["metrics=[nme]"], r"unknown metric 'nme'; known are missed"),
     "unknown key": (["data.compose.rol=3"], r"unknown key data\.compose\.rol; valid here are roll, least_face"),
     "too often": (["data.compose.anywhere=2"], r"data\.compose\.anywhere"),
     "two numbers": (["data.compose.tiles=[1, 1]"], r"data\.compose\.tiles"),
@@ -113,12 +149,12 @@ def test_what_does_not_go_with_a_detector_is_told_in_one_line(options, message):
 
 
 def test_composing_goes_with_detectors_alone():
-    with pytest.raises(UserError, match=r"data\.compose goes with plain_detector"):
+    with pytest.raises(UserError, match=r"data\.compose goes with task: boxes"):
         load_config("configs/face_crop.yml", ["data.compose.roll=10"])
 
 
 def test_what_can_be_composed_is_what_the_data_set_takes():
-    known = inspect.signature(PictureDataset).parameters
+    known = inspect.signature(ComposedDataset).parameters
     for name, value in ComposeConfig().model_dump().items():
         assert known[name].default == value, name
 
@@ -138,3 +174,49 @@ def test_wrong_files_are_named(tmp_path, text, message):
     (tmp_path / "a.yml").write_text(text)
     with pytest.raises(UserError, match=message):
         load_config(tmp_path / "a.yml")
+
+
+@pytest.mark.parametrize(
+    ("option", "instead"),
+    [
+        ("labels=pts", "sources"),
+        ("root=/data", "data.sources.0.root=DIR"),
+        ("split=person", "data.sources.0.split"),
+        ("pts_root=/photos", "second source"),
+        ("pts_weight=2", "weight"),
+        ("drawn=[3, 3]", "type: drawn"),
+    ],
+)
+def test_keys_of_before_name_what_replaced_them(option, instead):
+    with pytest.raises(UserError, match=rf"key data\.{option.partition('=')[0]} was replaced by.*{instead}") as caught:
+        load_config("configs/quickstart.yml", [f"data.{option}"])
+    assert str(caught.value).startswith(f"-o data.{option}: ") and "\n" not in str(caught.value)
+
+
+def test_values_are_shortened_in_messages():
+    with pytest.raises(UserError) as caught:
+        load_config("configs/quickstart.yml", [f"seed={'9' * 5000}"])
+    assert len(str(caught.value)) < 600
+    with pytest.raises(UserError) as caught:
+        load_config("configs/quickstart.yml", [f"loss={'x' * 100_000}"])
+    assert len(str(caught.value)) < 600
+
+
+def test_a_stranger_s_file_cannot_take_long(tmp_path):
+    bomb = "a: &a [x, x]\n" + "".join(
+        f"{chr(98 + i)}: &{chr(98 + i)} [*{chr(97 + i)}, *{chr(97 + i)}]\n" for i in range(24)
+    )
+    for text, message in ((bomb, "alias"), ("[" * 5000, "YAML|nested"), ("x" * (2 << 20), "larger than 1 MiB")):
+        (tmp_path / "a.yml").write_text(text)
+        with pytest.raises(UserError, match=message):
+            load_config(tmp_path / "a.yml")
+    for number in range(14):
+        (tmp_path / f"{number}.yml").write_text(f"_base_: {number + 1}.yml\n")
+    with pytest.raises(UserError, match="more than 10 files"):
+        load_config(tmp_path / "0.yml")
+
+
+def test_loss_metrics_and_head_take_options():
+    options = ["codec=mean_face", "loss={type: wing, width: 3}", "metrics=[{type: auc, threshold: 0.1}, nme]"]
+    config = load_config("configs/quickstart.yml", options)
+    assert config.loss == {"type": "wing", "width": 3} and config.metrics == [{"type": "auc", "threshold": 0.1}, "nme"]

@@ -1,23 +1,28 @@
 import numpy as np
 import pytest
-from facekp.data.datasets import person
-from facekp.data.pictures import MOST_FACES
-from facekp.training.data import ShuffledBatches, build_data, training_loader, validation_loader
 from tests_support import write_pts
 
 from facekp.codecs.points import MeanFaceCodec, StandardCodec
+from facekp.data.composed import MOST_FACES
+from facekp.data.csv68 import person
 from facekp.data.drawn import draw_face
 from facekp.errors import UserError
 from facekp.io.images import write_image
 from facekp.training.checkpoint import RunState
 from facekp.training.config import load_config
+from facekp.training.loaders import ShuffledBatches, training_loader, validation_loader
+
+
+def build_data(config):
+    return config.what.build_data(config)
+
 
 CROP = '[{"type": "FaceCrop", "size": 96, "margin": 0.2}]'
 
 
 def config(folder, *options):
     crops = [f"data.train={CROP}", f"data.validation={CROP}", "size=96", "train.batch_size=5"]
-    return load_config("configs/sam_googlenet_bn.yml", [f"data.root={folder}", *crops, *options])
+    return load_config("configs/sam_googlenet_bn.yml", [f"data.sources.0.root={folder}", *crops, *options])
 
 
 def test_document_split_and_label_statistics(drawn_csv):
@@ -32,7 +37,7 @@ def test_document_split_and_label_statistics(drawn_csv):
 
 
 def test_person_split_holds_people_of_both_files_out(drawn_csv):
-    data = build_data(config(drawn_csv, "data.split=person"))
+    data = build_data(config(drawn_csv, "data.sources.0.split=person"))
     people = [{person(part.name(i)) for i in range(len(part))} for part in (data.train, data.validation)]
     assert people[1] == {"person0"}
     assert not people[0] & people[1]
@@ -44,13 +49,14 @@ def test_pts_faces_join_in_and_kept_crops_change_little(drawn_csv, tmp_path):
         image, points = draw_face(number)
         write_image(tmp_path / "pts" / f"{number}.png", image)
         (tmp_path / "pts" / f"{number}.pts").write_text("\n".join(f"{x + 1} {y + 1}" for x, y in points))
-    options = [f"data.pts_root={tmp_path / 'pts'}", "codec=mean_face"]
+    sources = f"data.sources=[{{type: csv68, root: {drawn_csv}}}, {{type: pts, root: {tmp_path / 'pts'}}}]"
+    options = [sources, "codec=mean_face"]
     plain = build_data(config(drawn_csv, *options))
     kept = build_data(config(drawn_csv, *options, "data.keep_crops=true"))
     assert (len(plain.train), len(plain.validation)) == (12 + 9, 4 + 1)
     assert isinstance(plain.validation.codec, MeanFaceCodec)
     assert plain.recipe.notes == kept.recipe.notes  # label mean and std are those of the files
-    alone = build_data(config(tmp_path / "pts", "data.labels=pts"))
+    alone = build_data(config(tmp_path / "pts", f"data.sources=[{{type: pts, root: {tmp_path / 'pts'}}}]"))
     assert (len(alone.train), len(alone.validation)) == (9, 1)
     for i in (0, 15, 20):
         np.testing.assert_allclose(kept.train[i][1], plain.train[i][1], atol=0.05)
@@ -66,7 +72,7 @@ def test_a_wrong_row_stops_before_the_first_step(drawn_csv):
 def test_nothing_left_to_learn_from_is_told(drawn_csv):
     for path in (drawn_csv / "training").iterdir():
         path.write_bytes(b"damaged")
-    with pytest.raises(UserError, match="no face left to learn from"):
+    with pytest.raises(UserError, match="no face left for training"):
         build_data(config(drawn_csv, "data.skip_damaged=true"))
 
 
@@ -108,9 +114,9 @@ def test_parts_are_shown_as_often_as_their_weights_say():
 
 
 def test_a_strict_split_learns_neither_from_the_test_file_nor_from_people_of_the_validation(drawn_csv):
-    person = build_data(config(drawn_csv, "data.split=person"))
-    strict = build_data(config(drawn_csv, "data.split=strict"))
-    document = build_data(config(drawn_csv, "data.split=document"))
+    person = build_data(config(drawn_csv, "data.sources.0.split=person"))
+    strict = build_data(config(drawn_csv, "data.sources.0.split=strict"))
+    document = build_data(config(drawn_csv, "data.sources.0.split=document"))
 
     def names(dataset):
         return {dataset.name(i) for i in range(len(dataset))}
@@ -148,7 +154,13 @@ def test_loaders_give_the_same_whatever_the_workers(drawn_csv, workers):
 
 
 def detector(folder, *options):
-    here = [f"data.root={folder}", "data.split=document", "data.workers=0", "size=96", "train.batch_size=5", *options]
+    here = [
+        f"data.sources=[{{type: csv68, root: {folder}}}]",
+        "data.workers=0",
+        "size=96",
+        "train.batch_size=5",
+        *options,
+    ]
     return load_config("configs/face_detector.yml", here)
 
 
@@ -158,7 +170,8 @@ def test_a_detector_learns_from_whole_pictures_each_once(drawn_csv, tmp_path):
         write_image(tmp_path / "pts" / f"{number}.png", np.concatenate([image, image], 1))
         for face in (0, 1):
             write_pts(tmp_path / "pts" / f"{number}_{face}.pts", points + np.array([160 * face, 0]))
-    options = [f"data.pts_root={tmp_path / 'pts'}", "data.pts_weight=2.0", "data.compose.tiles=[1, 0, 0]"]
+    sources = f"data.sources=[{{type: csv68, root: {drawn_csv}}}, {{type: pts, root: {tmp_path / 'pts'}, weight: 2.0}}]"
+    options = [sources, "data.compose.tiles=[1, 0, 0]"]
     settings = detector(drawn_csv, *options)
     data = build_data(settings)
     assert (data.sizes, data.weights) == ([12, 9], [1.0, 2.0])
@@ -177,14 +190,14 @@ def test_a_detector_learns_from_whole_pictures_each_once(drawn_csv, tmp_path):
         np.concatenate([image.numpy() for image, _ in validation_loader(data.validation, settings)]) for _ in range(2)
     )
     np.testing.assert_array_equal(first, second)
-    alone = build_data(detector(tmp_path / "pts", "data.labels=pts"))
+    alone = build_data(detector(drawn_csv, f"data.sources=[{{type: pts, root: {tmp_path / 'pts'}}}]"))
     assert (len(alone.train), len(alone.validation)) == (9, 1)
 
 
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ('data.train=[{"type": "RandomFlip"}]', r"data\.train: RandomFlip would move faces.*data\.compose"),
+        ('data.train=[{"type": "RandomFlip"}]', r"RandomFlip would move faces.*data\.compose"),
         ('data.train=[{"type": "FaceCrop", "size": 96}]', "FaceCrop would move"),
         ('data.train=[{"type": "Noise", "most": "loud"}]', r"Noise|data\.train"),
         ("data.pixels=[]", r"\(96, 96, 3\)"),

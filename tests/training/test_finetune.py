@@ -8,30 +8,29 @@ import numpy as np
 import paddle
 import pandas as pd
 import pytest
-from facekp.training.data import build_data
-from facekp.training.run import build_schedule, load_pretrained
-from facekp.models.weights import load_weights, save_weights
 from safetensors.numpy import load_file
 from visualdl import LogReader
 
 from facekp.data.drawn import draw_face
 from facekp.errors import UserError
-from facekp.loading import load_landmarker
 from facekp.io.images import write_image
-from facekp.landmarks import LEFT_EYE, RIGHT_EYE, eye_distance
+from facekp.landmarks import load_schema
+from facekp.loading import load_landmarker
 from facekp.models import build_network
+from facekp.models.weights import load_weights, save_weights
 from facekp.stickers import load_sticker
 from facekp.training.callbacks import Freeze
 from facekp.training.checkpoint import RunState
 from facekp.training.config import OptimizerConfig, load_config
-from facekp.training.processes import Processes
+from facekp.training.schedules import build_schedule
+from facekp.training.start import load_pretrained
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def five(points):
     """The five points of 68."""
-    return np.stack([points[LEFT_EYE].mean(0), points[RIGHT_EYE].mean(0), points[30], points[48], points[54]])
+    return np.stack([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]])
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +54,7 @@ def five_run(five_data, tmp_path_factory):
     """A light network that has learned the five points of drawn faces, at first with its head alone."""
     output = tmp_path_factory.mktemp("five")
     options = [
-        "size=96", "codec=mean_face", f"data.root={five_data}", "data.workers=0", f"output={output}",
+        "size=96", "codec=mean_face", f"data.sources.0.root={five_data}", "data.workers=0", f"output={output}",
         "train.epochs=4", "train.batch_size=8",
         "network={type: plain_resnet, channels: [8, 16, 32, 32]}", "data.train=[{type: Resize, size: 96}]",
         "data.validation=[{type: Resize, size: 96}]", "train.freeze_epochs=1", "optimizer.lr=0.01",
@@ -76,14 +75,15 @@ def test_five_points_are_learned_with_the_same_command(five_run, run_tool):
     assert 15 < (table["val_distance_px"] / table["val_nme"]).iloc[-1] < 45
     assert "only the head learns" in done.stderr + done.stdout
     assert "epoch 2: everything learns" in done.stderr + done.stdout
-    for boxes in ("training", "grown"):
+    for boxes in ("training", "expanded"):
         judged = run_tool("evaluate", "-w", folder / "best.safetensors", "--boxes", boxes)
         assert judged.returncode == 0, judged.stderr
         assert "distance_px" in judged.stdout
 
 
 def test_labels_are_fractions_of_the_crop(five_data):
-    data = build_data(load_config("configs/cuhk5_mobilenet_v2.yml", [f"data.root={five_data}"]))
+    config = load_config("configs/cuhk5_mobilenet_v2.yml", [f"data.sources.0.root={five_data}"])
+    data = config.what.build_data(config)
     assert (len(data.train), len(data.validation)) == (48, 8)
     picture, points = data.validation.load(3)
     np.testing.assert_allclose(data.validation[3][1].reshape(5, 2), points / picture.shape[0], atol=0.01)
@@ -95,16 +95,16 @@ def test_such_weights_give_five_points_and_no_sticker(five_run, refuses):
     image, points = draw_face(100, 160)
     faces = landmarker(image, boxes=[[*points.min(0), *points.max(0)]])
     assert faces.points.shape == (1, 5, 2)
-    error = np.linalg.norm(faces.points[0] - five(points), axis=1).mean() / eye_distance(five(points))
+    error = np.linalg.norm(faces.points[0] - five(points), axis=1).mean() / load_schema("five").unit(five(points))
     assert error < 0.25  # 24 steps of training
     _, top, _, bottom = faces.boxes[0]
     assert bottom - top > 1.5 * np.ptp(faces.points[0, :, 1])  # the face's box, not that of the five points
     assert len(landmarker(np.zeros((60, 60, 3), np.uint8))) == 0
-    with pytest.raises(UserError, match="placed by 68 points, but these weights find 5"):
+    with pytest.raises(UserError, match=r"sticker crown: needs the anchor .*, which the points of five do not give"):
         load_sticker("crown").apply(image, faces)
     photo = ROOT / "assets" / "photos" / "astronaut.png"
     said = refuses("sticker", photo, "--source", folder / "best.safetensors", "-o", folder / "no.png")
-    assert "placed by 68 points" in said
+    assert "the points of five do not give" in said
     assert not (folder / "no.png").exists()
 
 
@@ -114,7 +114,7 @@ def test_frozen_weights_and_statistics_stay_and_thawed_ones_move(name):
     network = build_network(name, num_points=5)
     optimizer = paddle.optimizer.AdamW(0.01, parameters=network.parameters())
     state = RunState()
-    freeze = Freeze(state, network, 1, Processes())
+    freeze = Freeze(state, network, 1)
 
     def epoch():
         before = {key: tensor.numpy().copy() for key, tensor in network.state_dict().items()}
@@ -133,11 +133,6 @@ def test_frozen_weights_and_statistics_stay_and_thawed_ones_move(name):
     assert any(key.endswith("_mean") for key in thawed) and any(key.endswith("_variance") for key in thawed)
     learned = {key for key, p in network.named_parameters() if not p.stop_gradient}
     assert len(learned - thawed) <= 0.1 * len(learned)  # a rectified unit may sleep
-
-
-def test_several_processes_cannot_freeze():
-    with pytest.raises(UserError, match="one process alone"):
-        Freeze(RunState(), build_network("plain_resnet"), 1, Processes(0, 2))
 
 
 def test_the_rate_stays_then_falls_from_the_thawed_one():
@@ -161,7 +156,8 @@ def test_the_rate_stays_then_falls_from_the_thawed_one():
 
 def test_a_plateau_lowers_the_rate(run_tool, tmp_path):
     options = [
-        "data.drawn=[16, 8]", "data.workers=0", "network.channels=[8, 8, 8, 8]", f"output={tmp_path}",
+        "data.sources=[{type: drawn, train: 16, validation: 8}]",
+        "data.workers=0", "network.channels=[8, 8, 8, 8]", f"output={tmp_path}",
         "train.epochs=4", "train.batch_size=16",
         "optimizer={type: adam, lr: 1.0e-5, schedule: plateau, plateau_patience: 0, plateau_factor: 0.1}",
     ]  # fmt: skip

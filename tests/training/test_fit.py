@@ -1,11 +1,9 @@
 import paddle
 import pytest
-from facekp.data.pictures import MOST_FACES
-from facekp.training.data import build_data
-from facekp.training.run import seed_everything
 from paddle.static import InputSpec
 
 from facekp.codecs.points import MeanFaceCodec
+from facekp.data.composed import MOST_FACES
 from facekp.data.drawn import DrawnFacesDataset
 from facekp.data.statistics import crop_statistics
 from facekp.data.transforms import build_transforms
@@ -14,6 +12,7 @@ from facekp.losses import build_loss
 from facekp.metrics import NME
 from facekp.models import build_network
 from facekp.training.config import load_config
+from facekp.training.start import seed_everything
 
 
 def test_training_lowers_the_loss_on_drawn_faces():
@@ -35,9 +34,9 @@ def test_training_lowers_the_loss_on_drawn_faces():
     optimizer = paddle.optimizer.Momentum(0.5, parameters=network.parameters())
     model.prepare(optimizer, build_loss("smooth_l1"), [NME(faces.codec)])
     loader = paddle.io.DataLoader(faces, batch_size=16)
-    before = predict_dataset(network, loader, faces.codec).errors().mean()
+    before = predict_dataset(network, faces, faces.codec).errors().mean()
     model.fit(loader, epochs=20, verbose=0)
-    after = predict_dataset(network, loader, faces.codec).errors().mean()
+    after = predict_dataset(network, faces, faces.codec).errors().mean()
     assert after < 0.5 * before
     assert model.evaluate(loader, verbose=0)["nme"] == pytest.approx(after, rel=1e-4)
 
@@ -45,9 +44,10 @@ def test_training_lowers_the_loss_on_drawn_faces():
 def test_training_lowers_the_loss_of_a_detector(drawn_csv):
     seed_everything(0)
     tiny = "network={type: plain_detector, channels: [4, 4, 8, 8, 8], width: 8, blocks: [1, 1, 1]}"
-    options = [f"data.root={drawn_csv}", "data.split=document", "size=96", "data.train=[]", tiny]
-    data = build_data(load_config("configs/face_detector.yml", options))
-    network = data.recipe.build_network()
+    options = [f"data.sources=[{{type: csv68, root: {drawn_csv}}}]", "size=96", "data.train=[]", tiny]
+    config = load_config("configs/face_detector.yml", options)
+    data = config.what.build_data(config)
+    network = build_network(**data.recipe.network_arguments())
     model = paddle.Model(
         network,
         [InputSpec([None, 3, 96, 96], "float32", "image")],

@@ -10,19 +10,21 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from facekp.training.data import ShuffledBatches, build_data, validation_loader
-from facekp.models.weights import load_weights
 from safetensors.numpy import load_file
 
 from facekp.errors import UserError
 from facekp.evaluation.landmarks import predict_dataset
+from facekp.models.weights import load_weights
+from facekp.training import train
 from facekp.training.checkpoint import RunState
 from facekp.training.config import load_config
+from facekp.training.loaders import ShuffledBatches
 from facekp.training.processes import Processes
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = [
-    "-c", "configs/quickstart.yml", "-o", "data.drawn=[96, 17]", "-o", "train.epochs=3", "-o", "data.workers=1",
+    "-c", "configs/quickstart.yml",
+    "-o", "data.sources=[{type: drawn, train: 96, validation: 17}]", "-o", "train.epochs=3", "-o", "data.workers=1",
     "-o", "network.channels=[8, 16, 32, 32]",
 ]  # fmt: skip
 
@@ -66,16 +68,17 @@ def test_two_processes_learn_what_one_does_also_when_they_are_killed(tmp_path):
         [sys.executable, "tools/train.py", *TINY, *one], cwd=ROOT, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr
-    assert "1 process on cpu, 1 thread, 1 loader process\n" in done.stdout
+    assert "1 process on cpu, 1 thread, 1 loader process, " in done.stdout
 
-    two = [*TINY, "-o", f"output={tmp_path / 'two'}", "-o", "train.batch_size=8", "-o", "optimizer.lr=0.25"]
+    two = [*TINY, "-o", f"output={tmp_path / 'two'}", "-o", "train.batch_size=8", "-o", "optimizer.lr=0.25",
+           "-o", "train.processes=2"]  # fmt: skip
     launcher = launch(tmp_path, "tools/train.py", *two)
     said = ""
     while "epoch 1/3  train loss" not in said:
         line = launcher.stdout.readline()
         assert line, said
         said += line
-    assert "2 processes on cpu, each 1 thread and 1 loader process\n" in said
+    assert "2 processes on cpu, each 1 thread and 1 loader process, " in said
     everyone = [psutil.Process(launcher.pid), *psutil.Process(launcher.pid).children(recursive=True)]
     for process in everyone:
         if process.name() != "zombie" and "tools/train.py" in " ".join(process.cmdline()):
@@ -84,11 +87,12 @@ def test_two_processes_learn_what_one_does_also_when_they_are_killed(tmp_path):
     launcher.wait()
     assert not psutil.wait_procs(everyone, timeout=20)[1]
 
-    launcher = launch(tmp_path, "tools/train.py", *two, "--resume")
-    said, _ = launcher.communicate(timeout=240)
-    assert launcher.returncode == 0, said
-    assert "epoch 3/3  train loss" in said and said.count("best validation nme") == 1
-    assert "train loss" not in (tmp_path / "log" / "workerlog.1").read_text()
+    # One command starts both processes by itself, and continues what the launcher began.
+    command = [sys.executable, "tools/train.py", *two, "--resume"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("epoch 3/3  train loss") == 1 and done.stdout.count("best validation nme") == 1
+    assert "2 processes on cpu" in done.stdout and not done.stderr
 
     alone, together = (pd.read_csv(tmp_path / name / "quickstart" / "metrics.csv") for name in ("one", "two"))
     assert together["epoch"].tolist() == [1, 2, 3]
@@ -101,8 +105,8 @@ def test_two_processes_learn_what_one_does_also_when_they_are_killed(tmp_path):
     folder = tmp_path / "two" / "quickstart"
     network, recipe = load_weights(folder / "best.safetensors")
     config = load_config(folder / "config.yml")
-    data = build_data(config)
-    errors = predict_dataset(network, validation_loader(data.validation, config), data.validation.codec).errors()
+    data = config.what.build_data(config)
+    errors = predict_dataset(network, data.validation, data.validation.codec).errors()
     assert len(errors) == 17
     assert errors.mean() == pytest.approx(together["val_nme"].min(), rel=1e-5)
     assert recipe.notes["val_nme"] == pytest.approx(errors.mean(), rel=1e-5)
@@ -143,3 +147,15 @@ run(main)
     assert launcher.returncode == 2, said
     assert "all is well" in said and "Traceback" not in said
     assert "process 1 has faces = 11, but process 0 has 10; give all machines the same" in said
+
+
+def test_what_is_wrong_in_several_processes_is_one_line(refuses, tmp_path):
+    config = ["-c", "configs/quickstart.yml", "-o", "train.processes=2", "-o", f"output={tmp_path / 'run'}"]
+    said = refuses("train", *config, "-o", f"data.sources=[{{type: csv68, root: {tmp_path / 'nowhere'}}}]")
+    assert said.startswith(f"train.py: {tmp_path / 'nowhere'}") and "prepare_data.py" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_library_call_starts_no_processes():
+    with pytest.raises(UserError, match=r"train\.processes: 2 need the command"):
+        train(load_config("configs/quickstart.yml", ["train.processes=2"]))

@@ -1,12 +1,13 @@
 import paddle
 import pytest
 import yaml
-from facekp.training.run import describe_device, find_run_folder, prepare_amp, start_run_folder
 
 from facekp.errors import UserError
 from facekp.models import build_network
 from facekp.training.config import load_config
 from facekp.training.processes import Processes
+from facekp.training.run_folder import find_run_folder, start_run_folder
+from facekp.training.start import describe_device, prepare_amp
 
 
 def quickstart(*options):
@@ -41,11 +42,13 @@ def test_a_damaged_config_beside_a_checkpoint_is_told(folder, text):
 
 def test_one_line_says_what_was_chosen(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert describe_device(quickstart(), Processes()) == "1 process on cpu, 3 threads, 2 loader processes"
+    monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "5")
+    assert describe_device(quickstart(), Processes()) == "1 process on cpu, 3 threads, 2 loader processes, AVX2 kernels"
     monkeypatch.delenv("OMP_NUM_THREADS")
     config = quickstart("data.workers=1", "train.amp=O1")
     assert describe_device(config, Processes(1, 2)) == (
-        "2 processes on cpu, each 1 thread and 1 loader process, train.amp O1 (which does nothing on a CPU)"
+        "2 processes on cpu, each 1 thread and 1 loader process, AVX2 kernels, "
+        "train.amp O1 (which does nothing on a CPU)"
     )
 
 
