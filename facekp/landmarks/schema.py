@@ -225,7 +225,7 @@ def parse_schema(values: Any, source: str) -> PointSchema:
         key = ".".join(str(part) for part in first["loc"])
         keys = (_SchemaFile if len(first["loc"]) == 1 else _Edge).model_fields
         valid = f"; valid keys are {', '.join(keys)}" if first["type"] == "extra_forbidden" else ""
-        raise UserError(f"{source}: {key}: {first['msg']}{valid}") from error
+        raise UserError(": ".join(part for part in (source, key, first["msg"] + valid) if part)) from error
     names = tuple(file.points)
     index = {name: i for i, name in enumerate(names)}
     if len(index) < len(names):
