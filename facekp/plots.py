@@ -73,7 +73,7 @@ def save_curves(runs: Sequence[RunLog], path: Path) -> None:
         errors.plot(epochs["epoch"], epochs[f"val_{run.metric}"] * 100, "-o", color=validation, markersize=3,
                     label=f"{prefix}validation")  # fmt: skip
     losses.set(xlabel="step", ylabel="loss (log)", yscale="log")
-    errors.set(xlabel="epoch", ylabel=f"{_METRICS[first.metric]} (log)", yscale="log")
+    errors.set(xlabel="epoch", ylabel=f"{_METRICS.get(first.metric, f'{first.metric}, %')} (log)", yscale="log")
     errors.xaxis.get_major_locator().set_params(integer=True)
     for axis in (losses, errors):
         axis.yaxis.set_major_formatter("{x:g}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import sys
 from pathlib import Path
 
 from facekp.errors import UserError
@@ -37,17 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Read the arguments, then do one file after the other."""
-    from tqdm import tqdm
-
     from facekp.inference.tracking import Tracker
-    from facekp.io.images import SUFFIXES, find_files, write_image
+    from facekp.io.images import SUFFIXES, find_files
     from facekp.io.video import SUFFIXES as VIDEO_SUFFIXES
     from facekp.io.video import camera_frames
     from facekp.io.window import need_display, show
-    from facekp.stickers import combine, list_stickers, load_sticker
-    from facekp.stickers.files import plan, read_with_faces, sticker_photo, sticker_video
+    from facekp.stickers import Sticker, combine, list_stickers, load_sticker
+    from facekp.stickers.files import plan, show_all, sticker_files
     from facekp.stickers.glasses import load_glasses
-    from facekp.stickers.show import save_animation, sheet
 
     if args.list:
         for name in list_stickers():
@@ -68,15 +64,10 @@ def run(args: argparse.Namespace) -> None:
 
     landmarker = load_landmarker(args.source, args.detector)
     if args.sheet or args.animate:
-        photo, faces = read_with_faces(files[0], landmarker)
-        stickers, image = chosen or [load_sticker(name) for name in list_stickers()], photo.image[..., :3].copy()
-        if args.sheet:
-            out = args.output or files[0].with_name(f"{files[0].stem}_sheet.png")
-            write_image(out, sheet(image, faces, stickers))
-            print(out)
-        if args.animate:
-            save_animation(args.animate, [sticker.apply(image, faces) for sticker in stickers])
-            print(args.animate)
+        sheet_path = (args.output or files[0].with_name(f"{files[0].stem}_sheet.png")) if args.sheet else None
+        show_all(
+            files[0], chosen or [load_sticker(name) for name in list_stickers()], landmarker, sheet_path, args.animate
+        )
         return
     dice = random.Random(args.seed)
     worn = combine(chosen[:1] if args.glasses else chosen or [load_sticker("sunglasses")])
@@ -85,21 +76,8 @@ def run(args: argparse.Namespace) -> None:
         for image, seconds in camera_frames(args.camera):
             if show(worn.apply(image, tracker(image, seconds), seconds), 1):
                 return
-    failures, window = 0, show if args.preview else None
-    for file, out in tqdm(pairs, unit="file", disable=len(pairs) == 1):
-        sticker = worn if args.seed is None else load_sticker(dice.choice(list_stickers()))
-        try:
-            if file.suffix.lower() in VIDEO_SUFFIXES:
-                sticker_video(file, out, sticker, Tracker(landmarker), window)
-            else:
-                sticker_photo(file, out, sticker, landmarker, window)
-            tqdm.write(str(out))
-        except UserError as error:
-            if len(pairs) == 1:
-                raise
-            failures += 1
-            tqdm.write(f"skipped: {error}", file=sys.stderr)
-    if pairs and failures == len(pairs):
-        raise UserError(f"none of the {len(pairs)} files could be done; the lines above say why")
-    if failures:
-        print(f"{len(pairs) - failures} of {len(pairs)} files done, {failures} skipped", file=sys.stderr)
+
+    def choose() -> Sticker:
+        return worn if args.seed is None else load_sticker(dice.choice(list_stickers()))
+
+    sticker_files(pairs, choose, landmarker, show if args.preview else None)

@@ -13,9 +13,11 @@ from tqdm import tqdm
 from facekp.errors import UserError
 from facekp.inference.faces import Faces
 from facekp.inference.tracking import Landmarks, Tracker
+from facekp.io.images import write_image
 from facekp.io.video import ENCODERS, convert
 from facekp.io.video import SUFFIXES as VIDEO_SUFFIXES
 from facekp.stickers.photo import Photo
+from facekp.stickers.show import save_animation, sheet
 from facekp.stickers.sticker import Sticker
 
 #: Shows an image for some milliseconds; True ends the video.
@@ -120,3 +122,57 @@ def plan(files: Sequence[Path], output: Path | None, found: Sequence[Path]) -> l
             raise UserError(f"{out}: would be overwritten; choose another -o")
         taken.add(out.resolve())
     return pairs
+
+
+def sticker_files(
+    pairs: Sequence[tuple[Path, Path]],
+    choose: Callable[[], Sticker],
+    landmarker: Landmarks,
+    show: Show | None = None,
+) -> None:
+    """Put stickers on many files; one that cannot be done is reported on stderr and skipped.
+
+    Args:
+        pairs: Inputs and outputs, see `plan`.
+        choose: Gives the sticker of the next file.
+        landmarker: Finds the faces.
+        show: Shows every result too.
+
+    Raises:
+        UserError: None of them could be done.
+    """
+    failures = 0
+    for file, out in tqdm(pairs, unit="file", disable=len(pairs) == 1):
+        try:
+            if file.suffix.lower() in VIDEO_SUFFIXES:
+                sticker_video(file, out, choose(), Tracker(landmarker), show)
+            else:
+                sticker_photo(file, out, choose(), landmarker, show)
+            tqdm.write(str(out))
+        except UserError as error:
+            if len(pairs) == 1:
+                raise
+            failures += 1
+            tqdm.write(f"skipped: {error}", file=sys.stderr)
+    if pairs and failures == len(pairs):
+        raise UserError(f"none of the {len(pairs)} files could be done; the lines above say why")
+    if failures:
+        print(f"{len(pairs) - failures} of {len(pairs)} files done, {failures} skipped", file=sys.stderr)
+
+
+def show_all(
+    file: Path, stickers: Sequence[Sticker], landmarker: Landmarks, sheet_path: Path | None, animation: Path | None
+) -> None:
+    """Put every sticker on one photo: side by side, one after the other, or both.
+
+    Raises:
+        UserError: See `read_with_faces` and `save_animation`.
+    """
+    photo, faces = read_with_faces(file, landmarker)
+    image = np.ascontiguousarray(photo.image[..., :3])
+    if sheet_path is not None:
+        write_image(sheet_path, sheet(image, faces, stickers))
+        print(sheet_path)
+    if animation is not None:
+        save_animation(animation, [sticker.apply(image, faces) for sticker in stickers])
+        print(animation)
