@@ -434,14 +434,15 @@ def predict(
     landmarker = load()
     with PointsTable(output / "points.csv" if draw else output, landmarker.schema, source, resume) as table:
         left = [path for path in paths if str(path) not in table]
-        with tqdm(total=len(paths), initial=len(paths) - len(left), unit="image",
-                  disable=None if progress else True) as bar:  # fmt: skip
+        done = len(paths) - len(left)
+        with tqdm(total=len(paths), initial=done, unit="image", disable=None if progress else True) as bar:
             try:
                 for seen in find_on_many(left, landmarker, threads):
                     if isinstance(seen.found, UserError):
                         if len(paths) == 1:
                             raise seen.found
-                        bar.write(f"skipped: {seen.found}", file=sys.stderr)
+                        if progress:
+                            bar.write(f"skipped: {seen.found}", file=sys.stderr)
                     elif draw and seen.image is not None:
                         image = seen.image
                         for points, _, _ in seen.found:
@@ -449,8 +450,10 @@ def predict(
                         write_image(_target(output, seen.path), image)
                     table.add(str(seen.path), seen.found)
                     bar.update()
+                    done += 1  # a bar that is not shown does not count
             except KeyboardInterrupt:
-                bar.write(f"{bar.n} of {len(paths)} images are done; continue with --resume", file=sys.stderr)
+                if progress:
+                    bar.write(f"{done} of {len(paths)} images are done; continue with --resume", file=sys.stderr)
                 raise
         failed, faces = table.finish()
     return Predicted(table.path, faces, failed, table.failures)

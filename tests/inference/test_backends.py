@@ -12,7 +12,7 @@ import paddle
 import pytest
 
 import facekp
-from facekp.codecs.points import MeanFaceCodec, StandardCodec
+from facekp.codecs.points import MeanFaceCodec, StandardCodec, codec_to_dict
 from facekp.errors import UserError
 from facekp.inference.backends import (
     BACKENDS,
@@ -25,7 +25,8 @@ from facekp.inference.backends import (
 )
 from facekp.inference.export import can_write_onnx, export
 from facekp.io.images import read_image
-from facekp.landmarks import MEAN_FACE
+from facekp.landmarks import IBUG68, MEAN_FACE, load_schema
+from facekp.models import build_network
 from facekp.models.weights import save_weights
 from facekp.recipes import PointsRecipe
 
@@ -37,19 +38,19 @@ needs_converter = pytest.mark.skipif(not can_write_onnx(), reason="needs the ext
 CODEC = MeanFaceCodec(96, tuple((0.15 + 0.7 * float(x), 0.15 + 0.7 * float(y)) for x, y in MEAN_FACE))
 
 
-def write_weights(path, codec=CODEC, **network):
+def write_weights(path, codec=CODEC, schema=IBUG68, **network):
     """Random weights whose batch norms are not the identity, and their recipe."""
     paddle.seed(1)
-    recipe = PointsRecipe.describe(
-        codec,
+    recipe = PointsRecipe(
         network={"in_channels": 1, **network},
-        num_points=68,
+        schema=schema,
+        codec=codec_to_dict(codec),
         size=96,
         pixels=[{"type": "GrayNormalize", "channels": 1}, {"type": "ToCHW"}],
         face_centre=(0.5, 0.5),
         face_side=0.7,
     )
-    net = recipe.build_network()
+    net = build_network(**recipe.network_arguments())
     for _ in range(3):
         net(paddle.randn([4, 1, 96, 96]))
     save_weights(path, net, recipe)
@@ -126,6 +127,20 @@ def test_every_codec_and_score_is_inside(tmp_path, name, codec, network):
     if scores is not None:
         assert scores.shape == (3,)
         np.testing.assert_allclose(scores, expected_scores, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["paddle", pytest.param("onnx", marks=[needs_runtime, needs_converter])])
+def test_points_of_any_schema_are_exported(tmp_path, name):
+    five = load_schema("five")
+    recipe = write_weights(tmp_path / "w.safetensors", StandardCodec(48.0, 20.0), five, type="plain_resnet",
+                           channels=[8, 16])  # fmt: skip
+    export(tmp_path / "w.safetensors", tmp_path / "out", [name])
+    landmarker = facekp.load_landmarker(tmp_path / "out", detector=lambda image: None, backend=name)
+    assert landmarker.recipe == recipe and landmarker.schema == five
+    expected = load_backend(tmp_path / "w.safetensors")[0](crops(2, 96))[0]
+    np.testing.assert_allclose(landmarker.backend(crops(2, 96))[0], expected, atol=0.01, rtol=0)
+    faces = landmarker(np.zeros((90, 90, 3), np.uint8), boxes=[[20, 20, 70, 70]])
+    assert faces.points.shape == (1, 5, 2) and faces.schema == five
 
 
 @needs_converter

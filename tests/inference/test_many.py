@@ -9,8 +9,11 @@ import pytest
 from facekp import load_landmarker
 from facekp.errors import UserError
 from facekp.inference.faces import Faces
-from facekp.inference.many import GROUP, PointsTable, find_on_many
+from facekp.inference.many import GROUP, PointsTable, find_on_many, predict
+from facekp.landmarks import parse_schema
 
+#: What is found has one point, or two.
+ONE, TWO = (parse_schema({"name": "dots", "points": names}, "an example") for names in (["tip"], ["tip", "end"]))
 DAMAGED = UserError("a picture: damaged")
 
 
@@ -19,7 +22,7 @@ def bright(image):
     value = float(image.mean())
     count = int(value // 50)
     boxes = np.reshape([[0, 0, 9 - i, 9] for i in range(count)], (count, 4))
-    return Faces.from_arrays(np.full((count, 1, 2), value), boxes, [0.5] * count)
+    return Faces.from_arrays(np.full((count, 1, 2), value), boxes, [0.5] * count, ONE)
 
 
 class Together:
@@ -86,11 +89,11 @@ def faces(image):
         return found
     rng = np.random.default_rng(len(image))
     boxes = np.reshape([[1, 2, 30 - i, 40] for i in range(found)], (found, 4))
-    return Faces.from_arrays(rng.random((found, 1, 2)) * 100, boxes, rng.random(found))
+    return Faces.from_arrays(rng.random((found, 1, 2)) * 100, boxes, rng.random(found), ONE)
 
 
 def fill(path, images=PICTURES, resume=False, finish=True):
-    with PointsTable(path, 1, "a network", resume) as table:
+    with PointsTable(path, ONE, "a network", resume) as table:
         for image in images:
             if image not in table:
                 table.add(image, faces(image))
@@ -177,18 +180,18 @@ def test_nothing_readable_leaves_nothing(path):
 def test_tables_that_do_not_fit_are_told(path):
     fill(path)
     with pytest.raises(UserError, match="other columns"):
-        PointsTable(path, 2, "a network", resume=True)
+        PointsTable(path, TWO, "a network", resume=True)
     fill(path, finish=False)
     with pytest.raises(UserError, match="add --resume"):
-        PointsTable(path, 1, "a network")
+        PointsTable(path, ONE, "a network")
     with pytest.raises(UserError, match="begun with --source a network"):
-        PointsTable(path, 1, "another", resume=True)
+        PointsTable(path, ONE, "another", resume=True)
     with pytest.raises(UserError, match=r"ends in \.csv or \.parquet"):
-        PointsTable(path.with_suffix(".xlsx"), 1, "a network")
+        PointsTable(path.with_suffix(".xlsx"), ONE, "a network")
     path.write_bytes(b"PAR1")
     path.with_name(path.name + ".unfinished").unlink()
     with pytest.raises(UserError, match=path.name):
-        PointsTable(path, 1, "a network", resume=True)
+        PointsTable(path, ONE, "a network", resume=True)
 
 
 def test_a_place_that_cannot_be_written_to_is_told(tmp_path):
@@ -200,7 +203,7 @@ def test_a_place_that_cannot_be_written_to_is_told(tmp_path):
 def test_parquet_without_pyarrow_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)  # as if it were not installed
     with pytest.raises(UserError, match="pip install pyarrow"):
-        PointsTable(tmp_path / "a.parquet", 1, "a network")
+        PointsTable(tmp_path / "a.parquet", ONE, "a network")
 
 
 def test_a_landmarker_finds_the_same_faces_whether_pictures_come_alone_or_together():
@@ -216,3 +219,62 @@ def test_a_landmarker_finds_the_same_faces_whether_pictures_come_alone_or_togeth
             assert getattr(found, name).shape == getattr(alone, name).shape
             np.testing.assert_allclose(getattr(found, name), getattr(alone, name), atol=0.01)
     assert landmarker.many([]) == []
+
+
+class Bright:
+    """`bright` as a landmarker."""
+
+    schema = ONE
+
+    def __call__(self, image):
+        return bright(image)
+
+
+def test_predicted_points_are_a_table_or_a_table_and_images(folder, tmp_path, capsys):
+    paths = sorted(folder.glob("*.png"))
+    done = predict(paths, Bright, tmp_path / "out" / "points.csv", threads=1)
+    count = sum(number * 6 // 50 for number in range(len(paths)) if number != 5)
+    assert (done.table, done.faces) == (tmp_path / "out" / "points.csv", count)
+    assert list(done.failed) == [str(paths[5])] and done.failures.is_file()
+    assert len(rows(done.table)) == count + 1
+
+    assert capsys.readouterr() == ("", "")
+
+    done = predict(paths, Bright, tmp_path / "drawn", progress=True)
+    assert f"skipped: {paths[5]}" in capsys.readouterr().err
+    assert rows(done.table) == rows(tmp_path / "out" / "points.csv")
+    assert len(list((tmp_path / "drawn").glob("*_points.png"))) == len(paths) - 1
+
+
+def test_a_single_image_that_cannot_be_read_is_an_error(folder, tmp_path):
+    with pytest.raises(UserError, match=r"05\.png"):
+        predict([folder / "05.png"], Bright, tmp_path / "points.csv")
+    assert not (tmp_path / "points.csv").exists()
+
+
+def test_no_image_is_written_over_another(folder, tmp_path):
+    def never():
+        raise AssertionError("the landmarker was loaded")
+
+    cv2.imwrite(str(folder / "00.jpg"), np.zeros((8, 9, 3), np.uint8))
+    with pytest.raises(UserError, match=r"00_points\.png: would be written twice"):
+        predict([folder / "00.png", folder / "00.jpg"], never, tmp_path / "drawn")
+
+
+def test_who_is_stopped_is_told_how_far_it_came(folder, tmp_path, capsys):
+    class Stopped(Bright):
+        seen = 0
+
+        def __call__(self, image):
+            self.seen += 1
+            if self.seen == 8:
+                raise KeyboardInterrupt
+            return bright(image)
+
+    paths = [path for path in sorted(folder.glob("*.png")) if path.name != "05.png"]
+    for progress in (False, True):
+        with pytest.raises(KeyboardInterrupt):
+            predict(paths, Stopped, tmp_path / "points.csv", resume=True, threads=1, progress=progress)
+        assert ("14 of 34 images are done; continue with --resume" in capsys.readouterr().err) == progress
+    done = predict(paths, Bright, tmp_path / "points.csv", resume=True)
+    assert done.faces == sum(int(path.stem) * 6 // 50 for path in paths)
