@@ -166,6 +166,9 @@ class AUC(NME):
         schema: See `NME`.
     """
 
+    #: Such a metric cannot decide which weights are the best.
+    higher_is_better = True
+
     def __init__(self, threshold: float, codec: Codec | None = None, schema: PointSchema = IBUG68) -> None:
         super().__init__(codec, schema, f"auc_{threshold * 100:g}")
         self.threshold = threshold

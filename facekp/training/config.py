@@ -233,7 +233,8 @@ def parse_config(values: Any, source: str, options: Sequence[str] = ()) -> Confi
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         for option in options:
-            if f"{key}.".startswith(option.partition("=")[0] + "."):
+            name = option.partition("=")[0]
+            if f"{key}.".startswith(f"{name}.") or f"{name}.".startswith(f"{key}."):
                 source = f"-o {_short(option)}"
         if first["type"] == "extra_forbidden" and first["loc"][0] == "data" and first["loc"][-1] in _REPLACED:
             raise UserError(f"{source}: the key {key} was replaced by {_REPLACED[first['loc'][-1]]}") from error

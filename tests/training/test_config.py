@@ -7,6 +7,7 @@ from facekp.data.composed import ComposedDataset
 from facekp.data.transforms import build_transforms
 from facekp.errors import UserError
 from facekp.models import build_network
+from facekp.training import train
 from facekp.training.config import ComposeConfig, load_config
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yml"))
@@ -220,3 +221,16 @@ def test_loss_metrics_and_head_take_options():
     options = ["codec=mean_face", "loss={type: wing, width: 3}", "metrics=[{type: auc, threshold: 0.1}, nme]"]
     config = load_config("configs/quickstart.yml", options)
     assert config.loss == {"type": "wing", "width": 3} and config.metrics == [{"type": "auc", "threshold": 0.1}, "nme"]
+
+
+def test_the_option_that_reaches_into_a_list_is_named():
+    with pytest.raises(UserError, match=r"^-o data\.sources\.0\.train=x: .*train"):
+        load_config("configs/quickstart.yml", ["data.sources.0.train=x"])
+
+
+def test_a_metric_that_is_better_where_it_is_higher_cannot_decide(tmp_path):
+    options = ["metrics=[{type: auc, threshold: 0.1}, nme]", f"output={tmp_path}", "data.workers=0"]
+    sources = "data.sources=[{type: drawn, train: 4, validation: 2}]"
+    with pytest.raises(UserError, match=r"metrics: the first one decides.*put another first"):
+        train(load_config("configs/quickstart.yml", [*options, sources]))
+    assert not list(tmp_path.iterdir())
