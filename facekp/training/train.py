@@ -91,7 +91,7 @@ def train(
     data = config.what.build_data(config, progress=processes.first)
     if getattr(data.metrics[0], "higher_is_better", False):
         raise UserError(f"{config.name}: metrics: the first one decides which weights are the best, the lower the "
-                        f"better, and {data.metrics[0].name()} is better where it is higher; put another first")  # fmt: skip
+                        f"better; {data.metrics[0].name()} is better where it is higher, so put another first")  # fmt: skip
     seed_everything(config.seed)
 
     state = RunState(processes=processes.count)
@@ -99,7 +99,10 @@ def train(
     steps, epochs = len(train_loader), config.train.epochs
     last_epoch = min(config.train.stop_after or epochs, epochs)
 
-    network = build_network(**data.recipe.network_arguments())
+    try:
+        network = build_network(**data.recipe.network_arguments())
+    except UserError as error:
+        raise UserError(f"{config.name}: {error}") from error
     if not resume:
         load_pretrained(network, config.pretrained)
     freeze_epochs = config.train.freeze_epochs

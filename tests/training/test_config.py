@@ -231,6 +231,6 @@ def test_the_option_that_reaches_into_a_list_is_named():
 def test_a_metric_that_is_better_where_it_is_higher_cannot_decide(tmp_path):
     options = ["metrics=[{type: auc, threshold: 0.1}, nme]", f"output={tmp_path}", "data.workers=0"]
     sources = "data.sources=[{type: drawn, train: 4, validation: 2}]"
-    with pytest.raises(UserError, match=r"metrics: the first one decides.*put another first"):
+    with pytest.raises(UserError, match=r"metrics: the first one decides.*so put another first"):
         train(load_config("configs/quickstart.yml", [*options, sources]))
     assert not list(tmp_path.iterdir())
