@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import traceback
 import zlib
 from pathlib import Path
 
@@ -13,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tests_support import draw_csv, paint_dots
 
+from facekp.commands.main import execute
 from facekp.data.drawn import draw_face
 from facekp.errors import UserError
 from facekp.paddlehub.install import make_environment
@@ -28,12 +30,37 @@ def drawn_csv(tmp_path):
 
 
 @pytest.fixture
-def run_tool():
-    """Run a tool as its users do; returns the finished process."""
+def run_tool(capsys, monkeypatch):
+    """Run a command as its users do, but in this process; returns what a finished process would be.
 
-    def run(name, *arguments, timeout=240):
-        command = [sys.executable, str(ROOT / "tools" / f"{name}.py"), *map(str, arguments)]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+    Where the process is the point (signals, memory, the start), tests start one themselves.
+    """
+
+    def run(name, *arguments):
+        arguments = [*map(str, arguments)]
+        monkeypatch.chdir(ROOT)
+        capsys.readouterr()
+        status = 0
+        try:
+            execute(name.replace("_", "-"), arguments, prog=f"{name}.py")
+        except SystemExit as end:
+            status = end.code or 0
+        except Exception:  # our own fault: status 1 and a traceback, as Python itself does it
+            status = 1
+            traceback.print_exc()
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess([name, *arguments], status, said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def run_benchmark():
+    """Run a benchmark in a process of its own; returns the finished process."""
+
+    def run(*arguments):
+        command = [sys.executable, str(ROOT / "tools" / "benchmark.py"), *map(str, arguments)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
 
     return run
 

@@ -90,8 +90,10 @@ def train(
     folder = find_run_folder(config, resume, overwrite)
     data = config.what.build_data(config, progress=processes.first)
     if getattr(data.metrics[0], "higher_is_better", False):
-        raise UserError(f"{config.name}: metrics: the first one decides which weights are the best, the lower the "
-                        f"better; {data.metrics[0].name()} is better where it is higher, so put another first")  # fmt: skip
+        raise UserError(
+            f"{config.name}: metrics: the first one decides which weights are the best, the lower the better; "
+            f"{data.metrics[0].name()} is better where it is higher, so put another first"
+        )
     seed_everything(config.seed)
 
     state = RunState(processes=processes.count)
