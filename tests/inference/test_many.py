@@ -172,7 +172,7 @@ def test_what_failed_is_tried_again(path, monkeypatch):
 
 
 def test_nothing_readable_leaves_nothing(path):
-    with pytest.raises(UserError, match="none of the 1 pictures"):
+    with pytest.raises(UserError, match="none of the 1 images"):
         fill(path, ["d.png"])
     assert not list(path.parent.iterdir())
 
