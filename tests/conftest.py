@@ -22,6 +22,13 @@ from facekp.paddlehub.install import make_environment
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items):
+    """What needs the package index takes its time as well."""
+    for item in items:
+        if item.get_closest_marker("hub"):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def drawn_csv(tmp_path):
     """A data folder with drawn faces of six people: 12 for training, 4 for testing."""

@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": "judge weights on the validation split of a config",
     "plot": "draw the curves of one run, or of several",
     "export": "write a trained network for Paddle Inference and ONNX Runtime",
+    "serve": "serve the page that puts stickers on faces in the browser",
     "prepare-data": "get the 68-point data set and check it",
     "prepare-hub": "get PaddleHub's face_landmark_localization",
 }

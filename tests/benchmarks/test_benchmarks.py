@@ -60,6 +60,7 @@ def test_turns_are_fair():
     assert min(times) >= 0
 
 
+@pytest.mark.slow
 def test_peers_measures_what_is_there(run_benchmark, drawn_csv):
     done = run_benchmark("peers", "--rounds", "1", "--root", drawn_csv, "--plot", drawn_csv / "peers.png")
     assert done.returncode == 0, done.stderr
@@ -69,11 +70,13 @@ def test_peers_measures_what_is_there(run_benchmark, drawn_csv):
     assert (drawn_csv / "peers.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_plot_without_errors_is_refused(run_benchmark, tmp_path):
     done = run_benchmark("peers", "--rounds", "1", "--plot", tmp_path / "a.png")
     assert done.returncode == 2 and "--root" in done.stderr
 
 
+@pytest.mark.slow
 @needs_onnx
 def test_inference_measures_all_three(run_benchmark):
     done = run_benchmark("inference", "--rounds", "1", "--runs", "1", "--photos", "1")

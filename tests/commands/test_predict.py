@@ -46,6 +46,7 @@ def test_predict_writes_points_and_pictures(run_tool, refuses, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "ending"), [(".csv", signal.SIGKILL), (".parquet", signal.SIGINT)])
 def test_a_stopped_run_goes_on_as_if_nothing_had_happened(run_tool, refuses, tmp_path, suffix, ending):
     if suffix == ".parquet":

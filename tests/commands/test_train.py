@@ -81,6 +81,7 @@ def test_the_dashboard_holds_losses_rates_errors_and_faces(trained):
     assert [record.id for record in images] == [1, 2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs_before_the_kill", [0, 1])
 def test_resume_after_sigkill_ends_with_the_same_weights(trained, tmp_path, epochs_before_the_kill):
     whole, _ = trained

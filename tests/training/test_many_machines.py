@@ -61,6 +61,7 @@ def test_fewer_faces_than_processes_are_told():
         ShuffledBatches([2], [1.0], 4, 0, RunState(), Processes(0, 3))
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does_also_when_they_are_killed(tmp_path):
     # The rate is multiplied by the number of processes, and the two batches are together as large as the one.
     one = ["-o", f"output={tmp_path / 'one'}", "-o", "train.batch_size=16", "-o", "optimizer.lr=0.5"]
@@ -116,6 +117,7 @@ def test_two_processes_learn_what_one_does_also_when_they_are_killed(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_processes_share_what_they_know_and_end_together(tmp_path):
     script = tmp_path / "share.py"
     script.write_text(
@@ -149,6 +151,7 @@ run(main)
     assert "process 1 has faces = 11, but process 0 has 10; give all machines the same" in said
 
 
+@pytest.mark.slow
 def test_what_is_wrong_in_several_processes_is_one_line(refuses, tmp_path):
     config = ["-c", "configs/quickstart.yml", "-o", "train.processes=2", "-o", f"output={tmp_path / 'run'}"]
     said = refuses("train", *config, "-o", f"data.sources=[{{type: csv68, root: {tmp_path / 'nowhere'}}}]")

@@ -1,0 +1,53 @@
+"""Serve the page that puts stickers on faces in the browser: live, on photos and on videos.
+
+Nothing leaves the device: the networks run in the browser. In a clone the page is built first where it is not built and
+npm is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import webbrowser
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+EXAMPLE = "example: python tools/serve.py --weights output/face_crop_light/best.safetensors"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("--weights", type=Path, help="a network of points just trained, in place of the shipped one")
+    parser.add_argument(
+        "--build", type=Path, metavar="DIR", help="write the page as a folder for any web host, and end"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s: this machine alone)")
+    parser.add_argument("--port", type=int, default=8080, help="(%(default)s; 0: a free one)")
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Find, export, serve."""
+    from facekp.web.page import find_page, write_page
+    from facekp.web.server import open_server
+
+    page, network = find_page(), None
+    with ExitStack() as stack:
+        if args.weights is not None:
+            from facekp.inference.export import export
+            from facekp.recipes import read_recipe
+
+            read_recipe(args.weights)  # points it must find
+            network = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            export(args.weights, network, ["onnx"])
+        if args.build is not None:
+            write_page(page, network, args.build)
+            print(args.build)
+            return
+        server = stack.enter_context(open_server(page, network, args.host, args.port))
+        address = f"http://{args.host}:{server.server_port}/"
+        print(f"{address} (Ctrl-C ends it)", flush=True)
+        if not args.no_browser:
+            webbrowser.open(address)
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()

@@ -1,0 +1,71 @@
+"""Where the built page lies, and how it is built."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from facekp.errors import UserError
+
+#: In an installed package; in a clone, what `npm run build` writes.
+_INSTALLED = Path(__file__).with_name("page")
+_SOURCE = Path(__file__).resolve().parents[2] / "web"
+
+#: Of the page: the folder of the network of points, which another one can take the place of.
+NETWORK = "models/face_crop_light"
+
+#: What builds the page, in the folder web/ of a clone.
+COMMANDS = (("npm", "ci"), ("npm", "run", "build"))
+
+
+def find_page(build: bool = True) -> Path:
+    """The folder of the built page.
+
+    Args:
+        build: Build it first where it is not built and npm is there.
+
+    Raises:
+        UserError: There is none, and none can be built; the message says which commands do it.
+    """
+    for folder in (_INSTALLED, _SOURCE / "dist"):
+        if (folder / "index.html").is_file():
+            return folder
+    by_hand = f"cd {_SOURCE} && {' && '.join(' '.join(command) for command in COMMANDS)}"
+    if not (_SOURCE / "package.json").is_file():
+        raise UserError("the page is not part of this installation; install from a clone, where web/ is")
+    if not build or shutil.which("npm") is None:
+        raise UserError(f"the page is not built; install Node.js, then: {by_hand}")
+    for command in COMMANDS:
+        done = subprocess.run(command, cwd=_SOURCE, capture_output=True, text=True)
+        if done.returncode:
+            last = next((line for line in reversed((done.stdout + done.stderr).splitlines()) if line.strip()), "")
+            raise UserError(f"{' '.join(command)} failed ({last[:200]}); see: {by_hand}")
+    return _SOURCE / "dist"
+
+
+def write_page(page: Path, network: Path | None, folder: Path) -> None:
+    """Write the page as a folder for any web host.
+
+    Args:
+        page: See `find_page`.
+        network: A folder that `tools/export.py` wrote, in place of the network of points; None: the shipped one.
+        folder: Must not exist, or be empty.
+
+    Raises:
+        UserError: It is taken, or cannot be written.
+    """
+    folder = folder.absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: exists already; choose another folder, or delete it first")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+            made = Path(shutil.copytree(page, Path(scratch) / "page"))
+            for file in network.iterdir() if network is not None else ():
+                shutil.copyfile(file, made / NETWORK / file.name)
+            made.chmod(0o755)
+            made.rename(folder)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror}); check the name and the free space") from error

@@ -1,0 +1,116 @@
+import json
+import threading
+import urllib.error
+import urllib.request
+
+import pytest
+
+from facekp.commands.main import execute
+from facekp.errors import UserError
+from facekp.inference.export import can_write_onnx
+from facekp.web import page as page_module
+from facekp.web.page import NETWORK, find_page, write_page
+from facekp.web.server import HEADERS, open_server
+
+
+@pytest.fixture
+def page(tmp_path):
+    folder = tmp_path / "page"
+    (folder / NETWORK).mkdir(parents=True)
+    (folder / "index.html").write_text("<!doctype html>the page")
+    (folder / "engine.js").write_text("export {}")
+    (folder / "run.wasm").write_bytes(b"\0asm")
+    (folder / NETWORK / "recipe.json").write_text('{"finds": "points"}')
+    (tmp_path / "secret.txt").write_text("not for the browser")
+    return folder
+
+
+@pytest.fixture
+def ask(page):
+    servers = []
+
+    def ask(path, network=None):
+        server = open_server(page, network, "127.0.0.1", 0)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}{path}", timeout=20) as answer:
+            return answer.headers, answer.read()
+
+    yield ask
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_the_page_comes_with_the_headers_that_threads_need(ask):
+    headers, body = ask("/")
+    assert body == b"<!doctype html>the page"
+    for name, value in HEADERS.items():
+        assert headers[name] == value
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/engine.js", "text/javascript"), ("/run.wasm", "application/wasm")])
+def test_files_have_the_types_that_browsers_insist_on(ask, path, kind):
+    assert ask(path)[0]["Content-Type"] == kind
+
+
+@pytest.mark.parametrize("path", ["/../secret.txt", "/%2e%2e/secret.txt", "/none.js", "/models", f"/{NETWORK}/../../x"])
+def test_nothing_else_is_served(ask, path):
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        ask(path)
+    assert caught.value.code in (400, 404)
+
+
+def test_another_network_takes_the_place_of_the_shipped_one(ask, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "recipe.json").write_text('{"finds": "my points"}')
+    assert json.loads(ask(f"/{NETWORK}/recipe.json", mine)[1]) == {"finds": "my points"}
+    with pytest.raises(urllib.error.HTTPError):
+        ask(f"/{NETWORK}/..%2f..%2fsecret.txt", mine)
+
+
+def test_a_taken_port_is_one_line(page):
+    server = open_server(page, None, "127.0.0.1", 0)
+    with server, pytest.raises(UserError, match=r"cannot listen there.*--port"):
+        open_server(page, None, "127.0.0.1", server.server_port)
+    with pytest.raises(UserError, match="cannot listen there"):
+        open_server(page, None, "127.0.0.1", 99999)
+
+
+def test_a_static_folder_is_whole_and_never_overwrites(page, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "recipe.json").write_text("{}")
+    write_page(page, mine, tmp_path / "host" / "site")
+    assert (tmp_path / "host" / "site" / "index.html").read_bytes() == (page / "index.html").read_bytes()
+    assert (tmp_path / "host" / "site" / NETWORK / "recipe.json").read_text() == "{}"
+    with pytest.raises(UserError, match="exists already"):
+        write_page(page, None, tmp_path / "host" / "site")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_page(page, None, tmp_path / "secret.txt" / "site")
+
+
+def test_a_page_that_is_not_built_names_the_commands(tmp_path, monkeypatch):
+    monkeypatch.setattr(page_module, "_INSTALLED", tmp_path / "page")
+    monkeypatch.setattr(page_module, "_SOURCE", tmp_path / "web")
+    with pytest.raises(UserError, match="install from a clone"):
+        find_page()
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "package.json").write_text("{}")
+    with pytest.raises(UserError, match=r"npm ci && npm run build"):
+        find_page(build=False)
+
+
+@pytest.mark.skipif(not can_write_onnx(), reason="needs the extra [onnx]")
+def test_a_network_just_trained_is_put_into_the_page(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(page_module, "_INSTALLED", page)
+    weights = "facekp/shipped/face_crop_light.safetensors"
+    execute("serve", ["--weights", weights, "--build", str(tmp_path / "site")])
+    recipe = json.loads((tmp_path / "site" / NETWORK / "recipe.json").read_text())
+    assert recipe["recipe"]["schema"]["name"] == "ibug68"
+    assert (tmp_path / "site" / NETWORK / "model.onnx").stat().st_size > 1e6
+    with pytest.raises(SystemExit):
+        execute("serve", ["--weights", "facekp/shipped/face_detector.safetensors", "--build", str(tmp_path / "no")])
+    assert "finds boxes, not points" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
