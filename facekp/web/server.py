@@ -28,8 +28,13 @@ class PageHandler(SimpleHTTPRequestHandler):
         network: A folder in place of the page's network of points, or None.
     """
 
-    extensions_map: ClassVar[dict[str, str]] = {**SimpleHTTPRequestHandler.extensions_map, ".js": "text/javascript", ".mjs": "text/javascript",
-                      ".wasm": "application/wasm", ".webmanifest": "application/manifest+json"}  # fmt: skip
+    extensions_map: ClassVar[dict[str, str]] = {
+        **SimpleHTTPRequestHandler.extensions_map,
+        ".js": "text/javascript",
+        ".mjs": "text/javascript",
+        ".wasm": "application/wasm",
+        ".webmanifest": "application/manifest+json",
+    }
 
     def __init__(self, *args: Any, network: Path | None = None, **options: Any) -> None:
         self.network = network
