@@ -7,7 +7,7 @@ import random
 import sys
 from pathlib import Path
 
-from facekp.errors import UserError
+from facekp.errors import UserError, one_line
 
 EXAMPLE = "example: python tools/sticker.py photo.jpg --sticker crown --sticker blush"
 
@@ -73,10 +73,10 @@ def run(args: argparse.Namespace) -> None:
         if args.sheet:
             out = args.output or files[0].with_name(f"{files[0].stem}_sheet.png")
             write_image(out, sheet(image, faces, stickers))
-            print(out)
+            print(one_line(out))
         if args.animate:
             save_animation(args.animate, [sticker.apply(image, faces) for sticker in stickers])
-            print(args.animate)
+            print(one_line(args.animate))
         return
     dice = random.Random(args.seed)
     worn = combine(chosen[:1] if args.glasses else chosen or [load_sticker("sunglasses")])
@@ -93,12 +93,12 @@ def run(args: argparse.Namespace) -> None:
                 sticker_video(file, out, sticker, Tracker(landmarker), window)
             else:
                 sticker_photo(file, out, sticker, landmarker, window)
-            tqdm.write(str(out))
+            tqdm.write(one_line(out))
         except UserError as error:
             if len(pairs) == 1:
                 raise
             failures += 1
-            tqdm.write(f"skipped: {error}", file=sys.stderr)
+            tqdm.write(f"skipped: {one_line(error)}", file=sys.stderr)
     if pairs and failures == len(pairs):
         raise UserError(f"none of the {len(pairs)} files could be done; the lines above say why")
     if failures:

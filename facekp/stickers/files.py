@@ -10,7 +10,7 @@ from typing import Callable
 import numpy as np
 from tqdm import tqdm
 
-from facekp.errors import UserError
+from facekp.errors import UserError, one_line
 from facekp.inference.faces import Faces
 from facekp.inference.tracking import Landmarks, Tracker
 from facekp.io.video import ENCODERS, convert
@@ -80,7 +80,7 @@ def sticker_video(file: Path, out: Path, sticker: Sticker, tracker: Tracker, sho
     Raises:
         UserError: See `facekp.io.video.convert`.
     """
-    with tqdm(unit="frame", desc=file.name, leave=False) as bar:
+    with tqdm(unit="frame", desc=one_line(file.name), leave=False) as bar:
 
         def draw(image: np.ndarray, seconds: float) -> np.ndarray:
             result = sticker.apply(image, tracker(image, seconds), seconds)
@@ -91,11 +91,11 @@ def sticker_video(file: Path, out: Path, sticker: Sticker, tracker: Tracker, sho
 
         report = convert(file, out, draw)
     if report.broken:
-        tqdm.write(f"{file}: {report.broken} broken frames skipped", file=sys.stderr)
+        tqdm.write(f"{one_line(file)}: {report.broken} broken frames skipped", file=sys.stderr)
     if report.sound.startswith("dropped"):
-        tqdm.write(f"{file}: sound {report.sound}; choose another format with -o", file=sys.stderr)
+        tqdm.write(f"{one_line(file)}: sound {report.sound}; choose another format with -o", file=sys.stderr)
     if report.stopped:
-        tqdm.write(f"{out}: holds the {report.frames} frames done until now", file=sys.stderr)
+        tqdm.write(f"{one_line(out)}: holds the {report.frames} frames done until now", file=sys.stderr)
         raise KeyboardInterrupt
 
 
