@@ -1,5 +1,6 @@
 """facekp: face landmarks with PaddlePaddle, and stickers that sit on them."""
 
+import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,13 @@ __all__ = ["Faces", "load_landmarker"]
 __version__ = VERSION
 
 choose_kernels()
+for _name, _value in {
+    # ONNX Runtime writes a device id into the home folder and reports home; read when it is imported.
+    "ORT_DISABLE_TELEMETRY": "1",
+    # What an image's header promises is not given memory beyond that; see `facekp.io.images.MAX_PIXELS`.
+    "OPENCV_IO_MAX_IMAGE_PIXELS": "178956970",
+}.items():
+    os.environ.setdefault(_name, _value)
 
 # Paddle says so at every import; it concerns only those who compile operators of their own.
 warnings.filterwarnings("ignore", "No ccache found")

@@ -5,7 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from facekp.errors import UserError, one_line
+
 EXAMPLE = "example: python tools/plot.py output/loss_l1 output/loss_l2"
+
+#: What the curves can be written as.
+SUFFIXES = (".png", ".pdf", ".svg")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Read, draw, print."""
+    if args.output.suffix.lower() not in SUFFIXES:
+        raise UserError(f"{args.output}: no picture of curves; end the name in {' or '.join(SUFFIXES)}")
+
     from facekp import plots
     from facekp.training.logs import read_run
 
@@ -30,4 +38,4 @@ def run(args: argparse.Namespace) -> None:
             )
         else:
             print(f"{log.name}: validation {log.metric} was never a number")
-    print(f"written to {args.output}")
+    print(f"written to {one_line(args.output)}")

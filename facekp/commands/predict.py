@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from facekp.errors import UserError
+from facekp.errors import UserError, one_line
 
 EXAMPLE = "example: python tools/predict.py photos/ -o points.csv"
 
@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> None:
         threads=args.threads,
         progress=True,
     )
-    print(f"{done.faces} faces in {len(paths) - len(done.failed)} images, {len(done.failed)} unreadable: {done.table}")
+    print(f"{done.faces} faces in {len(paths) - len(done.failed)} images, {len(done.failed)} unreadable: "
+          f"{one_line(done.table)}")  # fmt: skip
     if done.failed:
-        print(f"which and why: {done.failures}")
+        print(f"which and why: {one_line(done.failures)}")

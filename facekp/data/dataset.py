@@ -14,7 +14,8 @@ from paddle.io import Dataset
 from tqdm import tqdm
 
 from facekp.codecs.points import Codec
-from facekp.errors import UserError
+from facekp.errors import UserError, one_line
+from facekp.io.images import only_sound_images
 from facekp.landmarks import IBUG68, PointSchema
 
 #: Called with (image, coords), returns the two transformed.
@@ -137,13 +138,14 @@ class FilesDataset(LandmarkDataset):
             more = f" ({len(wrong) - 1} more rows have such faults)" if len(wrong) > 1 else ""
             raise UserError(f"{first}{more}; fix the row, or set data.skip_damaged=true to omit such rows")
         for problem in wrong.values():
-            tqdm.write(f"omitted: {problem}")
+            tqdm.write(f"omitted: {one_line(problem)}")
         self.rows = [row for index, row in enumerate(self.rows) if index not in wrong]
 
     def _problem(self, index: int) -> str | None:
         where = self.where(index)
         try:
-            image, points = self.load(index)
+            with only_sound_images():
+                image, points = self.load(index)
         except UserError as error:
             return f"{where}: {error}"
         known = int(np.isfinite(points).all(1).sum())

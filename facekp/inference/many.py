@@ -9,7 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Callable, Union
@@ -18,9 +18,9 @@ import numpy as np
 from tqdm import tqdm
 
 from facekp import viz
-from facekp.errors import UserError
+from facekp.errors import UserError, one_line
 from facekp.inference.faces import Faces
-from facekp.io.files import atomic_path
+from facekp.io.files import atomic_path, locked, sweep
 from facekp.io.images import read_image, write_image
 from facekp.landmarks import PointSchema
 
@@ -431,8 +431,12 @@ def predict(
     draw = output.suffix.lower() not in _FORMATS
     if draw:
         _check_targets(output, paths)
-    landmarker = load()
-    with PointsTable(output / "points.csv" if draw else output, landmarker.schema, source, resume) as table:
+    target = output / "points.csv" if draw else output
+    with ExitStack() as stack:
+        stack.enter_context(locked(target, "wait for its end, or choose another -o"))
+        landmarker = load()
+        table = stack.enter_context(PointsTable(target, landmarker.schema, source, resume))
+        sweep(target.parent, {target.stem, table.failures.stem, *(_target(output, p).stem for p in paths if draw)})
         left = [path for path in paths if str(path) not in table]
         done = len(paths) - len(left)
         with tqdm(total=len(paths), initial=done, unit="image", disable=None if progress else True) as bar:
@@ -442,7 +446,7 @@ def predict(
                         if len(paths) == 1:
                             raise seen.found
                         if progress:
-                            bar.write(f"skipped: {seen.found}", file=sys.stderr)
+                            bar.write(f"skipped: {one_line(seen.found)}", file=sys.stderr)
                     elif draw and seen.image is not None:
                         image = seen.image
                         for points, _, _ in seen.found:

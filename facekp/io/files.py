@@ -1,13 +1,17 @@
-"""Writing files: whole, or not at all."""
+"""Files: written whole or not at all, read only where they are files, locked while one process works on them."""
 
 from __future__ import annotations
 
 import errno
 import os
+import re
+import stat
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from facekp.errors import UserError
 
@@ -52,7 +56,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem[:100]}-", suffix=target.suffix, dir=target.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem[:_STEM]}-", suffix=target.suffix, dir=target.parent)
         os.close(handle)
     except OSError as error:
         raise UserError(f"{target}: cannot write there ({error.strerror}); choose another place") from error
@@ -75,3 +79,105 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def _cannot_write(target: Path, error: OSError) -> UserError:
     return UserError(f"{target}: cannot be written ({error.strerror or error}); check the name and the free space")
+
+
+def sweep(folder: Path, stems: Collection[str] | None = None) -> None:
+    """Delete the temporary files that an `atomic_path` of a killed process left in a folder.
+
+    Args:
+        folder: No other process may write these files now; see `locked`.
+        stems: Names without suffix of the targets whose temporary files go; None for all.
+    """
+    wanted = None if stems is None else {stem[:_STEM] for stem in stems}
+    for file in folder.glob(".*-*"):
+        match = _TEMPORARY.fullmatch(file.name)
+        if match and (wanted is None or match[1] in wanted) and file.is_file() and not file.is_symlink():
+            file.unlink(missing_ok=True)
+
+
+#: So many characters of the target's name stand in the temporary one.
+_STEM = 100
+#: What `atomic_path` calls its temporary files: the target's stem, eight characters of `tempfile`, the suffix.
+_TEMPORARY = re.compile(rf"\.(.{{1,{_STEM}}})-[a-z0-9_]{{8}}(?:\.\w+)?", re.DOTALL)
+
+
+def open_regular(path: str | os.PathLike[str]) -> int:
+    """Open a file to read, if it is one: a pipe would keep us waiting, and a device like /dev/zero has no end.
+
+    Returns:
+        A file descriptor.
+
+    Raises:
+        OSError: It cannot be opened; ENXIO or EISDIR where it is no regular file.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except ValueError as error:  # a NUL byte
+        raise OSError(errno.ENOENT, "a name cannot hold a NUL byte", str(path)) from error
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        what = "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
+        raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.ENXIO, f"it is {what}, not a file", str(path))
+    return handle
+
+
+def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:
+    """Read a whole file.
+
+    Args:
+        path: The file.
+        most: Its largest size in bytes.
+
+    Raises:
+        OSError: See `open_regular`; EFBIG if it is larger.
+    """
+    with open(open_regular(path), "rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most >> 20} MiB", str(path))
+    return data
+
+
+@contextmanager
+def locked(path: str | os.PathLike[str], remedy: str) -> Iterator[None]:
+    """Keep every other process from working on a file or folder until the block ends.
+
+    The lock is a file beside it, `.NAME.lock`, which the system unlocks when its process ends, however that ends.
+
+    Args:
+        path: It need not exist.
+        remedy: What to do where another process holds it, for the message.
+
+    Raises:
+        UserError: Another process does, or there is no place for the lock.
+
+    Example:
+        >>> table = Path(tempfile.mkdtemp()) / "points.csv"
+        >>> with locked(table, "wait for it"):
+        ...     [file.name for file in table.parent.iterdir()]
+        ['.points.csv.lock']
+        >>> list(table.parent.iterdir())
+        []
+    """
+    target = Path(path)
+    place = target.with_name(f".{target.name[:200]}.lock")
+    made = [folder for folder in (place.parent, *place.parent.parents) if not folder.exists()]
+    lock = FileLock(str(place))
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(f"{target}: another process is working on it; {remedy}") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{target}: cannot be locked ({reason}); choose another place") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            place.unlink()
+        lock.release()
+        for folder in made:  # nothing was written into them
+            with suppress(OSError):
+                folder.rmdir()

@@ -3,17 +3,56 @@
 from __future__ import annotations
 
 import glob
+import io
 import os
-from collections.abc import Collection, Sequence
+import struct
+import warnings
+import zlib
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import cv2
 import numpy as np
+import simplejpeg
+from PIL import Image, UnidentifiedImageError
 
-from facekp.errors import UserError
-from facekp.io.files import atomic_path
+from facekp.errors import FacekpWarning, UserError
+from facekp.io.files import atomic_path, read_bytes
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+
+#: An image's file has no more bytes, and an image no more pixels: 500 MB once it is decoded.
+MAX_BYTES, MAX_PIXELS = 512 << 20, 178_956_970
+
+#: EXIF's orientation -> what puts the image upright.
+_TURNS = {
+    2: lambda image: cv2.flip(image, 1),
+    3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
+    4: lambda image: cv2.flip(image, 0),
+    5: cv2.transpose,
+    6: lambda image: cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE),
+    7: lambda image: cv2.flip(cv2.transpose(image), -1),
+    8: lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
+}
+_ORIENTATION = 0x0112
+
+_STRICT: ContextVar[bool] = ContextVar("strict", default=False)
+
+
+class DamagedImageWarning(FacekpWarning):
+    """An image that could be decoded, though not as it was written: a part of it is made up."""
+
+
+@contextmanager
+def only_sound_images() -> Iterator[None]:
+    """Let `read_image` refuse damaged images in this thread, also those that could be decoded."""
+    token = _STRICT.set(True)
+    try:
+        yield
+    finally:
+        _STRICT.reset(token)
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
@@ -22,6 +61,8 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     Grey, RGBA and 16-bit files work, whatever their suffix says; EXIF orientation is honoured; transparency
     is dropped (use `cv2.imread(path, cv2.IMREAD_UNCHANGED)` where it matters).
 
+    A file with a hole, which decoders fill in without a word, is told by a `DamagedImageWarning`.
+
     Args:
         path: The file.
 
@@ -29,25 +70,115 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         (H, W, 3) uint8, BGR.
 
     Raises:
-        UserError: The file is missing, is no picture or is damaged.
+        UserError: The file is missing, is no image, is too large or is damaged.
     """
     try:
-        data = np.fromfile(path, np.uint8)
+        data = np.frombuffer(read_bytes(path, MAX_BYTES), np.uint8)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the name") from error
-    image = decode_image(data)
-    if image is None:
-        raise UserError(f"{path}: not an image that OpenCV can decode, or damaged; replace or remove it")
+    try:
+        image, flaw = decode_and_check(data)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
+    if flaw is not None:
+        if _STRICT.get():
+            raise UserError(f"{path}: damaged ({flaw}); replace or remove it")
+        warnings.warn(f"{path}: damaged, a part of the image is not as it was ({flaw})", DamagedImageWarning, 2)
     return image
 
 
 def decode_image(data: np.ndarray) -> np.ndarray | None:
     """Decode the bytes (uint8, 1-D) of a picture file to BGR uint8; None if they are no picture."""
+    try:
+        return decode_and_check(data)[0]
+    except ValueError:
+        return None
+
+
+def decode_and_check(data: np.ndarray) -> tuple[np.ndarray, str | None]:
+    """Decode the bytes (uint8, 1-D) of an image file, and look whether it is as it was written.
+
+    Returns:
+        BGR uint8, upright; and what is wrong with it, or None. JPEG and TIFF decoders go on behind a hole, and PNG has
+        checksums that not every decoder compares. BMP and what OpenCV alone can decode show no holes.
+
+    Raises:
+        ValueError: It is no image, too large, or too damaged, in the words of a message to the user.
+    """
+    content = data.tobytes()
+    kind, orientation, flaw = _look_at_header(content)
+    image = None
+    if kind in {"JPEG", "MPO"}:
+        image, flaw = _decode_jpeg(content)
+        if image is not None:
+            return _TURNS.get(orientation, np.asarray)(image), flaw
     # IMREAD_COLOR makes three channels of eight bits out of anything and turns the picture by its EXIF tag.
     try:
-        return cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     except cv2.error:  # a header that promises more pixels than OpenCV is ready to hold
-        return None
+        image = None
+    if image is None:
+        raise ValueError("not an image that OpenCV can decode, or damaged; replace or remove it")
+    return image, flaw
+
+
+def _look_at_header(content: bytes) -> tuple[str | None, int, str | None]:
+    """The format as Pillow calls it, the EXIF orientation, and whether the file's own checksums say of damage."""
+    try:
+        with Image.open(io.BytesIO(content)) as file:
+            kind, pixels = file.format, file.width * file.height
+            orientation = _orientation(file) if b"Exif" in content[:65536] else 1
+            if kind in {"PNG", "TIFF"} and pixels <= MAX_PIXELS:
+                return kind, orientation, _own_flaw(file)
+    except Image.DecompressionBombError:
+        pixels = MAX_PIXELS + 1
+    except PILLOWS_ERRORS:
+        return None, 1, None  # whether it is an image at all is for OpenCV to say
+    if pixels > MAX_PIXELS:
+        raise ValueError(f"more than {MAX_PIXELS // 1_000_000} million pixels; shrink it")
+    return kind, orientation, None
+
+
+#: What Pillow raises for files that it does not know, or finds damaged.
+PILLOWS_ERRORS = (UnidentifiedImageError, OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError,
+                  OverflowError, EOFError, NotImplementedError, struct.error, zlib.error)  # fmt: skip
+
+
+def _orientation(file: Image.Image) -> int:
+    try:
+        return int(file.getexif().get(_ORIENTATION, 1))
+    except PILLOWS_ERRORS:
+        return 1  # as OpenCV has it
+
+
+def _own_flaw(file: Image.Image) -> str | None:
+    """What is wrong with a PNG by its checksums, or with a TIFF by its decoder."""
+    try:
+        if file.format == "PNG":
+            file.verify()
+        else:
+            file.load()
+    except (OSError, SyntaxError, struct.error, zlib.error) as error:
+        if file.format == "PNG" or str(error).startswith(("decoder error", "image file is truncated")):
+            return " ".join(str(error).split())
+    except PILLOWS_ERRORS:
+        pass  # a kind of TIFF that Pillow does not know
+    return None
+
+
+def _decode_jpeg(content: bytes) -> tuple[np.ndarray | None, str | None]:
+    """Decode a JPEG as OpenCV would; None for one that is OpenCV's to decode; and what libjpeg had to correct."""
+    image, flaw, printed = None, None, False
+    try:
+        printed = simplejpeg.decode_jpeg_header(content)[2] in {"CMYK", "YCCK"}
+        image = simplejpeg.decode_jpeg(content, "CMYK" if printed else "BGR")
+    except ValueError as error:
+        flaw = " ".join(str(error).split())
+        if flaw.startswith(("tj", "Unsupported color")):  # what TurboJPEG cannot do, not what is wrong with the file
+            flaw = None
+        elif flaw.startswith("Corrupt JPEG data"):
+            image = simplejpeg.decode_jpeg(content, "CMYK" if printed else "BGR", strict=False)
+    return (None if printed else image), flaw
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
@@ -78,6 +209,8 @@ def find_files(inputs: Sequence[str], suffixes: Collection[str] = frozenset(SUFF
     found: dict[Path, None] = {}
     for name in inputs:
         path = Path(name)
+        if "\0" in name:
+            raise UserError(f"{name}: no such file, a name cannot hold a NUL byte")
         if len(path.name) > 255:
             raise UserError(f"{name[:40]}...: no such file, the name is too long")
         if path.is_dir():

@@ -10,7 +10,7 @@ from typing import Callable
 import numpy as np
 from tqdm import tqdm
 
-from facekp.errors import UserError
+from facekp.errors import UserError, one_line
 from facekp.inference.faces import Faces
 from facekp.inference.tracking import Landmarks, Tracker
 from facekp.io.images import write_image
@@ -82,7 +82,7 @@ def sticker_video(file: Path, out: Path, sticker: Sticker, tracker: Tracker, sho
     Raises:
         UserError: See `facekp.io.video.convert`.
     """
-    with tqdm(unit="frame", desc=file.name, leave=False) as bar:
+    with tqdm(unit="frame", desc=one_line(file.name), leave=False) as bar:
 
         def draw(image: np.ndarray, seconds: float) -> np.ndarray:
             result = sticker.apply(image, tracker(image, seconds), seconds)
@@ -93,11 +93,11 @@ def sticker_video(file: Path, out: Path, sticker: Sticker, tracker: Tracker, sho
 
         report = convert(file, out, draw)
     if report.broken:
-        tqdm.write(f"{file}: {report.broken} broken frames skipped", file=sys.stderr)
+        tqdm.write(f"{one_line(file)}: {report.broken} broken frames skipped", file=sys.stderr)
     if report.sound.startswith("dropped"):
-        tqdm.write(f"{file}: sound {report.sound}; choose another format with -o", file=sys.stderr)
+        tqdm.write(f"{one_line(file)}: sound {report.sound}; choose another format with -o", file=sys.stderr)
     if report.stopped:
-        tqdm.write(f"{out}: holds the {report.frames} frames done until now", file=sys.stderr)
+        tqdm.write(f"{one_line(out)}: holds the {report.frames} frames done until now", file=sys.stderr)
         raise KeyboardInterrupt
 
 
@@ -148,12 +148,12 @@ def sticker_files(
                 sticker_video(file, out, choose(), Tracker(landmarker), show)
             else:
                 sticker_photo(file, out, choose(), landmarker, show)
-            tqdm.write(str(out))
+            tqdm.write(one_line(out))
         except UserError as error:
             if len(pairs) == 1:
                 raise
             failures += 1
-            tqdm.write(f"skipped: {error}", file=sys.stderr)
+            tqdm.write(f"skipped: {one_line(error)}", file=sys.stderr)
     if pairs and failures == len(pairs):
         raise UserError(f"none of the {len(pairs)} files could be done; the lines above say why")
     if failures:
@@ -172,7 +172,7 @@ def show_all(
     image = np.ascontiguousarray(photo.image[..., :3])
     if sheet_path is not None:
         write_image(sheet_path, sheet(image, faces, stickers))
-        print(sheet_path)
+        print(one_line(sheet_path))
     if animation is not None:
         save_animation(animation, [sticker.apply(image, faces) for sticker in stickers])
-        print(animation)
+        print(one_line(animation))

@@ -4,14 +4,34 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from facekp.errors import UserError
-from facekp.io.files import atomic_path
+from facekp.io.files import atomic_path, sweep
+from facekp.io.files import locked as locked_path
 from facekp.training.config import Config, parse_config
+
+
+@contextmanager
+def locked(config: Config) -> Iterator[None]:
+    """Keep other processes out of a run's folder until the block ends.
+
+    Raises:
+        UserError: One of them is working on it.
+    """
+    folder = run_folder(config)
+    with locked_path(folder, "wait for its end, or choose another run with -o name=ANOTHER"):
+        yield
+
+
+def run_folder(config: Config) -> Path:
+    """A run's folder, output/NAME."""
+    return Path(config.output) / config.name
 
 
 def find_run_folder(config: Config, resume: bool, overwrite: bool) -> Path:
@@ -29,7 +49,7 @@ def find_run_folder(config: Config, resume: bool, overwrite: bool) -> Path:
         UserError: The folder exists and neither was asked for; or there is nothing to resume; or the folder
             to overwrite is not a run's folder; or the config differs from the one resumed.
     """
-    folder = Path(config.output) / config.name
+    folder = run_folder(config)
     written = folder / "config.yml"
     if resume:
         if not (folder / "last.safetensors").is_file():
@@ -49,6 +69,8 @@ def start_run_folder(folder: Path, config: Config, resume: bool) -> None:
     """Delete what an earlier run left, unless it is resumed, and write the resolved config."""
     if folder.exists() and not resume:
         shutil.rmtree(folder)
+    elif folder.exists():
+        sweep(folder)
     with atomic_path(folder / "config.yml") as temporary:
         values = config.model_dump(mode="json", serialize_as_any=True)
         temporary.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")

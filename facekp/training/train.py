@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Union
@@ -30,7 +30,7 @@ from facekp.training.checkpoint import RunState, cut_logs, load_checkpoint
 from facekp.training.config import Config, load_config, parse_config
 from facekp.training.loaders import training_loader, validation_loader
 from facekp.training.processes import Processes
-from facekp.training.run_folder import essentials, find_run_folder, start_run_folder
+from facekp.training.run_folder import essentials, find_run_folder, locked, start_run_folder
 from facekp.training.schedules import build_optimizer, build_schedule, thawed_rate
 from facekp.training.start import check_network, describe_device, load_pretrained, prepare_amp, seed_everything
 
@@ -87,6 +87,12 @@ def train(
     if config.train.processes > processes.count:
         raise UserError(f"train.processes: {config.train.processes} need the command, facekp train or tools/train.py, "
                         "which starts them")  # fmt: skip
+    with locked(config) if processes.first else nullcontext():
+        return _train(config, processes, resume, overwrite)
+
+
+def _train(config: Config, processes: Processes, resume: bool, overwrite: bool) -> Summary:
+    """Train, in a folder that is ours alone."""
     folder = find_run_folder(config, resume, overwrite)
     data = config.what.build_data(config, progress=processes.first)
     if getattr(data.metrics[0], "higher_is_better", False):
