@@ -7,7 +7,7 @@ import pytest
 
 from facekp.inference.faces import Faces
 from facekp.inference.tracking import OneEuro, Tracker, match
-from facekp.landmarks import MEAN_FACE, eye_distance
+from facekp.landmarks import IBUG68, MEAN_FACE
 from facekp.vision import geometry
 
 FRAME = np.zeros((480, 640, 3), np.uint8)
@@ -110,7 +110,7 @@ def test_no_face_at_all() -> None:
 def test_a_still_face_jitters_a_fifth_at_every_resolution(size: float) -> None:
     rng, smooth = np.random.default_rng(0), OneEuro()
     still = face(300, size=size)
-    noise = 0.005 * eye_distance(still)
+    noise = 0.005 * IBUG68.unit(still)
     raw = still + rng.normal(0, noise, (300, 68, 2))
     steady = np.array([smooth(points, i / FPS) for i, points in enumerate(raw)])
     assert steady[60:].std(0).mean() < raw[60:].std(0).mean() / 5
@@ -125,7 +125,7 @@ def test_smoothing_is_the_same_at_every_resolution() -> None:
 
 def test_a_moving_face_lags_less_than_two_frames() -> None:
     smooth = OneEuro()
-    speed = eye_distance(face(0)) / FPS  # one eye distance a second
+    speed = IBUG68.unit(face(0)) / FPS  # one eye distance a second
     for i in range(60):
         points = face(i * speed)
         steady = smooth(points, i / FPS)
