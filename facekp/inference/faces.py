@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from facekp.landmarks import IBUG68, PointSchema
+from facekp.landmarks import IBUG68, SIGNALS, PointSchema, Pose, head_pose, measure
 from facekp.vision.boxes import area, suppress_overlaps
 
 
@@ -45,6 +46,39 @@ class Faces:
         points, boxes, scores = (np.asarray(a, np.float32) for a in (points, boxes, scores))
         order = np.argsort(-area(boxes), kind="stable")
         return cls(points[order], boxes[order], scores[order], schema)
+
+    @functools.cached_property
+    def whole(self) -> np.ndarray:
+        """(N, 68, 2): the points in iBUG order; NaN if those of `schema` do not convert to them."""
+        points = self.schema.converted(self.points, IBUG68.name)
+        return np.full((len(self), 68, 2), np.nan) if points is None else points
+
+    @functools.cached_property
+    def pose(self) -> Pose:
+        """How the heads are turned, in degrees, and the cameras that see them; NaN where `whole` is.
+
+        Example:
+            >>> Faces.none().pose.camera.shape
+            (0, 3, 4)
+        """
+        return head_pose(self.whole)
+
+    @functools.cached_property
+    def measured(self) -> np.ndarray:
+        """(N, S) float64: what each of `facekp.landmarks.SIGNALS` measures, before it is scaled."""
+        return measure(self.whole, self.pose.camera)
+
+    @functools.cached_property
+    def signals(self) -> dict[str, np.ndarray]:
+        """What the faces do: name of a signal -> (N,) float64, 0..1; NaN where `whole` is.
+
+        Against the average face at rest; those of `facekp.inference.tracking.Tracks` against the person's own.
+
+        Example:
+            >>> sorted(Faces.none().signals)[:3]
+            ['brows_up', 'left_brow_up', 'left_eye_closed']
+        """
+        return {name: signal(self.measured[:, i]) for i, (name, signal) in enumerate(SIGNALS.items())}
 
     def without_doubles(self, most: float = 0.4) -> Faces:
         """Keep the higher-scoring of two faces that coincide.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
 from facekp.inference.faces import Faces
-from facekp.landmarks import IBUG68, PointSchema
+from facekp.landmarks import IBUG68, SIGNALS, Neutral, PointSchema
 from facekp.vision.boxes import iou
 
 #: Boxes that overlap less are not the same face.
@@ -78,9 +79,22 @@ class Tracks(Faces):
 
     Attributes:
         ids: (N,) int64; a face keeps its number for as long as it is followed.
+        unseen: (N,) float64, seconds since a detector last saw the face.
+        rest: (N, S) float64, what the signals measure on each person's face at rest, as far as it is known.
+        memory: What others keep about a face from frame to frame; forgotten with it.
     """
 
     ids: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    unseen: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    rest: np.ndarray = field(default_factory=lambda: np.zeros((0, len(SIGNALS))))
+    memory: tuple[dict[Any, Any], ...] = ()
+
+    @functools.cached_property
+    def signals(self) -> dict[str, np.ndarray]:
+        """What the faces do, against each person's own face at rest: name -> (N,) float64, 0..1."""
+        return {
+            name: signal(self.measured[:, i], self.rest[:, i]) for i, (name, signal) in enumerate(SIGNALS.items())
+        }
 
 
 @dataclass
@@ -91,10 +105,16 @@ class _Track:
     confirmed: float  # when a detector last saw it, in seconds
     smooth: OneEuro
     shown: np.ndarray = field(init=False)  # smoothed
+    neutral: Neutral = field(default_factory=Neutral)
+    memory: dict[Any, Any] = field(default_factory=dict)
 
     @property
     def box(self) -> np.ndarray:
         return self.smooth.schema.face_box(self.points)
+
+    @property
+    def shown_box(self) -> np.ndarray:
+        return self.smooth.schema.face_box(self.shown)
 
 
 class Tracker:
@@ -148,13 +168,21 @@ class Tracker:
         self._tracks = [t for t in self._tracks if self._visible(t, seconds) > 0 and _meets(t.box, image)]
         for track in self._tracks:
             track.shown = track.smooth(track.points, seconds)
-        shown = np.array([track.shown for track in self._tracks]).reshape(-1, self._schema.num_points, 2)
-        boxes = np.array([self._schema.face_box(points) for points in shown]).reshape(-1, 4)
-        order = np.argsort(-(boxes[:, 2:] - boxes[:, :2]).prod(-1), kind="stable")
-        scores = np.array([track.score * self._visible(track, seconds) for track in self._tracks])
-        ids = np.array([track.id for track in self._tracks], np.int64)
-        points, boxes, scores = (array[order].astype(np.float32) for array in (shown, boxes, scores))
-        return Tracks(points, boxes, scores, self._schema, ids[order])
+        self._tracks.sort(key=lambda track: -float((track.shown_box[2:] - track.shown_box[:2]).prod()))
+        tracks = Tracks(
+            np.array([track.shown for track in self._tracks], np.float32).reshape(-1, self._schema.num_points, 2),
+            np.array([track.shown_box for track in self._tracks], np.float32).reshape(-1, 4),
+            np.array([track.score * self._visible(track, seconds) for track in self._tracks], np.float32),
+            self._schema,
+            np.array([track.id for track in self._tracks], np.int64),
+            np.array([seconds - track.confirmed for track in self._tracks]),
+            np.zeros((len(self._tracks), len(SIGNALS))),
+            tuple(track.memory for track in self._tracks),
+        )
+        for index, track in enumerate(self._tracks):
+            track.neutral.learn(tracks.measured[index], tracks.pose.yaw[index], seconds)
+            tracks.rest[index] = track.neutral.values
+        return tracks
 
     def _detect(self, image: np.ndarray, seconds: float) -> None:
         """Look at the whole picture: confirm the faces that are known, add the new ones."""

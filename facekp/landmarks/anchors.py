@@ -6,7 +6,8 @@ import functools
 
 import numpy as np
 
-from facekp.landmarks.head import EYES_MIDDLE, HEAD_PLACES, head_camera
+from facekp.landmarks.head import HEAD_PLACES
+from facekp.landmarks.pose import head_pose
 from facekp.landmarks.schema import IBUG68, PointSchema
 
 
@@ -39,8 +40,8 @@ def anchors(points: np.ndarray, schema: PointSchema = IBUG68) -> dict[str, np.nd
     whole = schema.converted(p, IBUG68.name)
     if whole is None:
         return places
-    eyes, camera = whole[36:48].mean(0), head_camera(whole)
-    head = {name: eyes + camera @ (place - EYES_MIDDLE) for name, place in HEAD_PLACES.items()}
+    camera = head_pose(whole[None]).camera[0]
+    head = {name: (camera @ (*place, 1))[:2] for name, place in HEAD_PLACES.items()}
     named = {name: whole[list(indices)].mean(0) for name, indices in IBUG68.anchors.items()}
     return {**head, **named, **places}
 

@@ -1,0 +1,126 @@
+"""How a head is turned: the average head, laid under the points of a face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facekp.landmarks.head import EYES_MIDDLE, HEAD_POINTS
+
+#: The points that the skull carries, and how far each may be trusted to stay when the face moves: brows rise, lids close.
+RIGID = np.arange(17, 48)
+_TRUST = np.array([0.3] * 10 + [1.0] * 9 + [1, 0.5, 0.5, 1, 0.5, 0.5] * 2)
+_SHAPE = HEAD_POINTS[RIGID]
+
+#: A point that lies so far off, in units of the mean face, counts half.
+_OFF = 0.03
+
+#: Looks at the points, each with other weights, and Gauss-Newton steps in each.
+_ROUNDS, _STEPS = 2, 2
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How the heads of N faces are turned.
+
+    The head is turned about its ear axis (pitch), then about the upright axis (yaw), then in the image (roll), so that
+    a turned image changes the roll alone.
+
+    Attributes:
+        yaw: (N,) float64, degrees; positive: the nose points to the right of the image.
+        pitch: (N,) float64, degrees; positive: the face looks up. Zero is the mean face's.
+        roll: (N,) float64, degrees; positive: clockwise in the image.
+        camera: (N, 3, 4) float64: from x, y, depth, 1 of the average head (`HEAD_POINTS`) to x, y, 1 in pixels. Its
+            last row is 0, 0, 0, 1: all of a head is seen from equally far away.
+    """
+
+    yaw: np.ndarray
+    pitch: np.ndarray
+    roll: np.ndarray
+    camera: np.ndarray
+
+
+def head_pose(points: np.ndarray) -> Pose:
+    """Find how heads are turned, from their points.
+
+    Brows, nose and eyes are fitted; mouth and jaw move too freely. Points that lie off count less.
+
+    Args:
+        points: (N, 68, 2) pixels of the image.
+
+    Returns:
+        The poses; NaN for faces whose points are not finite or coincide.
+
+    Example:
+        >>> from facekp.landmarks import MEAN_FACE
+        >>> pose = head_pose(MEAN_FACE[None] * 100)
+        >>> [bool(abs(angle[0]) < 0.1) for angle in (pose.yaw, pose.pitch, pose.roll)], pose.camera.shape
+        ([True, True, True], (1, 3, 4))
+    """
+    found = np.asarray(points, np.float64)
+    good = np.isfinite(found).all((1, 2)) & (np.ptp(found[:, RIGID], 1).max(-1) > 1e-6)
+    camera = np.full((len(found), 3, 4), np.nan)
+    turn = np.full((len(found), 3, 3), np.nan)
+    if good.any():
+        turn[good], camera[good] = _fit(found[good])
+    yaw = np.degrees(np.arcsin(np.clip(-turn[:, 2, 0], -1, 1)))
+    pitch = np.degrees(np.arctan2(turn[:, 2, 1], turn[:, 2, 2]))
+    roll = np.degrees(np.arctan2(turn[:, 1, 0], turn[:, 0, 0]))
+    return Pose(yaw, pitch, roll, camera)
+
+
+def _fit(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations (N, 3, 3) and cameras (N, 3, 4)."""
+    seen = points[:, RIGID]
+    weight = np.broadcast_to(_TRUST, seen.shape[:2])
+    for look in range(_ROUNDS):
+        weight = weight / weight.sum(-1, keepdims=True)
+        middle, centre = weight[:, None] @ seen, weight[:, None] @ _SHAPE  # (N, 1, 2), (N, 1, 3)
+        q, shape = seen - middle, _SHAPE - centre
+        weighted = (weight[..., None] * shape).transpose(0, 2, 1)
+        spread, cross = weighted @ shape, (weighted @ q).transpose(0, 2, 1)  # all that the fit needs to know
+        if look == 0:
+            turn, scale = _nearest_turn(cross @ np.linalg.inv(spread))
+        for _ in range(_STEPS):
+            turn, scale = _step(turn, scale, spread, cross)
+        flat = scale[:, None, None] * turn[:, :2]
+        off = ((q - shape @ flat.transpose(0, 2, 1)) ** 2).sum(-1) / (scale[:, None] * _OFF) ** 2
+        weight = _TRUST / (1 + off)
+    camera = np.zeros((len(points), 3, 4))
+    camera[:, :2, :3], camera[:, 2, 3] = flat, 1
+    camera[:, :2, 3] = points[:, 36:48].mean(1) - flat @ EYES_MIDDLE  # what is worn keeps to the eyes
+    return turn, camera
+
+
+def _nearest_turn(loose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rotations and scales nearest to affine cameras (N, 2, 3)."""
+    u, size, vt = np.linalg.svd(loose, full_matrices=False)
+    rows = u @ vt
+    return np.concatenate([rows, np.cross(rows[:, 0], rows[:, 1])[:, None]], 1), size.mean(-1)
+
+
+def _step(turn: np.ndarray, scale: np.ndarray, spread: np.ndarray, cross: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One Gauss-Newton step on rotation and scale; the sums over the points are in two small matrices."""
+    m = turn @ spread @ turn.transpose(0, 2, 1)
+    b = cross @ turn.transpose(0, 2, 1) / scale[:, None, None] - m[:, :2]
+    system = np.zeros((len(turn), 4, 4))
+    flat = m[:, 0, 0] + m[:, 1, 1]
+    system[:, 0, 0] = system[:, 1, 1] = m[:, 2, 2]
+    system[:, 2, 2] = system[:, 3, 3] = flat
+    system[:, 0, 2] = system[:, 2, 0] = -m[:, 0, 2]
+    system[:, 0, 3] = system[:, 3, 0] = -m[:, 1, 2]
+    system[:, 1, 2] = system[:, 2, 1] = -m[:, 1, 2]
+    system[:, 1, 3] = system[:, 3, 1] = m[:, 0, 2]
+    system[:, range(4), range(4)] += 1e-3 * flat[:, None]
+    right = np.stack([-b[:, 1, 2], b[:, 0, 2], b[:, 1, 0] - b[:, 0, 1], b[:, 0, 0] + b[:, 1, 1]], -1)
+    x, y, z, grow = np.linalg.solve(system, right[..., None])[..., 0].T
+    zero = np.zeros_like(x)
+    cross_product = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(-1, 3, 3)
+    angle = np.sqrt(x * x + y * y + z * z)[:, None, None] + 1e-12
+    change = (  # Rodrigues
+        np.eye(3)
+        + np.sin(angle) / angle * cross_product
+        + (1 - np.cos(angle)) / angle**2 * (cross_product @ cross_product)
+    )
+    return change @ turn, scale * np.exp(np.clip(grow, -1, 1))

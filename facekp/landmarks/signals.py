@@ -1,0 +1,148 @@
+"""What a face does: expressions, each as a number from 0 to 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable
+
+import numpy as np
+
+from facekp.landmarks.head import DEPTH, MEAN_FACE
+
+#: How strongly a face is drawn to the mean face where the camera hardly shows it: the far side of a turned head.
+_DRAW = 0.02
+
+#: Heads that are turned further, in degrees, say little about the face at rest.
+_STRAIGHT = 25
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One expression.
+
+    Attributes:
+        measure: From faces seen from the front, (N, 68, 2) in units of the mean face, to (N,).
+        neutral: What it measures on a face at rest, the signal's 0.
+        full: What it measures when the expression is complete, the signal's 1.
+    """
+
+    measure: Callable[[np.ndarray], np.ndarray]
+    neutral: float
+    full: float
+
+    def __call__(self, measured: np.ndarray, neutral: np.ndarray | float | None = None) -> np.ndarray:
+        """The signal, 0..1, from what was measured; `neutral` is the person's own, where it is known."""
+        rest = self.neutral if neutral is None else neutral
+        return np.clip((measured - rest) / (self.full - self.neutral), 0, 1)
+
+
+def _gap(upper: list[int], lower: list[int]) -> Callable[[np.ndarray], np.ndarray]:
+    """How far points lie below others."""
+    return lambda face: face[:, lower, 1].mean(-1) - face[:, upper, 1].mean(-1)
+
+
+def _eye(top: list[int], bottom: list[int], left: int, right: int) -> Callable[[np.ndarray], np.ndarray]:
+    """An eye's height over its width."""
+    gap = _gap(top, bottom)
+    return lambda face: gap(face) / np.maximum(face[:, right, 0] - face[:, left, 0], 0.05)
+
+
+def _lip_width(face: np.ndarray) -> np.ndarray:
+    return face[:, 54, 0] - face[:, 48, 0]
+
+
+def _smile(face: np.ndarray) -> np.ndarray:
+    """The lips' width, and how far their corners rise above their middle."""
+    return _lip_width(face) + face[:, [51, 57], 1].mean(-1) - face[:, [48, 54], 1].mean(-1)
+
+
+#: Name -> the signal. A new one is one entry. "Left" is the viewer's.
+SIGNALS: dict[str, Signal] = {
+    "mouth_open": Signal(_gap([61, 62, 63], [65, 66, 67]), 0.03, 0.20),
+    "mouth_wide": Signal(_smile, 0.37, 0.52),
+    "lips_round": Signal(_lip_width, 0.34, 0.26),
+    "left_eye_closed": Signal(_eye([37, 38], [40, 41], 36, 39), 0.28, 0.12),
+    "right_eye_closed": Signal(_eye([43, 44], [46, 47], 42, 45), 0.28, 0.12),
+    "brows_up": Signal(_gap([*range(17, 27)], [36, 39, 42, 45]), 0.14, 0.20),
+    "left_brow_up": Signal(_gap([17, 18, 19, 20, 21], [36, 39]), 0.14, 0.20),
+    "right_brow_up": Signal(_gap([22, 23, 24, 25, 26], [42, 45]), 0.14, 0.20),
+}
+
+
+def from_the_front(points: np.ndarray, camera: np.ndarray) -> np.ndarray:
+    """Faces as they would look from the front: yaw, pitch, roll and size are taken out.
+
+    Args:
+        points: (N, 68, 2) pixels.
+        camera: (N, 3, 4), see `facekp.landmarks.Pose`.
+
+    Returns:
+        (N, 68, 2) float64 in units of the mean face.
+
+    Example:
+        >>> from facekp.landmarks import head_pose
+        >>> points = MEAN_FACE[None] * 100 + 7
+        >>> bool(np.abs(from_the_front(points, head_pose(points).camera) - MEAN_FACE).max() < 0.01)
+        True
+    """
+    flat, deep, shift = camera[:, :2, :2], camera[:, :2, 2], camera[:, :2, 3]
+    draw = _DRAW * (camera[:, :2, :3] ** 2).sum((1, 2))[:, None, None] / 2
+    seen = points - shift[:, None] - DEPTH[:, None] * deep[:, None]
+    # The least squares solution of flat @ face = seen, drawn to the mean face.
+    return (seen @ flat + draw * MEAN_FACE) @ np.linalg.inv(flat.transpose(0, 2, 1) @ flat + draw * np.eye(2))
+
+
+def measure(points: np.ndarray, camera: np.ndarray) -> np.ndarray:
+    """What every signal measures, before it is scaled.
+
+    Args:
+        points: (N, 68, 2) pixels.
+        camera: (N, 3, 4).
+
+    Returns:
+        (N, S) float64 in the order of `SIGNALS`; NaN where the camera is.
+    """
+    face = from_the_front(points, np.where(np.isfinite(camera), camera, np.eye(3, 4)))
+    values = np.stack([signal.measure(face) for signal in SIGNALS.values()], -1)
+    return np.where(np.isfinite(camera).all((1, 2))[:, None], values, np.nan)
+
+
+class Neutral:
+    """A person's face at rest, learned while it is watched.
+
+    For `seconds` what the face measures is gathered; its median is the person's own neutral. It starts from the
+    average person's and never moves further than half a signal. Turned heads are not learned from.
+
+    Args:
+        seconds: How long to learn.
+
+    Attributes:
+        values: (S,) float64, what the face measures at rest, in the order of `SIGNALS`.
+
+    Example:
+        >>> own = Neutral(seconds=1.0)
+        >>> narrow_eyes = np.array([0.03, 0.37, 0.34, 0.22, 0.22, 0.14, 0.14, 0.14])
+        >>> for frame in range(60):
+        ...     own.learn(narrow_eyes, yaw=0.0, seconds=frame / 30)
+        >>> bool(np.allclose(own.values, narrow_eyes))
+        True
+    """
+
+    def __init__(self, seconds: float = 3.0) -> None:
+        self.seconds = seconds
+        self._average = np.array([signal.neutral for signal in SIGNALS.values()])
+        self._span = np.array([signal.full for signal in SIGNALS.values()]) - self._average
+        self._seen: list[np.ndarray] = []
+        self._start: float | None = None
+        self.values = self._average
+
+    def learn(self, measured: np.ndarray, yaw: float, seconds: float) -> None:
+        """Take what a frame measures, (S,), the head's yaw in degrees and the frame's time."""
+        if self._start is None:
+            self._start = seconds
+        watched = seconds - self._start
+        if watched <= self.seconds and abs(yaw) < _STRAIGHT and np.isfinite(measured).all():
+            self._seen.append(measured)
+            trust = min(2 * watched / max(self.seconds, 1e-6), 1.0)
+            shift = np.clip((np.median(self._seen, 0) - self._average) / self._span, -0.5, 0.5)
+            self.values = self._average + trust * shift * self._span
