@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from facekp.errors import UserError
@@ -21,6 +21,15 @@ HEADERS = {
 }
 
 
+_TYPES = {
+    **SimpleHTTPRequestHandler.extensions_map,
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".wasm": "application/wasm",
+    ".webmanifest": "application/manifest+json",
+}
+
+
 class PageHandler(SimpleHTTPRequestHandler):
     """Answers with the files of the page.
 
@@ -28,13 +37,7 @@ class PageHandler(SimpleHTTPRequestHandler):
         network: A folder in place of the page's network of points, or None.
     """
 
-    extensions_map: ClassVar[dict[str, str]] = {
-        **SimpleHTTPRequestHandler.extensions_map,
-        ".js": "text/javascript",
-        ".mjs": "text/javascript",
-        ".wasm": "application/wasm",
-        ".webmanifest": "application/manifest+json",
-    }
+    extensions_map = _TYPES
 
     def __init__(self, *args: Any, network: Path | None = None, **options: Any) -> None:
         self.network = network
