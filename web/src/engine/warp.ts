@@ -29,13 +29,13 @@ interface Part {
  */
 export function warp(image: Pixels, matrix: Matrix, width: number, height: number): Pixels {
   const shrink = Math.floor(1 / Math.max(Math.sqrt(Math.abs(determinant(matrix))), 1e-9) + 1e-6);
-  if (shrink < 2) return warpBilinear(image, matrix, width, height, false);
+  if (shrink < 2) return warpBilinear(image, matrix, width, height);
   const part = partUnder(image, matrix, width, height, 2 * shrink);
   const smallWidth = Math.max(Math.floor(part.width / shrink), 1);
   const smallHeight = Math.max(Math.floor(part.height / shrink), 1);
   const back = invert(resizing(part.width, part.height, smallWidth, smallHeight));
   const small = resizeArea(image, smallWidth, smallHeight, part);
-  return warpBilinear(small, compose(back, translation(part.left, part.top), matrix), width, height, false);
+  return warpBilinear(small, compose(back, translation(part.left, part.top), matrix), width, height);
 }
 
 /**
@@ -51,28 +51,26 @@ export function resize(image: Pixels, width: number, height: number): Pixels {
     const whole = { left: 0, top: 0, width: image.width, height: image.height };
     return resizeArea(image, width, height, whole);
   }
-  return warpBilinear(image, resizing(image.width, image.height, width, height), width, height, true);
+  return resizeLinear(image, width, height);
 }
 
-/** Every target pixel from the four source pixels around it; `replicate` repeats the source's edge outside of it. */
-function warpBilinear(
-  image: Pixels,
-  matrix: Matrix,
-  width: number,
-  height: number,
-  replicate: boolean,
-): Pixels {
+/** Places between pixels count in steps of 1/32, as OpenCV's `warpAffine` has them. */
+const STEPS = 32;
+
+/** Sums are taken in finer steps before they are cut to `STEPS`. */
+const FINE = 1024;
+
+/** Every target pixel from the four source pixels around it. */
+function warpBilinear(image: Pixels, matrix: Matrix, width: number, height: number): Pixels {
   const [a, b, c, d, e, f] = invert(matrix);
   const { data, width: w, height: h } = image;
   const out = new Uint8ClampedArray(4 * width * height);
   for (let y = 0, at = 0; y < height; y++) {
+    const lineU = Math.round((b * y + c) * FINE) + FINE / STEPS / 2;
+    const lineV = Math.round((e * y + f) * FINE) + FINE / STEPS / 2;
     for (let x = 0; x < width; x++, at += 4) {
-      let u = a * x + b * y + c;
-      let v = d * x + e * y + f;
-      if (replicate) {
-        u = clamp(u, 0, w - 1);
-        v = clamp(v, 0, h - 1);
-      }
+      const u = Math.floor(((lineU + Math.round(a * x * FINE)) * STEPS) / FINE) / STEPS;
+      const v = Math.floor(((lineV + Math.round(d * x * FINE)) * STEPS) / FINE) / STEPS;
       const left = Math.floor(u);
       const top = Math.floor(v);
       if (left < -1 || top < -1 || left >= w || top >= h) continue;
@@ -101,6 +99,47 @@ function warpBilinear(
   return { data: out, width, height };
 }
 
+/** Weights of enlarging are whole numbers of 1/2048, as OpenCV's `resize` has them. */
+const WEIGHTS = 2048;
+
+/** Every target pixel from the four source pixels around it; beyond the edge lies the edge. */
+function resizeLinear({ data, width: w, height: h }: Pixels, width: number, height: number): Pixels {
+  const columns = neighbours(w, width);
+  const rows = neighbours(h, height);
+  const out = new Uint8ClampedArray(4 * width * height);
+  for (let y = 0, at = 0; y < height; y++) {
+    const top = 4 * w * rows.first[y]!;
+    const low = 4 * w * rows.second[y]!;
+    const share = rows.share[y]!;
+    for (let x = 0; x < width; x++, at += 4) {
+      const left = 4 * columns.first[x]!;
+      const right = 4 * columns.second[x]!;
+      const part = columns.share[x]!;
+      for (let channel = 0; channel < 3; channel++) {
+        const above = data[top + left + channel]! * (WEIGHTS - part) + data[top + right + channel]! * part;
+        const below = data[low + left + channel]! * (WEIGHTS - part) + data[low + right + channel]! * part;
+        // OpenCV cuts off in between, too.
+        const sum = (((WEIGHTS - share) * (above >> 4)) >> 16) + ((share * (below >> 4)) >> 16);
+        out[at + channel] = (sum + 2) >> 2;
+      }
+      out[at + 3] = 255;
+    }
+  }
+  return { data: out, width, height };
+}
+
+/** Which two source cells lie around each target cell's centre, and the second one's weight. */
+function neighbours(from: number, to: number) {
+  const [first, second, share] = [new Int32Array(to), new Int32Array(to), new Int32Array(to)];
+  for (let i = 0; i < to; i++) {
+    const place = clamp(((i + 0.5) * from) / to - 0.5, 0, from - 1);
+    first[i] = Math.floor(place);
+    second[i] = Math.min(first[i]! + 1, from - 1);
+    share[i] = Math.round((place - first[i]!) * WEIGHTS);
+  }
+  return { first, second, share };
+}
+
 /** Every target pixel is the mean of the source's area under it; alpha comes out opaque. */
 function resizeArea(image: Pixels, width: number, height: number, part: Part): Pixels {
   const { data } = image;
@@ -108,6 +147,8 @@ function resizeArea(image: Pixels, width: number, height: number, part: Part): P
   const rows = coverage(part.height, height);
   const out = new Uint8ClampedArray(4 * width * height);
   const sums = new Float32Array(3 * width);
+  // Where exactly half is kept, halves go up, as in OpenCV; else to the even neighbour.
+  const lift = part.width === 2 * width && part.height === 2 * height ? 0.01 : 0;
   for (let y = 0; y < height; y++) {
     sums.fill(0);
     for (let j = rows.start[y]!; j < rows.start[y + 1]!; j++) {
@@ -130,9 +171,9 @@ function resizeArea(image: Pixels, width: number, height: number, part: Part): P
       }
     }
     for (let x = 0, at = 4 * y * width; x < width; x++, at += 4) {
-      out[at] = sums[3 * x]!;
-      out[at + 1] = sums[3 * x + 1]!;
-      out[at + 2] = sums[3 * x + 2]!;
+      out[at] = sums[3 * x]! + lift;
+      out[at + 1] = sums[3 * x + 1]! + lift;
+      out[at + 2] = sums[3 * x + 2]! + lift;
       out[at + 3] = 255;
     }
   }
