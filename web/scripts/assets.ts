@@ -40,12 +40,17 @@ export function isolation(): Record<string, string> {
   return { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 }
 
+/** Files that only tests and benchmarks look at; served, never built. */
+function devSources(): Sources {
+  return new Map([["bench/astronaut.png", () => readFileSync(resolve(web, "../assets/photos/astronaut.png"))]]);
+}
+
 /** The Vite plugin. */
 export function assets(): Plugin {
   return {
     name: "facekp-assets",
     configureServer(server) {
-      const files = sources();
+      const files = new Map([...sources(), ...devSources()]);
       server.middlewares.use((request, response, next) => {
         const address = decodeURIComponent((request.url ?? "").replace(/^\//, "").replace(/\?.*/, ""));
         const read = files.get(address);

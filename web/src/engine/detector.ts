@@ -6,8 +6,14 @@ import { type Network, blank } from "./network";
 import type { BoxesRecipe } from "./recipe";
 import { type Pixels, resize } from "./warp";
 
+/** How closely to look: for every face, or, in a third of the time, for the large ones. */
+export type Effort = "full" | "quick";
+
 /** Anything that finds boxes around where the 68 points will be. */
-export type Detector = (image: Pixels) => Promise<ScoredBox[]>;
+export type Detector = (image: Pixels, effort: Effort) => Promise<ScoredBox[]>;
+
+/** Longest sides of the picture as the network sees it, in pixels, one look for each. */
+const LOOKS: Record<Effort, readonly number[]> = { full: [320, 640], quick: [320] };
 
 /** Boxes with a lower score are left out. Low, because the points that are found in a box have their say as well. */
 const LEAST_SCORE = 0.3;
@@ -23,12 +29,11 @@ const WHOLE = 32;
  * the better-scored box stays.
  *
  * @param network - Of boxes.
- * @param longestSides - Of the picture as the network sees it, in pixels, one look for each.
  */
-export function createDetector(network: Network<BoxesRecipe>, longestSides: readonly number[] = [320, 640]): Detector {
-  return async (image) => {
+export function createDetector(network: Network<BoxesRecipe>): Detector {
+  return async (image, effort) => {
     const most = MOST_ENLARGED * Math.max(image.width, image.height);
-    const sides = new Set(longestSides.map((side) => Math.min(side, most)));
+    const sides = new Set(LOOKS[effort].map((side) => Math.min(side, most)));
     const found: ScoredBox[] = [];
     for (const side of sides) found.push(...(await look(network, image, side)));
     return suppressOverlaps(found, SAME_FACE);

@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 export type { ScoredBox } from "./boxes";
+export type { Effort } from "./detector";
 export { type Code, type Details, MESSAGES, UserError } from "./errors";
 export type { Face } from "./faces";
 export { type Folder, folderAt, folderOf } from "./files";

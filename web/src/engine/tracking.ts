@@ -10,6 +10,9 @@ import type { Pixels } from "./warp";
 /** Boxes that overlap less are not the same face. */
 const SAME_FACE = 0.3;
 
+/** While all faces are sure, every so many detections look closely, for small faces that are new. */
+const FULL_EVERY = 4;
+
 /** Hz, for the speed itself. */
 const SPEED_CUTOFF = 1;
 
@@ -116,9 +119,10 @@ export class Tracker {
   private frame = 0;
   private nextId = 0;
   private detected = 0;
+  private detections = 0;
 
   constructor(
-    private readonly landmarker: Pick<Landmarker, "detect" | "locate">,
+    private readonly landmarker: Pick<Landmarker, "detect" | "follow">,
     options: TrackerOptions = {},
   ) {
     this.options = { detectEvery: 15, retryEvery: 3, hold: 0.5, fade: 0.5, cutoff: 0.2, beta: 8, ...options };
@@ -128,8 +132,7 @@ export class Tracker {
   async next(frame: Source, seconds: number): Promise<TrackedFace[]> {
     const image = toPixels(frame);
     const { detectEvery, retryEvery } = this.options;
-    const unsure = !this.tracks.length || this.tracks.some((track) => track.confirmed < this.detected);
-    if (this.frame++ % (unsure ? retryEvery : detectEvery) === 0) await this.detect(image, seconds);
+    if (this.frame++ % (this.unsure ? retryEvery : detectEvery) === 0) await this.detect(image, seconds);
     else await this.follow(image, this.tracks);
     this.tracks = this.tracks.filter((track) => this.visible(track, seconds) > 0 && meets(track.box, image));
     const shown = this.tracks.map((track) => {
@@ -139,9 +142,15 @@ export class Tracker {
     return shown.sort((a, b) => area(b.box) - area(a.box));
   }
 
+  /** Whether there is no face, or one that the last detection has not seen. */
+  private get unsure(): boolean {
+    return !this.tracks.length || this.tracks.some((track) => track.confirmed < this.detected);
+  }
+
   /** Look at the whole picture: confirm the faces that are known, add the new ones. */
   private async detect(image: Pixels, seconds: number): Promise<void> {
-    const found = await this.landmarker.detect(image);
+    const full = this.unsure || this.detections++ % FULL_EVERY === 0;
+    const found = await this.landmarker.detect(image, full ? "full" : "quick");
     this.detected = seconds;
     const pairs = new Map(match(boxesOf(this.tracks), boxesOf(found)));
     const unseen = this.tracks.filter((_, index) => !pairs.has(index));
@@ -167,11 +176,14 @@ export class Tracker {
 
   /** Find the points again in boxes around the last ones; a face that jumps stays where it was. */
   private async follow(image: Pixels, tracks: readonly Track[]): Promise<void> {
-    const found = await this.landmarker.locate(image, boxesOf(tracks));
-    for (const [index, other] of match(boxesOf(tracks), boxesOf(found))) {
-      const { points, box } = found[other]!;
-      Object.assign(tracks[index]!, { points, box });
-    }
+    const found = await this.landmarker.follow(
+      image,
+      tracks.map((track) => track.points),
+    );
+    found.forEach(({ points, box }, index) => {
+      const track = tracks[index]!;
+      if (iou(track.box, box) >= SAME_FACE) Object.assign(track, { points, box });
+    });
   }
 
   /** 1 while a face is held, then down to 0. */

@@ -142,13 +142,50 @@ function neighbours(from: number, to: number) {
 
 /** Every target pixel is the mean of the source's area under it; alpha comes out opaque. */
 function resizeArea(image: Pixels, width: number, height: number, part: Part): Pixels {
+  const factor = part.width / width;
+  const whole = Number.isInteger(factor) && factor <= MOST_PACKED && part.height === factor * height;
+  return whole ? averageBlocks(image, width, height, part, factor) : averageAreas(image, width, height, part);
+}
+
+/** Two channels of so many pixels a side can be added up in one number of 32 bits. */
+const MOST_PACKED = 16;
+
+/** `resizeArea` by a whole factor: red and blue are added up together. */
+function averageBlocks(image: Pixels, width: number, height: number, part: Part, factor: number): Pixels {
+  const { data } = image;
+  const source = new Uint32Array(data.buffer, data.byteOffset, data.byteLength / 4);
+  const out = new Uint8ClampedArray(4 * width * height);
+  const share = 1 / factor ** 2;
+  // Of four pixels halves go up, as in OpenCV; else to the even neighbour.
+  const lift = factor === 2 ? 0.01 : 0;
+  for (let y = 0, at = 0; y < height; y++) {
+    const line = (part.top + y * factor) * image.width + part.left;
+    for (let x = 0; x < width; x++, at += 4) {
+      let redBlue = 0;
+      let green = 0;
+      for (let row = 0, from = line + x * factor; row < factor; row++, from += image.width) {
+        for (let i = from; i < from + factor; i++) {
+          const pixel = source[i]!;
+          redBlue = (redBlue + (pixel & 0xff00ff)) | 0;
+          green += (pixel >> 8) & 0xff;
+        }
+      }
+      out[at] = (redBlue & 0xffff) * share + lift;
+      out[at + 1] = green * share + lift;
+      out[at + 2] = (redBlue >>> 16) * share + lift;
+      out[at + 3] = 255;
+    }
+  }
+  return { data: out, width, height };
+}
+
+/** `resizeArea` by any factor: pixels at the edge of an area count by their part in it. */
+function averageAreas(image: Pixels, width: number, height: number, part: Part): Pixels {
   const { data } = image;
   const columns = coverage(part.width, width);
   const rows = coverage(part.height, height);
   const out = new Uint8ClampedArray(4 * width * height);
   const sums = new Float32Array(3 * width);
-  // Where exactly half is kept, halves go up, as in OpenCV; else to the even neighbour.
-  const lift = part.width === 2 * width && part.height === 2 * height ? 0.01 : 0;
   for (let y = 0; y < height; y++) {
     sums.fill(0);
     for (let j = rows.start[y]!; j < rows.start[y + 1]!; j++) {
@@ -171,9 +208,9 @@ function resizeArea(image: Pixels, width: number, height: number, part: Part): P
       }
     }
     for (let x = 0, at = 4 * y * width; x < width; x++, at += 4) {
-      out[at] = sums[3 * x]! + lift;
-      out[at + 1] = sums[3 * x + 1]! + lift;
-      out[at + 2] = sums[3 * x + 2]! + lift;
+      out[at] = sums[3 * x]!;
+      out[at + 1] = sums[3 * x + 1]!;
+      out[at + 2] = sums[3 * x + 2]!;
       out[at + 3] = 255;
     }
   }

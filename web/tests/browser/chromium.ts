@@ -34,6 +34,6 @@ export async function openChromium(options: Options = {}): Promise<BrowserContex
     permissions: options.permissions ?? [],
     acceptDownloads: true,
   });
-  context.on("close", () => void rm(profile, { recursive: true, force: true }));
+  context.on("close", () => void rm(profile, { recursive: true, force: true, maxRetries: 9 }).catch(() => undefined));
   return context;
 }
