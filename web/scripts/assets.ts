@@ -25,11 +25,16 @@ function sources(): Sources {
     const wanted = readdirSync(resolve(stickers, name)).filter((file) => /\.(png|json)$/.test(file));
     for (const file of wanted) copy(`stickers/${name}/${file}`, resolve(stickers, name, file));
   }
-  files.set("stickers/index.json", () => Buffer.from(JSON.stringify(packs.sort())));
+  const listed = packs.sort().map((name) => ({ name, title: titleOf(resolve(stickers, name, "manifest.json")) }));
+  files.set("stickers/index.json", () => Buffer.from(JSON.stringify(listed)));
   copy(`runtime/${GLUE}`, resolve(runtime, GLUE));
   // Packed, so that it is a quarter as large on every host.
   files.set(`runtime/${BINARY}.gz`, () => gzipSync(readFileSync(resolve(runtime, BINARY)), { level: 9 }));
   return files;
+}
+
+function titleOf(manifest: string): string {
+  return (JSON.parse(readFileSync(manifest, "utf8")) as { title: string }).title;
 }
 
 const TYPES: Record<string, string> = { mjs: "text/javascript", json: "application/json", png: "image/png" };

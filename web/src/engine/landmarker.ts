@@ -41,10 +41,12 @@ export class Landmarker {
   /**
    * @param network - Of points.
    * @param detector - Finds the faces when a call brings no boxes.
+   * @param owned - What else is to be closed with it.
    */
   constructor(
     private readonly network: Network<PointsRecipe>,
     private readonly detector: Detector,
+    private readonly owned: readonly { close(): Promise<void> }[] = [],
   ) {}
 
   /**
@@ -97,9 +99,9 @@ export class Landmarker {
     return candidates.map(({ points, trust }) => faceOf(points, trust));
   }
 
-  /** Give the network's memory back. */
-  close(): Promise<void> {
-    return this.network.close();
+  /** Give the networks' memory back. */
+  async close(): Promise<void> {
+    await Promise.all([this.network, ...this.owned].map((each) => each.close()));
   }
 
   /** Points and the network's scores for each box. */
@@ -198,26 +200,23 @@ export async function openLandmarker(
   fallback?: Folder,
   runtime?: Runtime,
 ): Promise<Landmarker> {
-  const detecting = expectKind(await openNetwork(boxes, runtime), "boxes");
+  const detecting = await openKind(boxes, "boxes", runtime);
   await checkDetector(detecting);
-  return withDetector(points, createDetector(detecting), fallback, runtime);
-}
-
-async function withDetector(
-  points: Folder,
-  detector: Detector,
-  fallback: Folder | undefined,
-  runtime: Runtime | undefined,
-): Promise<Landmarker> {
-  const network = expectKind(await openNetwork(points, runtime), "points");
+  const detector = createDetector(detecting);
+  const network = await openKind(points, "points", runtime);
   await checkPoints(network);
-  if (network.recipe.scored || !fallback) return new Landmarker(network, detector);
+  if (network.recipe.scored || !fallback) return new Landmarker(network, detector, [detecting]);
   // The detector counts on a network's score to refuse what is no face.
-  const sure = await withDetector(fallback, detector, undefined, runtime);
-  return new Landmarker(network, (image, effort) => sure.detect(image, effort));
+  const sure = await openLandmarker(fallback, boxes, undefined, runtime);
+  return new Landmarker(network, (image, effort) => sure.detect(image, effort), [detecting, sure]);
 }
 
-function expectKind<K extends Recipe["finds"]>(network: Network, wanted: K): Network<Extract<Recipe, { finds: K }>> {
+async function openKind<K extends Recipe["finds"]>(
+  folder: Folder,
+  wanted: K,
+  runtime: Runtime | undefined,
+): Promise<Network<Extract<Recipe, { finds: K }>>> {
+  const network = await openNetwork(folder, runtime);
   const finds = network.recipe.finds;
   if (finds !== wanted) throw new UserError("network.finds", { file: network.name, finds, wanted });
   return network as Network<Extract<Recipe, { finds: K }>>;
