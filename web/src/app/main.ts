@@ -46,9 +46,13 @@ async function start(): Promise<void> {
     for (const choice of await studio.choices()) offer(choice);
     tell("ready");
     document.documentElement.dataset.ready = "true";
-    for (const each of [...element("choices").children] as HTMLButtonElement[]) await paint(each);
-    document.documentElement.dataset.painted = "true";
+    void attempt(paintAll);
   });
+}
+
+async function paintAll(): Promise<void> {
+  for (const each of [...element("choices").children] as HTMLButtonElement[]) await paint(each);
+  document.documentElement.dataset.painted = "true";
 }
 
 function offer(choice: Choice): HTMLButtonElement {
@@ -120,7 +124,6 @@ function play(mirror: () => boolean): void {
 }
 
 async function startCamera(): Promise<void> {
-  await ready;
   await stop();
   tell("starting");
   try {
@@ -132,6 +135,7 @@ async function startCamera(): Promise<void> {
   film.muted = true;
   film.loop = false;
   await film.play();
+  await ready;
   source = "camera";
   play(() => mirrored);
   refresh();
@@ -269,7 +273,7 @@ function wire(): void {
   click("picture", takePicture);
   click("record", toggleRecording);
   click("shipped", useShipped);
-  click("language", async () => {
+  button("language").addEventListener("click", () => {
     setLanguage(currentLanguage() === "zh" ? "en" : "zh");
     translate();
   });

@@ -53,7 +53,10 @@ scope.addEventListener("fetch", (event) => {
 async function keepAll(): Promise<void> {
   const cache = await caches.open(CACHE);
   // Not all at once: the page itself is loading.
-  for (const file of files) await cache.add(new Request(new URL(file, scope.registration.scope)));
+  for (const file of files) {
+    // What the page has just fetched is only asked about, where the host knows a file's age.
+    await cache.add(new Request(new URL(file, scope.registration.scope), { cache: "no-cache" }));
+  }
   await scope.skipWaiting();
 }
 

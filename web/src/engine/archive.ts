@@ -1,5 +1,5 @@
 /** Reading a stranger's `.zip`: checked names, checked sizes, checked sums. */
-import { type Entry, Uint8ArrayReader, ZipReader, configure } from "@zip.js/zip.js";
+import { ERR_UNSAFE_FILENAME, type Entry, Uint8ArrayReader, ZipReader, configure } from "@zip.js/zip.js";
 import { UserError, reasonOf } from "./errors";
 
 /** More files than this are no sticker and no network. */
@@ -35,7 +35,10 @@ export async function unzip(
     }
     return files;
   } catch (error) {
-    throw error instanceof UserError ? error : new UserError("zip.damaged", { file, reason: reasonOf(error) });
+    if (error instanceof UserError) throw error;
+    const { message, filename } = error as { message?: string; filename?: string };
+    if (message === ERR_UNSAFE_FILENAME) throw new UserError("zip.name", { file, name: String(filename).slice(0, 80) });
+    throw new UserError("zip.damaged", { file, reason: reasonOf(error) });
   } finally {
     await reader.close();
   }

@@ -39,9 +39,12 @@ export async function serve(path = "/", headers: Record<string, string> = {}): P
     const found = name.startsWith(path) && file.startsWith(DIST) ? [file, resolve(file, "index.html")] : [];
     const hit = found.find((each) => existsSync(each) && statSync(each).isFile());
     if (!hit) return response.writeHead(404).end();
-    sent += statSync(hit).size;
+    const { size, mtimeMs } = statSync(hit);
+    const tag = `"${size}-${mtimeMs}"`;
+    if (request.headers["if-none-match"] === tag) return response.writeHead(304, { ETag: tag, ...headers }).end();
+    sent += size;
     const type = TYPES[extname(hit)] ?? "application/octet-stream";
-    response.writeHead(200, { "Content-Type": type, "Content-Length": statSync(hit).size, ...headers });
+    response.writeHead(200, { "Content-Type": type, "Content-Length": size, ETag: tag, ...headers });
     createReadStream(hit).pipe(response);
   });
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));

@@ -69,7 +69,7 @@ const colours = (page: Page) =>
 
 async function choosePhoto(page: Page): Promise<void> {
   await page.setInputFiles("#photo", ASTRONAUT);
-  await expect.poll(() => status(page).textContent(), { timeout: 15_000 }).toBe("1 face.");
+  await expect.poll(() => status(page).textContent()).toBe("1 face.");
 }
 
 describe("a photo", () => {
@@ -111,7 +111,7 @@ describe("a photo", () => {
         },
         [kind, readFileSync(ASTRONAUT).toString("base64")] as const,
       );
-      await expect.poll(() => status(page).textContent(), { timeout: 15_000 }).toBe("1 face.");
+      await expect.poll(() => status(page).textContent()).toBe("1 face.");
       await page.click("#stop");
       await expect.poll(() => page.locator("#hint").isVisible()).toBe(true);
       await page.evaluate(() => (document.getElementById("status")!.textContent = ""));
@@ -132,7 +132,7 @@ describe("the camera", () => {
     const page = await camera();
     await page.check("#rate");
     await page.click("#camera");
-    await expect.poll(() => status(page).textContent(), { timeout: 20_000 }).toBe("1 face.");
+    await expect.poll(() => status(page).textContent()).toBe("1 face.");
     await sticker(page, "dog").click();
     await sticker(page, "halo").click();
     await expect.poll(() => page.locator("#meter").textContent(), { timeout: 10_000 }).toMatch(/^\d+ frames a second$/);
@@ -149,7 +149,7 @@ describe("the camera", () => {
     expect(made.length).toBeGreaterThan(50_000);
     expect(made.includes("opus") || made.includes("Opus") || made.includes("mp4a")).toBe(true); // it has sound
     await page.click("#flip");
-    await expect.poll(() => status(page).textContent(), { timeout: 20_000 }).toBe("1 face.");
+    await expect.poll(() => status(page).textContent()).toBe("1 face.");
     await page.click("#stop");
     await expect.poll(() => page.locator("#hint").isVisible()).toBe(true);
   });
@@ -179,7 +179,7 @@ describe("a video", () => {
   it("plays with stickers", async () => {
     const page = await camera();
     await page.click("#camera");
-    await expect.poll(() => status(page).textContent(), { timeout: 20_000 }).toBe("1 face.");
+    await expect.poll(() => status(page).textContent()).toBe("1 face.");
     await page.click("#record");
     await page.waitForTimeout(2000);
     const [download] = await Promise.all([page.waitForEvent("download"), page.click("#record")]);
@@ -187,7 +187,7 @@ describe("a video", () => {
     const suffix = download.suggestedFilename().split(".").at(-1)!;
     await page.click("#stop");
     await page.setInputFiles("#video", { name: `film.${suffix}`, mimeType: `video/${suffix}`, buffer });
-    await expect.poll(() => status(page).textContent(), { timeout: 20_000 }).toBe("1 face.");
+    await expect.poll(() => status(page).textContent()).toBe("1 face.");
     await page.setInputFiles("#video", { name: "bad.mp4", mimeType: "video/mp4", buffer: Buffer.from("no film") });
     await expect.poll(() => problem(page).textContent()).toContain("bad.mp4: not a video");
   });
@@ -241,7 +241,7 @@ describe("a pack of one's own", () => {
     ];
     for (const [name, buffer, words] of cases) {
       await page.setInputFiles("#pack", { name: `${name}.zip`, mimeType: "application/zip", buffer });
-      await expect.poll(() => problem(page).textContent(), { timeout: 20_000, message: name }).toContain(words);
+      await expect.poll(() => problem(page).textContent(), { message: name }).toContain(words);
       await page.evaluate(() => (document.getElementById("problem")!.textContent = ""));
     }
     await choosePhoto(page);
@@ -258,9 +258,9 @@ describe("a network of one's own", () => {
     const page = await open();
     await choosePhoto(page);
     await page.setInputFiles("#network", { name: "own.zip", mimeType: "application/zip", buffer: await network() });
-    await expect.poll(() => page.locator("#shipped").isVisible(), { timeout: 20_000 }).toBe(true);
+    await expect.poll(() => page.locator("#shipped").isVisible()).toBe(true);
     await page.click("#shipped");
-    await expect.poll(() => page.locator("#shipped").isVisible(), { timeout: 20_000 }).toBe(false);
+    await expect.poll(() => page.locator("#shipped").isVisible()).toBe(false);
   });
 
   it("that is wrong is named, and the page goes on", async () => {
@@ -281,7 +281,7 @@ describe("a network of one's own", () => {
     ];
     for (const [name, buffer, words] of cases) {
       await page.setInputFiles("#network", { name: `${name}.zip`, mimeType: "application/zip", buffer });
-      await expect.poll(() => problem(page).textContent(), { timeout: 20_000, message: name }).toContain(words);
+      await expect.poll(() => problem(page).textContent(), { message: name }).toContain(words);
       await page.evaluate(() => (document.getElementById("problem")!.textContent = ""));
     }
     await choosePhoto(page);
@@ -364,7 +364,7 @@ describe("the page", () => {
     await page.reload();
     await page.waitForSelector("html[data-painted]", { timeout: 30_000 });
     console.log(`second visit: ${own.sent() - weight} bytes`);
-    expect(own.sent()).toBe(weight);
+    expect(own.sent() - weight).toBeLessThan(10_000); // the service worker itself is asked for
     expect(await page.evaluate(() => crossOriginIsolated)).toBe(true); // though the host sends no headers
     await own.close();
     await page.reload();

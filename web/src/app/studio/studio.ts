@@ -255,8 +255,8 @@ function drawOverlay(context: Context, faces: readonly Face[], { points, boxes }
 
 /** The mean face, in the middle of a thumbnail. */
 function dummy(): Face {
-  const side = THUMBNAIL * 0.42;
-  const points = Float32Array.from(MEAN_FACE, (value, i) => value * side + (i % 2 ? 0.42 : 0.29) * THUMBNAIL);
+  const side = THUMBNAIL * 0.36;
+  const points = Float32Array.from(MEAN_FACE, (value, i) => value * side + (i % 2 ? 0.54 : 0.32) * THUMBNAIL);
   return { points, box: [0, 0, THUMBNAIL, THUMBNAIL], score: 1 };
 }
 
@@ -265,7 +265,7 @@ function drawDummy(context: Context): void {
   const { points } = dummy();
   context.fillStyle = "#d9b38c";
   context.beginPath();
-  context.ellipse(THUMBNAIL / 2, THUMBNAIL * 0.55, THUMBNAIL * 0.22, THUMBNAIL * 0.29, 0, 0, 2 * Math.PI);
+  context.ellipse(THUMBNAIL / 2, THUMBNAIL * 0.655, THUMBNAIL * 0.19, THUMBNAIL * 0.25, 0, 0, 2 * Math.PI);
   context.fill();
   context.strokeStyle = "#6b4a2f";
   context.lineWidth = 1.5;
