@@ -1,7 +1,11 @@
 /** What makes the page work offline and keeps it to itself: the service worker's list, and the page's policy. */
 import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { relative, resolve } from "node:path";
 import type { Plugin } from "vite";
 import { POLICY } from "../src/app/policy.ts";
+
+const PUBLIC = resolve(import.meta.dirname, "../public");
 
 /** The Vite plugin. */
 export function offline(): Plugin {
@@ -27,7 +31,8 @@ export function offline(): Plugin {
         for (const file of files.sort((a, b) => a.fileName.localeCompare(b.fileName))) {
           hash.update(file.fileName).update(file.type === "chunk" ? file.code : file.source);
         }
-        const names = ["./", "app.webmanifest", "icon.svg", ...NETWORKS, ...files.map((file) => file.fileName)];
+        for (const name of copied()) hash.update(name).update(readFileSync(resolve(PUBLIC, name)));
+        const names = ["./", ...copied(), ...files.map((file) => file.fileName)];
         const list = { version: hash.digest("hex").slice(0, 16), files: names.filter((name) => name !== "index.html") };
         const filled = worker.code.replace(/["'`]__PRECACHE__["'`]/, () => JSON.stringify(JSON.stringify(list)));
         if (filled === worker.code) throw new Error("the service worker has no place for its list");
@@ -38,4 +43,8 @@ export function offline(): Plugin {
 }
 
 /** Files of `public/`, which Vite copies past the bundle. */
-const NETWORKS = ["models/face_crop_light/recipe.json", "models/face_detector/recipe.json"];
+function copied(): string[] {
+  const entries = readdirSync(PUBLIC, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => resolve(entry.parentPath, entry.name));
+  return files.map((file) => relative(PUBLIC, file).replaceAll("\\", "/")).sort();
+}

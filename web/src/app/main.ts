@@ -7,7 +7,7 @@ import { pump } from "./frames";
 import { type Recording, canRecord, record, save, soundOf } from "./recorder";
 import { startStudio } from "./studio/client";
 import type { Choice } from "./studio/studio";
-import { addChoice, canvas, clear, complain, element, markChoices, paintChoice, setRate, show, tell, translate } from "./view";
+import { addChoice, canvas, clear, complain, element, markChoices, setRate, show, tell, translate } from "./view";
 import { PageError, currentLanguage, setLanguage } from "./words";
 
 const studio = startStudio();
@@ -43,24 +43,19 @@ async function start(): Promise<void> {
   tell("loading");
   await attempt(async () => {
     await studio.load(document.baseURI);
-    for (const choice of await studio.choices()) offer(choice);
+    for (const choice of await studio.choices()) offer(choice, `thumbnails/${choice.name}.png`);
     tell("ready");
     document.documentElement.dataset.ready = "true";
-    void attempt(paintAll);
   });
 }
 
-async function paintAll(): Promise<void> {
-  for (const each of [...element("choices").children] as HTMLButtonElement[]) await paint(each);
-  document.documentElement.dataset.painted = "true";
-}
-
-function offer(choice: Choice): HTMLButtonElement {
-  return addChoice(choice, (name) => void attempt(() => toggle(name)));
-}
-
-async function paint(each: HTMLButtonElement): Promise<void> {
-  paintChoice(each, await studio.thumbnail(each.dataset.name!));
+function offer(choice: Choice, picture?: string): void {
+  addChoice(
+    choice,
+    picture,
+    (name) => void attempt(() => toggle(name)),
+    (name) => studio.thumbnail(name),
+  );
 }
 
 async function toggle(name: string): Promise<void> {
@@ -180,8 +175,7 @@ async function addZip(file: File): Promise<void> {
   const bytes = [...(await filesOf([file], most)).values()][0]!;
   const added = await studio.addZip(bytes, file.name);
   if ("network" in added) return networkUsed(added.network);
-  const each = offer(added.sticker);
-  await paint(each);
+  offer(added.sticker);
   worn.delete(added.sticker.name);
   await toggle(added.sticker.name);
   tell("packAdded", { title: added.sticker.title });

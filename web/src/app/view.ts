@@ -23,7 +23,8 @@ let described: () => string = () => say("stage");
 export function translate(): void {
   document.documentElement.lang = currentLanguage() === "zh" ? "zh-CN" : "en";
   document.title = `facekp: ${say("title")}`;
-  for (const each of document.querySelectorAll<HTMLElement>("[data-word]")) each.textContent = say(each.dataset.word as Word);
+  for (const each of document.querySelectorAll<HTMLElement>("[data-word]"))
+    each.textContent = say(each.dataset.word as Word);
   for (const each of document.querySelectorAll<HTMLElement>("[data-label]")) {
     each.setAttribute("aria-label", say(each.dataset.label as Word));
   }
@@ -84,8 +85,20 @@ export function setRate(rate: number | undefined): void {
   meter.textContent = say("fps", { rate: rate?.toFixed(0) ?? "" });
 }
 
-/** A button for a sticker; its picture comes later. */
-export function addChoice(choice: Choice, pressed: (name: string) => void): HTMLButtonElement {
+/**
+ * A button for a sticker.
+ *
+ * @param choice - The sticker.
+ * @param picture - Address of a picture of it; without one, or if that is missing, `paint` is asked for one.
+ * @param pressed - Told the sticker's name.
+ * @param paint - Makes the picture.
+ */
+export function addChoice(
+  choice: Choice,
+  picture: string | undefined,
+  pressed: (name: string) => void,
+  paint: (name: string) => Promise<ImageBitmap>,
+): void {
   const { name, title } = choice;
   choices.querySelector(`[data-name="${CSS.escape(name)}"]`)?.remove();
   const button = document.createElement("button");
@@ -93,21 +106,25 @@ export function addChoice(choice: Choice, pressed: (name: string) => void): HTML
   button.dataset.name = name;
   button.dataset.title = title;
   button.setAttribute("aria-pressed", "false");
-  const picture = document.createElement("canvas");
-  picture.width = picture.height = 144;
-  picture.setAttribute("aria-hidden", "true");
   const label = document.createElement("span");
   label.textContent = stickerTitle(name, title);
-  button.append(picture, label);
+  const image = Object.assign(new Image(SIDE, SIDE), { alt: "" });
+  button.append(image, label);
+  const paintIt = async () => {
+    const canvas = Object.assign(document.createElement("canvas"), { width: 2 * SIDE, height: 2 * SIDE });
+    canvas.setAttribute("aria-hidden", "true");
+    canvas.getContext("bitmaprenderer")!.transferFromImageBitmap(await paint(name));
+    image.replaceWith(canvas);
+  };
+  image.onerror = () => void paintIt();
+  if (picture) image.src = picture;
+  else void paintIt();
   button.addEventListener("click", () => pressed(name));
   choices.append(button);
-  return button;
 }
 
-/** Show a sticker's picture on its button. */
-export function paintChoice(button: HTMLButtonElement, picture: ImageBitmap): void {
-  button.querySelector("canvas")!.getContext("bitmaprenderer")!.transferFromImageBitmap(picture);
-}
+/** Side of a sticker's picture, in pixels of the page. */
+const SIDE = 72;
 
 /** Mark the stickers that are worn. */
 export function markChoices(worn: ReadonlySet<string>): void {

@@ -193,7 +193,7 @@ export function say(word: Word, details: Record<string, string | number> = {}): 
 
 /** What a sticker is called. */
 export function stickerTitle(name: string, title: string): string {
-  return (language === "zh" && chineseStickers[name]) || title;
+  return language === "zh" ? (chineseStickers[name] ?? title) : title;
 }
 
 /** A sentence of the page that is an error. */

@@ -16,7 +16,8 @@ export function createCanvas(width: number, height: number): Canvas {
 
 /** The drawing context of a canvas; `read` if its pixels will be read often. */
 export function contextOf(canvas: Canvas, read = false): Context {
-  return canvas.getContext("2d", { willReadFrequently: read }) as Context;
+  const settings: CanvasRenderingContext2DSettings = { willReadFrequently: read };
+  return "transferToImageBitmap" in canvas ? canvas.getContext("2d", settings)! : canvas.getContext("2d", settings)!;
 }
 
 /** Width and height in pixels. */

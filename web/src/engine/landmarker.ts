@@ -61,7 +61,8 @@ export class Landmarker {
     const pixels = toPixels(image);
     const found = await this.detector(pixels, effort);
     const candidates = await this.fit(pixels, found);
-    if (!this.network.recipe.scored) return withoutDoubles(candidates.map(({ points, likely }) => faceOf(points, likely)));
+    if (!this.network.recipe.scored)
+      return withoutDoubles(candidates.map(({ points, likely }) => faceOf(points, likely)));
     // What is no face fools one of the two, seldom both.
     const faces = candidates.map(({ points, likely, trust }) => faceOf(points, (likely * trust ** 3) ** 0.25));
     return withoutDoubles(faces.filter((face) => face.score >= LEAST_SCORE));
@@ -92,7 +93,10 @@ export class Landmarker {
   async follow(image: Source, last: readonly Float32Array[]): Promise<Face[]> {
     if (!last.length) return [];
     const pixels = toPixels(image);
-    const seen = await this.points(pixels, last.map((points) => this.uprightCrop(points)));
+    const seen = await this.points(
+      pixels,
+      last.map((points) => this.uprightCrop(points)),
+    );
     const candidates = seen.map((each) => ({ ...each, likely: 1 }));
     const unsure = candidates.filter(({ points, trust }, index) => trust < DOUBTFUL[1] || isFar(points, last[index]!));
     await this.lookAgain(pixels, unsure);
@@ -107,9 +111,15 @@ export class Landmarker {
   /** Points and the network's scores for each box. */
   private async fit(image: Pixels, found: readonly ScoredBox[]): Promise<Candidate[]> {
     const scored = this.network.recipe.scored;
-    const first = await this.points(image, found.map(({ box }) => this.crop(box)));
+    const first = await this.points(
+      image,
+      found.map(({ box }) => this.crop(box)),
+    );
     const candidates = first.map((seen, index) => ({ ...seen, likely: found[index]!.score }));
-    await this.lookAgain(image, candidates.filter((c) => !scored || c.trust > DOUBTFUL[0] || c.likely >= UNLIKELY));
+    await this.lookAgain(
+      image,
+      candidates.filter((c) => !scored || c.trust > DOUBTFUL[0] || c.likely >= UNLIKELY),
+    );
     if (scored) {
       const doubtful = candidates.filter(({ trust }) => trust > DOUBTFUL[0] && trust < DOUBTFUL[1]);
       await this.lookAgain(image, doubtful);
@@ -120,7 +130,10 @@ export class Landmarker {
 
   /** Write what the upright crops show into the candidates. */
   private async lookAgain(image: Pixels, candidates: readonly Candidate[]): Promise<void> {
-    const again = await this.points(image, candidates.map(({ points }) => this.uprightCrop(points)));
+    const again = await this.points(
+      image,
+      candidates.map(({ points }) => this.uprightCrop(points)),
+    );
     candidates.forEach((candidate, index) => Object.assign(candidate, again[index]));
   }
 
@@ -230,4 +243,3 @@ async function checkPoints(network: Network<PointsRecipe>): Promise<void> {
     throw new UserError("network.shape", { file: network.name });
   }
 }
-

@@ -49,7 +49,7 @@ export function startRuntime(runtime?: Runtime): Promise<void> {
 
 async function start(runtime?: Runtime): Promise<void> {
   if (typeof WebAssembly !== "object" || !WebAssembly.validate(SIMD_PROBE)) throw new UserError("wasm.missing");
-  const isolated = globalThis.crossOriginIsolated === true;
+  const isolated = globalThis.crossOriginIsolated;
   const cores = globalThis.navigator?.hardwareConcurrency ?? 1;
   ort.env.logLevel = "error";
   ort.env.wasm.numThreads = isolated ? (runtime?.threads ?? Math.min(cores, 4)) : 1;
@@ -104,7 +104,13 @@ export async function openNetwork(folder: Folder, runtime?: Runtime): Promise<Ne
   } catch (error) {
     throw new UserError("network.run", { file, reason: reasonOf(error) });
   }
-  return { name: file, recipe, input, run: (images) => run(session, input, images, file), close: () => session.release() };
+  return {
+    name: file,
+    recipe,
+    input,
+    run: (images) => run(session, input, images, file),
+    close: () => session.release(),
+  };
 }
 
 async function run(

@@ -62,7 +62,7 @@ export function readRecipe(text: string, file: string): Recipe {
     finds: "points",
     pixels,
     size,
-    faceCentre: [centre[0] as number, centre[1] as number],
+    faceCentre: [centre[0]!, centre[1]!],
     faceSide: side,
     scored: isRecord(network) && Boolean(network.score),
   };

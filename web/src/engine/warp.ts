@@ -1,5 +1,15 @@
 /** Resampling pictures: a warp by a matrix, and resizing by averaged areas. */
-import { type Matrix, apply, boundingBox, clamp, compose, determinant, invert, resizing, translation } from "./geometry";
+import {
+  type Matrix,
+  apply,
+  boundingBox,
+  clamp,
+  compose,
+  determinant,
+  invert,
+  resizing,
+  translation,
+} from "./geometry";
 
 /** RGBA, 8 bits a channel, row by row; `ImageData` is one. */
 export interface Pixels {

@@ -16,6 +16,9 @@ let host: Host;
 let film: string;
 let context: BrowserContext | undefined;
 
+/** What went wrong on the page, or left it. */
+let problems: string[] = [];
+
 beforeAll(async () => {
   host = await serve("/some/where/", ISOLATED);
   film = await makeFilm();
@@ -26,6 +29,9 @@ afterAll(() => host?.close());
 afterEach(async () => {
   await context?.close();
   context = undefined;
+  const found = problems;
+  problems = [];
+  expect(found).toEqual([]);
 });
 
 const FAKE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"];
@@ -33,7 +39,6 @@ const FAKE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-str
 async function open(options: Options = {}, url = host.url): Promise<Page> {
   context = await openChromium(options);
   const page = await context.newPage();
-  const problems: string[] = [];
   page.on("pageerror", (error) => problems.push(String(error)));
   page.on("request", (request) => {
     const { protocol, host: asked } = new URL(request.url());
@@ -42,7 +47,6 @@ async function open(options: Options = {}, url = host.url): Promise<Page> {
   page.on("console", (message) => {
     if (message.type() === "error") problems.push(message.text());
   });
-  page.on("close", () => expect(problems).toEqual([]));
   await page.goto(url);
   await page.waitForSelector("html[data-ready]", { timeout: 30_000 });
   return page;
@@ -75,7 +79,6 @@ async function choosePhoto(page: Page): Promise<void> {
 describe("a photo", () => {
   it("wears the stickers that are chosen, and is saved", async () => {
     const page = await open();
-    await page.waitForSelector("html[data-painted]", { timeout: 30_000 });
     await shot(page, "start");
     await choosePhoto(page);
     const bare = await colours(page);
@@ -295,7 +298,6 @@ describe("the page", () => {
     expect(await page.locator("html").getAttribute("lang")).toBe("zh-CN");
     await page.setInputFiles("#pack", { name: "x.zip", mimeType: "application/zip", buffer: Buffer.from("?") });
     await expect.poll(() => problem(page).textContent()).toContain("zip 文件已损坏");
-    await page.waitForSelector("html[data-painted]", { timeout: 30_000 });
     await shot(page, "chinese");
     await page.click("#language");
     expect(await page.title()).toBe("facekp: Face stickers");
@@ -344,7 +346,6 @@ describe("the page", () => {
 
   it("fits a phone", async () => {
     const page = await open({ viewport: { width: 390, height: 844 } });
-    await page.waitForSelector("html[data-painted]", { timeout: 30_000 });
     await choosePhoto(page);
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
     expect(width).toBeLessThanOrEqual(390);
@@ -362,7 +363,7 @@ describe("the page", () => {
     console.log(`first visit: ${(weight / 1e6).toFixed(2)} MB`);
     expect(weight).toBeLessThan(20e6);
     await page.reload();
-    await page.waitForSelector("html[data-painted]", { timeout: 30_000 });
+    await page.waitForSelector("html[data-ready]", { timeout: 30_000 });
     console.log(`second visit: ${own.sent() - weight} bytes`);
     expect(own.sent() - weight).toBeLessThan(10_000); // the service worker itself is asked for
     expect(await page.evaluate(() => crossOriginIsolated)).toBe(true); // though the host sends no headers
@@ -376,8 +377,14 @@ describe("the page", () => {
 
   it("asks nobody but its own host", async () => {
     const page = await open();
-    const refused = await page.evaluate(() => fetch("http://127.0.0.2:9/").then(() => "answered", () => "refused"));
+    const refused = await page.evaluate(() =>
+      fetch("http://127.0.0.2:9/").then(
+        () => "answered",
+        () => "refused",
+      ),
+    );
     expect(refused).toBe("refused");
+    expect(problems.splice(0).join()).toContain("violates the following Content Security Policy directive");
     const policy = await page.locator('meta[http-equiv="Content-Security-Policy"]').getAttribute("content");
     expect(policy).toContain("connect-src 'self'");
     expect(await page.locator("footer").textContent()).toContain("Nothing leaves this device");

@@ -65,7 +65,9 @@ async function compareStickers(index: Index) {
     const theirs = (await picture(drawn)).data;
     let [sum, count, worst] = [0, 0, 0];
     for (let at = 0; at < mine.length; at += 4) {
-      const touched = [0, 1, 2].some((c) => mine[at + c] !== image.data[at + c] || theirs[at + c] !== image.data[at + c]);
+      const touched = [0, 1, 2].some(
+        (c) => mine[at + c] !== image.data[at + c] || theirs[at + c] !== image.data[at + c],
+      );
       if (!touched) continue;
       for (let c = 0; c < 3; c++) {
         const difference = Math.abs(mine[at + c]! - theirs[at + c]!);
@@ -74,7 +76,12 @@ async function compareStickers(index: Index) {
         count++;
       }
     }
-    results.push({ name: `${name} on ${file}`, mean: sum / Math.max(count, 1), worst, share: count / (0.75 * mine.length) });
+    results.push({
+      name: `${name} on ${file}`,
+      mean: sum / Math.max(count, 1),
+      worst,
+      share: count / (0.75 * mine.length),
+    });
   }
   return results;
 }
@@ -88,7 +95,11 @@ async function comparePlacements(index: Index) {
     const layer = stickers.get(name)!.layers[number]!;
     const face = anchors(Float64Array.from(points));
     const target = Object.keys(layer.anchors).flatMap((place) => [...face[place]!]);
-    const placement = fit(layer.fit, Float64Array.from(Object.values(layer.anchors).flat()), Float64Array.from(target))!;
+    const placement = fit(
+      layer.fit,
+      Float64Array.from(Object.values(layer.anchors).flat()),
+      Float64Array.from(target),
+    )!;
     for (let i = 0; i < corners.length; i += 2) {
       const [x, y] = placement.carry([corners[i]!, corners[i + 1]!]);
       worst = Math.max(worst, Math.hypot(x - carried[i]!, y - carried[i + 1]!));

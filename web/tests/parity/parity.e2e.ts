@@ -18,7 +18,7 @@ beforeAll(async () => {
   page.on("console", (message) => console.log(message.text()));
   await page.goto(`${server.resolvedUrls!.local[0]}tests/parity/index.html`);
   await page.waitForFunction("globalThis.compare");
-  result = (await page.evaluate("compare()")) as Comparison;
+  result = await page.evaluate<Comparison>("compare()");
 }, 300_000);
 
 afterAll(async () => {
@@ -58,7 +58,9 @@ describe("Python and the browser", () => {
       if (mean > 1) console.log(`  ${name}: mean ${mean.toFixed(2)}, worst ${worst} levels`);
     }
     const mean = result.stickers.reduce((sum, each) => sum + each.mean, 0) / result.stickers.length;
-    console.log(`stickers: mean ${mean.toFixed(2)}, worst pack ${Math.max(...result.stickers.map((s) => s.mean)).toFixed(2)}`);
+    console.log(
+      `stickers: mean ${mean.toFixed(2)}, worst pack ${Math.max(...result.stickers.map((s) => s.mean)).toFixed(2)}`,
+    );
     for (const each of result.stickers) expect(each.mean, each.name).toBeLessThan(2);
   });
 });

@@ -212,7 +212,8 @@ export class Studio {
 
   /** Draw a picture onto a canvas of its size. */
   private paint(picture: VideoFrame | ImageBitmap, mirrored: boolean): Context {
-    const [w, h] = "displayWidth" in picture ? [picture.displayWidth, picture.displayHeight] : [picture.width, picture.height];
+    const [w, h] =
+      "displayWidth" in picture ? [picture.displayWidth, picture.displayHeight] : [picture.width, picture.height];
     const shrink = Math.min(1, MOST_SIDE / Math.max(w, h));
     const [width, height] = [Math.round(w * shrink), Math.round(h * shrink)];
     this.context ??= contextOf(createCanvas(width, height), true);
