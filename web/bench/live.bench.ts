@@ -61,7 +61,7 @@ it.each([
         // eslint-disable-next-line @typescript-eslint/unbound-method
         const transfer = own.transferFromImageBitmap;
         own.transferFromImageBitmap = function (picture) {
-          if (this.canvas.id === "canvas") seen.frames.push(performance.now());
+          if ((this.canvas as HTMLCanvasElement).id === "canvas") seen.frames.push(performance.now());
           transfer.call(this, picture);
         };
         const observer = new PerformanceObserver((list) => {
