@@ -74,3 +74,44 @@ async function engine(threads: number) {
 }
 
 Object.assign(globalThis, { engine });
+
+/** What the bench uses of MediaPipe's face mesh. */
+interface Mesh {
+  setOptions(options: object): void;
+  onResults(listener: (results: { multiFaceLandmarks?: unknown[] }) => void): void;
+  send(input: { image: HTMLCanvasElement }): Promise<void>;
+}
+
+/** MediaPipe's face mesh, which follows faces from frame to frame as well. */
+async function mediapipe() {
+  const Made = (globalThis as unknown as { FaceMesh: new (options: object) => Mesh }).FaceMesh;
+  const mesh = new Made({ locateFile: (file: string) => `/node_modules/@mediapipe/face_mesh/${file}` });
+  mesh.setOptions({ maxNumFaces: 1, refineLandmarks: false });
+  let faces = 0;
+  mesh.onResults((results) => (faces = results.multiFaceLandmarks?.length ?? 0));
+  const canvases = (await film()).map((frame) => {
+    const canvas = Object.assign(document.createElement("canvas"), { width: frame.width, height: frame.height });
+    canvas.getContext("2d")!.putImageData(frame, 0, 0);
+    return canvas;
+  });
+  const times = await measure((i) => mesh.send({ image: canvases[i % canvases.length]! }));
+  return { name: "MediaPipe face mesh", faces, ...times };
+}
+
+/** The engine in its usual rhythm on the same frames, from canvases as well. */
+async function tracked() {
+  const landmarker = await loadLandmarker("/models/face_crop_light/", { runtime: { folder: "/runtime/", threads: 1 } });
+  const frames = (await film()).map((frame) => {
+    const canvas = new OffscreenCanvas(frame.width, frame.height);
+    canvas.getContext("2d", { willReadFrequently: true })!.putImageData(frame, 0, 0);
+    return canvas;
+  });
+  const tracker = new Tracker(landmarker);
+  let faces = 0;
+  const times = await measure(async (i) => {
+    faces = (await tracker.next(frames[i % frames.length]!, i / 30)).length;
+  });
+  return { name: "facekp, one thread", faces, ...times };
+}
+
+Object.assign(globalThis, { mediapipe, tracked });
