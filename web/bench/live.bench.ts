@@ -1,0 +1,113 @@
+/**
+ * The built page with a fake camera of 1280x720, one face and two stickers: frames a second, long tasks, memory.
+ *
+ * `SECONDS=600` watches for ten minutes.
+ */
+import { readFileSync, readdirSync } from "node:fs";
+import { it } from "vitest";
+import { openChromium } from "../tests/browser/chromium.ts";
+import { makeFilm } from "../tests/browser/film.ts";
+import { ISOLATED, serve } from "../tests/browser/server.ts";
+
+const SECONDS = Number(process.env.SECONDS ?? 20);
+
+/** Resident memory of this process's descendants, shared pages counted once, in MB. */
+function memory(): number {
+  const parents = new Map<number, number>();
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+        .replace(/^.*\) /s, "")
+        .split(" ");
+      parents.set(Number(pid), Number(fields[1]));
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  const isOurs = (pid: number): boolean => pid === process.pid || (pid > 1 && isOurs(parents.get(pid) ?? 0));
+  let kilobytes = 0;
+  for (const pid of parents.keys()) {
+    if (pid === process.pid || !isOurs(pid)) continue;
+    try {
+      kilobytes += Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1] ?? 0);
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  return Math.round(kilobytes / 1024);
+}
+
+it.each([
+  ["threads", ISOLATED],
+  ["one thread", {}],
+])(
+  "live, %s",
+  async (name, headers) => {
+    const host = await serve("/", headers);
+    const film = await makeFilm();
+    const context = await openChromium({
+      args: [
+        ...["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--enable-precise-memory-info"],
+        `--use-file-for-fake-video-capture=${film}`,
+      ],
+    });
+    try {
+      // Only the page's own figures; a service worker would bring the headers that this host leaves out.
+      await context.addInitScript(() => {
+        Object.defineProperty(navigator, "serviceWorker", { value: undefined });
+        const seen = { frames: [] as number[], tasks: [] as number[] };
+        Object.assign(globalThis, { seen });
+        const own = ImageBitmapRenderingContext.prototype;
+        // eslint-disable-next-line @typescript-eslint/unbound-method
+        const transfer = own.transferFromImageBitmap;
+        own.transferFromImageBitmap = function (picture) {
+          if ((this.canvas as HTMLCanvasElement).id === "canvas") seen.frames.push(performance.now());
+          transfer.call(this, picture);
+        };
+        const observer = new PerformanceObserver((list) => {
+          for (const { duration } of list.getEntries()) seen.tasks.push(duration);
+        });
+        observer.observe({ type: "longtask" });
+      });
+      const page = await context.newPage();
+      await page.goto(host.url);
+      await page.waitForSelector("html[data-ready]");
+      await page.click("#camera");
+      await page.waitForFunction(() => document.getElementById("status")!.textContent === "1 face.");
+      await page.click('[data-name="sunglasses"]');
+      await page.click('[data-name="crown"]');
+      await page.waitForTimeout(3000);
+      const watch = () =>
+        page.evaluate(
+          async (milliseconds) => {
+            const { seen } = globalThis as unknown as { seen: { frames: number[]; tasks: number[] } };
+            seen.frames.length = seen.tasks.length = 0;
+            await new Promise((done) => setTimeout(done, milliseconds));
+            const steps = seen.frames.slice(1).map((time, i) => time - seen.frames[i]!);
+            steps.sort((a, b) => a - b);
+            return {
+              fps: Math.round((10_000 * seen.frames.length) / milliseconds) / 10,
+              step: {
+                median: Math.round(steps[steps.length >> 1]!),
+                p95: Math.round(steps[(steps.length * 0.95) | 0]!),
+              },
+              longTasks: seen.tasks.map(Math.round),
+            };
+          },
+          Math.min(SECONDS, 20) * 1000,
+        );
+      const rows = [];
+      for (let passed = 0; passed < SECONDS; passed += 20) rows.push({ ...(await watch()), memory: memory() });
+      console.log(name, SECONDS > 20 ? "" : JSON.stringify(rows[0]));
+      if (SECONDS > 20) {
+        const tasks = rows.flatMap((row) => row.longTasks);
+        console.log(`memory, MB: ${rows.map((row) => row.memory).join(" ")}`);
+        console.log(`fps: ${rows.map((row) => row.fps).join(" ")}; tasks over 50 ms: ${tasks.join(" ") || "none"}`);
+      }
+    } finally {
+      await context.close();
+      await host.close();
+    }
+  },
+  (SECONDS + 60) * 1000,
+);

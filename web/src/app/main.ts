@@ -1,0 +1,326 @@
+/** The page: what its buttons do. */
+import { UserError } from "../engine/errors";
+import { MAX_NETWORK_BYTES, MAX_PACK_BYTES, filesOf } from "../engine/files";
+import { type Facing, openCamera, openMicrophone, stopStream } from "./camera";
+import { type Drop, dropOf, kindOf } from "./drops";
+import { pump } from "./frames";
+import { type Recording, canRecord, record, save, soundOf } from "./recorder";
+import { startStudio } from "./studio/client";
+import type { Choice } from "./studio/studio";
+import { addChoice, canvas, clear, complain, element, markChoices, setRate, show, tell, translate } from "./view";
+import { PageError, currentLanguage, setLanguage } from "./words";
+
+const studio = startStudio();
+const film = element<HTMLVideoElement>("film");
+const button = (id: string) => element<HTMLButtonElement>(id);
+const input = (id: string) => element<HTMLInputElement>(id);
+
+const worn = new Set<string>();
+let source: "none" | "camera" | "photo" | "video" = "none";
+let facing: Facing = "user";
+let mirrored = true;
+let halt = () => {};
+let sound: MediaStream | undefined;
+let recording: { film: Recording; microphone?: MediaStream } | undefined;
+
+/** Do something, and say what went wrong if it does. */
+async function attempt(work: () => Promise<unknown>): Promise<void> {
+  complain();
+  try {
+    await work();
+  } catch (error) {
+    complain(error);
+    refresh();
+  }
+}
+
+const ready = start();
+
+async function start(): Promise<void> {
+  translate();
+  wire();
+  refresh();
+  tell("loading");
+  await attempt(async () => {
+    await studio.load(document.baseURI);
+    for (const choice of await studio.choices()) offer(choice, `thumbnails/${choice.name}.png`);
+    tell("ready");
+    document.documentElement.dataset.ready = "true";
+  });
+}
+
+function offer(choice: Choice, picture?: string): void {
+  addChoice(
+    choice,
+    picture,
+    (name) => void attempt(() => toggle(name)),
+    (name) => studio.thumbnail(name),
+  );
+}
+
+async function toggle(name: string): Promise<void> {
+  if (!worn.delete(name)) worn.add(name);
+  markChoices(worn);
+  await studio.wear([...worn]);
+  await redraw();
+}
+
+/** Draw the photo again; films do so by themselves. */
+async function redraw(): Promise<void> {
+  const shown = source === "photo" ? await studio.photoAgain() : undefined;
+  if (shown) show(shown);
+}
+
+/** Which buttons do something now. */
+function refresh(): void {
+  const live = source === "camera" || source === "video";
+  button("stop").disabled = source === "none";
+  button("flip").disabled = button("mirror").disabled = source !== "camera";
+  button("mirror").setAttribute("aria-pressed", String(mirrored));
+  button("picture").disabled = source === "none";
+  button("record").disabled = !live || !canRecord();
+  button("record").setAttribute("aria-pressed", String(recording !== undefined));
+  button("record").dataset.word = recording ? "recordStop" : "record";
+  translate();
+}
+
+/** End what is shown now. */
+async function stop(): Promise<void> {
+  await stopRecording();
+  halt();
+  halt = () => {};
+  stopStream(film.srcObject as MediaStream | null);
+  if (film.src) URL.revokeObjectURL(film.src);
+  film.pause();
+  film.srcObject = null;
+  film.removeAttribute("src");
+  film.load();
+  source = "none";
+  await studio.restart();
+  clear();
+  refresh();
+}
+
+/** Show the frames of the film as they come. */
+function play(mirror: () => boolean): void {
+  const times: number[] = [];
+  halt = pump(
+    film,
+    async (frame, seconds) => {
+      const shown = await studio.frame(frame, seconds, mirror());
+      if (source === "none") return shown.picture.close();
+      show(shown);
+      times.push(performance.now());
+      if (times.length > 31) times.shift();
+      if (times.length > 5) setRate((1000 * (times.length - 1)) / (times.at(-1)! - times[0]!));
+    },
+    complain,
+  );
+}
+
+async function startCamera(): Promise<void> {
+  await stop();
+  tell("starting");
+  try {
+    film.srcObject = await openCamera(facing);
+  } catch (error) {
+    tell("ready");
+    throw error;
+  }
+  film.muted = true;
+  film.loop = false;
+  await film.play();
+  await ready;
+  source = "camera";
+  play(() => mirrored);
+  refresh();
+}
+
+async function openPhoto(file: File): Promise<void> {
+  await ready;
+  await stop();
+  let picture: ImageBitmap;
+  try {
+    picture = await createImageBitmap(file, { imageOrientation: "from-image" });
+  } catch {
+    throw new UserError("image.damaged", { file: file.name });
+  }
+  tell("looking");
+  source = "photo";
+  refresh();
+  show(await studio.openPhoto(picture));
+}
+
+async function openVideo(file: File): Promise<void> {
+  await ready;
+  await stop();
+  film.src = URL.createObjectURL(file);
+  film.muted = false;
+  film.loop = true;
+  try {
+    await film.play();
+    if (!film.videoWidth) throw new Error("no picture");
+  } catch {
+    await stop();
+    throw new PageError("videoDamaged", { file: file.name });
+  }
+  source = "video";
+  play(() => false);
+  refresh();
+}
+
+async function addZip(file: File): Promise<void> {
+  await ready;
+  const most = file.size > MAX_PACK_BYTES ? MAX_NETWORK_BYTES : MAX_PACK_BYTES;
+  const bytes = [...(await filesOf([file], most)).values()][0]!;
+  const added = await studio.addZip(bytes, file.name);
+  if ("network" in added) return networkUsed(added.network);
+  offer(added.sticker);
+  worn.delete(added.sticker.name);
+  await toggle(added.sticker.name);
+  tell("packAdded", { title: added.sticker.title });
+}
+
+async function addFolder({ files, name }: Drop): Promise<void> {
+  await ready;
+  networkUsed(await studio.useNetwork(await filesOf(files, MAX_NETWORK_BYTES), name));
+}
+
+function networkUsed(name: string): void {
+  button("shipped").hidden = false;
+  tell("networkUsed", { name });
+  void attempt(photoAnew);
+}
+
+async function useShipped(): Promise<void> {
+  await studio.useShipped();
+  button("shipped").hidden = true;
+  tell("networkReset");
+  await photoAnew();
+}
+
+async function photoAnew(): Promise<void> {
+  const shown = source === "photo" ? await studio.photoAnew() : undefined;
+  if (shown) show(shown);
+}
+
+async function open(drop: Drop): Promise<void> {
+  const file = drop.files[0];
+  if (drop.kind === "folder") return addFolder(drop);
+  if (drop.kind === "photo") return openPhoto(file!);
+  if (drop.kind === "video") return openVideo(file!);
+  if (drop.kind === "zip") return addZip(file!);
+  throw new PageError("fileUnknown", { file: drop.name });
+}
+
+async function takePicture(): Promise<void> {
+  // A canvas of a bitmap cannot be read while the next one is on its way, so copy it first.
+  const copy = document.createElement("canvas");
+  Object.assign(copy, { width: canvas.width, height: canvas.height });
+  copy.getContext("2d")!.drawImage(canvas, 0, 0);
+  const blob = await new Promise<Blob | null>((done) => copy.toBlob(done, "image/png"));
+  tell("saved", { file: save(blob!, "png") });
+}
+
+async function toggleRecording(): Promise<void> {
+  if (recording) return stopRecording();
+  const microphone = source === "camera" ? await openMicrophone() : undefined;
+  if (source === "video") sound ??= soundOf(film);
+  recording = { film: record(canvas, microphone ?? (source === "video" ? sound : undefined)), microphone };
+  tell(source === "camera" && !microphone ? "recordingMute" : "recording");
+  refresh();
+}
+
+async function stopRecording(): Promise<void> {
+  if (!recording) return;
+  const { film: running, microphone } = recording;
+  recording = undefined;
+  const { film: made, suffix } = await running.stop();
+  stopStream(microphone);
+  tell("saved", { file: save(made, suffix) });
+  refresh();
+}
+
+/** Tie the buttons to what they do. */
+function wire(): void {
+  const click = (id: string, work: () => Promise<unknown>) => {
+    button(id).addEventListener("click", () => void attempt(work));
+  };
+  const choose = (id: string, work: (files: File[]) => Promise<unknown>) => {
+    input(id).addEventListener("change", () => {
+      const files = [...(input(id).files ?? [])];
+      input(id).value = "";
+      if (files.length) void attempt(() => work(files));
+    });
+  };
+  click("camera", startCamera);
+  click("stop", stop);
+  click("flip", () => {
+    facing = facing === "user" ? "environment" : "user";
+    mirrored = facing === "user";
+    return startCamera();
+  });
+  click("mirror", async () => {
+    mirrored = !mirrored;
+    refresh();
+  });
+  click("picture", takePicture);
+  click("record", toggleRecording);
+  click("shipped", useShipped);
+  button("language").addEventListener("click", () => {
+    setLanguage(currentLanguage() === "zh" ? "en" : "zh");
+    translate();
+  });
+  choose("photo", ([file]) => openPhoto(file!));
+  choose("video", ([file]) => openVideo(file!));
+  choose("pack", ([file]) => addZip(file!));
+  choose("network", ([file]) => addZip(file!));
+  choose("folder", (files) => {
+    const name = files[0]!.webkitRelativePath.split("/")[0] ?? "";
+    return addFolder({ kind: "folder", name, files });
+  });
+  for (const id of ["points", "boxes"]) {
+    input(id).addEventListener("change", () => {
+      const overlay = { points: input("points").checked, boxes: input("boxes").checked };
+      void attempt(async () => {
+        await studio.show(overlay);
+        await redraw();
+      });
+    });
+  }
+  input("rate").addEventListener("change", () => setRate(undefined));
+  wireDrops();
+}
+
+function wireDrops(): void {
+  const view = element("view");
+  const take = (transfer: DataTransfer | null) => {
+    void attempt(async () => {
+      const drop = await dropOf(transfer);
+      if (drop) await open(drop);
+    });
+  };
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    view.classList.add("over");
+  });
+  document.addEventListener("dragleave", () => view.classList.remove("over"));
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    view.classList.remove("over");
+    take(event.dataTransfer);
+  });
+  document.addEventListener("paste", (event) => {
+    const file = event.clipboardData?.files[0];
+    if (file) void attempt(() => open({ kind: kindOf(file), name: file.name, files: [file] }));
+  });
+}
+
+/** Keep the page for the next visit, also without a network; only a built page has the script. */
+if (import.meta.env.PROD && "serviceWorker" in navigator) {
+  window.addEventListener("load", () => {
+    navigator.serviceWorker.register(new URL("service-worker.js", document.baseURI)).catch(() => {
+      // Private windows and plain http have none; the page works all the same.
+    });
+  });
+}

@@ -1,0 +1,77 @@
+/**
+ * Keeps the whole page, so that it works offline; and adds the headers that a plain host leaves out.
+ *
+ * With them WebAssembly may have threads, and the workers, too, may ask nobody but the page's own host.
+ */
+import { POLICY } from "./policy";
+
+interface Lifetime extends Event {
+  waitUntil(work: Promise<unknown>): void;
+}
+
+interface Fetch extends Lifetime {
+  readonly request: Request;
+  respondWith(response: Promise<Response>): void;
+}
+
+/** What this script uses of `ServiceWorkerGlobalScope`. */
+interface Scope {
+  readonly registration: { readonly scope: string };
+  readonly clients: { claim(): Promise<void> };
+  skipWaiting(): Promise<void>;
+  addEventListener(type: "install" | "activate", listener: (event: Lifetime) => void): void;
+  addEventListener(type: "fetch", listener: (event: Fetch) => void): void;
+}
+
+const scope = globalThis as unknown as Scope;
+
+/** Filled in by the build. */
+const { version, files } = JSON.parse("__PRECACHE__") as { version: string; files: string[] };
+
+const PREFIX = "facekp-";
+const CACHE = PREFIX + version;
+
+const HEADERS = {
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Embedder-Policy": "require-corp",
+  "Content-Security-Policy": POLICY,
+};
+
+scope.addEventListener("install", (event) => {
+  event.waitUntil(keepAll());
+});
+
+scope.addEventListener("activate", (event) => {
+  event.waitUntil(forgetOthers().then(() => scope.clients.claim()));
+});
+
+scope.addEventListener("fetch", (event) => {
+  const { method, url } = event.request;
+  if (method === "GET" && url.startsWith(scope.registration.scope)) event.respondWith(answer(event.request));
+});
+
+async function keepAll(): Promise<void> {
+  const cache = await caches.open(CACHE);
+  // Not all at once: the page itself is loading.
+  for (const file of files) {
+    // What the page has just fetched is only asked about, where the host knows a file's age.
+    await cache.add(new Request(new URL(file, scope.registration.scope), { cache: "no-cache" }));
+  }
+  await scope.skipWaiting();
+}
+
+async function forgetOthers(): Promise<void> {
+  for (const name of await caches.keys()) {
+    if (name.startsWith(PREFIX) && name !== CACHE) await caches.delete(name);
+  }
+}
+
+async function answer(request: Request): Promise<Response> {
+  const cache = await caches.open(CACHE);
+  const kept = await cache.match(request, { ignoreSearch: true });
+  const response = kept ?? (await fetch(request));
+  if (response.type === "opaque" || response.type === "error") return response;
+  const headers = new Headers(response.headers);
+  for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);
+  return new Response(response.body, { status: response.status, statusText: response.statusText, headers });
+}

@@ -1,0 +1,82 @@
+/** Calls across threads: one message asks, one answers. */
+import { type Code, type Details, UserError, reasonOf } from "../../engine/errors";
+
+/** A call of a method. */
+export interface Request {
+  readonly id: number;
+  readonly method: string;
+  readonly args: readonly unknown[];
+}
+
+/** What it returned, or why it failed. */
+export type Reply =
+  | { readonly id: number; readonly value: unknown }
+  | { readonly id: number; readonly failed: { code?: Code; details?: Details; reason: string } };
+
+/** An object whose methods all answer later. */
+export type Remote<T> = {
+  [K in keyof T as T[K] extends (...args: never[]) => unknown ? K : never]: T[K] extends (...args: infer A) => infer R
+    ? (...args: A) => Promise<Awaited<R>>
+    : never;
+};
+
+/** A worker's own side. */
+export interface Port {
+  onmessage: ((event: MessageEvent<Request>) => void) | null;
+  postMessage(message: unknown, transfer: Transferable[]): void;
+}
+
+/** Answer calls of an object's methods, on the side where it lives. */
+export function expose(target: object, port: Port): void {
+  const methods = target as Record<string, (...args: readonly unknown[]) => unknown>;
+  port.onmessage = ({ data }) => void answer(data);
+  const answer = async ({ id, method, args }: Request) => {
+    try {
+      const value = await methods[method]!(...args);
+      port.postMessage({ id, value } satisfies Reply, transferablesOf([value]));
+    } catch (error) {
+      const known = error instanceof UserError ? { code: error.code, details: error.details } : {};
+      port.postMessage({ id, failed: { ...known, reason: reasonOf(error) } } satisfies Reply, []);
+    }
+  };
+}
+
+/** The other side of `expose`. */
+export function connect<T extends object>(worker: Worker): Remote<T> {
+  const waiting = new Map<number, { done: (value: unknown) => void; failed: (error: Error) => void }>();
+  let next = 0;
+  worker.onmessage = ({ data }: MessageEvent<Reply>) => {
+    const caller = waiting.get(data.id);
+    waiting.delete(data.id);
+    if ("value" in data) return caller?.done(data.value);
+    const { code, details, reason } = data.failed;
+    caller?.failed(code ? new UserError(code, details) : new Error(reason));
+  };
+  worker.onerror = (event) => {
+    for (const { failed } of waiting.values()) failed(new Error(event.message || "the worker stopped"));
+    waiting.clear();
+  };
+  return new Proxy({} as Remote<T>, {
+    get:
+      (_, method: string) =>
+      (...args: unknown[]) =>
+        new Promise((done, failed) => {
+          waiting.set(next, { done, failed });
+          worker.postMessage({ id: next++, method, args } satisfies Request, transferablesOf(args));
+        }),
+  });
+}
+
+/** Pictures among values, which move from thread to thread instead of being copied. */
+function transferablesOf(values: readonly unknown[]): Transferable[] {
+  return values.flatMap((value): Transferable[] => {
+    if (value instanceof ImageBitmap) return [value];
+    if (typeof VideoFrame !== "undefined" && value instanceof VideoFrame) return [value];
+    if (isShown(value)) return [value.picture];
+    return [];
+  });
+}
+
+function isShown(value: unknown): value is { picture: ImageBitmap } {
+  return typeof value === "object" && value !== null && "picture" in value && value.picture instanceof ImageBitmap;
+}

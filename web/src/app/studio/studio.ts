@@ -1,0 +1,279 @@
+/** Frames and photos in, the same with stickers out; runs in a worker, or on the page where there is none. */
+import {
+  CURVES,
+  type Context,
+  type Face,
+  type Landmarker,
+  MANIFEST_FILE,
+  MAX_NETWORK_BYTES,
+  MEAN_FACE,
+  NUM_POINTS,
+  RECIPE_FILE,
+  Sticker,
+  Tracker,
+  UserError,
+  combine,
+  contextOf,
+  createCanvas,
+  folderAt,
+  folderOf,
+  loadSticker,
+  openLandmarker,
+  openSticker,
+  readRecipe,
+  unzip,
+} from "../../engine";
+
+/** What is drawn over the picture. */
+export interface Overlay {
+  readonly points: boolean;
+  readonly boxes: boolean;
+}
+
+/** A picture with stickers, and what was found in it. */
+export interface Shown {
+  readonly picture: ImageBitmap;
+  readonly faces: number;
+  /** Milliseconds of work. */
+  readonly took: number;
+}
+
+/** A sticker to choose. */
+export interface Choice {
+  readonly name: string;
+  readonly title: string;
+}
+
+/** What was in an archive. */
+export type Added = { readonly sticker: Choice } | { readonly network: string };
+
+/** Files with their bytes, by name. */
+export type Files = Map<string, Uint8Array<ArrayBuffer>>;
+
+/** Photos with a longer side are shrunk: not every browser has larger canvases. */
+const MOST_SIDE = 4096;
+
+/** Side of the picture of a sticker. */
+const THUMBNAIL = 144;
+
+/** Does the work; every method can be called across threads. */
+export class Studio {
+  private base = "";
+  private landmarker?: Landmarker;
+  private tracker?: Tracker;
+  private points = "";
+  private readonly packs = new Map<string, Sticker>();
+  private readonly own = new Map<string, Sticker>();
+  private worn = new Sticker([]);
+  private overlay: Overlay = { points: false, boxes: false };
+  private context?: Context;
+  private last: Promise<unknown> = Promise.resolve();
+  private photo?: { picture: ImageBitmap; faces: Face[] };
+
+  /** Load the shipped networks. */
+  async load(base: string): Promise<void> {
+    this.base = base;
+    await this.take(this.shipped("face_crop_light"), this.shipped("face_detector"), "");
+  }
+
+  /** The shipped stickers. */
+  async choices(): Promise<Choice[]> {
+    const file = "stickers/index.json";
+    const response = await fetch(new URL(file, this.base));
+    if (!response.ok) throw new UserError("file.missing", { file, reason: response.status });
+    return (await response.json()) as Choice[];
+  }
+
+  /** A sticker on a drawn face. */
+  async thumbnail(name: string): Promise<ImageBitmap> {
+    const sticker = this.own.get(name) ?? this.packs.get(name) ?? (await this.fetchPack(name));
+    const context = contextOf(createCanvas(THUMBNAIL, THUMBNAIL));
+    drawDummy(context);
+    sticker.draw(context, [dummy()], 0);
+    return pictureOf(context);
+  }
+
+  /** Put on these stickers and no others. */
+  async wear(names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      if (!this.own.has(name) && !this.packs.has(name)) this.packs.set(name, await this.fetchPack(name));
+    }
+    for (const name of this.packs.keys()) {
+      if (!names.includes(name)) this.packs.delete(name); // its pictures fill the memory
+    }
+    this.worn = combine(names.map((name) => this.own.get(name) ?? this.packs.get(name)!));
+  }
+
+  /** Add a stranger's archive: a sticker pack, or a network. */
+  async addZip(bytes: Uint8Array<ArrayBuffer>, file: string): Promise<Added> {
+    const files = await unzip(bytes, file, MAX_NETWORK_BYTES);
+    const isNetwork = [...files.keys()].some((path) => path.split("/").at(-1) === RECIPE_FILE);
+    if (isNetwork) return { network: await this.useNetwork(files, file) };
+    const sticker = await openSticker(folderOf(file, files, MANIFEST_FILE));
+    const name = `own:${sticker.name}`;
+    this.own.set(name, sticker);
+    return { sticker: { name, title: sticker.title } };
+  }
+
+  /** Use a network from files of `tools/export.py`, points or detector; returns its name. */
+  async useNetwork(files: Files, name: string): Promise<string> {
+    const folder = folderOf(name, files, RECIPE_FILE);
+    const recipe = await folder.read(RECIPE_FILE);
+    if (!recipe) throw new UserError("network.none", { file: name });
+    const { finds } = readRecipe(new TextDecoder().decode(recipe), `${name}/${RECIPE_FILE}`);
+    if (finds === "points") await this.take(folder, this.shipped("face_detector"), name);
+    else await this.take(this.shipped("face_crop_light"), folder, name);
+    return name;
+  }
+
+  /** Go back to the shipped networks. */
+  async useShipped(): Promise<void> {
+    if (this.points) await this.load(this.base);
+  }
+
+  /** What is drawn over the picture. */
+  show(overlay: Overlay): void {
+    this.overlay = overlay;
+  }
+
+  /** Forget the faces of the last film. */
+  restart(): void {
+    this.tracker = this.landmarker && new Tracker(this.landmarker);
+    this.photo?.picture.close();
+    this.photo = undefined;
+  }
+
+  /** The next frame of a film or a camera. */
+  frame(picture: VideoFrame | ImageBitmap, seconds: number, mirrored: boolean): Promise<Shown> {
+    return this.inTurn(async () => {
+      const start = performance.now();
+      const context = this.paint(picture, mirrored);
+      picture.close();
+      const { width, height } = context.canvas;
+      const faces = this.tracker ? await this.tracker.next(context.getImageData(0, 0, width, height), seconds) : [];
+      return this.finish(context, faces, seconds, start);
+    });
+  }
+
+  /** A photo; it is kept for `photoAgain`. */
+  openPhoto(picture: ImageBitmap): Promise<Shown> {
+    this.restart();
+    return this.inTurn(() => this.lookAt(picture));
+  }
+
+  /** The photo once more, with what is worn now. */
+  photoAgain(): Promise<Shown | undefined> {
+    return this.inTurn(async () => {
+      if (!this.photo) return undefined;
+      return this.finish(this.paint(this.photo.picture, false), this.photo.faces, 0, performance.now());
+    });
+  }
+
+  /** Find the photo's faces again, after a change of network. */
+  photoAnew(): Promise<Shown | undefined> {
+    return this.inTurn(async () => this.photo && this.lookAt(this.photo.picture));
+  }
+
+  private async lookAt(picture: ImageBitmap): Promise<Shown> {
+    const start = performance.now();
+    const context = this.paint(picture, false);
+    const { width, height } = context.canvas;
+    const faces = (await this.landmarker?.detect(context.getImageData(0, 0, width, height))) ?? [];
+    this.photo = { picture, faces };
+    return this.finish(context, faces, 0, start);
+  }
+
+  /** One after the other: there is one canvas, and a network takes one picture at a time. */
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.last.then(work);
+    this.last = done.catch(() => undefined);
+    return done;
+  }
+
+  private async take(points: ReturnType<Studio["shipped"]>, boxes: ReturnType<Studio["shipped"]>, name: string) {
+    const runtime = { folder: new URL("runtime/", this.base).href };
+    const next = await openLandmarker(points, boxes, this.shipped("face_crop_light"), runtime);
+    await this.inTurn(async () => {
+      const last = this.landmarker;
+      this.landmarker = next;
+      this.tracker = new Tracker(next);
+      this.points = name;
+      await last?.close();
+    });
+  }
+
+  private shipped(name: string) {
+    return folderAt(new URL(`models/${name}/`, this.base));
+  }
+
+  private fetchPack(name: string): Promise<Sticker> {
+    return loadSticker(new URL(`stickers/${name}/`, this.base));
+  }
+
+  /** Draw a picture onto a canvas of its size. */
+  private paint(picture: VideoFrame | ImageBitmap, mirrored: boolean): Context {
+    const [w, h] =
+      "displayWidth" in picture ? [picture.displayWidth, picture.displayHeight] : [picture.width, picture.height];
+    const shrink = Math.min(1, MOST_SIDE / Math.max(w, h));
+    const [width, height] = [Math.round(w * shrink), Math.round(h * shrink)];
+    this.context ??= contextOf(createCanvas(width, height), true);
+    const { canvas } = this.context;
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    this.context.setTransform(mirrored ? -1 : 1, 0, 0, 1, mirrored ? width : 0, 0);
+    this.context.globalCompositeOperation = "copy";
+    this.context.drawImage(picture, 0, 0, width, height);
+    this.context.globalCompositeOperation = "source-over";
+    this.context.resetTransform();
+    return this.context;
+  }
+
+  private async finish(context: Context, faces: readonly Face[], seconds: number, start: number): Promise<Shown> {
+    this.worn.draw(context, faces, seconds);
+    drawOverlay(context, faces, this.overlay);
+    const picture = await pictureOf(context);
+    return { picture, faces: faces.length, took: performance.now() - start };
+  }
+}
+
+/** What a canvas shows. */
+function pictureOf({ canvas }: Context): ImageBitmap | Promise<ImageBitmap> {
+  return "transferToImageBitmap" in canvas ? canvas.transferToImageBitmap() : createImageBitmap(canvas);
+}
+
+/** Points and boxes of faces. */
+function drawOverlay(context: Context, faces: readonly Face[], { points, boxes }: Overlay): void {
+  for (const face of faces) {
+    const [x0, y0, x1, y1] = face.box;
+    const unit = Math.max((x1 - x0) / 150, 1);
+    context.fillStyle = context.strokeStyle = "#3df58a";
+    context.lineWidth = unit;
+    if (boxes) context.strokeRect(x0, y0, x1 - x0, y1 - y0);
+    for (let i = 0; points && i < NUM_POINTS; i++) {
+      context.fillRect(face.points[2 * i]! - unit, face.points[2 * i + 1]! - unit, 2 * unit, 2 * unit);
+    }
+  }
+}
+
+/** The mean face, in the middle of a thumbnail. */
+function dummy(): Face {
+  const side = THUMBNAIL * 0.36;
+  const points = Float32Array.from(MEAN_FACE, (value, i) => value * side + (i % 2 ? 0.54 : 0.32) * THUMBNAIL);
+  return { points, box: [0, 0, THUMBNAIL, THUMBNAIL], score: 1 };
+}
+
+/** The face that thumbnails show stickers on. */
+function drawDummy(context: Context): void {
+  const { points } = dummy();
+  context.fillStyle = "#d9b38c";
+  context.beginPath();
+  context.ellipse(THUMBNAIL / 2, THUMBNAIL * 0.655, THUMBNAIL * 0.19, THUMBNAIL * 0.25, 0, 0, 2 * Math.PI);
+  context.fill();
+  context.strokeStyle = "#6b4a2f";
+  context.lineWidth = 1.5;
+  for (const [from, to, closed] of CURVES.slice(1)) {
+    context.beginPath();
+    for (let i = from; i < to; i++) context.lineTo(points[2 * i]!, points[2 * i + 1]!);
+    if (closed) context.closePath();
+    context.stroke();
+  }
+}

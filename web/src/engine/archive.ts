@@ -1,0 +1,72 @@
+/** Reading a stranger's `.zip`: checked names, checked sizes, checked sums. */
+import { ERR_UNSAFE_FILENAME, type Entry, Uint8ArrayReader, ZipReader, configure } from "@zip.js/zip.js";
+import { UserError, reasonOf } from "./errors";
+
+/** More files than this are no sticker and no network. */
+const MOST_FILES = 512;
+
+configure({ useWebWorkers: false });
+
+/**
+ * Unpack an archive into the memory.
+ *
+ * @param bytes - The archive.
+ * @param file - What messages call it.
+ * @param most - Bytes that all its files together may have.
+ */
+export async function unzip(
+  bytes: Uint8Array<ArrayBuffer>,
+  file: string,
+  most: number,
+): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
+  const reader = new ZipReader(new Uint8ArrayReader(bytes), { checkSignature: true });
+  try {
+    const entries = await reader.getEntries();
+    if (entries.length > MOST_FILES) throw new UserError("zip.many", { file, most: MOST_FILES });
+    const files = new Map<string, Uint8Array<ArrayBuffer>>();
+    let left = most;
+    for (const entry of entries) {
+      if (isOutside(entry.filename)) throw new UserError("zip.name", { file, name: entry.filename.slice(0, 80) });
+      if (entry.directory) continue;
+      if (entry.encrypted) throw new UserError("zip.encrypted", { file });
+      const unpacked = await readEntry(entry, file, left, most);
+      left -= unpacked.byteLength;
+      files.set(entry.filename, unpacked);
+    }
+    return files;
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    const { message, filename } = error as { message?: string; filename?: string };
+    if (message === ERR_UNSAFE_FILENAME) throw new UserError("zip.name", { file, name: String(filename).slice(0, 80) });
+    throw new UserError("zip.damaged", { file, reason: reasonOf(error) });
+  } finally {
+    await reader.close();
+  }
+}
+
+/** Unpack one file, no further than `left` bytes whatever size the archive claims. */
+async function readEntry(
+  entry: Exclude<Entry, { directory: true }>,
+  file: string,
+  left: number,
+  most: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const tooLarge = (bytes: number) => new UserError("file.large", { file: `${file}/${entry.filename}`, bytes, most });
+  if (entry.uncompressedSize > left) throw tooLarge(entry.uncompressedSize);
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  let size = 0;
+  const collector = new WritableStream<Uint8Array<ArrayBuffer>>({
+    write(chunk) {
+      size += chunk.byteLength;
+      if (size > left) throw tooLarge(size);
+      chunks.push(chunk);
+    },
+  });
+  await entry.getData(collector);
+  return new Uint8Array(await new Blob(chunks).arrayBuffer());
+}
+
+/** Whether a name could lead out of the folder that an archive is unpacked into. */
+function isOutside(name: string): boolean {
+  return /^[/\\]|^[a-z]:|\\|\0/i.test(name) || name.split("/").includes("..");
+}

@@ -1,0 +1,78 @@
+/** Finding faces in whole pictures. */
+import { type ScoredBox, SAME_FACE, chooseBoxes, countCells, suppressOverlaps } from "./boxes";
+import { UserError } from "./errors";
+import type { Box } from "./geometry";
+import { type Network, blank } from "./network";
+import type { BoxesRecipe } from "./recipe";
+import { type Pixels, resize } from "./warp";
+
+/** How closely to look: for every face, or, in a third of the time, for the large ones. */
+export type Effort = "full" | "quick";
+
+/** Anything that finds boxes around where the 68 points will be. */
+export type Detector = (image: Pixels, effort: Effort) => Promise<ScoredBox[]>;
+
+/** Longest sides of the picture as the network sees it, in pixels, one look for each. */
+const LOOKS: Record<Effort, readonly number[]> = { full: [320, 640], quick: [320] };
+
+/** Boxes with a lower score are left out. Low, because the points that are found in a box have their say as well. */
+const LEAST_SCORE = 0.3;
+
+/** Pictures are enlarged by no more than this. */
+const MOST_ENLARGED = 4;
+
+/** The network halves its picture so often that its sides are whole numbers of so many pixels. */
+const WHOLE = 32;
+
+/**
+ * Our own detector: every picture is searched at the same sizes, small ones enlarged; where two looks see one face,
+ * the better-scored box stays.
+ *
+ * @param network - Of boxes.
+ */
+export function createDetector(network: Network<BoxesRecipe>): Detector {
+  return async (image, effort) => {
+    const most = MOST_ENLARGED * Math.max(image.width, image.height);
+    const sides = new Set(LOOKS[effort].map((side) => Math.min(side, most)));
+    const found: ScoredBox[] = [];
+    for (const side of sides) found.push(...(await look(network, image, side)));
+    return suppressOverlaps(found, SAME_FACE);
+  };
+}
+
+/** Run a detector's network once, to see whether it is one. */
+export async function checkDetector(network: Network<BoxesRecipe>): Promise<void> {
+  const [cells] = await network.run([blank(2 * WHOLE, 2 * WHOLE)]);
+  if (cells?.length !== 5 * countCells(2 * WHOLE, 2 * WHOLE)) {
+    throw new UserError("network.shape", { file: network.name });
+  }
+}
+
+async function look(network: Network<BoxesRecipe>, image: Pixels, longestSide: number): Promise<ScoredBox[]> {
+  const scale = longestSide / Math.max(image.width, image.height);
+  const width = Math.max(1, roundEven(image.width * scale));
+  const height = Math.max(1, roundEven(image.height * scale));
+  const padded = pad(resize(image, width, height));
+  const [cells] = await network.run([padded]);
+  const [sx, sy] = [width / image.width, height / image.height];
+  return chooseBoxes(cells!, padded.width, padded.height, LEAST_SCORE).map(({ box: [x0, y0, x1, y1], score }) => {
+    const box: Box = [(x0 + 0.5) / sx - 0.5, (y0 + 0.5) / sy - 0.5, (x1 + 0.5) / sx - 0.5, (y1 + 0.5) / sy - 0.5];
+    return { box, score };
+  });
+}
+
+/** Black below and to the right, up to whole numbers of `WHOLE` pixels. */
+function pad(image: Pixels): Pixels {
+  const padded = blank(Math.ceil(image.width / WHOLE) * WHOLE, Math.ceil(image.height / WHOLE) * WHOLE);
+  for (let row = 0; row < image.height; row++) {
+    const line = image.data.subarray(4 * row * image.width, 4 * (row + 1) * image.width);
+    padded.data.set(line, 4 * row * padded.width);
+  }
+  return padded;
+}
+
+/** Halves go to the even neighbour, as in Python. */
+function roundEven(value: number): number {
+  const low = Math.floor(value);
+  return value - low === 0.5 ? low + (low % 2) : Math.round(value);
+}

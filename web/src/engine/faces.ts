@@ -1,0 +1,30 @@
+/** The result of looking at a picture. */
+import { type ScoredBox, area, suppressOverlaps } from "./boxes";
+import { boundingBox } from "./geometry";
+
+/** A face of a picture. */
+export interface Face extends ScoredBox {
+  /** x, y, x, y, ... in pixels of the picture: 68 points in iBUG order. */
+  readonly points: Float32Array;
+}
+
+/** Two faces that share more of their union are one. */
+const MOST_SHARED = 0.4;
+
+/** A face of its points. */
+export function faceOf(points: Float32Array, score: number): Face {
+  return { points, box: boundingBox(points), score };
+}
+
+/** Sort faces, the largest box first. */
+export function largestFirst<T extends ScoredBox>(faces: readonly T[]): T[] {
+  return [...faces].sort((a, b) => area(b.box) - area(a.box));
+}
+
+/**
+ * Keep the better-scored of two faces that lie on each other: a detector's boxes may lie apart and still lead to the
+ * same points.
+ */
+export function withoutDoubles(faces: readonly Face[]): Face[] {
+  return largestFirst(suppressOverlaps(largestFirst(faces), MOST_SHARED));
+}

@@ -1,0 +1,22 @@
+/**
+ * Face landmarks and stickers in the browser.
+ *
+ * @packageDocumentation
+ */
+export type { ScoredBox } from "./boxes";
+export type { Effort } from "./detector";
+export { type Code, type Details, MESSAGES, UserError } from "./errors";
+export type { Face } from "./faces";
+export { type Folder, MAX_NETWORK_BYTES, MAX_PACK_BYTES, filesOf, folderAt, folderOf } from "./files";
+export type { Box, Matrix, Point, Points } from "./geometry";
+export { type Context, type Source, contextOf, createCanvas } from "./image";
+export { Landmarker, type LandmarkerOptions, loadLandmarker, openLandmarker } from "./landmarker";
+export { ANCHOR_NAMES, CURVES, MEAN_FACE, NUM_POINTS, anchors } from "./landmarks";
+export { MODEL_FILE, RECIPE_FILE, type Runtime } from "./network";
+export { readRecipe } from "./recipe";
+export { Sticker, combine } from "./stickers/sticker";
+export { MANIFEST_FILE } from "./stickers/manifest";
+export { loadSticker, openSticker, unzipSticker } from "./stickers/packs";
+export { type TrackedFace, Tracker, type TrackerOptions } from "./tracking";
+export type { Pixels } from "./warp";
+export { unzip } from "./archive";

@@ -1,0 +1,85 @@
+/** How a network was trained: what `tools/export.py` writes beside it as JSON. */
+import { UserError, reasonOf } from "./errors";
+import { NUM_POINTS } from "./landmarks";
+import type { PixelSpec } from "./pixels";
+
+/** Version of the description. */
+const FORMAT = "facekp-1";
+
+/** Larger crops than this are a mistake or an attack. */
+const MOST_SIZE = 1024;
+
+/** Of a network of points. */
+export interface PointsRecipe {
+  readonly finds: "points";
+  readonly pixels: readonly PixelSpec[];
+  /** Side of the crop in pixels. */
+  readonly size: number;
+  /** Where the centre of the face's box lies in the crop, in fractions of its side. */
+  readonly faceCentre: readonly [number, number];
+  /** The longer side of the face's box, in fractions of the crop's side. */
+  readonly faceSide: number;
+  /** Whether the network scores its points. */
+  readonly scored: boolean;
+}
+
+/** Of a face detector. */
+export interface BoxesRecipe {
+  readonly finds: "boxes";
+  readonly pixels: readonly PixelSpec[];
+}
+
+export type Recipe = PointsRecipe | BoxesRecipe;
+
+/**
+ * Read a recipe and check it.
+ *
+ * @param text - JSON, as `tools/export.py` writes it.
+ * @param file - What messages call it.
+ */
+export function readRecipe(text: string, file: string): Recipe {
+  const damaged = (reason: string) => new UserError("network.recipe", { file, reason });
+  let whole: unknown;
+  try {
+    whole = JSON.parse(text);
+  } catch (error) {
+    throw damaged(reasonOf(error));
+  }
+  if (!isRecord(whole) || whole.format !== FORMAT) throw new UserError("network.format", { file, wanted: FORMAT });
+  const recipe = whole.recipe;
+  if (!isRecord(recipe)) throw damaged("recipe");
+  const pixels = recipe.pixels;
+  if (!Array.isArray(pixels) || !pixels.every(isPixelSpec)) throw damaged("pixels");
+  if (whole.finds === "boxes") return { finds: "boxes", pixels };
+  if (recipe.num_points !== NUM_POINTS) {
+    throw new UserError("network.points", { file, count: String(recipe.num_points), wanted: NUM_POINTS });
+  }
+  const { size, face_centre: centre, face_side: side, network } = recipe;
+  if (!isNumber(size) || !Number.isInteger(size) || size < 8 || size > MOST_SIZE) throw damaged("size");
+  if (!Array.isArray(centre) || centre.length !== 2 || !centre.every(isNumber)) throw damaged("face_centre");
+  if (!isNumber(side) || side <= 0) throw damaged("face_side");
+  return {
+    finds: "points",
+    pixels,
+    size,
+    faceCentre: [centre[0]!, centre[1]!],
+    faceSide: side,
+    scored: isRecord(network) && Boolean(network.score),
+  };
+}
+
+function isPixelSpec(value: unknown): value is PixelSpec {
+  if (!isRecord(value) || typeof value.type !== "string") return false;
+  const channels = value.channels ?? 3;
+  return channels === 1 || channels === 3;
+}
+
+/** Whether a value is a JSON object. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Whether a value is a finite number. */
+export function isNumber(value: unknown): value is number {
+  return typeof value === "number" && Number.isFinite(value);
+}

@@ -1,0 +1,176 @@
+/** A sticker's picture, made ready to be drawn at any size. */
+import { UserError } from "../errors";
+import { type Box, type Matrix, clamp } from "../geometry";
+import { type Canvas, contextOf, createCanvas } from "../image";
+import type { Pixels } from "../warp";
+
+/** A picture with a longer side is refused: it would cost memory and show nothing more. */
+const MAX_SIDE = 4096;
+
+/** Transparent pixels around every level, into which interpolation reaches. */
+const BORDER = 1;
+
+/** A picture in one of its sizes. */
+export interface Level {
+  /** Premultiplied RGBA, without the border. */
+  readonly pixels: Pixels;
+  /** The same with a transparent border of one pixel, to be drawn. */
+  readonly canvas: Canvas;
+  /** From pixels of this level to those of the original picture. */
+  readonly matrix: Matrix;
+}
+
+/**
+ * Levels of half the size each, trimmed to what is visible.
+ *
+ * They are what makes shrinking clean: every level is the average of 2x2 pixels of the one above, and drawing picks the
+ * level nearest to the wanted size. They are made when first asked for.
+ */
+export class Texture {
+  /** The visible part, in pixels of the original picture; null if nothing is visible. */
+  readonly box: Box | null;
+  readonly width: number;
+  readonly height: number;
+  private readonly averages: Pixels[] = [];
+  private readonly levels = new Map<number, Level>();
+
+  /** @param image - RGBA with straight (not premultiplied) alpha. */
+  constructor(image: Pixels) {
+    this.width = image.width;
+    this.height = image.height;
+    this.box = visibleBox(image);
+    if (this.box) this.averages.push(premultiplied(image, this.box));
+  }
+
+  /** What to draw from when a pixel of the picture becomes `scale` pixels of the target; the texture is not empty. */
+  level(scale: number): Level {
+    const [left, top] = this.box!;
+    const { width, height } = this.averages[0]!;
+    const deepest = Math.floor(Math.log2(Math.max(Math.min(width, height), 1)));
+    const index = clamp(Math.round(-Math.log2(Math.max(scale, 1e-6))), 0, deepest);
+    while (this.averages.length <= index) this.averages.push(halved(this.averages.at(-1)!));
+    let level = this.levels.get(index);
+    if (!level) {
+      const pixels = this.averages[index]!;
+      const step = 2 ** index;
+      const shift = (step - 1) / 2; // the centre of the first pixel of this level
+      level = { pixels, canvas: drawable(pixels), matrix: [step, 0, shift + left, 0, step, shift + top] };
+      this.levels.set(index, level);
+    }
+    return level;
+  }
+}
+
+/** Draw a level through a matrix from its pixels to those of the target. */
+export function drawLevel(context: CanvasDrawImage & CanvasTransform, level: Level, matrix: Matrix): void {
+  const [a, b, c, d, e, f] = matrix;
+  // A canvas counts from the corner of the first pixel, a matrix of ours from its centre.
+  context.transform(a, d, b, e, c + 0.5 - (a + b) / 2, f + 0.5 - (d + e) / 2);
+  context.drawImage(level.canvas, -BORDER, -BORDER);
+}
+
+/**
+ * Decode a PNG with transparency.
+ *
+ * @param bytes - The file's.
+ * @param file - What messages call it.
+ */
+export async function decodePng(bytes: Uint8Array<ArrayBuffer>, file: string): Promise<Pixels> {
+  const header = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (bytes.length < 33 || header.getUint32(0) !== 0x89504e47 || header.getUint32(4) !== 0x0d0a1a0a) {
+    throw new UserError("png.not", { file });
+  }
+  // The size stands in the header: a picture that would fill the memory is never decoded.
+  const [width, height] = [header.getUint32(16), header.getUint32(20)];
+  if (Math.max(width, height) > MAX_SIDE) throw new UserError("png.large", { file, width, height, most: MAX_SIDE });
+  if (!hasAlpha(bytes, header)) throw new UserError("png.opaque", { file });
+  let bitmap: ImageBitmap;
+  try {
+    const blob = new Blob([bytes], { type: "image/png" });
+    bitmap = await createImageBitmap(blob, { premultiplyAlpha: "none", colorSpaceConversion: "none" });
+  } catch {
+    throw new UserError("png.damaged", { file });
+  }
+  const context = contextOf(createCanvas(width, height), true);
+  context.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return context.getImageData(0, 0, width, height);
+}
+
+/** Whether a PNG has an alpha channel, or a colour that counts as transparent. */
+function hasAlpha(bytes: Uint8Array, header: DataView): boolean {
+  if (bytes[25]! & 4) return true;
+  for (let at = 8; at + 12 <= bytes.length; at += 12 + header.getUint32(at)) {
+    const type = header.getUint32(at + 4);
+    if (type === 0x74524e53) return true; // tRNS
+    if (type === 0x49444154) return false; // IDAT: what matters stands before it
+  }
+  return false;
+}
+
+function visibleBox({ data, width, height }: Pixels): Box | null {
+  let [x0, y0, x1, y1] = [width, height, 0, 0];
+  for (let y = 0, at = 3; y < height; y++) {
+    for (let x = 0; x < width; x++, at += 4) {
+      if (!data[at]) continue;
+      if (x < x0) x0 = x;
+      if (x >= x1) x1 = x + 1;
+      if (y < y0) y0 = y;
+      y1 = y + 1;
+    }
+  }
+  return x1 > x0 ? [x0, y0, x1, y1] : null;
+}
+
+/** A part of a picture, its colours multiplied by its alpha. */
+function premultiplied(image: Pixels, [x0, y0, x1, y1]: Box): Pixels {
+  const [width, height] = [x1 - x0, y1 - y0];
+  const data = new Uint8ClampedArray(4 * width * height);
+  for (let y = 0, to = 0; y < height; y++) {
+    for (let x = 0, from = 4 * ((y + y0) * image.width + x0); x < width; x++, from += 4, to += 4) {
+      const alpha = image.data[from + 3]!;
+      for (let channel = 0; channel < 3; channel++) {
+        data[to + channel] = (image.data[from + channel]! * alpha) / 255;
+      }
+      data[to + 3] = alpha;
+    }
+  }
+  return { data, width, height };
+}
+
+/** A picture of half the size; an odd last row or column is averaged with nothing. */
+function halved({ data, width, height }: Pixels): Pixels {
+  const w = Math.ceil(width / 2);
+  const h = Math.ceil(height / 2);
+  const sums = new Float32Array(4 * w * h);
+  for (let y = 0, from = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, from += 4) {
+      const to = 4 * ((y >> 1) * w + (x >> 1));
+      for (let channel = 0; channel < 4; channel++) sums[to + channel]! += data[from + channel]!;
+    }
+  }
+  return { data: Uint8ClampedArray.from(sums, (sum) => sum / 4), width: w, height: h };
+}
+
+/** A canvas of premultiplied pixels, with the border. */
+function drawable(pixels: Pixels): Canvas {
+  const canvas = createCanvas(pixels.width + 2 * BORDER, pixels.height + 2 * BORDER);
+  const context = contextOf(canvas);
+  context.putImageData(straight(pixels), BORDER, BORDER);
+  return canvas;
+}
+
+/** Premultiplied pixels as a canvas takes them: colours divided by alpha. */
+export function straight({ data, width, height }: Pixels): ImageData {
+  const image = new ImageData(width, height);
+  for (let at = 0; at < data.length; at += 4) {
+    const alpha = data[at + 3]!;
+    if (!alpha) continue;
+    const factor = 255 / alpha;
+    image.data[at] = data[at]! * factor;
+    image.data[at + 1] = data[at + 1]! * factor;
+    image.data[at + 2] = data[at + 2]! * factor;
+    image.data[at + 3] = alpha;
+  }
+  return image;
+}

@@ -1,0 +1,215 @@
+/** Faces through a video: detect once, then follow; steady points; a name for every face. */
+import { area, iou } from "./boxes";
+import { type Face, faceOf } from "./faces";
+import { type Box, clamp } from "./geometry";
+import { type Source, toPixels } from "./image";
+import type { Landmarker } from "./landmarker";
+import { eyeDistance } from "./landmarks";
+import type { Pixels } from "./warp";
+
+/** Boxes that overlap less are not the same face. */
+const SAME_FACE = 0.3;
+
+/** While all faces are sure, every so many detections look closely, for small faces that are new. */
+const FULL_EVERY = 4;
+
+/** Hz, for the speed itself. */
+const SPEED_CUTOFF = 1;
+
+/**
+ * The One-Euro filter (Casiez, Roussel and Vogel, 2012) for the points of one face.
+ *
+ * A slow point is smoothed strongly, a fast one hardly delayed. Speed counts in eye distances per second, so that a
+ * face is smoothed alike at every resolution. A point's speed is averaged with its neighbours', which share its motion
+ * but not its noise.
+ */
+export class OneEuro {
+  private points?: Float64Array;
+  private raw = new Float64Array();
+  private speed = new Float64Array();
+  private seconds = 0;
+
+  /**
+   * @param cutoff - Hz, for a point at rest; lower is steadier.
+   * @param beta - Hz per (eye distance / second); higher follows faster.
+   */
+  constructor(
+    private readonly cutoff = 0.2,
+    private readonly beta = 8,
+  ) {}
+
+  /** Take the points of the next frame, shown at `seconds`; return them smoothed. */
+  next(points: ArrayLike<number>, seconds: number): Float64Array {
+    const raw = Float64Array.from(points);
+    const step = seconds - this.seconds;
+    if (this.points?.length !== raw.length) {
+      this.points = raw;
+      this.speed = new Float64Array(raw.length);
+    } else if (step > 0) {
+      const per = 1 / (Math.max(eyeDistance(raw), 1e-6) * step);
+      const speed = blur(raw.map((value, i) => (value - this.raw[i]!) * per));
+      const share = weight(SPEED_CUTOFF, step);
+      this.speed = this.speed.map((old, i) => old + share * (speed[i]! - old));
+      this.points = this.points.map((old, i) => {
+        const first = i & ~1;
+        const cutoff = this.cutoff + this.beta * Math.hypot(this.speed[first]!, this.speed[first + 1]!);
+        return old + weight(cutoff, step) * (raw[i]! - old);
+      });
+    }
+    this.raw = raw;
+    this.seconds = seconds;
+    return this.points;
+  }
+}
+
+/** Share of the new value in a low-pass filter of `cutoff` Hz after `step` seconds. */
+function weight(cutoff: number, step: number): number {
+  return 1 / (1 + 1 / (2 * Math.PI * cutoff * step));
+}
+
+/** Every point's mean with its two neighbours on each side; the first and the last repeat. */
+function blur(points: Float64Array): Float64Array {
+  const count = points.length / 2;
+  return points.map((_, i) => {
+    let sum = 0;
+    for (let step = -2; step <= 2; step++) sum += points[2 * clamp((i >> 1) + step, 0, count - 1) + (i & 1)]!;
+    return sum / 5;
+  });
+}
+
+/** A face that knows which it is: it keeps its number for as long as it is followed. */
+export interface TrackedFace extends Face {
+  readonly id: number;
+}
+
+interface Track {
+  readonly id: number;
+  readonly smooth: OneEuro;
+  points: Float32Array; // as found, unsmoothed
+  box: Box;
+  score: number;
+  confirmed: number; // when a detector last saw it, in seconds
+}
+
+/** How a tracker goes on; see `Tracker`. */
+export interface TrackerOptions {
+  /** Frames from one detection to the next. */
+  readonly detectEvery?: number;
+  /** The same while a face has not been seen by the last detection. */
+  readonly retryEvery?: number;
+  /** Seconds that an unconfirmed face keeps its score. */
+  readonly hold?: number;
+  /** Seconds in which its score then falls to nothing. */
+  readonly fade?: number;
+  /** See `OneEuro`; `Infinity` leaves the points as they are. */
+  readonly cutoff?: number;
+  /** See `OneEuro`. */
+  readonly beta?: number;
+}
+
+/**
+ * Follows faces from frame to frame.
+ *
+ * The next frame's boxes come from this frame's points, so that the detector runs only every so often, and sooner while
+ * a face has not been confirmed. Such a face stays for `hold` seconds, fades and is forgotten.
+ */
+export class Tracker {
+  private readonly options: Required<TrackerOptions>;
+  private tracks: Track[] = [];
+  private frame = 0;
+  private nextId = 0;
+  private detected = 0;
+  private detections = 0;
+
+  constructor(
+    private readonly landmarker: Pick<Landmarker, "detect" | "follow">,
+    options: TrackerOptions = {},
+  ) {
+    this.options = { detectEvery: 15, retryEvery: 3, hold: 0.5, fade: 0.5, cutoff: 0.2, beta: 8, ...options };
+  }
+
+  /** Take the next frame, shown at `seconds`; return the faces in it, the largest first. */
+  async next(frame: Source, seconds: number): Promise<TrackedFace[]> {
+    const image = toPixels(frame);
+    const { detectEvery, retryEvery } = this.options;
+    if (this.frame++ % (this.unsure ? retryEvery : detectEvery) === 0) await this.detect(image, seconds);
+    else await this.follow(image, this.tracks);
+    this.tracks = this.tracks.filter((track) => this.visible(track, seconds) > 0 && meets(track.box, image));
+    const shown = this.tracks.map((track) => {
+      const points = Float32Array.from(track.smooth.next(track.points, seconds));
+      return { ...faceOf(points, track.score * this.visible(track, seconds)), id: track.id };
+    });
+    return shown.sort((a, b) => area(b.box) - area(a.box));
+  }
+
+  /** Whether there is no face, or one that the last detection has not seen. */
+  private get unsure(): boolean {
+    return !this.tracks.length || this.tracks.some((track) => track.confirmed < this.detected);
+  }
+
+  /** Look at the whole picture: confirm the faces that are known, add the new ones. */
+  private async detect(image: Pixels, seconds: number): Promise<void> {
+    const full = this.unsure || this.detections++ % FULL_EVERY === 0;
+    const found = await this.landmarker.detect(image, full ? "full" : "quick");
+    this.detected = seconds;
+    const pairs = new Map(match(boxesOf(this.tracks), boxesOf(found)));
+    const unseen = this.tracks.filter((_, index) => !pairs.has(index));
+    await this.follow(image, unseen);
+    const seen: Track[] = [];
+    this.tracks.forEach((track, index) => {
+      const other = pairs.get(index);
+      if (other === undefined) return;
+      const { points, box, score } = found[other]!;
+      seen.push(Object.assign(track, { points, box, score, confirmed: seconds }));
+    });
+    const taken = new Set(pairs.values());
+    const fresh = found.filter((_, index) => !taken.has(index)).sort((a, b) => b.score - a.score);
+    for (const { points, box, score } of fresh) {
+      if (match([box], boxesOf(seen)).length) continue; // found twice
+      const smooth = new OneEuro(this.options.cutoff, this.options.beta);
+      seen.push({ id: this.nextId++, smooth, points, box, score, confirmed: seconds });
+    }
+    // Two tracks on one face: the one that the detector saw stays.
+    const doubles = new Set(match(boxesOf(unseen), boxesOf(seen)).map(([index]) => index));
+    this.tracks = [...seen, ...unseen.filter((_, index) => !doubles.has(index))];
+  }
+
+  /** Find the points again in boxes around the last ones; a face that jumps stays where it was. */
+  private async follow(image: Pixels, tracks: readonly Track[]): Promise<void> {
+    const found = await this.landmarker.follow(
+      image,
+      tracks.map((track) => track.points),
+    );
+    found.forEach(({ points, box }, index) => {
+      const track = tracks[index]!;
+      if (iou(track.box, box) >= SAME_FACE) Object.assign(track, { points, box });
+    });
+  }
+
+  /** 1 while a face is held, then down to 0. */
+  private visible(track: Track, seconds: number): number {
+    const unseen = seconds - track.confirmed;
+    return clamp(1 - (unseen - this.options.hold) / Math.max(this.options.fade, 1e-9), 0, 1);
+  }
+}
+
+/** Pair boxes that overlap, the best overlap first, each box once; pairs of indices. */
+export function match(boxes: readonly Box[], others: readonly Box[]): [number, number][] {
+  const all = boxes.flatMap((box, i) => others.map((other, j) => ({ i, j, overlap: iou(box, other) })));
+  const pairs: [number, number][] = [];
+  for (const { i, j, overlap } of all.sort((a, b) => b.overlap - a.overlap)) {
+    if (overlap < SAME_FACE) break;
+    if (pairs.every(([row, column]) => row !== i && column !== j)) pairs.push([i, j]);
+  }
+  return pairs;
+}
+
+function boxesOf(items: readonly { readonly box: Box }[]): Box[] {
+  return items.map(({ box }) => box);
+}
+
+/** Whether the middle of a box lies in the picture. */
+function meets([x0, y0, x1, y1]: Box, { width, height }: Pixels): boolean {
+  const [x, y] = [(x0 + x1) / 2, (y0 + y1) / 2];
+  return x >= 0 && y >= 0 && x < width && y < height;
+}

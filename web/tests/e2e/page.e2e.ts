@@ -1,0 +1,398 @@
+/** The built page in Chromium: `npm run build` first. */
+import { readFileSync, readdirSync, statSync } from "node:fs";
+import { resolve } from "node:path";
+import type { BrowserContext, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { type Options, openChromium } from "../browser/chromium";
+import { ASTRONAUT, makeFilm } from "../browser/film";
+import { type Host, ISOLATED, serve } from "../browser/server";
+import { zip } from "./archives";
+
+const WEB = resolve(import.meta.dirname, "../..");
+const SCREENS = resolve(WEB, "tests/.screens");
+const STICKERS = resolve(WEB, "../assets/stickers");
+
+let host: Host;
+let film: string;
+let context: BrowserContext | undefined;
+
+/** What went wrong on the page, or left it. */
+let problems: string[] = [];
+
+beforeAll(async () => {
+  host = await serve("/some/where/", ISOLATED);
+  film = await makeFilm();
+}, 120_000);
+
+afterAll(() => host?.close());
+
+afterEach(async () => {
+  await context?.close();
+  context = undefined;
+  const found = problems;
+  problems = [];
+  expect(found).toEqual([]);
+});
+
+const FAKE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"];
+
+async function open(options: Options = {}, url = host.url): Promise<Page> {
+  context = await openChromium(options);
+  const page = await context.newPage();
+  page.on("pageerror", (error) => problems.push(String(error)));
+  page.on("request", (request) => {
+    const { protocol, host: asked } = new URL(request.url());
+    if (protocol.startsWith("http") && asked !== new URL(url).host) problems.push(`asked ${request.url()}`);
+  });
+  page.on("console", (message) => {
+    if (message.type() === "error") problems.push(message.text());
+  });
+  await page.goto(url);
+  await page.waitForSelector("html[data-ready]", { timeout: 30_000 });
+  return page;
+}
+
+const camera = () => open({ args: [...FAKE, `--use-file-for-fake-video-capture=${film}`] });
+const shot = (page: Page, name: string) => page.screenshot({ path: resolve(SCREENS, `${name}.png`) });
+const status = (page: Page) => page.locator("#status");
+const problem = (page: Page) => page.locator("#problem");
+const sticker = (page: Page, name: string) => page.locator(`#choices [data-name="${name}"]`);
+
+/** Mean of the canvas's colours in a part of it, 0..255. */
+const colours = (page: Page) =>
+  page.evaluate(() => {
+    const canvas = document.getElementById("canvas") as HTMLCanvasElement;
+    const copy = new OffscreenCanvas(canvas.width, canvas.height);
+    const context = copy.getContext("2d")!;
+    context.drawImage(canvas, 0, 0);
+    const { data } = context.getImageData(0, 0, copy.width, copy.height);
+    let sum = 0;
+    for (let at = 0; at < data.length; at += 4) sum += data[at]! + data[at + 1]! + data[at + 2]!;
+    return sum / (0.75 * data.length);
+  });
+
+async function choosePhoto(page: Page): Promise<void> {
+  await page.setInputFiles("#photo", ASTRONAUT);
+  await expect.poll(() => status(page).textContent()).toBe("1 face.");
+}
+
+describe("a photo", () => {
+  it("wears the stickers that are chosen, and is saved", async () => {
+    const page = await open();
+    await shot(page, "start");
+    await choosePhoto(page);
+    const bare = await colours(page);
+    await sticker(page, "sunglasses").click();
+    await sticker(page, "crown").click();
+    await expect.poll(() => colours(page)).not.toBe(bare);
+    expect(await sticker(page, "crown").getAttribute("aria-pressed")).toBe("true");
+    await page.check("#points");
+    await page.check("#boxes");
+    await page.waitForTimeout(300);
+    await shot(page, "photo");
+    await page.uncheck("#points");
+    await page.uncheck("#boxes");
+    const [download] = await Promise.all([page.waitForEvent("download"), page.click("#picture")]);
+    expect(download.suggestedFilename()).toMatch(/^facekp-.*\.png$/);
+    expect(statSync(await download.path()).size).toBeGreaterThan(100_000);
+    await sticker(page, "sunglasses").click();
+    await sticker(page, "crown").click();
+    await expect.poll(() => colours(page)).toBeCloseTo(bare, 1);
+  });
+
+  it("may be dropped and pasted", async () => {
+    const page = await open();
+    for (const kind of ["drop", "paste"] as const) {
+      await page.evaluate(
+        async ([event, bytes]) => {
+          const file = new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], "a.png", { type: "image/png" });
+          const transfer = new DataTransfer();
+          transfer.items.add(file);
+          const dropped = event === "drop";
+          const init = { bubbles: true, [dropped ? "dataTransfer" : "clipboardData"]: transfer };
+          document.body.dispatchEvent(dropped ? new DragEvent("drop", init) : new ClipboardEvent("paste", init));
+        },
+        [kind, readFileSync(ASTRONAUT).toString("base64")] as const,
+      );
+      await expect.poll(() => status(page).textContent()).toBe("1 face.");
+      await page.click("#stop");
+      await expect.poll(() => page.locator("#hint").isVisible()).toBe(true);
+      await page.evaluate(() => (document.getElementById("status")!.textContent = ""));
+    }
+  });
+
+  it("that is damaged is named", async () => {
+    const page = await open();
+    await page.setInputFiles("#photo", { name: "bad.png", mimeType: "image/png", buffer: Buffer.from("no picture") });
+    await expect.poll(() => problem(page).textContent()).toContain("bad.png: not a picture");
+    await choosePhoto(page);
+    expect(await problem(page).isVisible()).toBe(false);
+  });
+});
+
+describe("the camera", () => {
+  it("shows the face with stickers, mirrored or not, and is recorded", async () => {
+    const page = await camera();
+    await page.check("#rate");
+    await page.click("#camera");
+    await expect.poll(() => status(page).textContent()).toBe("1 face.");
+    await sticker(page, "dog").click();
+    await sticker(page, "halo").click();
+    await expect.poll(() => page.locator("#meter").textContent(), { timeout: 10_000 }).toMatch(/^\d+ frames a second$/);
+    await page.waitForTimeout(500);
+    await shot(page, "camera");
+    await page.click("#mirror");
+    expect(await page.locator("#mirror").getAttribute("aria-pressed")).toBe("false");
+    await page.click("#record");
+    await page.waitForTimeout(2500);
+    expect(await page.locator("#record").textContent()).toBe("Stop recording");
+    const [download] = await Promise.all([page.waitForEvent("download"), page.click("#record")]);
+    expect(download.suggestedFilename()).toMatch(/\.(webm|mp4)$/);
+    const made = readFileSync(await download.path());
+    expect(made.length).toBeGreaterThan(50_000);
+    expect(made.includes("opus") || made.includes("Opus") || made.includes("mp4a")).toBe(true); // it has sound
+    await page.click("#flip");
+    await expect.poll(() => status(page).textContent()).toBe("1 face.");
+    await page.click("#stop");
+    await expect.poll(() => page.locator("#hint").isVisible()).toBe(true);
+  });
+
+  it.each([
+    ["refused", "NotAllowedError", "Allow it in the browser's settings"],
+    ["missing", "NotFoundError", "No camera was found"],
+    ["busy", "NotReadableError", "used by another program"],
+  ])("that is %s is explained", async (_, name, words) => {
+    const page = await open();
+    await page.evaluate((error) => {
+      navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("", error));
+    }, name);
+    await page.click("#camera");
+    await expect.poll(() => problem(page).textContent()).toContain(words);
+  });
+
+  it("that the user refuses is explained", async () => {
+    const page = await open({ args: ["--use-fake-device-for-media-stream", "--deny-permission-prompts"] });
+    await page.click("#camera");
+    await expect.poll(() => problem(page).textContent()).toContain("The camera was refused");
+    await shot(page, "refused");
+  });
+});
+
+describe("a video", () => {
+  it("plays with stickers", async () => {
+    const page = await camera();
+    await page.click("#camera");
+    await expect.poll(() => status(page).textContent()).toBe("1 face.");
+    await page.click("#record");
+    await page.waitForTimeout(2000);
+    const [download] = await Promise.all([page.waitForEvent("download"), page.click("#record")]);
+    const buffer = readFileSync(await download.path());
+    const suffix = download.suggestedFilename().split(".").at(-1)!;
+    await page.click("#stop");
+    await page.setInputFiles("#video", { name: `film.${suffix}`, mimeType: `video/${suffix}`, buffer });
+    await expect.poll(() => status(page).textContent()).toBe("1 face.");
+    await page.setInputFiles("#video", { name: "bad.mp4", mimeType: "video/mp4", buffer: Buffer.from("no film") });
+    await expect.poll(() => problem(page).textContent()).toContain("bad.mp4: not a video");
+  });
+});
+
+describe("a pack of one's own", () => {
+  const manifest = (changes: object = {}, layer: object = {}) => ({
+    name: "mine",
+    title: "My nose",
+    author: "me",
+    licence: "CC0-1.0",
+    layers: [
+      { name: "nose", frames: ["nose.png"], anchors: { nose_bridge: [511, 42], nose_tip: [511, 594] }, ...layer },
+    ],
+    ...changes,
+  });
+  const nose = readFileSync(resolve(STICKERS, "clown_nose/nose.png"));
+  const pack = (text: string, png: Buffer = nose) => zip({ "manifest.json": Buffer.from(text), "nose.png": png });
+
+  it("is added and worn", async () => {
+    const page = await open();
+    await choosePhoto(page);
+    const bare = await colours(page);
+    const buffer = await pack(JSON.stringify(manifest()));
+    await page.setInputFiles("#pack", { name: "mine.zip", mimeType: "application/zip", buffer });
+    await expect.poll(() => status(page).textContent()).toBe("Added “My nose”.");
+    expect(await sticker(page, "own:mine").getAttribute("aria-pressed")).toBe("true");
+    await expect.poll(() => colours(page)).not.toBe(bare);
+  });
+
+  it("that is wrong is named, and the page goes on", async () => {
+    const page = await open();
+    await choosePhoto(page);
+    const good = await pack(JSON.stringify(manifest()));
+    const damaged = Buffer.from(good);
+    damaged.fill(0x55, 1000, 4000);
+    const bomb = zip({ "manifest.json": Buffer.alloc(300_000_000), "nose.png": nose });
+    const cases: [string, Buffer, string][] = [
+      ["no zip", Buffer.from("nothing"), "a damaged zip archive"],
+      ["cut", good.subarray(0, good.length / 2), "a damaged zip archive"],
+      ["flipped", damaged, "a damaged zip archive"],
+      ["bomb", await bomb, "is too large"],
+      ["slip", await zip({ "../manifest.json": Buffer.from("{}") }), "leads out of the archive"],
+      ["empty", await zip({ "readme.txt": Buffer.from("hello") }), "no sticker pack"],
+      ["json", await pack("{"), "not valid JSON"],
+      ["key", await pack(JSON.stringify(manifest({}, { opacity: 2 }))), "layer 0, key 'opacity': must be 0 ... 1"],
+      ["place", await pack(JSON.stringify(manifest({}, { anchors: { knee: [1, 2], chin: [3, 4] } }))), "called knee"],
+      ["extra", await pack(JSON.stringify(manifest({ colour: "red" }))), "key 'colour': unknown"],
+      ["png", await pack(JSON.stringify(manifest()), Buffer.from("no png")), "not a PNG"],
+      ["half png", await pack(JSON.stringify(manifest()), nose.subarray(0, 2000)), "a damaged PNG"],
+    ];
+    for (const [name, buffer, words] of cases) {
+      await page.setInputFiles("#pack", { name: `${name}.zip`, mimeType: "application/zip", buffer });
+      await expect.poll(() => problem(page).textContent(), { message: name }).toContain(words);
+      await page.evaluate(() => (document.getElementById("problem")!.textContent = ""));
+    }
+    await choosePhoto(page);
+  });
+});
+
+describe("a network of one's own", () => {
+  const model = readFileSync(resolve(WEB, "../facekp/shipped/face_crop_light.onnx"));
+  const recipe = readFileSync(resolve(WEB, "public/models/face_crop_light/recipe.json"), "utf8");
+  const network = (text = recipe, bytes: Buffer = model) =>
+    zip({ "exported/model.onnx": bytes, "exported/recipe.json": Buffer.from(text) });
+
+  it("is used, and given back", async () => {
+    const page = await open();
+    await choosePhoto(page);
+    await page.setInputFiles("#network", { name: "own.zip", mimeType: "application/zip", buffer: await network() });
+    await expect.poll(() => page.locator("#shipped").isVisible()).toBe(true);
+    await page.click("#shipped");
+    await expect.poll(() => page.locator("#shipped").isVisible()).toBe(false);
+  });
+
+  it("that is wrong is named, and the page goes on", async () => {
+    const page = await open();
+    const changed = (key: string, value: unknown) => {
+      const whole = JSON.parse(recipe) as { recipe: Record<string, unknown> };
+      whole.recipe[key] = value;
+      return JSON.stringify(whole);
+    };
+    const cases: [string, Buffer, string][] = [
+      ["cut model", await network(recipe, model.subarray(0, 100_000)), "ONNX Runtime cannot run it"],
+      ["no recipe", await zip({ "model.onnx": model }), "no sticker pack"],
+      ["format", await network('{"format": "other"}'), "not a network of facekp"],
+      ["points", await network(changed("num_points", 5)), "finds 5 points"],
+      ["size", await network(changed("size", 64)), "cannot run it"],
+      ["pixels", await network(changed("pixels", [{ type: "Odd" }, { type: "ToCHW" }])), "wants the transform Odd"],
+      ["recipe", await network("[]"), "not a network of facekp"],
+    ];
+    for (const [name, buffer, words] of cases) {
+      await page.setInputFiles("#network", { name: `${name}.zip`, mimeType: "application/zip", buffer });
+      await expect.poll(() => problem(page).textContent(), { message: name }).toContain(words);
+      await page.evaluate(() => (document.getElementById("problem")!.textContent = ""));
+    }
+    await choosePhoto(page);
+  });
+});
+
+describe("the page", () => {
+  it("speaks Chinese where the browser does, and changes when asked", async () => {
+    const page = await open({ locale: "zh-CN" });
+    expect(await page.title()).toBe("facekp: 人脸贴纸");
+    expect(await page.locator("html").getAttribute("lang")).toBe("zh-CN");
+    await page.setInputFiles("#pack", { name: "x.zip", mimeType: "application/zip", buffer: Buffer.from("?") });
+    await expect.poll(() => problem(page).textContent()).toContain("zip 文件已损坏");
+    await shot(page, "chinese");
+    await page.click("#language");
+    expect(await page.title()).toBe("facekp: Face stickers");
+    expect(await problem(page).textContent()).toContain("a damaged zip archive");
+    await page.reload();
+    expect(await page.title()).toBe("facekp: Face stickers");
+  });
+
+  it("says when there is no WebAssembly", async () => {
+    context = await openChromium();
+    await context.addInitScript(() => Object.assign(globalThis, { WebAssembly: undefined }));
+    // Workers do not run that script, so the page runs the engine itself.
+    await context.addInitScript(() => Object.assign(globalThis, { OffscreenCanvas: undefined }));
+    const page = await context.newPage();
+    await page.goto(host.url);
+    await expect.poll(() => problem(page).textContent(), { timeout: 10_000 }).toContain("no WebAssembly with SIMD");
+  });
+
+  it("works without a worker that can draw", async () => {
+    context = await openChromium();
+    await context.addInitScript(() => Object.assign(globalThis, { OffscreenCanvas: undefined }));
+    const page = await context.newPage();
+    await page.goto(host.url);
+    await page.waitForSelector("html[data-ready]", { timeout: 30_000 });
+    await choosePhoto(page);
+  });
+
+  it("is used by keyboard, and every control has a name", async () => {
+    const page = await open();
+    const names = await page.evaluate(() =>
+      [...document.querySelectorAll<HTMLElement>("button, input, a")].map(
+        (each) => each.getAttribute("aria-label") ?? each.closest("label")?.textContent ?? each.textContent,
+      ),
+    );
+    for (const name of names) expect(name?.trim()).toBeTruthy();
+    await choosePhoto(page);
+    const reached: string[] = [];
+    for (let i = 0; i < 40 && !reached.includes("crown"); i++) {
+      await page.keyboard.press("Tab");
+      reached.push(await page.evaluate(() => (document.activeElement as HTMLElement).dataset.name ?? ""));
+    }
+    await page.keyboard.press("Space");
+    expect(await sticker(page, "crown").getAttribute("aria-pressed")).toBe("true");
+    expect(await page.locator("#canvas").getAttribute("aria-label")).toBe("The picture with stickers. 1 face.");
+  });
+
+  it("fits a phone", async () => {
+    const page = await open({ viewport: { width: 390, height: 844 } });
+    await choosePhoto(page);
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    expect(width).toBeLessThanOrEqual(390);
+    await shot(page, "phone");
+  });
+
+  it("works offline after the first visit, and weighs less than 20 MB", async () => {
+    const own = await serve("/sub/");
+    const page = await open({}, own.url);
+    await page.evaluate(async () => {
+      await navigator.serviceWorker.ready;
+      while (!navigator.serviceWorker.controller) await new Promise((done) => setTimeout(done, 100));
+    });
+    const weight = own.sent();
+    console.log(`first visit: ${(weight / 1e6).toFixed(2)} MB`);
+    expect(weight).toBeLessThan(20e6);
+    await page.reload();
+    await page.waitForSelector("html[data-ready]", { timeout: 30_000 });
+    console.log(`second visit: ${own.sent() - weight} bytes`);
+    expect(own.sent() - weight).toBeLessThan(10_000); // the service worker itself is asked for
+    expect(await page.evaluate(() => crossOriginIsolated)).toBe(true); // though the host sends no headers
+    await own.close();
+    await page.reload();
+    await page.waitForSelector("html[data-ready]", { timeout: 30_000 });
+    await choosePhoto(page);
+    await sticker(page, "cat").click();
+    await expect.poll(() => problem(page).isVisible()).toBe(false);
+  });
+
+  it("asks nobody but its own host", async () => {
+    const page = await open();
+    const refused = await page.evaluate(() =>
+      fetch("http://127.0.0.2:9/").then(
+        () => "answered",
+        () => "refused",
+      ),
+    );
+    expect(refused).toBe("refused");
+    expect(problems.splice(0).join()).toContain("violates the following Content Security Policy directive");
+    const policy = await page.locator('meta[http-equiv="Content-Security-Policy"]').getAttribute("content");
+    expect(policy).toContain("connect-src 'self'");
+    expect(await page.locator("footer").textContent()).toContain("Nothing leaves this device");
+  });
+});
+
+it("ships every sticker", () => {
+  const packs = readdirSync(STICKERS, { withFileTypes: true }).filter((each) => each.isDirectory());
+  const built = JSON.parse(readFileSync(resolve(WEB, "dist/stickers/index.json"), "utf8")) as unknown[];
+  expect(built).toHaveLength(packs.length);
+});

@@ -1,0 +1,72 @@
+import { describe, expect, it } from "vitest";
+import { faceOf } from "../../src/engine/faces";
+import { apply, compose, scaling, translation } from "../../src/engine/geometry";
+import { MEAN_FACE } from "../../src/engine/landmarks";
+import { blank } from "../../src/engine/network";
+import { OneEuro, Tracker, match } from "../../src/engine/tracking";
+import { expectClose, reference } from "./reference";
+
+const at = (x: number, y: number) =>
+  Float32Array.from(apply(compose(scaling(50), translation(x, y)), Float32Array.from(MEAN_FACE)));
+
+/** Sees the faces that it is told, wherever it is asked to follow some. */
+class Scene {
+  asked: string[] = [];
+  constructor(public faces: Float32Array[]) {}
+
+  detect = (_: unknown, effort = "full") => {
+    this.asked.push(effort);
+    return Promise.resolve(this.faces.map((points) => faceOf(points, 0.9)));
+  };
+
+  follow = (_: unknown, last: readonly Float32Array[]) => {
+    this.asked.push("follow");
+    return Promise.resolve(last.map((points, i) => faceOf(this.faces[i] ?? points, 1)));
+  };
+}
+
+it("points are smoothed as in Python", () => {
+  const smooth = new OneEuro();
+  reference.steps.forEach((points, i) => {
+    expectClose(smooth.next(points, 0.1 * (i + 1)), reference.smoothed[i]!);
+  });
+});
+
+it("boxes are paired by overlap, each once", () => {
+  expect(match([[0, 0, 9, 9], [20, 0, 29, 9]], [[21, 0, 30, 9]])).toEqual([[1, 0]]); // prettier-ignore
+});
+
+describe("a tracker", () => {
+  const image = blank(300, 200);
+
+  it("detects once, then follows, and keeps a face's number", async () => {
+    const scene = new Scene([at(20, 20), at(150, 60)]);
+    const tracker = new Tracker(scene);
+    const ids: number[][] = [];
+    for (let i = 0; i < 16; i++) {
+      scene.faces = [at(20 + i, 20), at(150 - i, 60)];
+      ids.push((await tracker.next(image, i / 30)).map(({ id }) => id).sort());
+    }
+    expect(ids).toEqual(Array(16).fill([0, 1]));
+    expect(scene.asked.filter((each) => each !== "follow")).toEqual(["full", "full"]);
+  });
+
+  it("fades a face that is gone, and forgets it", async () => {
+    const scene = new Scene([at(20, 20)]);
+    const tracker = new Tracker(scene, { detectEvery: 1, retryEvery: 1 });
+    await tracker.next(image, 0);
+    scene.faces = [];
+    expect((await tracker.next(image, 0.4))[0]?.score).toBeCloseTo(0.9);
+    expect((await tracker.next(image, 0.75))[0]?.score).toBeCloseTo(0.45);
+    expect(await tracker.next(image, 1.1)).toEqual([]);
+  });
+
+  it("does not follow a face that jumps", async () => {
+    const scene = new Scene([at(20, 20)]);
+    const tracker = new Tracker(scene, { cutoff: Infinity });
+    await tracker.next(image, 0);
+    scene.faces = [at(200, 100)];
+    const [face] = await tracker.next(image, 0.03);
+    expect(face!.box[0]).toBeCloseTo(20, 3);
+  });
+});

@@ -1,0 +1,122 @@
+/** In the browser: the engine on the pictures of `reference.py --pictures`, compared with what Python made of them. */
+import { type Face, anchors, loadLandmarker, loadSticker } from "../../src/engine";
+import { fit } from "../../src/engine/stickers/placement";
+
+interface Described {
+  points: [number, number][];
+  boxes: number[];
+  scores: number;
+}
+
+interface Index {
+  pictures: { file: string; name: string; faces: Described[] }[];
+  worn: { picture: string; sticker: string; file: string; seconds: number }[];
+  placed: { sticker: string; layer: number; points: number[]; corners: number[]; carried: number[] }[];
+}
+
+const FOLDER = "/tests/.pictures/";
+
+async function picture(file: string): Promise<ImageData> {
+  const bitmap = await createImageBitmap(await (await fetch(FOLDER + file)).blob(), { colorSpaceConversion: "none" });
+  const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d")!;
+  context.drawImage(bitmap, 0, 0);
+  return context.getImageData(0, 0, bitmap.width, bitmap.height);
+}
+
+const toFace = ({ points, boxes, scores }: Described): Face => ({
+  points: Float32Array.from(points.flat()),
+  box: boxes as unknown as Face["box"],
+  score: scores,
+});
+
+/** Faces of every picture: how many each side found, and each point's distance in eye distances. */
+async function comparePoints(index: Index) {
+  const landmarker = await loadLandmarker("/models/face_crop_light/", { runtime: { folder: "/runtime/" } });
+  const results = [];
+  for (const { file, name, faces } of index.pictures) {
+    const found = await landmarker.detect(await picture(file));
+    const errors: number[] = [];
+    const scores: number[] = [];
+    faces.forEach(({ points, scores: score }, i) => {
+      const other = found[i];
+      if (!other) return;
+      const unit = Math.hypot(points[36]![0] - points[45]![0], points[36]![1] - points[45]![1]);
+      points.forEach(([x, y], k) => {
+        errors.push(Math.hypot(other.points[2 * k]! - x, other.points[2 * k + 1]! - y) / unit);
+      });
+      scores.push(Math.abs(other.score - score));
+    });
+    results.push({ name, python: faces.length, browser: found.length, errors, scores });
+  }
+  return results;
+}
+
+/** Every pack on the faces that Python found: differences of grey levels where either side drew. */
+async function compareStickers(index: Index) {
+  const results = [];
+  for (const { picture: file, sticker: name, file: drawn, seconds } of index.worn) {
+    const image = await picture(file);
+    const canvas = new OffscreenCanvas(image.width, image.height);
+    const context = canvas.getContext("2d", { willReadFrequently: true })!;
+    context.putImageData(image, 0, 0);
+    const faces = index.pictures.find((each) => each.file === file)!.faces.map(toFace);
+    (await loadSticker(`/stickers/${name}/`)).draw(context, faces, seconds);
+    const mine = context.getImageData(0, 0, image.width, image.height).data;
+    const theirs = (await picture(drawn)).data;
+    let [sum, count, worst] = [0, 0, 0];
+    for (let at = 0; at < mine.length; at += 4) {
+      const touched = [0, 1, 2].some(
+        (c) => mine[at + c] !== image.data[at + c] || theirs[at + c] !== image.data[at + c],
+      );
+      if (!touched) continue;
+      for (let c = 0; c < 3; c++) {
+        const difference = Math.abs(mine[at + c]! - theirs[at + c]!);
+        sum += difference;
+        worst = Math.max(worst, difference);
+        count++;
+      }
+    }
+    results.push({
+      name: `${name} on ${file}`,
+      mean: sum / Math.max(count, 1),
+      worst,
+      share: count / (0.75 * mine.length),
+    });
+  }
+  return results;
+}
+
+/** Where the corners of every layer lie: the largest distance in pixels. */
+async function comparePlacements(index: Index) {
+  const stickers = new Map<string, Awaited<ReturnType<typeof loadSticker>>>();
+  let worst = 0;
+  for (const { sticker: name, layer: number, points, corners, carried } of index.placed) {
+    if (!stickers.has(name)) stickers.set(name, await loadSticker(`/stickers/${name}/`));
+    const layer = stickers.get(name)!.layers[number]!;
+    const face = anchors(Float64Array.from(points));
+    const target = Object.keys(layer.anchors).flatMap((place) => [...face[place]!]);
+    const placement = fit(
+      layer.fit,
+      Float64Array.from(Object.values(layer.anchors).flat()),
+      Float64Array.from(target),
+    )!;
+    for (let i = 0; i < corners.length; i += 2) {
+      const [x, y] = placement.carry([corners[i]!, corners[i + 1]!]);
+      worst = Math.max(worst, Math.hypot(x - carried[i]!, y - carried[i + 1]!));
+    }
+  }
+  return worst;
+}
+
+async function compare() {
+  const index = (await (await fetch(`${FOLDER}index.json`)).json()) as Index;
+  return {
+    points: await comparePoints(index),
+    stickers: await compareStickers(index),
+    placement: await comparePlacements(index),
+  };
+}
+
+export type Comparison = Awaited<ReturnType<typeof compare>>;
+
+Object.assign(globalThis, { compare });

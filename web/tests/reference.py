@@ -1,0 +1,228 @@
+"""What the Python package makes of pictures, for the browser's engine to be compared with.
+
+    python web/tests/reference.py             # tests/fixtures/reference.json and public/models/*/recipe.json
+    python web/tests/reference.py --check     # are they still what the package says? exit status 1 if not
+    python web/tests/reference.py --pictures  # tests/.pictures/: the pictures, faces and stickers of `npm run parity`
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+import facekp
+from facekp import geometry
+from facekp.data.drawn import draw_face
+from facekp.inference.backends import SHIPPED
+from facekp.inference.faces import Faces
+from facekp.inference.tracking import OneEuro
+from facekp.landmarks import MEAN_FACE, anchors, face_outline, head_camera, mouth_openness
+from facekp.stickers import list_stickers, load_sticker
+from facekp.stickers.fit import fit
+from facekp.weights import DetectorRecipe, Recipe, read_recipe, save_recipe
+
+WEB = Path(__file__).resolve().parent.parent
+FIXTURE = WEB / "tests" / "fixtures" / "reference.json"
+PICTURES = WEB / "tests" / ".pictures"
+MODELS = WEB / "public" / "models"
+ASTRONAUT = WEB.parent / "assets" / "photos" / "astronaut.png"
+
+#: Networks that the page ships, and what kind of recipe each has.
+NETWORKS = {"face_crop_light": Recipe, "face_detector": DetectorRecipe}
+
+
+def main() -> int:
+    """Read the arguments, then write or compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit status 1 if a file is out of date")
+    parser.add_argument("--pictures", action="store_true", help="write the pictures for `npm run parity`")
+    args = parser.parse_args()
+    if args.pictures:
+        write_pictures()
+        return 0
+    wrong = 0
+    for path, text in {FIXTURE: fixture(), **recipes()}.items():
+        if not args.check:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        elif not path.is_file() or not same(json.loads(path.read_text(encoding="utf-8")), json.loads(text)):
+            print(f"{path.relative_to(WEB)}: out of date; run python web/tests/reference.py", file=sys.stderr)
+            wrong = 1
+    return wrong
+
+
+def recipes() -> dict[Path, str]:
+    """The recipes of the shipped networks, as `tools/export.py` writes them."""
+    texts = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, kind in NETWORKS.items():
+            path = Path(folder) / f"{name}.json"
+            save_recipe(path, read_recipe(SHIPPED / f"{name}.safetensors", kind))
+            texts[MODELS / name / "recipe.json"] = path.read_text(encoding="utf-8")
+    return texts
+
+
+def fixture() -> str:
+    """Numbers of single functions, for the unit tests."""
+    rng = np.random.default_rng(0)
+    turn = geometry.compose(geometry.rotation(20), geometry.scaling(130, 110), geometry.translation(40, 30))
+    face = geometry.apply(turn, MEAN_FACE.astype(np.float64)) + rng.normal(0, 1, (68, 2))
+    steps = [face + rng.normal(0, 2, (68, 2)) + 4 * step for step in range(4)]
+    smooth = OneEuro()
+    source = rng.uniform(0, 100, (6, 2))
+    target = source * 1.5 + rng.normal(0, 6, (6, 2))
+    probes = rng.uniform(0, 100, (4, 2))
+    picture = rng.integers(0, 256, (40, 50, 3), np.uint8)
+    grown = geometry.compose(geometry.rotation(15), geometry.scaling(1.3))
+    shrunk = geometry.compose(geometry.rotation(-10), geometry.scaling(0.23))
+    values = {
+        "face": face,
+        "camera": head_camera(face),
+        "anchors": anchors(face),
+        "outline": face_outline(face),
+        "openness": mouth_openness(face),
+        "steps": steps,
+        "smoothed": [smooth(points, 0.1 * (index + 1)) for index, points in enumerate(steps)],
+        "source": source,
+        "target": target,
+        "probes": probes,
+        "similarity": geometry.similarity(source, target),
+        "affine": geometry.affine(source, target),
+        "carried": {kind: fit(kind, source, target)(probes) for kind in ("similarity", "affine", "mesh")},
+        "picture": picture,
+        "grown": {"matrix": grown, "result": geometry.warp(picture, grown, (30, 20))},
+        "shrunk": {"matrix": shrunk, "result": geometry.warp(picture, shrunk, (12, 10))},
+        "halved": cv2.resize(picture, (25, 20), interpolation=cv2.INTER_AREA),
+        "area": cv2.resize(picture, (33, 27), interpolation=cv2.INTER_AREA),
+        "enlarged": cv2.resize(picture, (75, 60), interpolation=cv2.INTER_LINEAR),
+    }
+    return json.dumps(rounded(values)) + "\n"
+
+
+def rounded(value: object) -> object:
+    """Arrays and all that holds them, as JSON has them."""
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(each) for each in value]
+    array = np.asarray(value)
+    return array.astype(int).ravel().tolist() if array.dtype == np.uint8 else array.round(6).ravel().tolist()
+
+
+def same(a: object, b: object) -> bool:
+    """Whether two JSON values agree, numbers but for rounding and resampled pixels but for one level."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b))
+    if isinstance(a, float) and isinstance(b, float):
+        return abs(a - b) <= 1e-5 * max(1.0, abs(a))
+    if isinstance(a, int) and isinstance(b, int):
+        return abs(a - b) <= 1
+    return a == b
+
+
+def write_pictures() -> None:
+    """Forty pictures, what the landmarker finds in each, and every pack on some of them."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    landmarker = facekp.load_landmarker()
+    described = []
+    for index, (name, picture) in enumerate(pictures()):
+        faces = landmarker(picture)
+        cv2.imwrite(str(PICTURES / f"{index:02}.png"), picture)
+        described.append({"file": f"{index:02}.png", "name": name, "faces": rows(faces)})
+    worn = []
+    for number, index in enumerate(i for i, each in enumerate(described) if each["name"] in WORN):
+        picture = cv2.imread(str(PICTURES / f"{index:02}.png"))
+        found = described[index]["faces"]
+        faces = Faces.from_arrays(*(np.array([face[key] for face in found]) for key in ("points", "boxes", "scores")))
+        for name in list_stickers():
+            file = f"{number}_{name}.png"
+            cv2.imwrite(str(PICTURES / file), load_sticker(name).apply(picture, faces, 0.2))
+            worn.append({"picture": f"{index:02}.png", "sticker": name, "file": file, "seconds": 0.2})
+    placed = placements()
+    text = json.dumps({"pictures": described, "worn": worn, "placed": placed})
+    (PICTURES / "index.json").write_text(text, encoding="utf-8")
+    print(f"{len(described)} pictures, {sum(len(d['faces']) for d in described)} faces, {len(worn)} with stickers")
+
+
+#: The pictures of which every pack is drawn.
+WORN = {"astronaut", "hopper turned 20", "drawn 3"}
+
+
+def rows(faces: Faces) -> list[dict[str, object]]:
+    """Faces as JSON has them."""
+    return [
+        {"points": np.float64(points).round(4).tolist(), "boxes": np.float64(box).tolist(), "scores": score}
+        for points, box, score in faces
+    ]
+
+
+def placements() -> list[dict[str, object]]:
+    """Where the corners of every layer's picture come to lie on an upright and on a turned face."""
+    placed = []
+    for angle in (0, 25):
+        turn = geometry.compose(geometry.rotation(angle, (0.5, 0.5)), geometry.scaling(260), geometry.translation(200, 160))
+        points = geometry.apply(turn, MEAN_FACE.astype(np.float64))
+        for name in list_stickers():
+            for index, layer in enumerate(load_sticker(name).layers):
+                width, height = layer.frames[0].size
+                corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
+                carried = layer.place(anchors(points))(corners)
+                placed.append({"angle": angle, "sticker": name, "layer": index, "points": points.ravel().tolist(),
+                               "corners": corners.ravel().tolist(), "carried": carried.ravel().tolist()})  # fmt: skip
+    return placed
+
+
+def pictures() -> Iterator[tuple[str, np.ndarray]]:
+    """Two photos in the public domain and drawn faces: turned, shrunk, and in crowds."""
+    astronaut, hopper = cv2.imread(str(ASTRONAUT)), grace_hopper()
+    for name, photo in (("astronaut", astronaut), ("hopper", hopper)):
+        yield name, photo
+        for degrees in (-35, -20, 20, 35):
+            yield f"{name} turned {degrees}", turned(photo, degrees)
+        for scale in (0.25, 0.5, 2.2):
+            yield f"{name} times {scale}", cv2.resize(
+                photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+            )
+        yield f"{name} mirrored", np.ascontiguousarray(photo[:, ::-1])
+    drawn = [draw_face(seed, 240)[0] for seed in range(12)]
+    for seed in range(12):
+        yield f"drawn {seed}", drawn[seed]
+    portraits = [astronaut[0:256, 90:346], cv2.resize(hopper[0:420, 40:460], (256, 256), interpolation=cv2.INTER_AREA)]
+    rng = np.random.default_rng(7)
+    for crowd in range(10):
+        canvas = np.full((720, 1280, 3), rng.integers(40, 200, 3), np.uint8)
+        for row in range(2 + crowd % 2):
+            for column in range(3 + crowd % 3):
+                side = int(rng.integers(90, 200))
+                face = portraits[int(rng.integers(2))] if crowd % 2 else drawn[int(rng.integers(12))]
+                face = turned(face, float(rng.uniform(-15, 15)))
+                y, x = 20 + row * 230 + int(rng.integers(20)), 20 + column * 245 + int(rng.integers(30))
+                canvas[y : y + side, x : x + side] = cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)
+        yield f"crowd {crowd}", canvas
+
+
+def turned(picture: np.ndarray, degrees: float) -> np.ndarray:
+    """A picture turned about its middle, its edge repeated."""
+    height, width = picture.shape[:2]
+    return geometry.warp(picture, geometry.rotation(degrees, (width / 2, height / 2)), (width, height), "replicate")
+
+
+def grace_hopper() -> np.ndarray:
+    """The portrait (U.S. Navy, public domain) that comes with matplotlib."""
+    from matplotlib.cbook import get_sample_data
+
+    with get_sample_data("grace_hopper.jpg", asfileobj=True) as file:
+        return cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_COLOR)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
