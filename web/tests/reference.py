@@ -1,8 +1,8 @@
 """What the Python package makes of pictures, for the browser's engine to be compared with.
 
-    python web/tests/reference.py             # tests/fixtures/reference.json and public/models/*/recipe.json
-    python web/tests/reference.py --check     # are they still what the package says? exit status 1 if not
-    python web/tests/reference.py --pictures  # tests/.pictures/: the pictures, faces and stickers of `npm run parity`
+python web/tests/reference.py             # tests/fixtures/reference.json and public/models/*/recipe.json
+python web/tests/reference.py --check     # are they still what the package says? exit status 1 if not
+python web/tests/reference.py --pictures  # tests/.pictures/: the pictures, faces and stickers of `npm run parity`
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ import cv2
 import numpy as np
 
 import facekp
-from facekp import geometry
 from facekp.data.drawn import draw_face
 from facekp.inference.backends import SHIPPED
 from facekp.inference.faces import Faces
 from facekp.inference.tracking import OneEuro
-from facekp.landmarks import MEAN_FACE, anchors, face_outline, head_camera, mouth_openness
+from facekp.landmarks import MEAN_FACE, anchors, face_outline, mouth_openness
+from facekp.landmarks.pose import head_pose
+from facekp.recipes import read_any_recipe, save_recipe
 from facekp.stickers import list_stickers, load_sticker
 from facekp.stickers.fit import fit
-from facekp.weights import DetectorRecipe, Recipe, read_recipe, save_recipe
+from facekp.vision import geometry
 
 WEB = Path(__file__).resolve().parent.parent
 FIXTURE = WEB / "tests" / "fixtures" / "reference.json"
@@ -34,8 +35,8 @@ PICTURES = WEB / "tests" / ".pictures"
 MODELS = WEB / "public" / "models"
 ASTRONAUT = WEB.parent / "assets" / "photos" / "astronaut.png"
 
-#: Networks that the page ships, and what kind of recipe each has.
-NETWORKS = {"face_crop_light": Recipe, "face_detector": DetectorRecipe}
+#: Networks that the page ships.
+NETWORKS = ("face_crop_light", "face_detector")
 
 
 def main() -> int:
@@ -62,9 +63,9 @@ def recipes() -> dict[Path, str]:
     """The recipes of the shipped networks, as `tools/export.py` writes them."""
     texts = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, kind in NETWORKS.items():
+        for name in NETWORKS:
             path = Path(folder) / f"{name}.json"
-            save_recipe(path, read_recipe(SHIPPED / f"{name}.safetensors", kind))
+            save_recipe(path, read_any_recipe(SHIPPED / f"{name}.safetensors"))
             texts[MODELS / name / "recipe.json"] = path.read_text(encoding="utf-8")
     return texts
 
@@ -84,7 +85,7 @@ def fixture() -> str:
     shrunk = geometry.compose(geometry.rotation(-10), geometry.scaling(0.23))
     values = {
         "face": face,
-        "camera": head_camera(face),
+        "camera": head_pose(face[None]).camera[0, :2, :3],
         "anchors": anchors(face),
         "outline": face_outline(face),
         "openness": mouth_openness(face),
@@ -169,7 +170,8 @@ def placements() -> list[dict[str, object]]:
     """Where the corners of every layer's picture come to lie on an upright and on a turned face."""
     placed = []
     for angle in (0, 25):
-        turn = geometry.compose(geometry.rotation(angle, (0.5, 0.5)), geometry.scaling(260), geometry.translation(200, 160))
+        upright = geometry.rotation(angle, (0.5, 0.5))
+        turn = geometry.compose(upright, geometry.scaling(260), geometry.translation(200, 160))
         points = geometry.apply(turn, MEAN_FACE.astype(np.float64))
         for name in list_stickers():
             for index, layer in enumerate(load_sticker(name).layers):

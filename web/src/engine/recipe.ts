@@ -51,8 +51,10 @@ export function readRecipe(text: string, file: string): Recipe {
   const pixels = recipe.pixels;
   if (!Array.isArray(pixels) || !pixels.every(isPixelSpec)) throw damaged("pixels");
   if (whole.finds === "boxes") return { finds: "boxes", pixels };
-  if (recipe.num_points !== NUM_POINTS) {
-    throw new UserError("network.points", { file, count: String(recipe.num_points), wanted: NUM_POINTS });
+  const points = isRecord(recipe.schema) ? recipe.schema.points : undefined;
+  const count = Array.isArray(points) ? points.length : recipe.num_points; // older recipes have a number alone
+  if (count !== NUM_POINTS) {
+    throw new UserError("network.points", { file, count: String(count), wanted: NUM_POINTS });
   }
   const { size, face_centre: centre, face_side: side, network } = recipe;
   if (!isNumber(size) || !Number.isInteger(size) || size < 8 || size > MOST_SIZE) throw damaged("size");

@@ -277,7 +277,7 @@ describe("a network of one's own", () => {
       ["cut model", await network(recipe, model.subarray(0, 100_000)), "ONNX Runtime cannot run it"],
       ["no recipe", await zip({ "model.onnx": model }), "no sticker pack"],
       ["format", await network('{"format": "other"}'), "not a network of facekp"],
-      ["points", await network(changed("num_points", 5)), "finds 5 points"],
+      ["points", await network(changed("schema", { points: ["a", "b"] })), "finds 2 points"],
       ["size", await network(changed("size", 64)), "cannot run it"],
       ["pixels", await network(changed("pixels", [{ type: "Odd" }, { type: "ToCHW" }])), "wants the transform Odd"],
       ["recipe", await network("[]"), "not a network of facekp"],
