@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
 
-export default defineConfig({ test: {
-    testTimeout: 30_000, include: ["tests/engine/**/*.test.ts", "tests/app/**/*.test.ts"] } });
+export default defineConfig({
+  test: { testTimeout: 30_000, include: ["tests/engine/**/*.test.ts", "tests/app/**/*.test.ts"] },
+});
