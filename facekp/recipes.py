@@ -243,8 +243,9 @@ def parse_recipe(metadata: Mapping[str, str], source: str | os.PathLike[str]) ->
             codec = recipe.build_codec()
             if len(getattr(codec, "mean_points", recipe.schema.points)) != recipe.num_points:
                 raise ValueError(f"codec: its mean face has not {recipe.num_points} points")
-            if getattr(codec, "size", recipe.size) != recipe.size:
-                raise ValueError(f"codec: is of crops of {codec.size} pixels, not {recipe.size}")
+            size = getattr(codec, "size", recipe.size)
+            if size != recipe.size:
+                raise ValueError(f"codec: is of crops of {size} pixels, not {recipe.size}")
         return recipe
     except ValidationError as error:
         first = error.errors()[0]
