@@ -34,7 +34,7 @@ def test_zeros_are_the_mean_face():
 
 
 def test_what_codecs_are_made_of():
-    assert FITTED == [StandardCodec(104.4725, 43.1730), UnitCodec(112), MeanFaceCodec(112, MEAN_POINTS)]
+    assert [StandardCodec(104.4725, 43.1730), UnitCodec(112), MeanFaceCodec(112, MEAN_POINTS)] == FITTED
 
 
 @pytest.mark.parametrize("codec", FITTED, ids=lambda codec: type(codec).__name__)

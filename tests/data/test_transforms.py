@@ -7,16 +7,16 @@ from tests_support import dot_under
 
 from facekp.data.drawn import draw_face
 from facekp.data.transforms import (
+    TRANSFORMS,
     CenterCrop,
     FaceCrop,
     RandomCrop,
     RandomFlip,
     Resize,
-    TRANSFORMS,
     build_transforms,
 )
 from facekp.errors import UserError
-from facekp.landmarks import IBUG68, load_schema
+from facekp.landmarks import IBUG68
 
 MOVING = {
     "resize down": Resize(120),

@@ -5,7 +5,6 @@ import pytest
 from facekp import load_landmarker
 from facekp.detectors import DETECTORS, FacesOf, load_detector
 from facekp.detectors.haar import HaarDetector
-from facekp.detectors.ours import FaceDetector
 from facekp.errors import UserError
 from facekp.inference.backends import SHIPPED_DETECTOR
 from facekp.inference.faces import Faces

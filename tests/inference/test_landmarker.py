@@ -108,7 +108,7 @@ def test_grey_and_transparent_pictures_work(landmarker, astronaut):
     "image", [np.zeros((5, 5, 3)), np.zeros((5, 5, 2), np.uint8), np.zeros((0, 5, 3), np.uint8), "a.jpg"]
 )
 def test_what_is_no_picture_is_refused(landmarker, image):
-    with pytest.raises(UserError, match="an image (is|has)"):
+    with pytest.raises(UserError, match=r"an image (is|has)"):
         landmarker(image)
 
 

@@ -14,11 +14,10 @@ import pytest
 
 import facekp
 from facekp.errors import UserError
-from facekp.inference.backends import SHIPPED_DETECTOR
+from facekp.inference.backends import SHIPPED_DETECTOR, shipped_weights
 from facekp.inference.export import export
-from facekp.inference.backends import shipped_weights
-from facekp.loading import DEFAULT
 from facekp.io.images import read_image
+from facekp.loading import DEFAULT
 from facekp.paddlehub.client import FOREHEAD
 from facekp.paddlehub.module import NAME, KeypointModule, write_hub_module
 
