@@ -101,7 +101,7 @@ class BoxLoss(nn.Layer):
         self.codec, self.box_weight = BoxCodec(size, size), box_weight
 
     def forward(self, predicted: Tensor, label: Tensor) -> Tensor:
-        """(N, cells, 5) as `models.detector` predicts, (N, faces, 5) as `data.images` says -> scalar."""
+        """(N, cells, 5) as `models.detector` predicts, (N, faces, 5) as `data.composed` makes it -> scalar."""
         with paddle.no_grad():
             targets = self.codec.encode(label)
         logit = predicted[:, :, 0]

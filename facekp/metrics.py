@@ -232,7 +232,7 @@ class MissedFaces(Metric):
 
         Args:
             predicted: (N, cells, 5) of square images, as `models.detector` predicts.
-            label: (N, faces, 5) as `data.images` says.
+            label: (N, faces, 5) as `data.composed` makes it.
         """
         size = STRIDES[0] * round((predicted.shape[1] / sum((STRIDES[0] / s) ** 2 for s in STRIDES)) ** 0.5)
         scores, order = F.sigmoid(predicted[:, :, 0]).topk(self._CANDIDATES, 1)

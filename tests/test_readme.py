@@ -1,5 +1,7 @@
-"""The README's commands are those that CI runs, and the files that it shows exist."""
+"""The README's commands are those that CI runs, and what it and the guides show exists."""
 
+import ast
+import importlib
 import re
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 READMES = sorted(ROOT.glob("README*.md"))
+GUIDES = [*READMES, *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def first_commands(text):
@@ -23,9 +26,22 @@ def test_ci_runs_the_first_commands(path):
         assert in_environment in ci
 
 
-@pytest.mark.parametrize("path", [*READMES, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)
 def test_linked_files_exist(path):
     links = re.findall(r"\]\(([^)#\s]+)\)|src=\"([^\"]+)\"", path.read_text(encoding="utf-8"))
     local = [a or b for a, b in links if "://" not in (a or b)]
     missing = [link for link in local if not (path.parent / link).exists()]
     assert not missing
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)
+def test_what_python_examples_import_is_there(path):
+    blocks = re.findall(r"^```python\n(.*?)^```", path.read_text(encoding="utf-8"), re.S | re.M)
+    for node in (node for block in blocks for node in ast.walk(ast.parse(block))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                importlib.import_module(alias.name)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            module = importlib.import_module(node.module)
+            missing = [alias.name for alias in node.names if not hasattr(module, alias.name)]
+            assert not missing, node.module

@@ -170,7 +170,7 @@ def test_older_weights_say_how_many_points_they_have(number, name):
     assert parse_recipe(older, "w").schema is load_schema(name)
     for wrong in (7, None, [68], "x" * 1000):
         older["recipe"] = json.dumps({**values, "num_points": wrong})
-        with pytest.raises(UserError, match=r"num_points: .* fits none of the schemas five, ibug68"):
+        with pytest.raises(UserError, match=r"num_points: .* fits none of the schemas .*ibug68"):
             parse_recipe(older, "w")
 
 

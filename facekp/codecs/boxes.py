@@ -132,7 +132,7 @@ class BoxCodec:
         others show no face.
 
         Args:
-            label: (N, faces, 5) as `data.images` makes it: x0, y0, x1, y1 and the trust; rows of zeros are no face.
+            label: (N, faces, 5) as `data.composed` makes it: x0, y0, x1, y1 and the trust; rows of zeros are no face.
         """
         import paddle
 

@@ -136,8 +136,8 @@ def test_the_box_of_a_face_that_has_no_points_does_not_grow_when_it_is_turned(tm
     corners = np.float32([[60, 80], [140, 80], [140, 120], [60, 120]])
 
     def middle(image):
-        centre, half = (np.array(image.shape[1::-1]) - 1) / 2, np.array([40, 20])
-        return np.concatenate([centre - half, centre + half])[None], np.ones(1)
+        centre = (np.array(image.shape[1::-1]) - 1) / 2
+        return (np.tile(centre, 2) + np.array([-40, -20, 40, 20]))[None], np.ones(1)
 
     for is_box, part in ((True, 1.0), (False, 0.0)):  # turned points reach over 85 x 85 pixels
         labelled = LabelledImage(tmp_path / "a.png", [FaceOutline(corners, is_box=is_box)])

@@ -148,7 +148,7 @@ def test_what_is_no_schema_file_is_told_in_a_line(tmp_path, text, message):
 
 
 def test_unknown_and_missing_schemas_are_named(tmp_path):
-    with pytest.raises(UserError, match="unknown point schema 'ibug86'; known are five, ibug68, or give a YAML file"):
+    with pytest.raises(UserError, match=r"unknown point schema 'ibug86'; known are .*ibug68.*, or give a YAML file"):
         load_schema("ibug86")
     with pytest.raises(UserError, match=r"none\.yml: cannot be read"):
         load_schema(tmp_path / "none.yml")
