@@ -12,6 +12,8 @@ import webbrowser
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from facekp.errors import UserError
+
 EXAMPLE = "example: python tools/serve.py --weights output/face_crop_light/best.safetensors"
 
 
@@ -23,6 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s: this machine alone)")
     parser.add_argument("--port", type=int, default=8080, help="(%(default)s; 0: a free one)")
+    parser.add_argument("--api", action="store_true",
+                        help="also answer programs: POST /v1/landmarks and /v1/stickers, described at /docs")  # fmt: skip
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
 
 
@@ -44,6 +48,9 @@ def run(args: argparse.Namespace) -> None:
             write_page(page, network, args.build)
             print(args.build)
             return
+        if args.api:
+            serve_api(args, page)
+            return
         server = stack.enter_context(open_server(page, network, args.host, args.port))
         address = f"http://{args.host}:{server.server_port}/"
         print(f"{address} (Ctrl-C ends it)", flush=True)
@@ -51,3 +58,20 @@ def run(args: argparse.Namespace) -> None:
             webbrowser.open(address)
         with suppress(KeyboardInterrupt):
             server.serve_forever()
+
+
+def serve_api(args: argparse.Namespace, page: Path) -> None:
+    """Serve the page and the API, by uvicorn."""
+    try:
+        import uvicorn
+
+        from facekp.web.api import build_api
+    except ImportError as error:
+        raise UserError(f'--api needs {error.name}: pip install "facekp[serve]"') from error
+    from facekp.inference.landmarker import Landmarker
+    from facekp.loading import load_landmarker
+
+    landmarker = load_landmarker(args.weights)
+    assert isinstance(landmarker, Landmarker)
+    print(f"http://{args.host}:{args.port}/docs (Ctrl-C ends it)", flush=True)
+    uvicorn.run(build_api(landmarker, page), host=args.host, port=args.port, log_level="warning")

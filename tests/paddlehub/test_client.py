@@ -431,11 +431,16 @@ def test_a_silent_server_is_given_up(serve, hub_environment, tmp_path):
             end.wait()
 
     address = serve(SilentServer)
-    with pytest.raises(UserError, match=r"no answer within 20 s.*--minutes"):
-        hub_install.fetch_modules(hub_environment, tmp_path / "fresh", 20, server=address)
+    # A busy machine may need longer to import paddlehub, before it asks; 10 s after that paddlehub itself gives up.
+    for seconds in range(5, 60, 5):
+        folder = tmp_path / f"fresh {seconds}"
+        with pytest.raises(UserError, match=rf"no answer within {seconds} s.*--minutes"):
+            hub_install.fetch_modules(hub_environment, folder, seconds, server=address)
+        assert os.listdir(folder) == ["modules"]
+        if asked.is_set():
+            break
     end.set()
     assert asked.is_set()
-    assert os.listdir(tmp_path / "fresh") == ["modules"]
 
 
 @pytest.mark.hub

@@ -1,0 +1,89 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+
+from facekp.loading import load_landmarker
+from facekp.web import api as api_module
+
+pytest.importorskip("fastapi", reason="needs the extra [serve]")
+from fastapi.testclient import TestClient
+
+PHOTO = open("assets/photos/astronaut.png", "rb").read()
+
+
+@pytest.fixture(scope="module")
+def client():
+    return TestClient(api_module.build_api(load_landmarker(threads=1)))
+
+
+def encoded(image, suffix=".png"):
+    return cv2.imencode(suffix, image)[1].tobytes()
+
+
+def test_landmarks_are_those_of_the_library(client):
+    answer = client.post("/v1/landmarks", content=PHOTO)
+    assert answer.status_code == 200
+    found = answer.json()
+    expected = load_landmarker(threads=1)(cv2.imread("assets/photos/astronaut.png"))
+    assert (found["width"], found["height"], found["points"]) == (512, 512, "ibug68")
+    # The same network on the same pixels; JSON holds float64.
+    np.testing.assert_allclose([face["points"] for face in found["faces"]], expected.points, atol=1e-3)
+
+
+def test_a_photo_without_a_face_has_none(client):
+    answer = client.post("/v1/landmarks", content=encoded(np.zeros((60, 80, 3), np.uint8)))
+    assert answer.status_code == 200 and answer.json()["faces"] == []
+
+
+@pytest.mark.parametrize(("kind", "magic"), [("image/png", b"\x89PNG"), ("image/jpeg", b"\xff\xd8")])
+def test_stickers_are_put_on(client, kind, magic):
+    options = {"sticker": ["crown", "blush"], "format": kind}
+    answer = client.post("/v1/stickers", params=options, content=PHOTO)
+    assert answer.status_code == 200 and answer.headers["content-type"] == kind and answer.content.startswith(magic)
+    worn = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR)
+    before = cv2.imread("assets/photos/astronaut.png").astype(int)
+    assert worn.shape == before.shape and (np.abs(worn.astype(int) - before).max(2) > 40).sum() > 500
+
+
+def bomb():
+    """A PNG of a few bytes that promises 50 million pixels."""
+    data = bytearray(encoded(np.zeros((1, 1, 3), np.uint8)))
+    data[16:24] = (10_000).to_bytes(4, "big") + (5_000).to_bytes(4, "big")
+    return bytes(data)
+
+
+WRONG = {
+    "empty": ("landmarks", {}, b"", 400, "the body is empty"),
+    "text": ("landmarks", {}, b"this is a text called photo.jpg" * 99, 400, "not an image"),
+    "cut": ("landmarks", {}, PHOTO[:2000], 400, "image"),
+    "bomb": ("landmarks", {}, bomb(), 413, "25 million pixels"),
+    "huge": ("landmarks", {}, b"x" * (api_module.MAX_BYTES + 1), 413, "20 MiB"),
+    "no face": ("stickers", {"sticker": "crown"}, encoded(np.zeros((60, 80, 3), np.uint8)), 422, "no face"),
+    "no sticker": ("stickers", {}, PHOTO, 422, "sticker"),
+    "unknown sticker": ("stickers", {"sticker": "../../etc"}, PHOTO, 422, "unknown sticker"),
+    "unknown format": ("stickers", {"sticker": "crown", "format": "gif"}, PHOTO, 422, "format"),
+    "too many": ("stickers", {"sticker": ["crown"] * 99}, PHOTO, 422, "sticker"),
+}
+
+
+@pytest.mark.parametrize(("path", "options", "body", "status", "words"), WRONG.values(), ids=WRONG.keys())
+def test_what_is_wrong_is_told(client, path, options, body, status, words):
+    answer = client.post(f"/v1/{path}", params=options, content=body)
+    assert answer.status_code == status
+    assert words in str(answer.json()["detail"])
+
+
+def test_many_at_once_are_all_answered(client):
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: client.post("/v1/landmarks", content=PHOTO), range(32)))
+    assert [answer.status_code for answer in answers] == [200] * 32
+    assert len({answer.text for answer in answers}) == 1
+
+
+def test_it_describes_itself(client):
+    described = client.get("/openapi.json").json()
+    assert {"/v1/landmarks", "/v1/stickers", "/v1/health"} <= described["paths"].keys()
+    assert "image/*" in described["paths"]["/v1/landmarks"]["post"]["requestBody"]["content"]
+    assert client.get("/v1/health").json()["status"] == "up"
