@@ -25,8 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s: this machine alone)")
     parser.add_argument("--port", type=int, default=8080, help="(%(default)s; 0: a free one)")
-    parser.add_argument("--api", action="store_true",
-                        help="also answer programs: POST /v1/landmarks and /v1/stickers, described at /docs")  # fmt: skip
+    parser.add_argument(
+        "--api", action="store_true", help="answer programs too: POST /v1/landmarks, /v1/stickers; /docs"
+    )
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
 
 

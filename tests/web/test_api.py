@@ -1,16 +1,19 @@
+import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from facekp.loading import load_landmarker
-from facekp.web import api as api_module
 
 pytest.importorskip("fastapi", reason="needs the extra [serve]")
 from fastapi.testclient import TestClient
 
-PHOTO = open("assets/photos/astronaut.png", "rb").read()
+from facekp.web import api as api_module
+
+PHOTO = Path("assets/photos/astronaut.png").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +54,7 @@ def bomb():
     """A PNG of a few bytes that promises 50 million pixels."""
     data = bytearray(encoded(np.zeros((1, 1, 3), np.uint8)))
     data[16:24] = (10_000).to_bytes(4, "big") + (5_000).to_bytes(4, "big")
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")  # of the header
     return bytes(data)
 
 

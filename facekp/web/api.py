@@ -1,0 +1,152 @@
+"""A small HTTP API beside the page: landmarks and stickers for programs. Needs `pip install "facekp[serve]"`."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import cv2
+import numpy as np
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel
+
+from facekp.errors import UserError, one_line
+from facekp.inference.faces import Faces
+from facekp.inference.landmarker import Landmarker
+from facekp.io.images import decode_and_check, image_pixels
+from facekp.stickers import combine, list_stickers, load_sticker
+from facekp.version import VERSION
+from facekp.web.server import HEADERS
+
+#: An image sent here has no more bytes, and no more pixels.
+MAX_BYTES, MAX_PIXELS = 20 << 20, 25_000_000
+
+#: Where the answer goes -> OpenCV's suffix.
+_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg"}
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "The bytes of a photo: JPEG, PNG, WebP, BMP or TIFF.",
+        "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    code: {"description": text, "content": {"application/json": {"schema": {
+        "type": "object", "properties": {"detail": {}}, "required": ["detail"]}}}}
+    for code, text in ((400, "not an image"), (413, "too large"), (422, "no face, or a wrong parameter"))
+}  # fmt: skip
+
+
+class FaceOut(BaseModel):
+    """A face."""
+
+    points: list[tuple[float, float]]
+    box: tuple[float, float, float, float]
+    score: float
+
+
+class FacesOut(BaseModel):
+    """The faces of an image, largest first; x and y in pixels of the upright image."""
+
+    width: int
+    height: int
+    points: str
+    faces: list[FaceOut]
+
+
+def build_api(landmarker: Landmarker, page: Path | None = None) -> FastAPI:
+    """Build the application, for any ASGI server.
+
+    Args:
+        landmarker: Finds the faces.
+        page: Folder of the built page, served at /; None serves the API alone.
+
+    Returns:
+        `POST /v1/landmarks` and `POST /v1/stickers` take the bytes of a photo; `/docs` describes them.
+    """
+    api = FastAPI(title="facekp", version=VERSION, description="Face landmarks, and stickers that sit on them.")
+    cores = threading.Semaphore(os.cpu_count() or 1)  # more at once would only take memory
+
+    def find(data: bytes) -> tuple[np.ndarray, Faces]:
+        with cores:
+            image = _decode(data)
+            return image, landmarker(image)
+
+    @api.exception_handler(UserError)
+    async def tell(request: Request, error: UserError) -> JSONResponse:
+        return JSONResponse({"detail": one_line(error)}, 422)
+
+    @api.middleware("http")
+    async def add_headers(request: Request, call_next: Any) -> Response:
+        response: Response = await call_next(request)
+        response.headers.update(HEADERS)
+        return response
+
+    @api.get("/v1/health")
+    async def health() -> dict[str, str]:
+        """Say that the server is up."""
+        return {"status": "up", "version": VERSION}
+
+    @api.post("/v1/landmarks", openapi_extra=_BODY, responses=_ERRORS)
+    async def landmarks(request: Request) -> FacesOut:
+        """Find the landmarks of all faces of a photo."""
+        image, faces = await run_in_threadpool(find, await _read(request))
+        found = [
+            FaceOut(points=points.tolist(), box=box.tolist(), score=round(score, 4)) for points, box, score in faces
+        ]
+        return FacesOut(width=image.shape[1], height=image.shape[0], points=faces.schema.name, faces=found)
+
+    @api.post("/v1/stickers", openapi_extra=_BODY, response_class=Response,
+              responses={**_ERRORS, 200: {"content": {kind: {} for kind in _SUFFIXES}}})  # fmt: skip
+    async def stickers(
+        request: Request,
+        sticker: Annotated[list[str], Query(min_length=1, max_length=8, description=", ".join(list_stickers()))],
+        format: Annotated[Literal["image/png", "image/jpeg"], Query(description="of the answer")] = "image/jpeg",
+    ) -> Response:
+        """Put stickers on all faces of a photo."""
+        for name in sticker:  # shipped ones by name, and no path
+            if name not in list_stickers():
+                raise HTTPException(
+                    422, f"unknown sticker {one_line(name)[:60]}; known are {', '.join(list_stickers())}"
+                )
+        image, faces = await run_in_threadpool(find, await _read(request))
+        if not len(faces):
+            raise HTTPException(422, "no face found; try a larger or clearer image of it")
+        worn = await run_in_threadpool(combine([load_sticker(name) for name in sticker]).apply, image, faces)
+        return Response(cv2.imencode(_SUFFIXES[format], worn)[1].tobytes(), media_type=format)
+
+    if page is not None:
+        api.mount("/", StaticFiles(directory=page, html=True))
+    return api
+
+
+async def _read(request: Request) -> bytes:
+    """A request's body, no longer than `MAX_BYTES`, whatever its headers say."""
+    data = bytearray()
+    async for part in request.stream():
+        data += part
+        if len(data) > MAX_BYTES:
+            raise HTTPException(413, f"more than {MAX_BYTES >> 20} MiB; send a smaller image")
+    if not data:
+        raise HTTPException(400, "the body is empty; send the bytes of a photo")
+    return bytes(data)
+
+
+def _decode(data: bytes) -> np.ndarray:
+    """Decode a photo that a stranger sent."""
+    pixels = image_pixels(data)
+    if pixels is not None and pixels > MAX_PIXELS:
+        raise HTTPException(413, f"more than {MAX_PIXELS // 1_000_000} million pixels; send a smaller image")
+    try:
+        image, _ = decode_and_check(np.frombuffer(data, np.uint8))
+    except ValueError as error:
+        raise HTTPException(400, one_line(error)) from error
+    if image.shape[0] * image.shape[1] > MAX_PIXELS:
+        raise HTTPException(413, f"more than {MAX_PIXELS // 1_000_000} million pixels; send a smaller image")
+    return image
