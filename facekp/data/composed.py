@@ -18,7 +18,6 @@ from tqdm import tqdm
 from facekp.data.dataset import Draw, FilesDataset, Pipeline
 from facekp.errors import UserError
 from facekp.io.images import read_image
-from facekp.landmarks import MEAN_FACE
 from facekp.vision import boxes, geometry
 
 #: Of a label's rows: the most faces of a composed picture.
@@ -76,9 +75,7 @@ def images_of(part: FilesDataset) -> list[LabelledImage]:
     faces: dict[Path, list[FaceOutline]] = {}
     for index, row in enumerate(part.rows):
         points = part.points[row]
-        if not part.schema.whole_face:
-            points = geometry.apply(geometry.similarity(part.schema.mean_points, points), MEAN_FACE)
-        faces.setdefault(part.picture(index), []).append(FaceOutline(points))
+        faces.setdefault(part.picture(index), []).append(FaceOutline(part.schema.around(points)))
     return [
         LabelledImage(path, own + [FaceOutline(corners, UNCHECKED, is_box=True) for corners in unchecked.get(path, [])])
         for path, own in faces.items()

@@ -23,6 +23,9 @@ Pipeline = Callable[[tuple[np.ndarray, np.ndarray]], tuple[np.ndarray, np.ndarra
 #: A label that lies farther outside than this share of the image's longer side is taken for a mistake.
 FARTHEST_OUTSIDE = 0.25
 
+#: And so is a face that is smaller, in pixels: coordinates in fractions of the image, or in another unit.
+LEAST_FACE = 3.0
+
 
 class Draw(NamedTuple):
     """A sample and the seed of everything random about it: one training step's view of a face."""
@@ -41,10 +44,13 @@ class LandmarkDataset(Dataset):
     Attributes:
         kind: The format of its labels, as a config names it; tables of results are divided by it.
         schema: What its points are.
+        hidden_weight: How much a point counts that is labelled but hidden: from 0 to 1, the share of the draws in which
+            it is known. The others take its label for missing.
     """
 
     kind: str = ""
     schema: PointSchema = IBUG68
+    hidden_weight: float = 1.0
 
     def __init__(self, transform: Pipeline | None = None, codec: Codec | None = None) -> None:
         super().__init__()
@@ -62,6 +68,10 @@ class LandmarkDataset(Dataset):
         """The untouched sample: BGR uint8 (H, W, 3) and float32 (K, 2) in its pixels."""
         raise NotImplementedError
 
+    def visibility(self, index: int) -> np.ndarray | None:
+        """(K,) uint8 of a sample: 0 missing, 1 hidden, 2 visible; None if its labels do not tell."""
+        return None
+
     def has_face(self, index: int) -> bool:
         """False: the points only say which part of the picture to look at, and the label becomes NaN."""
         return True
@@ -77,12 +87,21 @@ class LandmarkDataset(Dataset):
         if not 0 <= index < len(self):
             raise IndexError(index)
         image, points = self.load(index)
+        if self.hidden_weight < 1:
+            points = self._without_hidden(index, points, seed)
         if self.transform is not None:
             random.seed(seed)  # Python's and numpy's own generators: Paddle's transforms know no other
             np.random.seed(seed % 2**32)
             image, points = self.transform((image, points))
         label = points if self.codec is None else self.codec.encode(points)
         return image, label if self.has_face(index) else np.full_like(label, np.nan)
+
+    def _without_hidden(self, index: int, points: np.ndarray, seed: int) -> np.ndarray:
+        visibility = self.visibility(index)
+        if visibility is None:
+            return points
+        dropped = np.random.default_rng([seed, index]).random(len(points)) >= self.hidden_weight
+        return np.where((dropped & (visibility == 1))[:, None], np.float32(np.nan), points)
 
 
 class FilesDataset(LandmarkDataset):
@@ -151,6 +170,9 @@ class FilesDataset(LandmarkDataset):
             what = " and ".join(self.schema.points[i] for i in pair) if pair else "all points"
             return f"{where}: {what} coincide"
         size = np.array([image.shape[1], image.shape[0]])
+        side = float((np.nanmax(points, 0) - np.nanmin(points, 0)).max())
+        if side < LEAST_FACE:
+            return f"{where}: the points span {side:.3g} pixels; are they in another unit, such as parts of the image?"
         outside = np.nan_to_num(np.maximum(-points, points - size), nan=0.0)
         if outside.max() / size.max() > FARTHEST_OUTSIDE:
             worst = int(outside.max(1).argmax())

@@ -131,26 +131,38 @@ class PointSchema:
     def around(self, points: np.ndarray) -> np.ndarray:
         """Points that reach around the face: its own, or the 68 of an average face laid upon them.
 
-        Points that are not known are put where the mean face has them, if there is one.
-
         Args:
             points: (K, 2); NaN where not known.
 
         Returns:
             (M, 2), none NaN unless all of `points` are.
         """
+        if self.whole_face:
+            found = self.completed(points)
+        else:
+            carry = _carry(*self._average(points))
+            found = points if carry is None else geometry.apply(carry, load_schema("ibug68").mean_points)
+        known = np.isfinite(found).all(-1)
+        return found[known] if known.any() else found
+
+    def completed(self, points: np.ndarray) -> np.ndarray:
+        """Put points that are not known where the mean face has them, if there is one.
+
+        Args:
+            points: (K, 2); NaN where not known.
+
+        Returns:
+            (K, 2); the points that are known as they are.
+
+        Example:
+            >>> five = load_schema("five")
+            >>> points = five.mean_points * 100; points[2] = np.nan
+            >>> bool(np.allclose(five.completed(points)[2], [50.0, 40.9], atol=0.01))
+            True
+        """
         known = np.isfinite(points).all(-1)
-        if self.whole_face and (known.all() or self.mean_face is None):
-            return points[known] if known.any() else points
-        average, found = self._average(points)
-        seen = np.isfinite(found).all(-1)
-        if np.ptp(average[seen], axis=0).sum() > 0 if seen.any() else False:
-            carry = geometry.similarity(average[seen], found[seen])
-            if not self.whole_face:
-                return geometry.apply(carry, load_schema("ibug68").mean_points)
-            placed = geometry.apply(carry, average)
-            return np.where(known[:, None], points, placed)
-        return points[known] if known.any() else points
+        carry = None if known.all() or self.mean_face is None else _carry(self.mean_points, points)
+        return points if carry is None else np.where(known[:, None], points, geometry.apply(carry, self.mean_points))
 
     def _average(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Places of an average face, and where they are on this one: all points, or the anchors."""
@@ -278,8 +290,8 @@ def parse_schema(values: Any, source: str) -> PointSchema:
         mean_face = tuple((float(x), float(y)) for x, y in
                           (whole[list(each)].mean(0).round(5) for each in convert_from["ibug68"]))  # fmt: skip
     if not file.whole_face and mean_face is None and len(_shared_anchors(anchors)) < 2:
-        raise UserError(f"{source}: whole_face: false needs two anchors that ibug68 has as well, such as left_eye and "
-                        "mouth, or convert_from: ibug68, or a mean_face: they say where the rest of the face is")  # fmt: skip
+        raise UserError(f"{source}: whole_face: false needs two anchors that ibug68 has as well, such as left_eye "
+                        "and mouth, or convert_from: ibug68, or a mean_face: where the rest of the face is")  # fmt: skip
     normalise = None
     if file.normalise != "box":
         normalise = (one(file.normalise[0], "normalise"), one(file.normalise[1], "normalise"))
@@ -338,6 +350,14 @@ def _means_of_other(
         raise UserError(f"{source}: convert_from.{other}: {len(means)} entries for {count} points; give one for each")
     several = _References(load_schema(other).points, source).several
     return tuple(several(each, f"convert_from.{other}") for each in means)
+
+
+def _carry(average: np.ndarray, points: np.ndarray) -> np.ndarray | None:
+    """What lays an average face upon the points of one that are known, (2, 3); None if fewer than two are."""
+    known = np.isfinite(points).all(-1)
+    if known.sum() < 2 or not np.ptp(average[known], axis=0).any():
+        return None
+    return geometry.similarity(average[known], points[known])
 
 
 def _shared_anchors(anchors: Mapping[str, Any]) -> list[str]:
