@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from pydantic import PositiveInt
+from pydantic import ConfigDict, Field, PositiveInt
 
 from facekp.codecs.points import Codec
 from facekp.data.dataset import LandmarkDataset, Pipeline
 from facekp.data.source import Source, Split
-from facekp.landmarks import MEAN_FACE
+from facekp.errors import UserError
+from facekp.landmarks import IBUG68, MEAN_FACE, PointSchema, load_schema
 from facekp.vision import geometry
 
 LEFT_EYE, RIGHT_EYE = list(range(36, 42)), list(range(42, 48))
@@ -81,12 +82,23 @@ def draw_face(seed: int, size: int = 160) -> tuple[np.ndarray, np.ndarray]:
 class DrawnSource(Source):
     """Faces that the package draws; needs no data."""
 
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
     train: PositiveInt = 2000
     validation: PositiveInt = 200
+    #: What the points are: ibug68, or a schema that is converted from it.
+    schema_name: str = Field("ibug68", alias="schema")
+
+    @property
+    def schema_of_points(self) -> PointSchema:
+        """See `Source`."""
+        return load_schema(self.schema_name)
 
     def load(self) -> Split:
         """See `Source`."""
-        return Split([DrawnFacesDataset(self.train)], [DrawnFacesDataset(self.validation, first_seed=self.train)])
+        schema = self.schema_of_points
+        return Split([DrawnFacesDataset(self.train, schema=schema)],
+                     [DrawnFacesDataset(self.validation, first_seed=self.train, schema=schema)])  # fmt: skip
 
 
 class DrawnFacesDataset(LandmarkDataset):
@@ -100,6 +112,10 @@ class DrawnFacesDataset(LandmarkDataset):
         size: Side of the pictures in pixels.
         transform: See `LandmarkDataset`.
         codec: See `LandmarkDataset`.
+        schema: What the points are.
+
+    Raises:
+        UserError: The 68 points do not convert to it.
 
     Example:
         >>> image, points = DrawnFacesDataset(count=3, size=96)[2]
@@ -116,8 +132,12 @@ class DrawnFacesDataset(LandmarkDataset):
         size: int = 160,
         transform: Pipeline | None = None,
         codec: Codec | None = None,
+        schema: PointSchema = IBUG68,
     ) -> None:
         super().__init__(transform, codec)
+        if IBUG68.conversion(schema) is None:
+            raise UserError(f"no drawn faces with the points of {schema.name}: add convert_from: ibug68 to the schema")
+        self.schema = self._drawn = schema
         self.count, self.first_seed, self.size = count, first_seed, size
 
     def __len__(self) -> int:
@@ -129,4 +149,5 @@ class DrawnFacesDataset(LandmarkDataset):
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw one face."""
-        return draw_face(self.first_seed + index, self.size)
+        image, points = draw_face(self.first_seed + index, self.size)
+        return image, IBUG68.converted(points, self._drawn)  # type: ignore[return-value]

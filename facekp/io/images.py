@@ -9,9 +9,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from facekp.errors import UserError
 from facekp.io.files import atomic_path
+
+#: EXIF's tag; from 5 on the image lies on its side.
+_ORIENTATION = 0x0112
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
@@ -47,6 +51,16 @@ def decode_image(data: np.ndarray) -> np.ndarray | None:
     try:
         return cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     except cv2.error:  # a header that promises more pixels than OpenCV is ready to hold
+        return None
+
+
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Width and height of an image as `read_image` reads it, from its first bytes; None if it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(_ORIENTATION, 1) >= 5
+            return (image.height, image.width) if turned else image.size
+    except (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError):
         return None
 
 

@@ -188,18 +188,23 @@ class PointSchema:
             >>> places.shape
             (98, 2)
         """
+        if (to if isinstance(to, str) else to.name) == self.name:
+            return points
+        means = self.conversion(to)
+        return None if means is None else np.stack([points[..., list(each), :].mean(-2) for each in means], -2)
+
+    def conversion(self, to: str | PointSchema) -> Sequence[tuple[int, ...]] | None:
+        """For each point of another schema the points of this one whose mean it is; None if that is not known."""
         name = to if isinstance(to, str) else to.name
         if name == self.name:
-            return points
+            return [(i,) for i in range(self.num_points)]
         if name in self.convert:
-            means = self.convert[name]
-        else:
-            if isinstance(to, str) and to in SCHEMAS:
-                to = load_schema(to)
-            if isinstance(to, str) or self.name not in to.convert_from:
+            return self.convert[name]
+        if isinstance(to, str):
+            if to not in SCHEMAS:
                 return None
-            means = to.convert_from[self.name]
-        return np.stack([points[..., list(indices), :].mean(-2) for indices in means], -2)
+            to = load_schema(to)
+        return to.convert_from.get(self.name)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and YAML; `parse_schema` takes them."""
@@ -290,8 +295,10 @@ def parse_schema(values: Any, source: str) -> PointSchema:
         mean_face = tuple((float(x), float(y)) for x, y in
                           (whole[list(each)].mean(0).round(5) for each in convert_from["ibug68"]))  # fmt: skip
     if not file.whole_face and mean_face is None and len(_shared_anchors(anchors)) < 2:
-        raise UserError(f"{source}: whole_face: false needs two anchors that ibug68 has as well, such as left_eye "
-                        "and mouth, or convert_from: ibug68, or a mean_face: where the rest of the face is")  # fmt: skip
+        raise UserError(
+            f"{source}: whole_face: false needs two anchors that ibug68 has as well, such as left_eye and mouth, or "
+            "convert_from: ibug68, or a mean_face: they say where the rest of the face is"
+        )
     normalise = None
     if file.normalise != "box":
         normalise = (one(file.normalise[0], "normalise"), one(file.normalise[1], "normalise"))
