@@ -143,7 +143,7 @@ class FilesDataset(LandmarkDataset):
             UserError: A file is missing or damaged, or its points lie far outside; names the first such row.
         """
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding Python's lock
-            results = pool.map(self._problem, range(len(self)))
+            results = pool.map(self.problem, range(len(self)))
             bar = tqdm(
                 results, f"checking {self.source.name}", len(self), leave=False, disable=None if progress else True
             )
@@ -159,10 +159,16 @@ class FilesDataset(LandmarkDataset):
             tqdm.write(f"omitted: {problem}")
         self.rows = [row for index, row in enumerate(self.rows) if index not in wrong]
 
-    def _problem(self, index: int) -> str | None:
+    def problem(self, index: int, sample: tuple[np.ndarray, np.ndarray] | None = None) -> str | None:
+        """What is wrong with a sample, naming its row; None if nothing is seen.
+
+        Args:
+            index: Of the sample.
+            sample: What `load` returns for it, if it has been read.
+        """
         where = self.where(index)
         try:
-            image, points = self.load(index)
+            image, points = sample or self.load(index)
         except UserError as error:
             return f"{where}: {error}"
         if float(self.schema.unit(points)) < 1e-3:
