@@ -162,42 +162,18 @@ def _turned(schema: PointSchema, points: np.ndarray, make: _Make) -> list[Findin
 
 def _shapes(schema: PointSchema, points: np.ndarray, make: _Make) -> list[Finding]:
     """Left and right swapped, and points far off."""
-    model = ShapeModel(schema, points)
-    mirrored = points[:, schema.flip_order]
-    whole = np.zeros(len(points), bool)
-    if schema.mirror_pairs:
-        for _ in range(2):
-            before, after = model.distance(points), model.distance(mirrored)
-            whole = after < before
-            if whole.all():
-                break
-            model = ShapeModel(schema, points[~whole])
-    found = [
-        make[row](kind="mirrored", score=1e6 * float(before[row] / max(after[row], 1e-9)), text="the whole face",
-                  points=tuple(range(schema.num_points)))
-        for row in np.flatnonzero(whole)
-    ]  # fmt: skip
+    swapped = find_swapped(schema, points)
+    found = [make[row](kind="mirrored", score=score, text=name, points=which)
+             for row, (score, name, which) in swapped.items()]  # fmt: skip
+    good = np.setdiff1d(np.arange(len(points)), list(swapped))
+    if not len(good):
+        return found
+    model = ShapeModel(schema, points[good])
     aligned = model.align(points)
-    best = np.full(len(points), SWAPPED)
-    swapped: dict[int, tuple[str, tuple[int, ...]]] = {}
-    for name, pairs in _groups(schema):
-        left, right = np.array(pairs).T
-        which = [*left, *right]
-        other = aligned.copy()
-        other[:, left], other[:, right] = aligned[:, right], aligned[:, left]
-        gain = (model.surprise(aligned, which) - model.surprise(other, which)) * len(which)
-        for row in np.flatnonzero(np.nan_to_num(gain) > best):
-            if not whole[row]:
-                best[row], swapped[int(row)] = gain[row], (name, tuple(int(i) for i in which))
-    found += [make[row](kind="mirrored", score=float(best[row]), text=name, points=which)
-              for row, (name, which) in swapped.items()]  # fmt: skip
-    unit = schema.unit(np.nan_to_num(model.mean)[None])[0]
     surprise = np.stack([model.surprise(aligned, [i]) for i in range(schema.num_points)], 1)
-    away = np.linalg.norm(model.expected(aligned) - aligned, axis=-1) / unit
+    away = np.linalg.norm(model.expected(aligned) - aligned, axis=-1) / schema.unit(model.mean)
     surprise = np.where(away >= FAR_DISTANCE, np.nan_to_num(surprise), 0)
-    for row in np.flatnonzero((surprise > FAR).any(1) & ~whole):
-        if int(row) in swapped:
-            continue
+    for row in good[(surprise[good] > FAR).any(1)]:
         worst = int(surprise[row].argmax())
         text = f"{schema.points[worst]} ({worst}), by {away[row, worst] * 100:.0f} % of the face's unit"
         meant = tuple(int(i) for i in np.flatnonzero(surprise[row] > FAR))
@@ -205,7 +181,51 @@ def _shapes(schema: PointSchema, points: np.ndarray, make: _Make) -> list[Findin
     return found
 
 
-def _groups(schema: PointSchema) -> list[tuple[str, list[tuple[int, int]]]]:
+def find_swapped(schema: PointSchema, points: np.ndarray) -> dict[int, tuple[float, str, tuple[int, ...]]]:
+    """Faces whose left and right points are swapped, all of them or some.
+
+    Args:
+        schema: What the points are, with a mean face.
+        points: (N, K, 2) of all faces: most of them must be right.
+
+    Returns:
+        Row -> score, what is swapped, and its points.
+
+    Example:
+        >>> from facekp.data.drawn import draw_face
+        >>> from facekp.landmarks import IBUG68
+        >>> faces = np.stack([draw_face(seed)[1] for seed in range(40)])
+        >>> faces[7] = faces[7, IBUG68.flip_order]
+        >>> faces[9, [36, 45]] = faces[9, [45, 36]]
+        >>> {row: name for row, (_, name, _) in find_swapped(IBUG68, faces).items()}
+        {7: 'the whole face', 9: 'left_eye_outer and right_eye_outer (36, 45)'}
+    """
+    if not schema.mirror_pairs:
+        return {}
+    model, mirrored = ShapeModel(schema, points), points[:, schema.flip_order]
+    for _ in range(2):
+        before, after = model.distance(points), model.distance(mirrored)
+        whole = after < before
+        if whole.all():
+            break
+        model = ShapeModel(schema, points[~whole])
+    found = {int(row): (1e6 * float(before[row] / max(after[row], 1e-9)), "the whole face",
+                        tuple(range(schema.num_points))) for row in np.flatnonzero(whole)}  # fmt: skip
+    aligned = model.align(points)
+    best = np.where(whole, np.inf, SWAPPED)
+    for name, pairs in groups_of_pairs(schema):
+        left, right = np.array(pairs).T
+        which = tuple(int(i) for i in (*left, *right))
+        other = aligned.copy()
+        other[:, left], other[:, right] = aligned[:, right], aligned[:, left]
+        gain = (model.surprise(aligned, which) - model.surprise(other, which)) * len(which)
+        for row in np.flatnonzero(np.nan_to_num(gain) > best):
+            best[row] = gain[row]
+            found[int(row)] = (float(gain[row]), name, which)
+    return found
+
+
+def groups_of_pairs(schema: PointSchema) -> list[tuple[str, list[tuple[int, int]]]]:
     """What may have been swapped together: each pair, and all pairs of a region."""
     groups = [(f"{schema.points[left]} and {schema.points[right]} ({left}, {right})", [(left, right)])
               for left, right in schema.mirror_pairs]  # fmt: skip
