@@ -203,16 +203,34 @@ def find_swapped(schema: PointSchema, points: np.ndarray) -> dict[int, tuple[flo
     if not schema.mirror_pairs:
         return {}
     model, mirrored = ShapeModel(schema, points), points[:, schema.flip_order]
+    left, right = np.array(schema.mirror_pairs).T
+    across = model.mean[right] - model.mean[left]
     for _ in range(2):
         before, after = model.distance(points), model.distance(mirrored)
         whole = after < before
         if whole.all():
             break
-        model = ShapeModel(schema, points[~whole])
-    found = {int(row): (1e6 * float(before[row] / max(after[row], 1e-9)), "the whole face",
-                        tuple(range(schema.num_points))) for row in np.flatnonzero(whole)}  # fmt: skip
-    aligned = model.align(points)
-    best = np.where(whole, np.inf, SWAPPED)
+        aligned = model.align(points)
+        # Most turned faces are right, too, but so that no swapped one spoils it they do not count in the first model.
+        crossed = (((aligned[:, right] - aligned[:, left]) * across).sum(-1) < 0).any(1)
+        model = ShapeModel(schema, points[~whole & ~crossed] if not (whole | crossed).all() else points[~whole])
+    found: dict[int, tuple[float, str, tuple[int, ...]]] = {}
+    for _ in range(3):
+        found = {int(row): (1e6 * float(before[row] / max(after[row], 1e-9)), "the whole face",
+                            tuple(range(schema.num_points))) for row in np.flatnonzero(whole)}  # fmt: skip
+        found |= _swapped_groups(schema, model, points, whole)
+        if len(found) == len(points):
+            break
+        model = ShapeModel(schema, np.delete(points, list(found), 0))
+    return found
+
+
+def _swapped_groups(
+    schema: PointSchema, model: ShapeModel, points: np.ndarray, whole: np.ndarray
+) -> dict[int, tuple[float, str, tuple[int, ...]]]:
+    """Of faces that are not mirrored as a whole: the pair or region that explains them best when swapped."""
+    aligned, best = model.align(points), np.where(whole, np.inf, SWAPPED)
+    found = {}
     for name, pairs in groups_of_pairs(schema):
         left, right = np.array(pairs).T
         which = tuple(int(i) for i in (*left, *right))
