@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import cv2
 import numpy as np
 from pydantic import ConfigDict, Field, PositiveInt
 
 from facekp.codecs.points import Codec
+from facekp.data.coco_file import write_coco
 from facekp.data.dataset import LandmarkDataset, Pipeline
+from facekp.data.labels import Labels, make_face
 from facekp.data.source import Source, Split
 from facekp.errors import UserError
+from facekp.io.images import write_image
 from facekp.landmarks import IBUG68, MEAN_FACE, PointSchema, load_schema
 from facekp.vision import geometry
 
@@ -151,3 +157,28 @@ class DrawnFacesDataset(LandmarkDataset):
         """Draw one face."""
         image, points = draw_face(self.first_seed + index, self.size)
         return image, IBUG68.converted(points, self._drawn)  # type: ignore[return-value]
+
+
+def write_drawn_faces(folder: str | os.PathLike[str], count: int, schema: PointSchema = IBUG68, size: int = 160) -> None:
+    """Write drawn faces as images, and their labels as COCO keypoints beside them: to try what labels go through.
+
+    Args:
+        folder: Gets `images/` and `labels.json`.
+        count: Number of faces.
+        schema: What the points are.
+        size: Side of the images in pixels.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> write_drawn_faces(folder, 2)
+        >>> sorted(path.name for path in folder.rglob("*.*"))
+        ['000000.png', '000001.png', 'labels.json']
+    """
+    drawn, faces = DrawnFacesDataset(count, size=size, schema=schema), []
+    for index in range(count):
+        image, points = drawn[index]
+        path = Path(folder) / "images" / f"{index:06d}.png"
+        write_image(path, image)
+        faces.append(make_face(schema, path, points.astype(np.float64).round(2)))
+    write_coco(Labels(schema, faces), Path(folder) / "labels.json", Path(folder))

@@ -122,5 +122,5 @@ def test_version_7_3_is_read_through_h5py(tmp_path):
     np.testing.assert_allclose(face.points, load_schema("cofw29").mean_points * 40 + 20, atol=1e-4)
     assert read_image(face.image).shape == (80, 90, 3)
     path.write_bytes(b"MATLAB 7.3 MAT-file" + bytes(100))
-    with pytest.raises(UserError, match="not a .mat file, or damaged"):
+    with pytest.raises(UserError, match="or damaged"):
         labels_source("cofw", path).read(path)

@@ -71,7 +71,7 @@ def test_stickers_work_on_98_and_106_points(name):
 def test_a_sticker_says_which_anchor_is_missing():
     schema = load_schema("cofw29")
     faces = Faces.from_arrays(schema.mean_points[None] * 100, [[0, 0, 100, 97]], [1.0], schema)
-    with pytest.raises(UserError, match="needs the anchor .*, which the points of cofw29 do not give"):
+    with pytest.raises(UserError, match=r"needs the anchor .*, which the points of cofw29 do not give"):
         load_sticker("top_hat").apply(np.zeros((100, 100, 3), np.uint8), faces)
 
 
@@ -129,5 +129,5 @@ def test_a_wrong_schema_names_its_key(tmp_path, values, message):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(UserError, match="unknown point schema 'wflw'; known are .*wflw98.*give a YAML file"):
+    with pytest.raises(UserError, match=r"unknown point schema 'wflw'; known are .*wflw98.*give a YAML file"):
         load_schema("wflw")
