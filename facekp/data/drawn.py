@@ -159,7 +159,9 @@ class DrawnFacesDataset(LandmarkDataset):
         return image, IBUG68.converted(points, self._drawn)  # type: ignore[return-value]
 
 
-def write_drawn_faces(folder: str | os.PathLike[str], count: int, schema: PointSchema = IBUG68, size: int = 160) -> None:
+def write_drawn_faces(
+    folder: str | os.PathLike[str], count: int, schema: PointSchema = IBUG68, size: int = 160
+) -> None:
     """Write drawn faces as images, and their labels as COCO keypoints beside them: to try what labels go through.
 
     Args:
