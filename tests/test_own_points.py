@@ -37,7 +37,7 @@ IN_68 = [36, 39, 42, 45, 30, 31, 35, 48, 54, 51, 57, 8]
 
 
 def faces_of(folder, count):
-    """Drawn faces with labels of the twelve points; every fifth face has no label for its chin, some hide their nose."""
+    """Drawn faces with labels of the twelve points; every fifth has none for its chin, some hide the nose."""
     write_drawn_faces(folder, count)
     path = folder / "labels.json"
     values = json.loads(path.read_text())

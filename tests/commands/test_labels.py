@@ -80,3 +80,25 @@ def test_check_labels(labels, run_tool, refuses, tmp_path):
     assert [row["label"].rsplit(" ", 1)[1] for row in rows if row["kind"] == "mirrored"] == ["annotations.6"]
     assert "give the file or folder of the labels" in refuses("check_labels")
     assert "end its name in .html" in refuses("check_labels", labels, "-o", tmp_path / "x.pdf")
+
+
+def test_predictions_are_labels_to_correct(run_tool, refuses, tmp_path):
+    write_image(tmp_path / "photos" / "a.png", DrawnFacesDataset(3)[2][0])
+    write_image(tmp_path / "photos" / "more" / "b.png", DrawnFacesDataset(3)[1][0])
+    (tmp_path / "two.yml").write_text("{name: two, points: [left_eye, right_eye, chin], "
+                                      "convert_from: {ibug68: [36-41, 42-47, 8]}}")  # fmt: skip
+    photos = (tmp_path / "photos", tmp_path / "photos" / "more")
+    done = run_tool("predict", *photos, "--schema", tmp_path / "two.yml", "--format", "coco", "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    labels = tmp_path / "out" / "points.json"
+    values = json.loads(labels.read_text())
+    assert [image["file_name"] for image in values["images"]] == ["a.png", "more/b.png"]  # as in a task of the folder
+    assert values["images"][0]["width"] == 160
+    assert values["categories"][0]["keypoints"] == ["left_eye", "right_eye", "chin"]
+    assert 0 < values["annotations"][0]["score"] <= 1
+    faces = labels_source("coco", labels, str(tmp_path / "two.yml"), tmp_path / "photos").read(labels).faces
+    truth = DrawnFacesDataset(3)[2][1]
+    np.testing.assert_allclose(faces[0].points[2], truth[8], atol=12)
+    assert faces[0].box is not None  # of all 68 points
+    assert "COCO's JSON is not added to" in refuses("predict", *photos, "-o", labels, "--resume")
+    assert "is written to a .json" in refuses("predict", *photos, "-o", tmp_path / "x.csv", "--format", "coco")
