@@ -12,12 +12,14 @@ from facekp.commands.runner import run
 #: Command -> what it does; each is a module of this package with `add_arguments` and `run`.
 COMMANDS = {
     "sticker": "put stickers on the faces of photos and videos",
-    "predict": "find faces, write their points as CSV or Parquet, and draw them",
+    "predict": "find faces, write their points as CSV, Parquet or COCO, and draw them",
     "train": "train a landmark network, or a face detector",
     "evaluate": "judge weights on the validation split of a config",
     "plot": "draw the curves of one run, or of several",
     "export": "write a trained network for Paddle Inference and ONNX Runtime",
     "serve": "serve the page that puts stickers on faces in the browser",
+    "convert-labels": "convert labels of faces: COCO, CSV, .pts, imglab, labelme, WFLW, LaPa, COFW, AFLW",
+    "check-labels": "look for mistakes in labels before training: an HTML file and a CSV",
     "prepare-data": "get the 68-point data set and check it",
     "prepare-hub": "get PaddleHub's face_landmark_localization",
 }

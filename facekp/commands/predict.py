@@ -1,4 +1,4 @@
-"""Find faces on images: write their points as CSV or Parquet, and draw them."""
+"""Find faces on images: write their points as CSV, Parquet or COCO keypoints, and draw them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from facekp.errors import UserError, one_line
 
 EXAMPLE = "example: python tools/predict.py photos/ -o points.csv"
 
+#: Of `facekp.inference.many.TABLES`.
+FORMATS = ("csv", "parquet", "coco")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
@@ -18,8 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--detector", help="faces from: haar, mediapipe, yunet:MODEL, or path of weights (default: ours)"
     )
     parser.add_argument("-o", "--output", default="predictions", type=Path,
-                        help="NAME.csv or NAME.parquet for the points alone; else a folder for points.csv and the "
-                             "images with their points drawn (%(default)s)")  # fmt: skip
+                        help="NAME.csv, NAME.parquet or NAME.json (COCO) for the points alone; else a folder for "
+                             "points.csv and the images with their points drawn (%(default)s)")  # fmt: skip
+    parser.add_argument("--format", choices=FORMATS, help="of the points in a folder (csv); coco: labels to correct in "
+                        "CVAT or Label Studio, see docs/own-points.md")  # fmt: skip
+    parser.add_argument("--schema", help="convert the points to this schema, a name or a YAML file")
     parser.add_argument("--resume", action="store_true", help="skip the images that are in the output already")
     parser.add_argument("--threads", type=int, help="decode so many images at once (one on each core)")
 
@@ -29,10 +35,15 @@ def run(args: argparse.Namespace) -> None:
     if args.threads is not None and args.threads < 1:
         raise UserError(f"--threads {args.threads}: at least 1")
 
-    from facekp.inference.many import predict
+    from facekp.inference.many import TABLES, predict
     from facekp.io.images import find_files
+    from facekp.landmarks import load_schema
     from facekp.loading import load_landmarker
 
+    suffix = args.output.suffix.lower()
+    if args.format and suffix in TABLES.values() and suffix != TABLES[args.format]:
+        raise UserError(f"{args.output}: --format {args.format} is written to a {TABLES[args.format]} or a folder")
+    schema = None if args.schema is None else load_schema(args.schema)
     paths = find_files(args.input)
     done = predict(
         paths,
@@ -42,6 +53,8 @@ def run(args: argparse.Namespace) -> None:
         resume=args.resume,
         threads=args.threads,
         progress=True,
+        format=args.format or "csv",
+        schema=schema,
     )
     print(f"{done.faces} faces in {len(paths) - len(done.failed)} images, {len(done.failed)} unreadable: "
           f"{one_line(done.table)}")  # fmt: skip

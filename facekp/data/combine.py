@@ -46,6 +46,11 @@ class JoinedDataset(LandmarkDataset):
         part, rest = self._locate(index)
         return part.load(rest)
 
+    def visibility(self, index: int) -> np.ndarray | None:
+        """As the part says."""
+        part, rest = self._locate(index)
+        return part.visibility(rest)
+
     def has_face(self, index: int) -> bool:
         """As the part says."""
         part, rest = self._locate(index)
@@ -74,6 +79,7 @@ class KeptCrops(LandmarkDataset):
         super().__init__()
         self._names = [dataset.name(index) for index in range(len(dataset))]
         self._has_face = [dataset.has_face(index) for index in range(len(dataset))]
+        self._visibility = [dataset.visibility(index) for index in range(len(dataset))]
         self.kind, self.schema = dataset.kind, dataset.schema
         self._face_side, self._reach = face_side, reach
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding Python's lock
@@ -93,6 +99,10 @@ class KeptCrops(LandmarkDataset):
         """The kept crop and its points."""
         image, points = self._samples[index]
         return image, points.copy()
+
+    def visibility(self, index: int) -> np.ndarray | None:
+        """As the other data set says."""
+        return self._visibility[index]
 
     def has_face(self, index: int) -> bool:
         """As the other data set says."""

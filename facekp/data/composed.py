@@ -89,7 +89,8 @@ def images_of(part: FilesDataset) -> list[LabelledImage]:
     unchecked = read_unchecked_boxes(part.source / BOXES_FILE) if (part.source / BOXES_FILE).is_file() else {}
     faces: dict[Path, list[FaceOutline]] = {}
     for index, row in enumerate(part.rows):
-        faces.setdefault(part.picture(index), []).append(FaceOutline(part.schema.outline(part.points[row])))
+        points = part.points[row]
+        faces.setdefault(part.picture(index), []).append(FaceOutline(part.schema.around(points)))
     return [
         LabelledImage(path, own + [FaceOutline(corners, UNCHECKED, is_box=True) for corners in unchecked.get(path, [])])
         for path, own in faces.items()

@@ -24,6 +24,9 @@ Pipeline = Callable[[tuple[np.ndarray, np.ndarray]], tuple[np.ndarray, np.ndarra
 #: A label that lies farther outside than this share of the image's longer side is taken for a mistake.
 FARTHEST_OUTSIDE = 0.25
 
+#: And so is a face that is smaller, in pixels: coordinates in fractions of the image, or in another unit.
+LEAST_FACE = 3.0
+
 
 class Draw(NamedTuple):
     """A sample and the seed of everything random about it: one training step's view of a face."""
@@ -42,10 +45,13 @@ class LandmarkDataset(Dataset):
     Attributes:
         kind: The format of its labels, as a config names it; tables of results are divided by it.
         schema: What its points are.
+        hidden_weight: How much a point counts that is labelled but hidden: from 0 to 1, the share of the draws in which
+            it is known. The others take its label for missing.
     """
 
     kind: str = ""
     schema: PointSchema = IBUG68
+    hidden_weight: float = 1.0
 
     def __init__(self, transform: Pipeline | None = None, codec: Codec | None = None) -> None:
         super().__init__()
@@ -63,6 +69,10 @@ class LandmarkDataset(Dataset):
         """The untouched sample: BGR uint8 (H, W, 3) and float32 (K, 2) in its pixels."""
         raise NotImplementedError
 
+    def visibility(self, index: int) -> np.ndarray | None:
+        """(K,) uint8 of a sample: 0 missing, 1 hidden, 2 visible; None if its labels do not tell."""
+        return None
+
     def has_face(self, index: int) -> bool:
         """False: the points only say which part of the picture to look at, and the label becomes NaN."""
         return True
@@ -78,12 +88,21 @@ class LandmarkDataset(Dataset):
         if not 0 <= index < len(self):
             raise IndexError(index)
         image, points = self.load(index)
+        if self.hidden_weight < 1:
+            points = self._without_hidden(index, points, seed)
         if self.transform is not None:
             random.seed(seed)  # Python's and numpy's own generators: Paddle's transforms know no other
             np.random.seed(seed % 2**32)
             image, points = self.transform((image, points))
         label = points if self.codec is None else self.codec.encode(points)
         return image, label if self.has_face(index) else np.full_like(label, np.nan)
+
+    def _without_hidden(self, index: int, points: np.ndarray, seed: int) -> np.ndarray:
+        visibility = self.visibility(index)
+        if visibility is None:
+            return points
+        dropped = np.random.default_rng([seed, index]).random(len(points)) >= self.hidden_weight
+        return np.where((dropped & (visibility == 1))[:, None], np.float32(np.nan), points)
 
 
 class FilesDataset(LandmarkDataset):
@@ -125,7 +144,7 @@ class FilesDataset(LandmarkDataset):
             UserError: A file is missing or damaged, or its points lie far outside; names the first such row.
         """
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding Python's lock
-            results = pool.map(self._problem, range(len(self)))
+            results = pool.map(self.problem, range(len(self)))
             bar = tqdm(
                 results, f"checking {self.source.name}", len(self), leave=False, disable=None if progress else True
             )
@@ -141,11 +160,19 @@ class FilesDataset(LandmarkDataset):
             tqdm.write(f"omitted: {one_line(problem)}")
         self.rows = [row for index, row in enumerate(self.rows) if index not in wrong]
 
-    def _problem(self, index: int) -> str | None:
+    def problem(self, index: int, sample: tuple[np.ndarray, np.ndarray] | None = None) -> str | None:
+        """What is wrong with a sample, naming its row; None if nothing is seen.
+
+        Args:
+            index: Of the sample.
+            sample: What `load` returns for it, if it has been read.
+        """
         where = self.where(index)
         try:
-            with only_sound_images():
-                image, points = self.load(index)
+            if sample is None:
+                with only_sound_images():
+                    sample = self.load(index)
+            image, points = sample
         except UserError as error:
             return f"{where}: {error}"
         known = int(np.isfinite(points).all(1).sum())
@@ -156,6 +183,9 @@ class FilesDataset(LandmarkDataset):
             what = " and ".join(self.schema.points[i] for i in pair) if pair else "all points"
             return f"{where}: {what} coincide"
         size = np.array([image.shape[1], image.shape[0]])
+        side = float((np.nanmax(points, 0) - np.nanmin(points, 0)).max())
+        if side < LEAST_FACE:
+            return f"{where}: the points span {side:.3g} pixels; are they in another unit, such as parts of the image?"
         outside = np.nan_to_num(np.maximum(-points, points - size), nan=0.0)
         if outside.max() / size.max() > FARTHEST_OUTSIDE:
             worst = int(outside.max(1).argmax())

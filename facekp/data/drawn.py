@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import cv2
 import numpy as np
-from pydantic import PositiveInt
+from pydantic import ConfigDict, Field, PositiveInt
 
 from facekp.codecs.points import Codec
+from facekp.data.coco_file import write_coco
 from facekp.data.dataset import LandmarkDataset, Pipeline
+from facekp.data.labels import Labels, make_face
 from facekp.data.source import Source, Split
-from facekp.landmarks import MEAN_FACE
+from facekp.errors import UserError
+from facekp.io.images import write_image
+from facekp.landmarks import IBUG68, MEAN_FACE, PointSchema, load_schema
 from facekp.vision import geometry
 
 LEFT_EYE, RIGHT_EYE = list(range(36, 42)), list(range(42, 48))
@@ -81,12 +88,23 @@ def draw_face(seed: int, size: int = 160) -> tuple[np.ndarray, np.ndarray]:
 class DrawnSource(Source):
     """Faces that the package draws; needs no data."""
 
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
     train: PositiveInt = 2000
     validation: PositiveInt = 200
+    #: What the points are: ibug68, or a schema that is converted from it.
+    schema_name: str = Field("ibug68", alias="schema")
+
+    @property
+    def schema_of_points(self) -> PointSchema:
+        """See `Source`."""
+        return load_schema(self.schema_name)
 
     def load(self) -> Split:
         """See `Source`."""
-        return Split([DrawnFacesDataset(self.train)], [DrawnFacesDataset(self.validation, first_seed=self.train)])
+        schema = self.schema_of_points
+        return Split([DrawnFacesDataset(self.train, schema=schema)],
+                     [DrawnFacesDataset(self.validation, first_seed=self.train, schema=schema)])  # fmt: skip
 
 
 class DrawnFacesDataset(LandmarkDataset):
@@ -100,6 +118,10 @@ class DrawnFacesDataset(LandmarkDataset):
         size: Side of the pictures in pixels.
         transform: See `LandmarkDataset`.
         codec: See `LandmarkDataset`.
+        schema: What the points are.
+
+    Raises:
+        UserError: The 68 points do not convert to it.
 
     Example:
         >>> image, points = DrawnFacesDataset(count=3, size=96)[2]
@@ -116,8 +138,12 @@ class DrawnFacesDataset(LandmarkDataset):
         size: int = 160,
         transform: Pipeline | None = None,
         codec: Codec | None = None,
+        schema: PointSchema = IBUG68,
     ) -> None:
         super().__init__(transform, codec)
+        if IBUG68.conversion(schema) is None:
+            raise UserError(f"no drawn faces with the points of {schema.name}: add convert_from: ibug68 to the schema")
+        self.schema = self._drawn = schema
         self.count, self.first_seed, self.size = count, first_seed, size
 
     def __len__(self) -> int:
@@ -129,4 +155,32 @@ class DrawnFacesDataset(LandmarkDataset):
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw one face."""
-        return draw_face(self.first_seed + index, self.size)
+        image, points = draw_face(self.first_seed + index, self.size)
+        return image, IBUG68.converted(points, self._drawn)  # type: ignore[return-value]
+
+
+def write_drawn_faces(
+    folder: str | os.PathLike[str], count: int, schema: PointSchema = IBUG68, size: int = 160
+) -> None:
+    """Write drawn faces as images, and their labels as COCO keypoints beside them: to try what labels go through.
+
+    Args:
+        folder: Gets `images/` and `labels.json`.
+        count: Number of faces.
+        schema: What the points are.
+        size: Side of the images in pixels.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> write_drawn_faces(folder, 2)
+        >>> sorted(path.name for path in folder.rglob("*.*"))
+        ['000000.png', '000001.png', 'labels.json']
+    """
+    drawn, faces = DrawnFacesDataset(count, size=size, schema=schema), []
+    for index in range(count):
+        image, points = drawn[index]
+        path = Path(folder) / "images" / f"{index:06d}.png"
+        write_image(path, image)
+        faces.append(make_face(schema, path, points.astype(np.float64).round(2)))
+    write_coco(Labels(schema, faces), Path(folder) / "labels.json", Path(folder))

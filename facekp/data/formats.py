@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from facekp import registry
+from facekp.data.aflw import AflwSource
+from facekp.data.coco import CocoSource
+from facekp.data.cofw import CofwSource
 from facekp.data.csv68 import Csv68Source
+from facekp.data.csv_named import CsvSource
 from facekp.data.cuhk5 import Cuhk5Source
 from facekp.data.drawn import DrawnSource
+from facekp.data.imglab import ImglabSource
+from facekp.data.labelled import LabelsSource
+from facekp.data.labelme import LabelmeSource
+from facekp.data.lapa import LapaSource
 from facekp.data.pts import PtsSource
 from facekp.data.source import Source
+from facekp.data.wflw import WflwSource
 from facekp.errors import UserError
 
 #: `type` of a source -> its options, which load it.
@@ -20,6 +30,14 @@ FORMATS: dict[str, type[Source]] = {
     "pts": PtsSource,
     "cuhk5": Cuhk5Source,
     "drawn": DrawnSource,
+    "coco": CocoSource,
+    "csv": CsvSource,
+    "imglab": ImglabSource,
+    "labelme": LabelmeSource,
+    "wflw": WflwSource,
+    "lapa": LapaSource,
+    "cofw": CofwSource,
+    "aflw": AflwSource,
 }
 
 
@@ -45,6 +63,35 @@ def parse_source(values: Any) -> Source:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            valid = ", ".join(name for name in FORMATS[name].model_fields if name != "type")
+            fields = FORMATS[name].model_fields.items()
+            valid = ", ".join(field.alias or key for key, field in fields if key != "type")
             raise UserError(f"format {name}: unknown option {key}; known are {valid}") from error
         raise UserError(f"format {name}: {key}: {first['msg']}") from error
+
+
+def labels_source(
+    name: str | None, labels: Path, schema: str | None = None, images: Path | None = None
+) -> LabelsSource:
+    """The format of a file or folder of labels, to read or write it.
+
+    Args:
+        name: A key of `FORMATS`.
+        labels: The file or folder.
+        schema: See `LabelsSource`.
+        images: See `LabelsSource`.
+
+    Raises:
+        UserError: There is no such format.
+
+    Example:
+        >>> labels_source("wflw", Path("list.txt")).schema_of_points.num_points
+        98
+    """
+    known = {key: kind for key, kind in FORMATS.items() if issubclass(kind, LabelsSource)}
+    if name is None:
+        raise UserError(f"{labels}: its name does not tell its format; give one of {', '.join(known)}")
+    registry.check_name(known, name, "format of labels")
+    options = {"type": name, "labels": str(labels), "schema": schema, "images": None if images is None else str(images)}
+    source = parse_source(options)
+    assert isinstance(source, LabelsSource)
+    return source

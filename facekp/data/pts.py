@@ -2,43 +2,66 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import re
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 from pydantic import Field
 
 from facekp.codecs.points import Codec
-from facekp.data.dataset import FilesDataset, Pipeline
-from facekp.data.source import Source, Split
+from facekp.data.dataset import Pipeline
+from facekp.data.labelled import LabelsDataset, LabelsSource
+from facekp.data.labels import MAX_BYTES_OF_ONE, Face, Labels, make_face, parse_numbers, plain, read_bytes, relative
 from facekp.errors import UserError
-from facekp.io.images import SUFFIXES, read_image
-from facekp.landmarks import IBUG68
-
-NUM_POINTS = IBUG68.num_points
-
-
-class PtsSource(Source):
-    """A folder that is searched for `.pts` files; a tenth of its images is held out."""
-
-    root: str
-    #: Every so many images, one is held out.
-    hold_out: int = Field(10, ge=2)
-
-    def load(self) -> Split:
-        """See `Source`."""
-        train, validation = PtsDataset(self.root).split(self.hold_out)
-        return Split([train], [validation])
+from facekp.io.files import atomic_path
+from facekp.io.images import SUFFIXES
+from facekp.landmarks import IBUG68, PointSchema
 
 
-class PtsDataset(FilesDataset):
-    r"""Folders of pictures with `.pts` files beside them, as 300-W comes: one file for each face.
+class PtsSource(LabelsSource):
+    """A folder that is searched for `.pts` files, with as many points as the schema has; 300-W's 68 by default.
 
-    `NAME.pts` or `NAME_1.pts`, `NAME_2.pts`, ... belong to the picture `NAME`. Coordinates in a `.pts` file
-    count from 1; the three header lines may be missing.
+    `NAME.pts` or `NAME_1.pts`, `NAME_2.pts`, ... belong to the image `NAME` beside them, or at the same place below
+    `images`. Coordinates in a `.pts` file count from 1; the three header lines may be missing.
+    """
+
+    labels: str = Field(alias="root")
+    implied = "ibug68"
+    holds = frozenset({"fractions of a pixel"})
+
+    def read(self, path: Path) -> Labels:
+        """See `LabelsSource`."""
+        files = sorted(path.rglob("*.pts"))
+        if not files:
+            raise UserError(f"{path}: no .pts file in it; name the folder that holds 300-W's folders")
+        schema, folder = self.needed_schema, self.folder_of_images(path)
+        faces = []
+        for file in files:
+            image = _picture_of(folder / file.relative_to(path))
+            faces.append(make_face(schema, image, read_pts(file, schema), where=str(file)))
+        return Labels(schema, faces)
+
+    @classmethod
+    def write(cls, labels: Labels, path: Path, images: Path) -> None:
+        """See `LabelsSource`."""
+        by_image: dict[Path, list[Face]] = {}
+        for face in labels.faces:
+            by_image.setdefault(face.image, []).append(face)
+        for image, faces in by_image.items():
+            name = Path(relative(image, images))
+            if ".." in name.parts:
+                raise UserError(f"{image}: not below {images}; give the folder that holds all images with --images")
+            for number, face in enumerate(faces, 1):
+                rows = "\n".join(f"{plain(x + 1)} {plain(y + 1)}" for x, y in face.points)
+                stem = name.stem if len(faces) == 1 else f"{name.stem}_{number}"
+                with atomic_path(path / name.with_name(f"{stem}.pts")) as temporary:
+                    text = f"version: 1\nn_points: {labels.schema.num_points}\n{{\n{rows}\n}}\n"
+                    temporary.write_text(text, encoding="utf-8")
+
+
+class PtsDataset(LabelsDataset):
+    r"""The faces of a folder of `.pts` files; see `PtsSource`.
 
     Args:
         root: Searched with all its folders.
@@ -57,68 +80,26 @@ class PtsDataset(FilesDataset):
         [20.0, 30.0]
     """
 
-    kind = "pts"
-
     def __init__(
         self, root: str | os.PathLike[str], transform: Pipeline | None = None, codec: Codec | None = None
     ) -> None:
-        super().__init__(transform, codec)
-        self.source = Path(root)
-        self.files = sorted(self.source.rglob("*.pts"))
-        if not self.files:
-            raise UserError(f"{root}: no .pts file in it; name the folder that holds 300-W's folders")
-        self.points = np.stack([read_pts(file) for file in self.files])
-        self.pictures = [_picture_of(file) for file in self.files]
-        self.rows = list(range(len(self.files)))
-        self._beside: dict[Path, list[int]] = defaultdict(list)
-        for row, picture in enumerate(self.pictures):
-            self._beside[picture].append(row)
-
-    def where(self, index: int) -> str:
-        """The `.pts` file."""
-        return str(self.files[self.rows[index]])
-
-    def name(self, index: int) -> str:
-        """The picture's path below the root."""
-        return str(self.picture(index).relative_to(self.source))
-
-    def picture(self, index: int) -> Path:
-        """See `FilesDataset`."""
-        return self.pictures[self.rows[index]]
-
-    def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Read one picture and one of its faces."""
-        return read_image(self.picture(index)), self.points[self.rows[index]].copy()
-
-    def faces_beside(self, index: int) -> np.ndarray:
-        """See `FilesDataset`."""
-        return self.points[self._beside[self.picture(index)]]
-
-    def split(self, every: int = 10) -> tuple[PtsDataset, PtsDataset]:
-        """Hold out all faces of every `every`-th picture: (for training, for validation)."""
-        held_out = set(sorted(set(self.pictures))[::every])
-        parts = copy.copy(self), copy.copy(self)
-        for part, wanted in zip(parts, (False, True)):
-            part.rows = [row for row in self.rows if (self.pictures[row] in held_out) == wanted]
-        return parts
+        labels = PtsSource(type="pts", labels=str(root)).read(Path(root))
+        super().__init__(labels, Path(root), "pts", transform, codec)
 
 
-def read_pts(path: Path) -> np.ndarray:
-    """Read the 68 points of a `.pts` file: (68, 2) float32, counted from 0.
+def read_pts(path: Path, schema: PointSchema = IBUG68) -> np.ndarray:
+    """Read the points of a `.pts` file: (K, 2) float64, counted from 0.
 
     Raises:
-        UserError: It does not hold 68 pairs of numbers.
+        UserError: It does not hold K pairs of numbers.
     """
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = read_bytes(path, MAX_BYTES_OF_ONE, lambda data: data.decode("utf-8", "replace"))
     if "{" in text:
         text = text[text.index("{") + 1 :].partition("}")[0]
-    try:
-        values = np.array(text.split(), np.float64)
-    except ValueError as error:
-        raise UserError(f"{path}: holds something that is no number ({error})") from error
-    if values.size != 2 * NUM_POINTS or not np.isfinite(values).all():
-        raise UserError(f"{path}: {values.size} numbers, but {NUM_POINTS} points need {2 * NUM_POINTS}")
-    return (values.reshape(-1, 2) - 1).astype(np.float32)
+    values = parse_numbers(text.split(), str(path))
+    if values.size != 2 * schema.num_points:
+        raise UserError(f"{path}: {values.size} numbers, but {schema.num_points} points need {2 * schema.num_points}")
+    return np.round(values.reshape(-1, 2) - 1, 9)
 
 
 def _picture_of(path: Path) -> Path:

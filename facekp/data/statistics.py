@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from facekp.data.dataset import LandmarkDataset
+from facekp.errors import UserError
+from facekp.landmarks import PointSchema
+from facekp.vision import geometry
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,9 @@ def crop_statistics(dataset: LandmarkDataset, size: int, most: int = 500) -> Cro
     boxes = np.stack([dataset.schema.face_box(face) for face in points])
     centre = (boxes[:, :2] + boxes[:, 2:]).mean(0) / 2
     side = float((boxes[:, 2:] - boxes[:, :2]).max(1).mean())
-    return CropStatistics(np.nanmean(points, 0), (float(centre[0]), float(centre[1])), side)
+    mean = np.array([np.nanmean(column, 0) if np.isfinite(column).any() else (np.nan, np.nan)
+                     for column in np.swapaxes(points, 0, 1)])  # fmt: skip
+    return CropStatistics(dataset.schema.completed(mean), (float(centre[0]), float(centre[1])), side)
 
 
 def label_mean_std(points: np.ndarray) -> tuple[float, float]:
@@ -62,3 +67,64 @@ def label_mean_std(points: np.ndarray) -> tuple[float, float]:
     """
     values = np.asarray(points, np.float64)
     return float(np.nanmean(values)), float(np.nanstd(values))
+
+
+def with_mean_face(schema: PointSchema, points: np.ndarray, most: int = 1000) -> PointSchema:
+    """A schema with the mean face of a training set, if it has none.
+
+    The faces are aligned (turned, scaled and moved) by the points that are known; the mean is made symmetric, and
+    upright by its mirror pairs.
+
+    Args:
+        schema: What the points are.
+        points: (N, K, 2) of the training set; NaN where missing.
+        most: Look at no more than so many faces, evenly spread.
+
+    Raises:
+        UserError: A point is labelled in no face.
+
+    Example:
+        >>> from facekp.landmarks import parse_schema
+        >>> ears = parse_schema({"name": "ears", "points": ["left_ear", "right_ear", "chin"]}, "an example")
+        >>> with_mean_face(ears, np.array([[[10, 20], [30, 20], [20.0, 40]]])).mean_face
+        ((0.0, 0.0), (1.0, 0.0), (0.5, 1.0))
+    """
+    never = ~np.isfinite(points).all(-1).any(0)
+    if never.any():
+        name = schema.points[int(never.argmax())]
+        raise UserError(f"no face of the training has a label for the point {name}; remove it from the schema "
+                        f"{schema.name}, or add such faces")  # fmt: skip
+    if schema.mean_face is not None:
+        return schema
+    known = np.isfinite(points).all(-1)
+    order = np.argsort(-known.sum(1), kind="stable")  # the most complete faces
+    faces, known = (array[order[:: max(1, -(-len(order) // most))]].astype(np.float64) for array in (points, known))
+    known = known.astype(bool)
+    mean = faces[0] - np.nanmean(faces[0], 0)
+    for _ in range(3):
+        aligned = [_aligned(face, mean, seen) for face, seen in zip(faces, known)]
+        total = np.nansum(aligned, 0)
+        count = np.isfinite(aligned).all(-1).sum(0)[:, None]
+        mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    mean = _upright(schema, mean - np.nanmean(mean, 0))
+    mirrored = (mean * [-1, 1])[schema.flip_order]
+    mean = np.nanmean([mean, mirrored], 0) if schema.mirror_pairs else mean
+    box = schema.face_box(mean)
+    mean = (mean - box[:2]) / max(float(box[2] - box[0]), 1e-9)
+    return replace(schema, mean_face=tuple((round(float(x), 5), round(float(y), 5)) for x, y in mean))
+
+
+def _aligned(face: np.ndarray, mean: np.ndarray, known: np.ndarray) -> np.ndarray:
+    both = known & np.isfinite(mean).all(-1)
+    if both.sum() < 2 or not np.ptp(face[both], axis=0).any():
+        return np.full_like(face, np.nan)
+    return geometry.apply(geometry.similarity(face[both], mean[both]), face)
+
+
+def _upright(schema: PointSchema, mean: np.ndarray) -> np.ndarray:
+    """Turned so that mirror pairs lie level, their left one on the left."""
+    if not schema.mirror_pairs:
+        return mean
+    left, right = np.array(schema.mirror_pairs).T
+    across = np.nansum(mean[right] - mean[left], 0)
+    return geometry.apply(geometry.rotation(-float(np.degrees(np.arctan2(across[1], across[0])))), mean)

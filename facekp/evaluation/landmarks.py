@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable
+from typing import Callable, Optional
 
 import numpy as np
 import paddle
@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from facekp.codecs.points import Codec, split_outputs
 from facekp.data.dataset import LandmarkDataset
+from facekp.errors import UserError
 from facekp.inference.faces import Faces
 from facekp.landmarks import IBUG68, PointSchema
 from facekp.metrics import AUC, NME, FailureRate, point_errors
@@ -37,8 +38,9 @@ class Predictions:
     truth: np.ndarray
 
     def errors(self, schema: PointSchema = IBUG68) -> np.ndarray:
-        """(N,) NME of each face."""
-        return np.nanmean(point_errors(self.predicted, self.truth, schema), 1)
+        """(N,) NME of each face; NaN where its normalising pair is not labelled."""
+        errors = point_errors(self.predicted, self.truth, schema)
+        return np.nansum(errors, 1) / np.where(np.isfinite(errors).any(1), np.isfinite(errors).sum(1), np.nan)
 
     def part(self, chosen: np.ndarray) -> Predictions:
         """Those of some faces, by indices or by (N,) booleans."""
@@ -134,15 +136,17 @@ def cut_out(
     return np.stack(squares), Predictions(predicted, truth)
 
 
-def summarise(predictions: Predictions, schema: PointSchema = IBUG68) -> dict[str, float]:
+def summarise(predictions: Predictions, schema: PointSchema = IBUG68) -> dict[str, Optional[float]]:
     """NME (mean and median), failure rates, AUC, and NME by region, all fractions; the distance in pixels.
+
+    Faces whose normalising pair is not labelled, and points that are not, do not count.
 
     Args:
         predictions: Of at least one face; those whose normalising pair is not known do not count.
         schema: What the points are.
 
     Returns:
-        Name -> value, in the order of the table.
+        Name -> value, in the order of the table; None where nothing was labelled.
 
     Example:
         >>> truth = np.zeros((1, 68, 2)); truth[0, 45, 0] = 10
@@ -151,7 +155,10 @@ def summarise(predictions: Predictions, schema: PointSchema = IBUG68) -> dict[st
     """
     predictions = predictions.part(np.isfinite(schema.unit(predictions.truth)))
     errors = predictions.errors(schema)
-    table: dict[str, float] = {"faces": len(errors)}
+    predictions, errors = predictions.part(np.isfinite(errors)), errors[np.isfinite(errors)]
+    if not len(errors):
+        raise UserError(f"no face to judge: none has labels for the normalising pair of {schema.name}")
+    table: dict[str, Optional[float]] = {"faces": len(errors)}
     for metric in (NME(), FailureRate(0.08), FailureRate(0.10), AUC(0.08)):
         metric.update(errors)
         table[metric.name()] = metric.accumulate()
@@ -159,5 +166,6 @@ def summarise(predictions: Predictions, schema: PointSchema = IBUG68) -> dict[st
     table["distance_px"] = float(np.nanmean(np.linalg.norm(predictions.predicted - predictions.truth, axis=-1)))
     each = point_errors(predictions.predicted, predictions.truth, schema)
     for region, indices in schema.regions.items():
-        table[f"nme_{region}"] = float(np.nanmean(each[:, list(indices)]))
+        of_region = each[:, list(indices)]
+        table[f"nme_{region}"] = float(np.nanmean(of_region)) if np.isfinite(of_region).any() else None
     return table

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facekp.errors import UserError
 from facekp.landmarks import IBUG68, SIGNALS, PointSchema, Pose, head_pose, measure
 from facekp.vision.boxes import area, suppress_overlaps
 
@@ -96,6 +97,25 @@ class Faces:
         """
         kept = np.sort(suppress_overlaps(self.boxes, self.scores, most))  # still largest first
         return Faces(self.points[kept], self.boxes[kept], self.scores[kept], self.schema)
+
+    def converted(self, to: PointSchema) -> Faces:
+        """The same faces with the points of another schema.
+
+        Raises:
+            UserError: The conversion is not known.
+
+        Example:
+            >>> from facekp.landmarks import load_schema
+            >>> Faces.none().converted(load_schema("five")).points.shape
+            Traceback (most recent call last):
+                ...
+            facekp.errors.UserError: no conversion from ibug68 to five is known; add convert_from: ibug68 to five
+        """
+        points = self.schema.converted(self.points, to)
+        if points is None:
+            raise UserError(f"no conversion from {self.schema.name} to {to.name} is known; add convert_from: "
+                            f"{self.schema.name} to {to.name}")  # fmt: skip
+        return Faces(points, self.boxes, self.scores, to)
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Callable, Union
 
@@ -18,6 +18,8 @@ import numpy as np
 from tqdm import tqdm
 
 from facekp import viz
+from facekp.data.coco_file import write_coco
+from facekp.data.labels import Labels, make_face
 from facekp.errors import UserError, one_line
 from facekp.inference.faces import Faces
 from facekp.io.files import atomic_path, locked, sweep
@@ -120,14 +122,14 @@ def _one(image: np.ndarray, landmarker: Callable[[np.ndarray], Faces]) -> Found:
 
 
 class PointsTable:
-    """A CSV or Parquet file with a row for each face, written picture by picture.
+    """A CSV, Parquet or COCO file with the faces of many pictures, written picture by picture.
 
-    Rows go to `NAME.unfinished` as they come, a CSV whatever NAME is: a Parquet file cannot be read before its end is
+    Rows go to `NAME.unfinished` as they come, a CSV whatever NAME is: the others cannot be read before their end is
     written. `finish` makes NAME of it, all at once. Who is killed loses the picture in work; the next table that is
     made with `resume` cuts off what was half written and knows what is done.
 
     Args:
-        path: Ends in `.csv` or `.parquet`; the latter needs pyarrow.
+        path: Ends in `.csv`, `.parquet`, which needs pyarrow, or `.json`: COCO's keypoints.
         schema: What the points of a face are.
         source: Who finds the points; a table is not resumed with another.
         resume: Go on with an unfinished table, or add to a finished one.
@@ -158,7 +160,7 @@ class PointsTable:
         self._file: IO[bytes] | None = None
         if path.suffix.lower() not in _FORMATS:
             raise UserError(f"{path}: a table of points ends in {' or '.join(_FORMATS)}")
-        self._format: _Csv | _Parquet = _FORMATS[path.suffix.lower()](path, self._columns)
+        self._format: _Csv | _Parquet | _Coco = _FORMATS[path.suffix.lower()](path, self._columns, schema)
         self._done: set[str] = set()
         # What the unfinished table begins with: whose points they are, and whether a finished one counts as well.
         self._adds = resume and path.is_file()
@@ -313,7 +315,7 @@ def _text(name: str) -> str:
 
 
 class _Csv:
-    def __init__(self, path: Path, columns: list[str]) -> None:
+    def __init__(self, path: Path, columns: list[str], schema: PointSchema) -> None:
         self._path, self._columns = path, columns
 
     def rows(self) -> Iterator[list[str]]:
@@ -331,7 +333,7 @@ class _Csv:
 
 
 class _Parquet:
-    def __init__(self, path: Path, columns: list[str]) -> None:
+    def __init__(self, path: Path, columns: list[str], schema: PointSchema) -> None:
         try:
             import pyarrow
             import pyarrow.parquet
@@ -381,7 +383,33 @@ def _same_columns(path: Path, found: list[str], wanted: list[str]) -> None:
         raise UserError(f"{path}: holds other columns than would be added; choose another -o, or leave --resume away")
 
 
-_FORMATS: dict[str, Any] = {".csv": _Csv, ".parquet": _Parquet}
+class _Coco:
+    """Pre-labels for CVAT and Label Studio; names of images start from the folder that holds all of them."""
+
+    def __init__(self, path: Path, columns: list[str], schema: PointSchema) -> None:
+        self._path, self._schema = path, schema
+
+    def rows(self) -> Iterator[list[str]]:
+        raise UserError(f"{self._path}: exists, and COCO's JSON is not added to; choose another -o")
+
+    @contextmanager
+    def writer(self, path: Path) -> Iterator[Callable[[list[str]], object]]:
+        faces, scores = [], []
+
+        def write(row: list[str]) -> None:
+            values = np.array(row[3:], np.float64)
+            faces.append(make_face(self._schema, Path(row[0]), values[4:], box=values[:4], where=row[0]))
+            scores.append(float(row[2]))
+
+        yield write
+        folders = {str(face.image.resolve().parent) for face in faces} or {"."}
+        write_coco(Labels(self._schema, faces), path, Path(os.path.commonpath(folders)), scores)
+
+
+_FORMATS: dict[str, Any] = {".csv": _Csv, ".parquet": _Parquet, ".json": _Coco}
+
+#: `--format` -> the end of the table's name.
+TABLES = {"csv": ".csv", "parquet": ".parquet", "coco": ".json"}
 
 
 @dataclass(frozen=True)
@@ -409,18 +437,22 @@ def predict(
     resume: bool = False,
     threads: int | None = None,
     progress: bool = False,
+    format: str = "csv",
+    schema: PointSchema | None = None,
 ) -> Predicted:
     """Find the faces of images, and write their points.
 
     Args:
         paths: The files; a damaged one among many is reported and skipped.
         load: Loads the landmarker; called once nothing is wrong with the other arguments.
-        output: `NAME.csv` or `NAME.parquet` for the points alone; else a folder for `points.csv` and the images with
-            their points drawn.
+        output: `NAME.csv`, `NAME.parquet` or `NAME.json` for the points alone; else a folder for `points.csv` and the
+            images with their points drawn.
         source: Who finds the points; a table is not resumed with another.
         resume: Skip the images that are in the output already.
         threads: Decode so many images at once; None for one on each core.
         progress: Show a progress bar, and report on stderr what is skipped.
+        format: Of the points in a folder: a key of `TABLES`.
+        schema: Convert the points to it.
 
     Returns:
         What was done.
@@ -431,17 +463,19 @@ def predict(
     draw = output.suffix.lower() not in _FORMATS
     if draw:
         _check_targets(output, paths)
-    target = output / "points.csv" if draw else output
+    target = output / f"points{TABLES[format]}" if draw else output
     with ExitStack() as stack:
         stack.enter_context(locked(target, "wait for its end, or choose another -o"))
         landmarker = load()
-        table = stack.enter_context(PointsTable(target, landmarker.schema, source, resume))
+        table = stack.enter_context(PointsTable(target, schema or landmarker.schema, source, resume))
         sweep(target.parent, {target.stem, table.failures.stem, *(_target(output, p).stem for p in paths if draw)})
         left = [path for path in paths if str(path) not in table]
         done = len(paths) - len(left)
         with tqdm(total=len(paths), initial=done, unit="image", disable=None if progress else True) as bar:
             try:
                 for seen in find_on_many(left, landmarker, threads):
+                    if schema is not None and isinstance(seen.found, Faces):
+                        seen = replace(seen, found=seen.found.converted(schema))
                     if isinstance(seen.found, UserError):
                         if len(paths) == 1:
                             raise seen.found

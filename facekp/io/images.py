@@ -21,6 +21,9 @@ from PIL import Image, UnidentifiedImageError
 from facekp.errors import FacekpWarning, UserError
 from facekp.io.files import atomic_path, read_bytes
 
+#: EXIF's tag; from 5 on the image lies on its side.
+_ORIENTATION = 0x0112
+
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 #: An image's file has no more bytes, and an image no more pixels: 500 MB once it is decoded.
@@ -197,6 +200,14 @@ def _decode_jpeg(content: bytes) -> tuple[np.ndarray | None, str | None]:
         elif flaw.startswith("Corrupt JPEG data"):
             image = simplejpeg.decode_jpeg(content, "CMYK" if printed else "BGR", strict=False)
     return (None if printed else image), flaw
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Width and height of an image as `read_image` reads it, from its first bytes; None if it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(_ORIENTATION, 1) >= 5
+            return (image.height, image.width) if turned else image.size
+    except (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError):
+        return None
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:

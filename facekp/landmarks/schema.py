@@ -46,8 +46,9 @@ class PointSchema:
         mean_face: K pairs x, y; the box around the whole face begins at the origin and is 1 wide. None: not known
             before the training labels are.
         whole_face: Whether the points reach around the face. If not, the face box is that of the 68-point mean face,
-            carried along with `mean_face`.
+            carried along with `mean_face`, or with the anchors that both have.
         convert: Other schema -> for each of its points the points of this one whose mean it is.
+        convert_from: Other schema -> for each point of this one the points of the other whose mean it is.
 
     Example:
         >>> schema = load_schema("five")
@@ -65,6 +66,7 @@ class PointSchema:
     mean_face: Optional[tuple[tuple[float, float], ...]] = None
     whole_face: bool = True
     convert: Mapping[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict, hash=False)
+    convert_from: Mapping[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict, hash=False)
 
     @property
     def num_points(self) -> int:
@@ -113,7 +115,7 @@ class PointSchema:
         """The face's box: around its points, or around the whole face where they do not reach around it.
 
         Args:
-            points: (K, 2); those that are NaN are not known.
+            points: (K, 2); NaN where not known.
 
         Returns:
             (4,) x0, y0, x1, y1.
@@ -124,40 +126,85 @@ class PointSchema:
             >>> bool(abs(box - whole.face_box(whole.mean_points * 100)).max() < 1e-3)
             True
         """
-        return geometry.bounding_box(self.outline(points))
+        return geometry.bounding_box(self.around(points))
 
-    def outline(self, points: np.ndarray) -> np.ndarray:
-        """The known points, or the 68-point mean face laid over them where they do not reach around the face.
+    def around(self, points: np.ndarray) -> np.ndarray:
+        """Points that reach around the face: its own, or the 68 of an average face laid upon them.
 
         Args:
-            points: (K, 2); those that are NaN are not known.
+            points: (K, 2); NaN where not known.
 
         Returns:
-            (M, 2) pixels; NaN if no point is known.
+            (M, 2), none NaN unless all of `points` are.
+        """
+        if self.whole_face:
+            found = self.completed(points)
+        else:
+            carry = _carry(*self._average(points))
+            found = points if carry is None else geometry.apply(carry, load_schema("ibug68").mean_points)
+        known = np.isfinite(found).all(-1)
+        return found[known] if known.any() else found
+
+    def completed(self, points: np.ndarray) -> np.ndarray:
+        """Put points that are not known where the mean face has them, if there is one.
+
+        Args:
+            points: (K, 2); NaN where not known.
+
+        Returns:
+            (K, 2); the points that are known as they are.
+
+        Example:
+            >>> five = load_schema("five")
+            >>> points = five.mean_points * 100; points[2] = np.nan
+            >>> bool(np.allclose(five.completed(points)[2], [50.0, 40.9], atol=0.01))
+            True
         """
         known = np.isfinite(points).all(-1)
-        if not known.any():
-            return points
-        if self.whole_face:
-            return points[known]
-        whole = load_schema("ibug68").mean_points
-        return geometry.apply(geometry.similarity(self.mean_points[known], points[known]), whole)
+        carry = None if known.all() or self.mean_face is None else _carry(self.mean_points, points)
+        return points if carry is None else np.where(known[:, None], points, geometry.apply(carry, self.mean_points))
 
-    def converted(self, points: np.ndarray, to: str) -> np.ndarray | None:
+    def _average(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Places of an average face, and where they are on this one: all points, or the anchors."""
+        if self.mean_face is not None:
+            return self.mean_points, points
+        whole = load_schema("ibug68")
+        shared = _shared_anchors(self.anchors)
+        return (np.stack([whole.mean_points[list(whole.anchors[name])].mean(0) for name in shared]),
+                np.stack([points[list(self.anchors[name])].mean(0) for name in shared]))  # fmt: skip
+
+    def converted(self, points: np.ndarray, to: str | PointSchema) -> np.ndarray | None:
         """The points of another schema; None if the conversion is not known.
 
         Args:
-            points: (..., K, 2).
-            to: Name of the other schema.
+            points: (..., K, 2); NaN where not known.
+            to: The other schema, or the name of one of `SCHEMAS`.
 
         Returns:
-            (..., L, 2), the dtype of `points`.
+            (..., L, 2), the dtype of `points`; NaN where a point that it needs is not known.
+
+        Example:
+            >>> places = load_schema("ibug68").converted(np.zeros((68, 2)), "wflw98")
+            >>> places.shape
+            (98, 2)
         """
-        if to == self.name:
+        if (to if isinstance(to, str) else to.name) == self.name:
             return points
-        if to not in self.convert:
-            return None
-        return np.stack([points[..., list(indices), :].mean(-2) for indices in self.convert[to]], -2)
+        means = self.conversion(to)
+        return None if means is None else np.stack([points[..., list(each), :].mean(-2) for each in means], -2)
+
+    def conversion(self, to: str | PointSchema) -> Sequence[tuple[int, ...]] | None:
+        """For each point of another schema the points of this one whose mean it is; None if that is not known."""
+        name = to if isinstance(to, str) else to.name
+        if name == self.name:
+            return [(i,) for i in range(self.num_points)]
+        if name in self.convert:
+            return self.convert[name]
+        if isinstance(to, str):
+            if to not in SCHEMAS:
+                return None
+            to = load_schema(to)
+        return to.convert_from.get(self.name)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and YAML; `parse_schema` takes them."""
@@ -196,6 +243,7 @@ class _SchemaFile(BaseModel):
     mean_face: Optional[list[tuple[_FaceWidths, _FaceWidths]]] = None
     whole_face: bool = True
     convert: dict[str, Annotated[list[_References], Field(max_length=MAX_POINTS)]] = Field({}, max_length=10)
+    convert_from: dict[str, Annotated[list[_References], Field(max_length=MAX_POINTS)]] = Field({}, max_length=10)
 
 
 _FILE = TypeAdapter(_SchemaFile)
@@ -232,31 +280,12 @@ def parse_schema(values: Any, source: str) -> PointSchema:
         twice = next(name for i, name in enumerate(names) if index[name] != i)
         raise UserError(f"{source}: points: {twice} is named twice; every point needs a name of its own")
 
-    def one(reference: PointReference, where: str) -> int:
-        found = index.get(str(reference)) if isinstance(reference, str) else reference
-        if found is None or not 0 <= found < len(names):
-            raise UserError(f"{source}: {where}: there is no point {reference!r}; give a name or an index from 0 to "
-                            f"{len(names) - 1}")  # fmt: skip
-        return found
-
-    def several(references: Sequence[PointReference], where: str) -> tuple[int, ...]:
-        found: list[int] = []
-        for reference in references:
-            span = re.fullmatch(r"(\d{1,4})-(\d{1,4})", str(reference))
-            if span and str(reference) not in index:
-                first, last = (one(int(end), where) for end in span.groups())
-                found += range(first, last + 1) if first <= last else range(first, last - 1, -1)
-            else:
-                found.append(one(reference, where))
-            if len(found) > MAX_POINTS:
-                raise UserError(f"{source}: {where}: names more than {MAX_POINTS} points")
-        return tuple(found)
-
+    resolve = _Resolver(names, source)
+    one, several = resolve.one, resolve.several
     if file.name == "ibug68" and len(names) != 68:
         raise UserError(f"{source}: name: ibug68 is the schema of 68 points; choose another name")
     if len(file.convert.get("ibug68", names[:1] * 68)) != 68:
         raise UserError(f"{source}: convert.ibug68: needs 68 entries, one for each of its points")
-
     if file.mirror_pairs is None:
         pairs = _pairs_of_names(names, index, source)
     else:
@@ -265,13 +294,29 @@ def parse_schema(values: Any, source: str) -> PointSchema:
         if len(set(used)) < len(used):
             twice = names[next(i for i in used if used.count(i) > 1)]
             raise UserError(f"{source}: mirror_pairs: {twice} stands in two pairs; each point has one mirror image")
+        for name in names:
+            mirrored = _mirrored(name)
+            if mirrored != name and index[name] not in used:
+                raise UserError(f"{source}: mirror_pairs: {name} has no mirror image; add [{name}, {mirrored}]")
     if file.mean_face is not None:
         if len(file.mean_face) != len(names):
             raise UserError(f"{source}: mean_face: needs {len(names)} pairs of numbers, one for each point")
         if not np.ptp(np.array(file.mean_face), axis=0).any():
             raise UserError(f"{source}: mean_face: all points coincide")
-    if not file.whole_face and file.mean_face is None:
-        raise UserError(f"{source}: whole_face: false needs a mean_face, which says where the rest of the face is")
+    anchors = {name: several(points, f"anchors.{name}") for name, points in file.anchors.items()}
+    convert_from = {
+        name: _means_of_other(name, each, len(names), source) for name, each in file.convert_from.items()
+    }
+    mean_face = None if file.mean_face is None else tuple(file.mean_face)
+    if mean_face is None and "ibug68" in convert_from:
+        whole = load_schema("ibug68").mean_points.astype(np.float64)
+        mean_face = tuple((float(x), float(y)) for x, y in
+                          (whole[list(each)].mean(0).round(5) for each in convert_from["ibug68"]))  # fmt: skip
+    if not file.whole_face and mean_face is None and len(_shared_anchors(anchors)) < 2:
+        raise UserError(
+            f"{source}: whole_face: false needs two anchors that ibug68 has as well, such as left_eye and mouth, or "
+            "convert_from: ibug68, or a mean_face: they say where the rest of the face is"
+        )
     normalise = None
     if file.normalise != "box":
         normalise = (one(file.normalise[0], "normalise"), one(file.normalise[1], "normalise"))
@@ -284,24 +329,82 @@ def parse_schema(values: Any, source: str) -> PointSchema:
         regions={name: several(points, f"regions.{name}") for name, points in file.regions.items()},
         normalise=normalise,
         edges=tuple((several(edge.points, "edges"), edge.closed) for edge in file.edges),
-        anchors={name: several(points, f"anchors.{name}") for name, points in file.anchors.items()},
-        mean_face=None if file.mean_face is None else tuple(file.mean_face),
+        anchors=anchors,
+        mean_face=mean_face,
         whole_face=file.whole_face,
         convert={name: tuple(several(p, f"convert.{name}") for p in each) for name, each in file.convert.items()},
+        convert_from=convert_from,
     )
+
+
+class _Resolver:
+    """Names, indices and spans in a schema's file -> indices of points."""
+
+    def __init__(self, names: Sequence[str], source: str) -> None:
+        self._names, self._source = names, source
+        self._index = {name: i for i, name in enumerate(names)}
+
+    def one(self, reference: PointReference, where: str) -> int:
+        found = self._index.get(reference) if isinstance(reference, str) else reference
+        if found is None or not 0 <= found < len(self._names):
+            raise UserError(f"{self._source}: {where}: there is no point {reference!r}; give a name or an index from "
+                            f"0 to {len(self._names) - 1}")  # fmt: skip
+        return found
+
+    def several(self, references: PointReference | Sequence[PointReference], where: str) -> tuple[int, ...]:
+        found: list[int] = []
+        for reference in [references] if isinstance(references, (int, str)) else references:
+            span = re.fullmatch(r"(\d{1,4})-(\d{1,4})", str(reference))
+            if span and str(reference) not in self._index:
+                first, last = (self.one(int(end), where) for end in span.groups())
+                found += range(first, last + 1) if first <= last else range(first, last - 1, -1)
+            else:
+                found.append(self.one(reference, where))
+            if len(found) > MAX_POINTS:
+                raise UserError(f"{self._source}: {where}: names more than {MAX_POINTS} points")
+        return tuple(found)
+
+
+def _means_of_other(
+    other: str, means: Sequence[PointReference | list[PointReference]], count: int, source: str
+) -> tuple[tuple[int, ...], ...]:
+    """The entry of `convert_from` for another schema."""
+    if other not in SCHEMAS:
+        raise UserError(f"{source}: convert_from: unknown point schema {other!r}; known are {', '.join(SCHEMAS)}")
+    if len(means) != count:
+        raise UserError(f"{source}: convert_from.{other}: {len(means)} entries for {count} points; give one for each")
+    several = _Resolver(load_schema(other).points, source).several
+    return tuple(several(each, f"convert_from.{other}") for each in means)
+
+
+def _carry(average: np.ndarray, points: np.ndarray) -> np.ndarray | None:
+    """What lays an average face upon the points of one that are known, (2, 3); None if fewer than two are."""
+    known = np.isfinite(points).all(-1)
+    if known.sum() < 2 or not np.ptp(average[known], axis=0).any():
+        return None
+    return geometry.similarity(average[known], points[known])
+
+
+def _shared_anchors(anchors: Mapping[str, Any]) -> list[str]:
+    """The anchors that the 68 points have as well."""
+    return [name for name in anchors if name in load_schema("ibug68").anchors]
+
+
+def _mirrored(name: str) -> str:
+    """The name of a point's mirror image, by its words between underscores."""
+    return "_".join(_SIDES.get(word, word) for word in name.split("_"))
 
 
 def _pairs_of_names(names: Sequence[str], index: Mapping[str, int], source: str) -> tuple[tuple[int, int], ...]:
     """Mirror pairs from "left" and "right" in the names, whole words between underscores."""
     pairs = []
     for name in names:
-        words = name.split("_")
-        mirrored = "_".join(_SIDES.get(word, word) for word in words)
+        mirrored = _mirrored(name)
         if mirrored == name:
             continue
         if mirrored not in index:
             raise UserError(f"{source}: points: {name} has no mirror image {mirrored}; add it, or list mirror_pairs")
-        if next(word for word in words if word in _SIDES) == "left":
+        if next(word for word in name.split("_") if word in _SIDES) == "left":
             pairs.append((index[name], index[mirrored]))
     return tuple(pairs)
 
@@ -349,6 +452,8 @@ def _read(path: Path) -> PointSchema:
 
 #: Name -> the schema, or the file that holds it. Put your own in to use it by name.
 SCHEMAS: dict[str, PointSchema | Path] = {path.stem: path for path in sorted(FOLDER.glob("*.yml"))}
+#: JD-landmark, the challenge, and LaPa, the data set, number their 106 points alike.
+SCHEMAS["jd106"] = SCHEMAS["lapa106"]
 
 #: The default: 68 points.
 IBUG68 = load_schema("ibug68")

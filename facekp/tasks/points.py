@@ -12,7 +12,7 @@ from facekp import viz
 from facekp.codecs.points import CODECS, Codec, LabelStatistics, codec_to_dict, split_outputs
 from facekp.data.combine import JoinedDataset, KeptCrops, NoFacesDataset
 from facekp.data.dataset import FilesDataset, LandmarkDataset
-from facekp.data.statistics import crop_statistics, label_mean_std
+from facekp.data.statistics import crop_statistics, label_mean_std, with_mean_face
 from facekp.data.transforms import build_transforms
 from facekp.detectors import load_detector
 from facekp.errors import UserError
@@ -65,8 +65,12 @@ class PointsTask(Task):
         """See `Task`."""
         data = config.data
         parts = load_parts(config, progress)
-        schema, train_parts, validation_parts, weights = parts.schema, parts.train, parts.validation, parts.weights
-        mean, std = label_mean_std(np.concatenate([_labels(part) for part in train_parts]))
+        train_parts, validation_parts, weights = parts.train, parts.validation, parts.weights
+        labels = np.concatenate([_labels(part) for part in train_parts])
+        schema = with_mean_face(parts.schema, labels)
+        for part in (*train_parts, *validation_parts):
+            part.schema = schema
+        mean, std = label_mean_std(labels)
         faces = [part for part in train_parts if isinstance(part, FilesDataset)]
         if data.faces_per_no_face and faces:
             train_parts.append(NoFacesDataset(faces, data.faces_per_no_face, config.seed))
@@ -83,6 +87,7 @@ class PointsTask(Task):
         mean_points = tuple((float(x), float(y)) for x, y in crops.mean_points)
         codec = CODECS[config.codec].fit(LabelStatistics(mean, std, config.size, mean_points))
         train.codec = validation.codec = codec
+        train.hidden_weight = data.hidden_weight
         recipe = PointsRecipe(
             network=config.network,
             schema=schema,
@@ -141,14 +146,14 @@ class PointsTask(Task):
             for kind in dict.fromkeys(kinds.tolist()):
                 tables[kind] = {**summarise(predictions.part(kinds == kind), recipe.schema)}
         errors = predictions.errors(recipe.schema)
-        worst = np.argsort(-errors)[:10]
+        worst = np.argsort(-errors)[: min(10, int(np.isfinite(errors).sum()))]  # NaN, which sorts last, is not known
         captions = [f"{errors[i] * 100:.1f} %  {validation.name(int(i))}" for i in worst]
         if in_use:
             inputs, shown = cut_out(validation, predictions, worst)
         else:
             inputs, shown = np.stack([validation[int(i)][0] for i in worst]), predictions.part(worst)
         sheet = viz.comparison_sheet(inputs, shown.truth, shown.predicted, captions, columns=5, schema=recipe.schema)
-        return Evaluation(tables, settings.boxes, sheet, errors)
+        return Evaluation(tables, settings.boxes, sheet, errors[np.isfinite(errors)])
 
 
 def _draw(

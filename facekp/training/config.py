@@ -74,6 +74,9 @@ class DataConfig(_Section):
     faces_per_no_face: int = Field(0, ge=0)
     #: Decode every image once and keep the faces in memory; needs transforms that begin with FaceCrop.
     keep_crops: bool = False
+    #: How much a point counts in training that is labelled but hidden (visibility 1): from 0, as if it were missing, to
+    #: 1, as a visible one. It is known in so large a share of the draws.
+    hidden_weight: float = Field(1.0, ge=0, le=1)
     #: Omit rows whose image is damaged or whose label cannot be true, in place of stopping.
     skip_damaged: bool = False
     #: task: boxes only, which learns from whole images.

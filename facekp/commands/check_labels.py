@@ -1,0 +1,58 @@
+"""Look for mistakes in labels before training: one HTML file to look at, and a CSV of the same. Nothing is changed.
+
+Found are left and right swapped, points far from where the others let expect them, boxes that do not fit, the same
+face in training and validation, damaged images; with --weights, the faces that they predict worst.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from facekp.errors import UserError
+
+EXAMPLE = "example: python tools/check_labels.py labels.json --schema my_points.yml -o check.html"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("labels", nargs="?", type=Path, help="file or folder of labels")
+    parser.add_argument("-c", "--config", help="check all sources of a config instead")
+    parser.add_argument("--from", dest="source", metavar="FORMAT", help="of the labels (by their name, .json: coco)")
+    parser.add_argument("--validation", type=Path, help="other labels, for validation (every tenth image)")
+    parser.add_argument("--schema", help="what the points are: a name, such as wflw98, or a YAML file")
+    parser.add_argument("--images", type=Path, help="folder that the names of images start from")
+    parser.add_argument("-w", "--weights", help="show the faces that these weights predict worst")
+    parser.add_argument("-o", "--output", type=Path, default=Path("check_labels.html"), help="(%(default)s)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Check, write, print."""
+    if (args.labels is None) == (args.config is None):
+        raise UserError("give the file or folder of the labels, or a config with -c")
+    from facekp.commands.convert_labels import SUFFIXES
+    from facekp.data.dataset import FilesDataset
+    from facekp.data.formats import labels_source
+    from facekp.evaluation.labels import KINDS, check_labels
+    from facekp.evaluation.report import write_report
+    from facekp.loading import load_landmarker
+
+    if args.config is not None:
+        from facekp.training import load_config
+
+        splits = [source.load() for source in load_config(args.config).data.sources]
+    else:
+        name = args.source or SUFFIXES.get(args.labels.suffix.lower()) or ("pts" if args.labels.is_dir() else None)
+        source = labels_source(name, args.labels, args.schema, args.images)
+        source.validation = None if args.validation is None else str(args.validation)
+        splits = [source.load()]
+    parts = [("train", part) for split in splits for part in split.train]
+    parts += [("validation", part) for split in splits for part in split.validation]
+    landmarker = None if args.weights is None else load_landmarker(args.weights)
+    checked = check_labels(
+        [(split, part) for split, part in parts if isinstance(part, FilesDataset)], landmarker, progress=True
+    )
+    table = write_report(checked, args.output)
+    for kind in KINDS:
+        print(f"{kind:11} {len(checked.of_kind(kind))}")
+    print(f"written to {args.output} and {table}")

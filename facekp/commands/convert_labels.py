@@ -1,0 +1,59 @@
+"""Convert labels from one format to another: COCO keypoints, CSV, .pts and imglab's XML are written, all are read.
+
+Nothing is lost on the way: what the other format cannot hold is refused, unless --lossy.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from facekp.errors import UserError
+
+EXAMPLE = "example: python tools/convert_labels.py labels.json labels.csv --schema my_points.yml"
+
+#: End of a file's name -> its format; folders are told by --from and --to.
+SUFFIXES = {".json": "coco", ".csv": "csv", ".xml": "imglab"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("input", type=Path, help="file or folder of labels")
+    parser.add_argument("output", type=Path, help="file, or folder of .pts files, to write")
+    parser.add_argument("--from", dest="source", metavar="FORMAT", help="of the input (by its name, .json: coco)")
+    parser.add_argument("--to", dest="target", metavar="FORMAT", help="of the output (by its name; a folder: pts)")
+    parser.add_argument("--schema", help="what the points are: a name, such as wflw98, or a YAML file")
+    parser.add_argument("--convert-to", metavar="SCHEMA", help="convert the points, such as wflw98 to ibug68")
+    parser.add_argument("--images", type=Path, help="folder that the names of images in the input start from")
+    parser.add_argument("--names-from", type=Path, metavar="FOLDER",
+                        help="folder that the names of images in the output start from (that it is in)")  # fmt: skip
+    parser.add_argument("--lossy", action="store_true", help="omit what the output cannot hold")
+    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Read, convert, write, print."""
+    from facekp.data.formats import FORMATS, labels_source
+    from facekp.data.labels import reduced
+    from facekp.landmarks import load_schema
+
+    source = args.source or SUFFIXES.get(args.input.suffix.lower()) or ("pts" if args.input.is_dir() else None)
+    target = args.target or SUFFIXES.get(args.output.suffix.lower()) or (None if args.output.suffix else "pts")
+    written = [name for name, kind in FORMATS.items() if getattr(kind, "holds", None) is not None]
+    if target not in written:
+        raise UserError(f"{args.output}: written are {', '.join(written)}; choose one with --to")
+    if args.output.exists() and not args.overwrite:
+        raise UserError(f"{args.output}: exists; choose another name, or add --overwrite")
+    reader = labels_source(source, args.input, args.schema, args.images)
+    labels = reader.read(args.input)
+    if args.convert_to:
+        labels = labels.converted(load_schema(args.convert_to), str(args.input))
+    writer = labels_source(target, args.output)
+    kept = reduced(labels, type(writer).holds or (), args.lossy, str(args.output))
+    if not kept.faces:
+        raise UserError(f"{args.input}: no face that {target} can hold")
+    folder = args.output if target == "pts" else args.output.parent
+    writer.write(kept, args.output, args.names_from or folder)
+    images = len({face.image for face in kept.faces})
+    omitted = len(labels.faces) - len(kept.faces)
+    print(f"{len(kept.faces)} faces on {images} images written to {args.output}, {omitted} omitted")

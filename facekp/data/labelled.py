@@ -1,0 +1,184 @@
+"""What the formats of `facekp.data.labels` share: options, the data set, the split."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections import defaultdict
+from pathlib import Path
+from typing import ClassVar, Optional, TypeVar
+
+import numpy as np
+from pydantic import ConfigDict, Field
+
+from facekp.codecs.points import Codec
+from facekp.data.dataset import FilesDataset, Pipeline
+from facekp.data.labels import Face, Labels, turned_or_swapped
+from facekp.data.source import Source, Split
+from facekp.errors import UserError
+from facekp.io.images import read_image
+from facekp.landmarks import PointSchema, load_schema
+
+D = TypeVar("D", bound="LabelsDataset")
+
+
+class LabelsDataset(FilesDataset):
+    """Faces of `Labels`; those with fewer than two points are omitted.
+
+    Args:
+        labels: The labels.
+        source: Their file or folder.
+        kind: See `LandmarkDataset`.
+        transform: See `LandmarkDataset`.
+        codec: See `LandmarkDataset`.
+    """
+
+    def __init__(
+        self, labels: Labels, source: Path, kind: str, transform: Pipeline | None = None, codec: Codec | None = None
+    ) -> None:
+        super().__init__(transform, codec)
+        self.source, self.kind, self.schema = source, kind, labels.schema
+        self.faces, self.points = labels.faces, labels.points
+        self.rows = [row for row, face in enumerate(self.faces) if (face.visibility > 0).sum() > 1]
+        self._beside: dict[Path, list[int]] = defaultdict(list)
+        for row in self.rows:
+            self._beside[self.faces[row].image].append(row)
+
+    def face(self, index: int) -> Face:
+        """The labels of a sample."""
+        return self.faces[self.rows[index]]
+
+    def where(self, index: int) -> str:
+        """See `FilesDataset`."""
+        return self.face(index).where
+
+    def name(self, index: int) -> str:
+        """The image's path below the labels' folder, or the whole of it."""
+        folder = self.source if self.source.is_dir() else self.source.parent
+        path = self.picture(index)
+        return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
+
+    def picture(self, index: int) -> Path:
+        """See `FilesDataset`."""
+        return self.face(index).image
+
+    def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Read one image and one of its faces."""
+        return read_image(self.picture(index)), self.points[self.rows[index]].copy()
+
+    def visibility(self, index: int) -> np.ndarray:
+        """See `LandmarkDataset`."""
+        return self.face(index).visibility
+
+    def faces_beside(self, index: int) -> np.ndarray:
+        """See `FilesDataset`."""
+        return self.points[self._beside[self.picture(index)]]
+
+    def split(self: D, every: int = 10) -> tuple[D, D]:
+        """Hold out all faces of every `every`-th image: (for training, for validation)."""
+        held_out = set(sorted(self._beside)[::every])
+        parts = copy.copy(self), copy.copy(self)
+        for part, wanted in zip(parts, (False, True)):
+            part.rows = [row for row in self.rows if (self.faces[row].image in held_out) == wanted]
+        return parts
+
+
+class LabelsSource(Source):
+    """Labels of a format in a file of its own; `read` reads them, and `write` writes them if `holds` is given."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    #: A file or folder of labels.
+    labels: str
+    #: Another one for validation; without it, every so many images one is held out.
+    validation: Optional[str] = None
+    hold_out: int = Field(10, ge=2)
+    #: Folder that the names of images start from; by default that of the labels.
+    images: Optional[str] = None
+    #: What the points are: a name of `facekp.landmarks.SCHEMAS`, or a YAML file.
+    schema_name: Optional[str] = Field(None, alias="schema")
+    #: The schema to convert them to.
+    convert_to: Optional[str] = None
+
+    #: The schema that the format implies.
+    implied: ClassVar[Optional[str]] = None
+    #: What of `facekp.data.labels.CONTENTS` a file can hold; None: it is not written.
+    holds: ClassVar[Optional[frozenset[str]]] = None
+
+    @property
+    def given_schema(self) -> PointSchema | None:
+        """That of the option, or the implied one."""
+        name = self.schema_name or self.implied
+        return None if name is None else load_schema(name)
+
+    @property
+    def needed_schema(self) -> PointSchema:
+        """The same, where the labels do not tell.
+
+        Raises:
+            UserError: There is none.
+        """
+        schema = self.given_schema
+        if schema is None:
+            raise UserError(f"{self.labels}: the format {self.type} does not say what its points are; give schema: the "
+                            "name of one, or a YAML file")  # fmt: skip
+        return schema
+
+    @property
+    def schema_of_points(self) -> PointSchema:
+        """See `Source`."""
+        if self.convert_to is not None:
+            return load_schema(self.convert_to)
+        return self.given_schema or self._read_labels.schema
+
+    @functools.cached_property
+    def _read_labels(self) -> Labels:
+        return self.read(Path(self.labels))
+
+    def folder_of_images(self, labels: Path) -> Path:
+        """Where the names of images start."""
+        if self.images is not None:
+            return Path(self.images)
+        return labels if labels.is_dir() else labels.parent
+
+    def read(self, path: Path) -> Labels:
+        """Read a file or folder of labels.
+
+        Raises:
+            UserError: Something in it is wrong; names the row or key.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def write(cls, labels: Labels, path: Path, images: Path) -> None:
+        """Write labels; the file appears whole or not at all.
+
+        Args:
+            labels: With no more than what `holds` names.
+            path: The file or folder.
+            images: Folder that the names of images start from.
+        """
+        raise NotImplementedError
+
+    def load(self) -> Split:
+        """See `Source`."""
+        labels = self._part(Path(self.labels), self._read_labels)
+        if self.validation is None:
+            train, validation = labels.split(self.hold_out)
+            return Split([train], [validation])
+        path = Path(self.validation)
+        return Split([labels], [self._part(path, self.read(path))])
+
+    def _part(self, path: Path, labels: Labels) -> LabelsDataset:
+        if not labels.faces:
+            raise UserError(f"{path}: labels no face")
+        turned = turned_or_swapped(labels)
+        if 2 * turned > len(labels.faces):
+            raise UserError(f"{path}: left and right lie above one another in {turned} of {len(labels.faces)} faces; "
+                            "are x and y swapped, or the images turned?")  # fmt: skip
+        return self.dataset(labels if self.convert_to is None
+                            else labels.converted(load_schema(self.convert_to), str(path)), path)  # fmt: skip
+
+    def dataset(self, labels: Labels, path: Path) -> LabelsDataset:
+        """The data set of labels that `read` read."""
+        return LabelsDataset(labels, path, self.type)

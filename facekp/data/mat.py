@@ -1,0 +1,87 @@
+"""MATLAB's .mat files, through scipy and, of version 7.3, h5py: the extra [mat]."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facekp.errors import UserError
+
+#: A file is no larger.
+MAX_BYTES = 1 << 32
+
+INSTALL = 'pip install "facekp[mat]"'
+
+
+def read_mat(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Read variables of a .mat file.
+
+    Args:
+        path: The file.
+        names: The variables; those that are missing are not in what is returned.
+
+    Returns:
+        Name -> array, as MATLAB has it; cells are arrays of objects.
+
+    Raises:
+        UserError: The file is missing, damaged or no .mat, or scipy is missing.
+    """
+    try:
+        status = os.stat(path)
+        with path.open("rb") as file:
+            head = file.read(128)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the name") from error
+    if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+        raise UserError(f"{path}: not a file of at most {MAX_BYTES >> 30} GiB")
+    try:
+        if head.startswith(b"MATLAB 7.3"):
+            return _read_hdf5(path, names)
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise UserError(f"{path}: reading .mat files needs {error.name}: {INSTALL}") from error
+    try:
+        found = loadmat(str(path), variable_names=list(names))
+    except Exception as error:  # scipy raises whatever a damaged file leads to
+        raise UserError(f"{path}: not a .mat file, or damaged ({' '.join(str(error).split())[:80]})") from error
+    return {name: found[name] for name in names if name in found}
+
+
+def _read_hdf5(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    import h5py
+
+    found = {}
+    try:
+        with h5py.File(path, "r") as file:
+            for name in names:
+                if name not in file:
+                    continue
+                value = file[name][()]
+                if value.dtype == h5py.ref_dtype or value.dtype.kind == "O":
+                    cells = np.empty(value.size, object)
+                    for i, reference in enumerate(value.ravel()):
+                        cells[i] = file[reference][()].T  # MATLAB counts columns first
+                    value = cells.reshape(value.shape)
+                found[name] = value.T
+    except Exception as error:  # h5py raises whatever a damaged file leads to
+        raise UserError(f"{path}: not a .mat file, or damaged ({' '.join(str(error).split())[:80]})") from error
+    return found
+
+
+def table(found: dict[str, np.ndarray], name: str, columns: int, path: Path) -> np.ndarray:
+    """A variable as (N, columns) float64.
+
+    Raises:
+        UserError: It is missing, or of another shape or type.
+    """
+    value: Any = found.get(name)
+    if value is None:
+        raise UserError(f"{path}: has no variable {name}; is it of another data set?")
+    if value.dtype.kind not in "fiub" or value.ndim != 2 or value.shape[1] != columns:
+        raise UserError(f"{path}: {name} is {value.dtype} {value.shape}, but N x {columns} numbers are needed")
+    return value.astype(np.float64)

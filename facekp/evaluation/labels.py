@@ -1,0 +1,336 @@
+"""Looking for mistakes in labels: what a set of faces says about each of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from facekp.data.dataset import FilesDataset
+from facekp.data.labelled import LabelsDataset
+from facekp.data.shape import ShapeModel, roll
+from facekp.data.statistics import with_mean_face
+from facekp.errors import UserError
+from facekp.inference.faces import Faces
+from facekp.landmarks import PointSchema
+from facekp.metrics import point_errors
+from facekp.vision import boxes, geometry
+
+#: What is looked for, and what it means.
+KINDS = {
+    "unreadable": "the image is missing or damaged, or the points are far outside or in another unit",
+    "mirrored": "left and right are swapped: in the whole face, a region or a pair of points",
+    "turned": "the face lies on its side or upside down; x and y swapped, or an image that is stored turned?",
+    "far": "a point lies far from where the face's other points let expect it",
+    "box": "the face's box does not fit its points",
+    "duplicate": "nearly the same face stands in training and in validation",
+    "error": "the weights predict other points: where the faces are of validation, they have not learned them",
+}
+
+#: Swapped points must explain a face so much better (in units of `ShapeModel.surprise` times points).
+SWAPPED = 6.0
+
+#: A point is far off from this surprise on, and if it is away from its expected place by so much of the face's unit.
+FAR, FAR_DISTANCE = 40.0, 0.08
+
+#: A face is turned from here on, in degrees.
+TURNED = 60.0
+
+#: A box fits if its intersection over union with that of the points is so large, or if it holds so many of them and
+#: is no more than so many times as large.
+BOX_IOU, BOX_INSIDE, BOX_LARGER = 0.5, 0.9, 6.0
+
+#: Two faces are the same from this correlation of their small grey crops on.
+SAME, SMALL = 0.985, 24
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that may be wrong; nothing is changed or deleted.
+
+    Attributes:
+        kind: A key of `KINDS`.
+        split: "train" or "validation".
+        part: The data set.
+        index: The sample in it.
+        score: The larger, the likelier; of one kind only.
+        text: What seems wrong, in a few words.
+        points: Those that are meant.
+        predicted: (K, 2) what the weights say; None of other kinds.
+    """
+
+    kind: str
+    split: str
+    part: FilesDataset
+    index: int
+    score: float
+    text: str
+    points: tuple[int, ...] = ()
+    predicted: np.ndarray | None = field(default=None, compare=False)
+
+    @property
+    def image(self) -> Path:
+        """The file."""
+        return self.part.picture(self.index)
+
+    @property
+    def where(self) -> str:
+        """The file and row, or key, of the labels."""
+        return self.part.where(self.index)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What `check_labels` saw.
+
+    Attributes:
+        schema: What the points are.
+        parts: (split, data set) of all.
+        findings: Of each kind, the likeliest first.
+    """
+
+    schema: PointSchema
+    parts: list[tuple[str, FilesDataset]]
+    findings: list[Finding]
+
+    def of_kind(self, kind: str) -> list[Finding]:
+        """Those of one kind."""
+        return [finding for finding in self.findings if finding.kind == kind]
+
+
+def check_labels(
+    parts: Sequence[tuple[str, FilesDataset]],
+    landmarker: Callable[[np.ndarray, np.ndarray], Faces] | None = None,
+    most_errors: int = 50,
+    progress: bool = False,
+) -> Checked:
+    """Look for mistakes in labels.
+
+    Args:
+        parts: (split, data set); split is "train" or "validation". All of one schema.
+        landmarker: Finds the points again, to compare them.
+        most_errors: So many faces with the largest errors are reported.
+        progress: Show progress bars.
+
+    Raises:
+        UserError: There is no face, or a point is labelled in none.
+    """
+    parts = [(split, part) for split, part in parts if len(part)]
+    if not parts:
+        raise UserError("no labelled face to check")
+    points = np.concatenate([part.points[part.rows] for _, part in parts]).astype(np.float64)
+    schema = with_mean_face(parts[0][1].schema, points)
+    for _, part in parts:
+        part.schema = schema
+    faces = [(split, part, index) for split, part in parts for index in range(len(part))]
+    make = [partial(Finding, split=split, part=part, index=index) for split, part, index in faces]
+    findings = [*_turned(schema, points, make), *_shapes(schema, points, make), *_boxes(faces, make)]
+    patches = np.zeros((len(faces), SMALL * SMALL), np.float32)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding Python's lock
+        looks = pool.map(lambda face: _look(face[1], face[2]), faces)
+        for row, (problem, patch) in enumerate(
+            tqdm(looks, "reading images", len(faces), leave=False, disable=None if progress else True)
+        ):
+            if problem is not None:
+                findings.append(make[row](kind="unreadable", score=1.0, text=problem))
+            else:
+                patches[row] = patch
+    findings += _duplicates(faces, patches, make)
+    if landmarker is not None:
+        findings += _errors(schema, faces, patches, landmarker, make, most_errors, progress)
+    return Checked(schema, list(parts), sorted(findings, key=lambda f: (list(KINDS).index(f.kind), -f.score)))
+
+
+_Make = Sequence[Callable[..., Finding]]
+_Faces = Sequence[tuple[str, FilesDataset, int]]
+
+
+def _turned(schema: PointSchema, points: np.ndarray, make: _Make) -> list[Finding]:
+    degrees = roll(schema, points)
+    return [
+        make[row](kind="turned", score=float(abs(degrees[row])), text=f"turned by {degrees[row]:.0f} degrees")
+        for row in np.flatnonzero(np.abs(degrees) > TURNED)
+    ]
+
+
+def _shapes(schema: PointSchema, points: np.ndarray, make: _Make) -> list[Finding]:
+    """Left and right swapped, and points far off."""
+    swapped = find_swapped(schema, points)
+    found = [make[row](kind="mirrored", score=score, text=name, points=which)
+             for row, (score, name, which) in swapped.items()]  # fmt: skip
+    good = np.setdiff1d(np.arange(len(points)), list(swapped))
+    if not len(good):
+        return found
+    aligned, surprise = points, np.zeros(points.shape[:2])
+    for share in (1.0, 0.9, 0.9):  # the strangest do not count, so that they spoil nothing
+        usual = good[np.argsort(surprise[good].max(1), kind="stable")[: max(1, round(share * len(good)))]]
+        model = ShapeModel(schema, points[usual])
+        aligned = model.align(points)
+        surprise = np.nan_to_num([model.surprise(aligned, [i]) for i in range(schema.num_points)]).T
+    away = np.linalg.norm(model.expected(aligned) - aligned, axis=-1) / schema.unit(model.mean)
+    surprise = np.where(np.nan_to_num(away) >= FAR_DISTANCE, surprise, 0)
+    for row in good[(surprise[good] > FAR).any(1)]:
+        worst = int(surprise[row].argmax())
+        text = f"{schema.points[worst]} ({worst}), by {away[row, worst] * 100:.0f} % of the face's unit"
+        meant = tuple(int(i) for i in np.flatnonzero(surprise[row] > FAR))
+        found.append(make[row](kind="far", score=float(surprise[row, worst]), text=text, points=meant))
+    return found
+
+
+def find_swapped(schema: PointSchema, points: np.ndarray) -> dict[int, tuple[float, str, tuple[int, ...]]]:
+    """Faces whose left and right points are swapped, all of them or some.
+
+    Args:
+        schema: What the points are, with a mean face.
+        points: (N, K, 2) of all faces: most of them must be right.
+
+    Returns:
+        Row -> score, what is swapped, and its points.
+
+    Example:
+        >>> from facekp.data.drawn import draw_face
+        >>> from facekp.landmarks import IBUG68
+        >>> faces = np.stack([draw_face(seed)[1] for seed in range(40)])
+        >>> faces[7] = faces[7, IBUG68.flip_order]
+        >>> faces[9, [36, 45]] = faces[9, [45, 36]]
+        >>> {row: name for row, (_, name, _) in find_swapped(IBUG68, faces).items()}
+        {7: 'the whole face', 9: 'left_eye_outer and right_eye_outer (36, 45)'}
+    """
+    if not schema.mirror_pairs:
+        return {}
+    model, mirrored = ShapeModel(schema, points), points[:, schema.flip_order]
+    left, right = np.array(schema.mirror_pairs).T
+    across = model.mean[right] - model.mean[left]
+    for _ in range(2):
+        before, after = model.distance(points), model.distance(mirrored)
+        whole = after < before
+        if whole.all():
+            break
+        aligned = model.align(points)
+        # Most turned faces are right, too, but so that no swapped one spoils it they do not count in the first model.
+        crossed = (((aligned[:, right] - aligned[:, left]) * across).sum(-1) < 0).any(1)
+        model = ShapeModel(schema, points[~whole & ~crossed] if not (whole | crossed).all() else points[~whole])
+    found: dict[int, tuple[float, str, tuple[int, ...]]] = {}
+    for _ in range(3):
+        found = {int(row): (1e6 * float(before[row] / max(after[row], 1e-9)), "the whole face",
+                            tuple(range(schema.num_points))) for row in np.flatnonzero(whole)}  # fmt: skip
+        found |= _swapped_groups(schema, model, points, whole)
+        if len(found) == len(points):
+            break
+        model = ShapeModel(schema, np.delete(points, list(found), 0))
+    return found
+
+
+def _swapped_groups(
+    schema: PointSchema, model: ShapeModel, points: np.ndarray, whole: np.ndarray
+) -> dict[int, tuple[float, str, tuple[int, ...]]]:
+    """Of faces that are not mirrored as a whole: the pair or region that explains them best when swapped."""
+    aligned, best = model.align(points), np.where(whole, np.inf, SWAPPED)
+    found = {}
+    for name, pairs in groups_of_pairs(schema):
+        left, right = np.array(pairs).T
+        which = tuple(int(i) for i in (*left, *right))
+        other = aligned.copy()
+        other[:, left], other[:, right] = aligned[:, right], aligned[:, left]
+        gain = (model.surprise(aligned, which) - model.surprise(other, which)) * len(which)
+        for row in np.flatnonzero(np.nan_to_num(gain) > best):
+            best[row] = gain[row]
+            found[int(row)] = (float(gain[row]), name, which)
+    return found
+
+
+def groups_of_pairs(schema: PointSchema) -> list[tuple[str, list[tuple[int, int]]]]:
+    """What may have been swapped together: each pair, and all pairs of a region."""
+    groups = [(f"{schema.points[left]} and {schema.points[right]} ({left}, {right})", [(left, right)])
+              for left, right in schema.mirror_pairs]  # fmt: skip
+    for name, indices in schema.regions.items():
+        pairs = [pair for pair in schema.mirror_pairs if set(pair) <= set(indices)]
+        if 1 < len(pairs) < len(schema.mirror_pairs):
+            groups.append((f"all of {name}", pairs))
+    return groups
+
+
+def _boxes(faces: _Faces, make: _Make) -> list[Finding]:
+    found = []
+    for row, (_, part, index) in enumerate(faces):
+        box = part.face(index).box if isinstance(part, LabelsDataset) else None
+        if box is None:
+            continue
+        points = part.points[part.rows[index]].astype(np.float64)
+        known = points[np.isfinite(points).all(-1)]
+        own = part.schema.face_box(points)
+        overlap = float(boxes.iou(box, own))
+        slack = 0.1 * max(own[2:] - own[:2])
+        inside = float(((known >= box[:2] - slack) & (known <= box[2:] + slack)).all(1).mean())
+        larger = float(boxes.area(box) / max(float(boxes.area(own)), 1e-9))
+        if overlap < BOX_IOU and (inside < BOX_INSIDE or larger > BOX_LARGER):
+            text = f"holds {inside * 100:.0f} % of the points and is {larger:.1f} times as large as their box"
+            found.append(make[row](kind="box", score=1 - overlap, text=text))
+    return found
+
+
+def _look(part: FilesDataset, index: int) -> tuple[str | None, np.ndarray]:
+    """What is wrong with a sample, and its face as a small grey crop: (SMALL * SMALL,), mean 0, norm 1."""
+    patch = np.zeros(SMALL * SMALL, np.float32)
+    try:
+        image, points = sample = part.load(index)
+    except UserError as error:
+        return f"{part.where(index)}: {error}", patch
+    problem = part.problem(index, sample)
+    if problem is None:
+        matrix = geometry.square_crop(part.schema.face_box(points).tolist(), 0.2, SMALL)
+        grey = cv2.cvtColor(geometry.warp(image, matrix, (SMALL, SMALL)), cv2.COLOR_BGR2GRAY).astype(np.float32)
+        grey -= grey.mean()
+        patch = (grey / max(float(np.linalg.norm(grey)), 1e-6)).ravel()
+    return problem, patch
+
+
+def _duplicates(faces: _Faces, patches: np.ndarray, make: _Make) -> list[Finding]:
+    held_out = np.array([split == "validation" for split, _, _ in faces])
+    train, validation = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    if not len(train):
+        return []
+    found = []
+    for row in validation:
+        alike = patches[train] @ patches[row]
+        best = int(alike.argmax())
+        if alike[best] > SAME:
+            _, part, index = faces[train[best]]
+            text = f"like {part.name(index)} of the training ({alike[best] * 100:.1f} %)"
+            found.append(make[row](kind="duplicate", score=float(alike[best]), text=text))
+    return found
+
+
+def _errors(
+    schema: PointSchema,
+    faces: _Faces,
+    patches: np.ndarray,
+    landmarker: Callable[[np.ndarray, np.ndarray], Faces],
+    make: _Make,
+    most: int,
+    progress: bool,
+) -> list[Finding]:
+    found = []
+    for row in tqdm(range(len(faces)), "predicting", leave=False, disable=None if progress else True):
+        split, part, index = faces[row]
+        if not patches[row].any():
+            continue
+        image, points = part.load(index)
+        predicted = landmarker(image, schema.face_box(points)[None])
+        if predicted.schema.points != schema.points:
+            raise UserError(f"the weights find the points of {predicted.schema.name}, the labels have those of "
+                            f"{schema.name}; choose other weights, or convert the labels")  # fmt: skip
+        each = point_errors(predicted.points, points[None], schema)[0]
+        if np.isfinite(each).any():
+            error = float(np.nanmean(each))
+            seen = "learned by the weights if these are theirs" if split == "train" else "held out"
+            text = f"NME {error * 100:.1f} %, most at {schema.points[int(np.nanargmax(each))]}; {seen}"
+            found.append(make[row](kind="error", score=error, text=text, predicted=predicted.points[0]))
+    return sorted(found, key=lambda finding: -finding.score)[:most]
