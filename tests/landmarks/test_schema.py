@@ -50,8 +50,11 @@ def test_sides_are_whole_words_of_a_name_and_points_of_the_middle_stay():
 
 
 def test_listed_pairs_replace_those_of_the_names():
-    assert parse_schema(changed(mirror_pairs=[]), "").flip_order.tolist() == list(range(8))
-    assert parse_schema(changed(mirror_pairs=[["nose", "chin"], [0, "left_eye"]]), "").mirror_pairs == ((4, 5), (0, 2))
+    plain = {"name": "plain", "points": ["a", "b", "c", "d"]}
+    assert parse_schema(plain, "").flip_order.tolist() == [0, 1, 2, 3]
+    assert parse_schema({**plain, "mirror_pairs": [["a", "c"], [1, "d"]]}, "").mirror_pairs == ((0, 2), (1, 3))
+    with pytest.raises(UserError, match="has no mirror image; add"):
+        parse_schema(changed(mirror_pairs=[]), "")
 
 
 def test_a_name_that_looks_like_a_range_is_a_name():
@@ -92,7 +95,7 @@ WRONG = {
     "mean face of one place": (changed(mean_face=[[1, 2]] * 8), "mean_face: all points coincide"),
     "NaN in the mean face": (changed(mean_face=[[0, float("nan")]] * 8), r"mean_face\.0\.1"),
     "infinite mean face": (changed(mean_face=[[0, 1e300]] * 8), r"mean_face\.0\.1"),
-    "half a face, of no shape": (changed(whole_face=False), "whole_face: false needs a mean_face"),
+    "half a face, of no shape": (changed(whole_face=False, anchors={}), "whole_face: false needs"),
     "short conversion": (changed(convert={"ibug68": [0, 1]}), "convert.ibug68: needs 68 entries"),
     "conversion of nothing": (changed(convert={"ibug68": [[]] * 68}), "convert.ibug68.0"),
     "another's name": (changed(name="ibug68"), "name: ibug68 is the schema of 68 points"),
