@@ -21,6 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="NAME.csv or NAME.parquet for the points alone; else a folder for points.csv and the "
                              "images with their points drawn (%(default)s)")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="skip the images that are in the output already")
+    parser.add_argument("--strict", action="store_true",
+                        help="skip damaged images that could be decoded in part, too")  # fmt: skip
     parser.add_argument("--threads", type=int, help="decode so many images at once (one on each core)")
 
 
@@ -42,6 +44,7 @@ def run(args: argparse.Namespace) -> None:
         resume=args.resume,
         threads=args.threads,
         progress=True,
+        strict=args.strict,
     )
     print(f"{done.faces} faces in {len(paths) - len(done.failed)} images, {len(done.failed)} unreadable: "
           f"{one_line(done.table)}")  # fmt: skip

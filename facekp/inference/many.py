@@ -9,7 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Callable, Union
@@ -21,7 +21,7 @@ from facekp import viz
 from facekp.errors import UserError, one_line
 from facekp.inference.faces import Faces
 from facekp.io.files import atomic_path, locked, sweep
-from facekp.io.images import read_image, write_image
+from facekp.io.images import SUFFIXES, only_sound_images, read_image, write_image
 from facekp.landmarks import PointSchema
 
 #: Pictures that are looked at together: so many, or fewer that hold so many pixels.
@@ -49,7 +49,10 @@ class Seen:
 
 
 def find_on_many(
-    paths: Iterable[Path], landmarker: Callable[[np.ndarray], Faces], threads: int | None = None
+    paths: Iterable[Path],
+    landmarker: Callable[[np.ndarray], Faces],
+    threads: int | None = None,
+    strict: bool = False,
 ) -> Iterator[Seen]:
     """Find the faces of pictures, in their order, holding only a few of them in memory.
 
@@ -57,6 +60,7 @@ def find_on_many(
         paths: The files. A damaged one is reported as such and does not stop the others.
         landmarker: See `facekp.load_landmarker`. If it has a method `many`, it gets several pictures at once.
         threads: Decode so many pictures at once; None for one on each core.
+        strict: Images with a hole, which can be decoded all the same, count as damaged.
 
     Example:
         >>> import facekp
@@ -68,7 +72,7 @@ def find_on_many(
     """
     threads = threads or os.cpu_count() or 1
     group: list[tuple[Path, np.ndarray | UserError]] = []
-    for path, image in _decoded(paths, threads):
+    for path, image in _decoded(paths, threads, strict):
         group.append((path, image))
         pixels = sum(image.shape[0] * image.shape[1] for _, image in group if isinstance(image, np.ndarray))
         if len(group) == GROUP or pixels >= GROUP_PIXELS:
@@ -77,14 +81,14 @@ def find_on_many(
     yield from _look(group, landmarker)
 
 
-def _decoded(paths: Iterable[Path], threads: int) -> Iterator[tuple[Path, np.ndarray | UserError]]:
+def _decoded(paths: Iterable[Path], threads: int, strict: bool) -> Iterator[tuple[Path, np.ndarray | UserError]]:
     ahead: deque[tuple[Path, Future[np.ndarray]]] = deque()
     waiting = iter(paths)
     pool = ThreadPoolExecutor(threads)  # OpenCV decodes without holding Python's lock
     try:
         while True:
             for path in waiting:
-                ahead.append((path, pool.submit(read_image, path)))
+                ahead.append((path, pool.submit(_read, path, strict)))
                 if len(ahead) > 2 * threads:
                     break
             if not ahead:
@@ -96,6 +100,11 @@ def _decoded(paths: Iterable[Path], threads: int) -> Iterator[tuple[Path, np.nda
                 yield path, error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _read(path: Path, strict: bool) -> np.ndarray:
+    with only_sound_images() if strict else nullcontext():
+        return read_image(path)
 
 
 def _look(
@@ -383,6 +392,10 @@ def _same_columns(path: Path, found: list[str], wanted: list[str]) -> None:
 
 _FORMATS: dict[str, Any] = {".csv": _Csv, ".parquet": _Parquet}
 
+#: What nobody calls a folder.
+_OTHER_FILES = {".xlsx", ".xls", ".ods", ".tsv", ".txt", ".json", ".jsonl", ".feather", ".pq", ".h5", ".npy", ".npz",
+                ".db", ".sqlite", ".gz", ".zip", ".html", ".pdf", ".mp4", ".gif", *SUFFIXES}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Predicted:
@@ -409,6 +422,7 @@ def predict(
     resume: bool = False,
     threads: int | None = None,
     progress: bool = False,
+    strict: bool = False,
 ) -> Predicted:
     """Find the faces of images, and write their points.
 
@@ -421,6 +435,7 @@ def predict(
         resume: Skip the images that are in the output already.
         threads: Decode so many images at once; None for one on each core.
         progress: Show a progress bar, and report on stderr what is skipped.
+        strict: Skip images with a hole as well, which can be decoded; without it a `DamagedImageWarning` tells of them.
 
     Returns:
         What was done.
@@ -429,6 +444,8 @@ def predict(
         UserError: Nothing could be read, a file would be overwritten, or the output cannot be written.
     """
     draw = output.suffix.lower() not in _FORMATS
+    if draw and output.suffix.lower() in _OTHER_FILES and not output.is_dir():
+        raise UserError(f"{output}: a table of points ends in {' or '.join(_FORMATS)}; a folder's name in neither")
     if draw:
         _check_targets(output, paths)
     target = output / "points.csv" if draw else output
@@ -441,7 +458,7 @@ def predict(
         with tqdm(total=len(paths), initial=len(paths) - len(left), unit="image",
                   disable=None if progress else True) as bar:  # fmt: skip
             try:
-                for seen in find_on_many(left, landmarker, threads):
+                for seen in find_on_many(left, landmarker, threads, strict):
                     if isinstance(seen.found, UserError):
                         if len(paths) == 1:
                             raise seen.found
