@@ -112,9 +112,11 @@ def save_error_curve(errors: np.ndarray, path: Path, most: float = 0.15) -> None
 
 
 #: Fonts with Chinese, Japanese and Korean signs, as systems have them; the first that is installed serves.
-_WIDE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Serif CJK SC", "Noto Serif CJK JP", "Source Han Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei",
-               "Droid Sans Fallback", "PingFang SC", "Hiragino Sans GB", "Heiti TC", "Microsoft YaHei", "SimHei",
-               "Arial Unicode MS", "Unifont")  # fmt: skip
+_WIDE_FONTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Serif CJK SC", "Noto Serif CJK JP", "Source Han Sans SC",
+    "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback", "PingFang SC", "Hiragino Sans GB", "Heiti TC",
+    "Microsoft YaHei", "SimHei", "Arial Unicode MS", "Unifont",
+)  # fmt: skip
 
 
 @functools.lru_cache(maxsize=1)
