@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
+from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
-from facekp.errors import UserError
+from facekp.errors import UserError, one_line
 from facekp.io.files import atomic_path
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
@@ -106,6 +111,37 @@ def save_error_curve(errors: np.ndarray, path: Path, most: float = 0.15) -> None
     _save(figure, path)
 
 
+#: Fonts with Chinese, Japanese and Korean signs, as systems have them; the first that is installed serves.
+_WIDE_FONTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Serif CJK SC", "Noto Serif CJK JP", "Source Han Sans SC",
+    "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback", "PingFang SC", "Hiragino Sans GB", "Heiti TC",
+    "Microsoft YaHei", "SimHei", "Arial Unicode MS", "Unifont",
+)  # fmt: skip
+
+
+@functools.lru_cache(maxsize=1)
+def _fonts() -> tuple[list[str], frozenset[int]]:
+    """The font families to draw with, and the signs that they have."""
+    for file in font_manager.findSystemFonts():  # matplotlib's own list may be older than a font
+        if re.search(r"CJK|wqy|SimHei|msyh|PingFang|Hiragino|Unifont", file, re.IGNORECASE):
+            with suppress(RuntimeError):  # a kind of font that it does not know
+                font_manager.fontManager.addfont(file)
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    families = ["DejaVu Sans", *[name for name in _WIDE_FONTS if name in installed][:1]]
+    files = [font_manager.findfont(name) for name in families]
+    return families, frozenset().union(*(font_manager.get_font(file).get_charmap() for file in files))
+
+
+def _drawable(text: str) -> str:
+    """A text, signs that no font has spelt out: a box says nothing."""
+    signs = _fonts()[1]
+    return "".join(c if ord(c) in signs else c.encode("unicode_escape").decode() for c in one_line(text))
+
+
 def _save(figure: Figure, path: Path) -> None:
+    families = _fonts()[0]
+    for text in figure.findobj(Text):
+        text.set_text(_drawable(text.get_text()) if "$" not in text.get_text() else text.get_text())
+        text.set_fontfamily(families)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=120)

@@ -101,7 +101,8 @@ def comparison_sheet(
         sheet[y : y + side, x : x + side] = face
         if captions is not None:
             place = (x + 4, y + side + 15)
-            cv2.putText(sheet, captions[i], place, cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA)
+            caption = captions[i].encode("ascii", "backslashreplace").decode()  # OpenCV's letters are these alone
+            cv2.putText(sheet, caption, place, cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA)
     return sheet
 
 

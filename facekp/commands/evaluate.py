@@ -38,9 +38,15 @@ def run(args: argparse.Namespace) -> None:
     """Judge, write, print."""
     if args.passes < 1:
         raise UserError(f"--passes {args.passes}: at least 1")
+    from facekp.inference.backends import shipped_weights
+    from facekp.io.files import check_place
+
     weights = Path(args.weights)
     if weights.is_dir():
         raise UserError(f"{weights}: a folder; give the file of weights in it, {weights / 'best.safetensors'}")
+    if not args.config and args.weights in shipped_weights():
+        raise UserError(f"{args.weights}: a shipped model; give the config that it is judged by with -c, "
+                        f"for example -c configs/{args.weights}.yml")  # fmt: skip
     if not args.config and not weights.exists():
         raise UserError(f"{weights}: no such weights; another detector needs -c configs/face_detector.yml")
     if not args.config and not weights.with_name("config.yml").is_file():
@@ -49,11 +55,14 @@ def run(args: argparse.Namespace) -> None:
     from facekp.tasks import EvaluationSettings
     from facekp.training import evaluate, load_config
 
+    if args.weights in shipped_weights():
+        args.weights = str(shipped_weights()[args.weights])
     config = load_config(args.config or weights.with_name("config.yml"), args.option)
     name = "detector" if weights.exists() else args.weights.partition(":")[0]
     how = args.boxes if config.task == "points" else name + "_points" * bool(args.points)
     place = weights.parent if weights.exists() else Path(config.output)
     output = args.output or place / f"evaluation_{how}"
+    check_place(output)  # before the work, not after it
     settings = EvaluationSettings(args.boxes, args.passes, args.flip, args.points, progress=True)
     tables = evaluate(config, args.weights, settings, output).tables
 

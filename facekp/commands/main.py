@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
 from facekp.commands.runner import run
+from facekp.errors import UserError
 
 #: Command -> what it does; each is a module of this package with `add_arguments` and `run`.
 COMMANDS = {
@@ -41,6 +43,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     execute(name, given[1:], prog=f"facekp {name}")
 
 
+#: A file's name has no more bytes, whatever the system.
+LONGEST_NAME = 255
+
+
+def _check_names(given: argparse.Namespace) -> None:
+    """Look at the arguments as names of files, which most of them are.
+
+    Raises:
+        UserError: No system can have a file of such a name.
+    """
+    for key, values in vars(given).items():
+        for value in values if isinstance(values, (list, tuple)) else [values]:
+            if not isinstance(value, (str, os.PathLike)) or key == "option":  # KEY=VALUE
+                continue
+            text = str(value)
+            if "\0" in text:
+                raise UserError(f"{text[:40]}: a name cannot hold a NUL byte")
+            if max(len(os.fsencode(part)) for part in text.replace(os.sep, "/").split("/")) > LONGEST_NAME:
+                raise UserError(f"{text[:40]}...: no such file, the name is too long")
+
+
 def execute(name: str, arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run one command and leave with its exit status.
 
@@ -59,6 +82,8 @@ def execute(name: str, arguments: Sequence[str] | None = None, prog: str | None 
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_arguments(parser)
-        command.run(parser.parse_args(arguments))
+        given = parser.parse_args(arguments)
+        _check_names(given)
+        command.run(given)
 
     run(act, prog)

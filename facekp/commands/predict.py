@@ -27,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "CVAT or Label Studio, see docs/own-points.md")  # fmt: skip
     parser.add_argument("--schema", help="convert the points to this schema, a name or a YAML file")
     parser.add_argument("--resume", action="store_true", help="skip the images that are in the output already")
+    parser.add_argument("--strict", action="store_true",
+                        help="skip damaged images that could be decoded in part, too")  # fmt: skip
     parser.add_argument("--threads", type=int, help="decode so many images at once (one on each core)")
 
 
@@ -55,6 +57,7 @@ def run(args: argparse.Namespace) -> None:
         progress=True,
         format=args.format or "csv",
         schema=schema,
+        strict=args.strict,
     )
     print(f"{done.faces} faces in {len(paths) - len(done.failed)} images, {len(done.failed)} unreadable: "
           f"{one_line(done.table)}")  # fmt: skip

@@ -14,7 +14,7 @@ from facekp.codecs.points import Codec
 from facekp.data.dataset import FilesDataset, Pipeline
 from facekp.data.source import Source, Split
 from facekp.errors import UserError
-from facekp.io.images import read_image
+from facekp.io.images import SUFFIXES, read_image
 from facekp.landmarks import IBUG68
 
 NUM_POINTS = IBUG68.num_points
@@ -131,6 +131,8 @@ def read_points_csv(path: Path) -> tuple[list[str], np.ndarray]:
         )
     if table.empty:
         raise UserError(f"{path}: has a header but no rows")
+    if Path(str(table.columns[0])).suffix.lower() in SUFFIXES:
+        raise UserError(f"{path}: its first line is a face, {table.columns[0]}, not a header; put one above it")
     names = table.iloc[:, 0]
     if names.isna().any():
         raise UserError(f"{path}: row {int(names.isna().argmax()) + 1}: no file name")

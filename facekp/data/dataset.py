@@ -17,6 +17,7 @@ from facekp.codecs.points import Codec
 from facekp.errors import UserError, one_line
 from facekp.io.images import only_sound_images
 from facekp.landmarks import IBUG68, PointSchema
+from facekp.vision import geometry
 
 #: Called with (image, coords), returns the two transformed.
 Pipeline = Callable[[tuple[np.ndarray, np.ndarray]], tuple[np.ndarray, np.ndarray]]
@@ -26,6 +27,10 @@ FARTHEST_OUTSIDE = 0.25
 
 #: And so is a face that is smaller, in pixels: coordinates in fractions of the image, or in another unit.
 LEAST_FACE = 3.0
+
+
+#: Points that lie closer together are in another unit than pixels.
+LEAST_FACE = 5.0
 
 
 class Draw(NamedTuple):
@@ -182,6 +187,11 @@ class FilesDataset(LandmarkDataset):
             pair = self.schema.normalise
             what = " and ".join(self.schema.points[i] for i in pair) if pair else "all points"
             return f"{where}: {what} coincide"
+        sides = np.nanmax(points, 0) - np.nanmin(points, 0)
+        if sides.max() < LEAST_FACE:
+            return f"{where}: its points span {sides.max():.2g} pixels; points are in pixels of the image"
+        if _swapped(points, self.schema):
+            return f"{where}: x and y are swapped; each point is x, then y"
         size = np.array([image.shape[1], image.shape[0]])
         side = float((np.nanmax(points, 0) - np.nanmin(points, 0)).max())
         if side < LEAST_FACE:
@@ -192,3 +202,23 @@ class FilesDataset(LandmarkDataset):
             x, y = points[worst]
             return f"{where}: point {worst} at ({x:g}, {y:g}) is far outside the {size[0]}x{size[1]} picture"
         return None
+
+
+def _swapped(points: np.ndarray, schema: PointSchema) -> bool:
+    """Whether points lie as in a mean face whose x and y were exchanged, and far worse as in the mean face itself."""
+    known = np.isfinite(points).all(-1)
+    if schema.mean_face is None or known.sum() < 4:
+        return False
+    mean, found = schema.mean_points[known].astype(np.float64), points[known].astype(np.float64)
+    straight, turned = (_misfit(mean, each) for each in (found, found[:, ::-1]))
+    return turned < SWAPPED * straight
+
+
+#: Of the misfit of points as they stand: with x and y exchanged it is less than this part where they are exchanged.
+SWAPPED = 0.4
+
+
+def _misfit(mean: np.ndarray, points: np.ndarray) -> float:
+    """How far points lie from a mean face that is turned, scaled and shifted onto them, in parts of their spread."""
+    apart = geometry.apply(geometry.similarity(mean, points), mean) - points
+    return float(np.sqrt((apart**2).sum() / max(((points - points.mean(0)) ** 2).sum(), 1e-9)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Callable
 
 from facekp.detectors.haar import HaarDetector
@@ -61,7 +60,9 @@ def load_detector(
     name, _, argument = str(source).partition(":")
     if name in DETECTORS:
         return DETECTORS[name](argument)
-    if not Path(source).exists():
+    if not os.path.exists(source):
         known = ", ".join(DETECTORS)
-        raise UserError(f"{source}: neither a detector ({known}), nor a file of weights, nor an exported folder")
+        raise UserError(
+            f"{str(source)[:200]}: neither a detector ({known}), nor a file of weights, nor an exported folder"
+        )
     return FaceDetector(*load_backend(source, backend, threads, BoxesRecipe))

@@ -53,9 +53,10 @@ def find_weights(source: str | os.PathLike[str]) -> Path:
     """
     shipped = shipped_weights()
     path = shipped.get(str(source), Path(source))
-    if not path.exists():
+    if not os.path.exists(path):
         raise UserError(
-            f"{source}: neither a shipped model ({', '.join(shipped)}), nor a file of weights, nor an exported folder"
+            f"{str(source)[:200]}: neither a shipped model ({', '.join(shipped)}), nor a file of weights, nor an "
+            "exported folder"
         )
     return path
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -94,11 +96,29 @@ def export(
         if "onnx" in formats:
             made.append(program.with_name(ONNX_FILE))
             convert_to_onnx(program, made[-1], half)
-        for name in (*PROGRAM_FILES, PARAMETERS_FILE, ONNX_FILE):  # of an earlier export: another network's
-            (Path(folder) / name).unlink(missing_ok=True)
-        written = [put(path, Path(folder) / path.name) for path in made]
-    save_recipe(Path(folder) / RECIPE_FILE, recipe)
-    return [*written, Path(folder) / RECIPE_FILE]
+        save_recipe(Path(temporary) / RECIPE_FILE, recipe)
+        return replace_files(Path(folder), [*made, Path(temporary) / RECIPE_FILE])
+
+
+def replace_files(folder: Path, made: Sequence[Path]) -> list[Path]:
+    """Put the files of an export in the place of an earlier one's, once all of them are there.
+
+    They are copied beside the earlier ones, which may fail; what follows are renamings. The recipe goes first and
+    comes last: a folder without one is no export, so that nobody ever loads the files of two networks.
+
+    Args:
+        folder: Other files in it stay.
+        made: The new files, the recipe the last one.
+
+    Returns:
+        The files in their place.
+    """
+    with ExitStack() as targets:
+        for source in reversed(made):  # the recipe first in, so that it is the last one out
+            shutil.copyfile(source, targets.enter_context(atomic_path(folder / source.name)))
+        for name in (RECIPE_FILE, *PROGRAM_FILES, PARAMETERS_FILE, ONNX_FILE):  # of an earlier export
+            (folder / name).unlink(missing_ok=True)
+    return [folder / source.name for source in made]
 
 
 def can_write_onnx() -> bool:

@@ -10,7 +10,11 @@ import numpy as np
 
 from facekp.errors import UserError
 from facekp.landmarks import IBUG68, SIGNALS, PointSchema, Pose, head_pose, measure
-from facekp.vision.boxes import area, suppress_overlaps
+from facekp.vision.boxes import area, part_inside, suppress_overlaps
+
+#: A face of which more than this part lies inside of another one's box, whose area is less than this part of the
+#: other's, and that is trusted less, is a part of that other face.
+INSIDE, SMALLER = 0.7, 0.35
 
 
 @dataclass(frozen=True)
@@ -82,9 +86,12 @@ class Faces:
         return {name: signal(self.measured[:, i]) for i, (name, signal) in enumerate(SIGNALS.items())}
 
     def without_doubles(self, most: float = 0.4) -> Faces:
-        """Keep the higher-scoring of two faces that coincide.
+        """Keep the higher-scoring of two faces that coincide, and drop what is found inside of a face.
 
-        A detector's boxes may lie apart and still lead to the same points.
+        A detector's boxes may lie apart and still lead to the same points. And around a nose and a mouth the points of
+        a small face may be found: a face counts as such that lies mostly inside of another one, is much smaller and
+        less trusted. Two heads of which one hides a part of the other are both kept: so much of a face is not hidden
+        by one of its own size, and a child's face in front of a grown-up's leaves too little of that to be found.
 
         Args:
             most: Largest intersection over union that two different faces may have.
@@ -96,6 +103,10 @@ class Faces:
             [0.75, 0.25]
         """
         kept = np.sort(suppress_overlaps(self.boxes, self.scores, most))  # still largest first
+        boxes, scores = self.boxes[kept], self.scores[kept]
+        inside = part_inside(boxes[:, None], boxes[None]) > INSIDE
+        smaller = area(boxes)[:, None] < SMALLER * area(boxes)[None]
+        kept = kept[~(inside & smaller & (scores[:, None] < scores[None])).any(1)]
         return Faces(self.points[kept], self.boxes[kept], self.scores[kept], self.schema)
 
     def converted(self, to: PointSchema) -> Faces:

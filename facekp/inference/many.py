@@ -9,7 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Callable, Union
@@ -23,7 +23,7 @@ from facekp.data.labels import Labels, make_face
 from facekp.errors import UserError, one_line
 from facekp.inference.faces import Faces
 from facekp.io.files import atomic_path, locked, sweep
-from facekp.io.images import read_image, write_image
+from facekp.io.images import SUFFIXES, only_sound_images, read_image, write_image
 from facekp.landmarks import PointSchema
 
 #: Pictures that are looked at together: so many, or fewer that hold so many pixels.
@@ -51,7 +51,10 @@ class Seen:
 
 
 def find_on_many(
-    paths: Iterable[Path], landmarker: Callable[[np.ndarray], Faces], threads: int | None = None
+    paths: Iterable[Path],
+    landmarker: Callable[[np.ndarray], Faces],
+    threads: int | None = None,
+    strict: bool = False,
 ) -> Iterator[Seen]:
     """Find the faces of pictures, in their order, holding only a few of them in memory.
 
@@ -59,6 +62,7 @@ def find_on_many(
         paths: The files. A damaged one is reported as such and does not stop the others.
         landmarker: See `facekp.load_landmarker`. If it has a method `many`, it gets several pictures at once.
         threads: Decode so many pictures at once; None for one on each core.
+        strict: Images with a hole, which can be decoded all the same, count as damaged.
 
     Example:
         >>> import facekp
@@ -70,7 +74,7 @@ def find_on_many(
     """
     threads = threads or os.cpu_count() or 1
     group: list[tuple[Path, np.ndarray | UserError]] = []
-    for path, image in _decoded(paths, threads):
+    for path, image in _decoded(paths, threads, strict):
         group.append((path, image))
         pixels = sum(image.shape[0] * image.shape[1] for _, image in group if isinstance(image, np.ndarray))
         if len(group) == GROUP or pixels >= GROUP_PIXELS:
@@ -79,14 +83,14 @@ def find_on_many(
     yield from _look(group, landmarker)
 
 
-def _decoded(paths: Iterable[Path], threads: int) -> Iterator[tuple[Path, np.ndarray | UserError]]:
+def _decoded(paths: Iterable[Path], threads: int, strict: bool) -> Iterator[tuple[Path, np.ndarray | UserError]]:
     ahead: deque[tuple[Path, Future[np.ndarray]]] = deque()
     waiting = iter(paths)
     pool = ThreadPoolExecutor(threads)  # OpenCV decodes without holding Python's lock
     try:
         while True:
             for path in waiting:
-                ahead.append((path, pool.submit(read_image, path)))
+                ahead.append((path, pool.submit(_read, path, strict)))
                 if len(ahead) > 2 * threads:
                     break
             if not ahead:
@@ -98,6 +102,11 @@ def _decoded(paths: Iterable[Path], threads: int) -> Iterator[tuple[Path, np.nda
                 yield path, error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _read(path: Path, strict: bool) -> np.ndarray:
+    with only_sound_images() if strict else nullcontext():
+        return read_image(path)
 
 
 def _look(
@@ -411,6 +420,10 @@ _FORMATS: dict[str, Any] = {".csv": _Csv, ".parquet": _Parquet, ".json": _Coco}
 #: `--format` -> the end of the table's name.
 TABLES = {"csv": ".csv", "parquet": ".parquet", "coco": ".json"}
 
+#: What nobody calls a folder.
+_OTHER_FILES = {".xlsx", ".xls", ".ods", ".tsv", ".txt", ".jsonl", ".feather", ".pq", ".h5", ".npy", ".npz",
+                ".db", ".sqlite", ".gz", ".zip", ".html", ".pdf", ".mp4", ".gif", *SUFFIXES}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Predicted:
@@ -439,6 +452,7 @@ def predict(
     progress: bool = False,
     format: str = "csv",
     schema: PointSchema | None = None,
+    strict: bool = False,
 ) -> Predicted:
     """Find the faces of images, and write their points.
 
@@ -453,6 +467,7 @@ def predict(
         progress: Show a progress bar, and report on stderr what is skipped.
         format: Of the points in a folder: a key of `TABLES`.
         schema: Convert the points to it.
+        strict: Skip images with a hole as well, which can be decoded; without it a `DamagedImageWarning` tells of them.
 
     Returns:
         What was done.
@@ -461,6 +476,8 @@ def predict(
         UserError: Nothing could be read, a file would be overwritten, or the output cannot be written.
     """
     draw = output.suffix.lower() not in _FORMATS
+    if draw and output.suffix.lower() in _OTHER_FILES and not output.is_dir():
+        raise UserError(f"{output}: a table of points ends in {' or '.join(_FORMATS)}; a folder's name in neither")
     if draw:
         _check_targets(output, paths)
     target = output / f"points{TABLES[format]}" if draw else output
@@ -473,7 +490,7 @@ def predict(
         done = len(paths) - len(left)
         with tqdm(total=len(paths), initial=done, unit="image", disable=None if progress else True) as bar:
             try:
-                for seen in find_on_many(left, landmarker, threads):
+                for seen in find_on_many(left, landmarker, threads, strict):
                     if schema is not None and isinstance(seen.found, Faces):
                         seen = replace(seen, found=seen.found.converted(schema))
                     if isinstance(seen.found, UserError):

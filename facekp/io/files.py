@@ -139,6 +139,29 @@ def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:
     return data
 
 
+def check_place(folder: Path, least: int = 1 << 20) -> None:
+    """Try whether a folder can be written to, before a long work whose result shall lie there.
+
+    Args:
+        folder: It need not exist; nothing stays.
+        least: Bytes that must find room.
+
+    Raises:
+        UserError: It cannot.
+    """
+    place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not place.is_dir():
+        raise UserError(f"{place}: is a file; choose another place")
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(b"\1" * least)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise UserError(f"{folder}: cannot write there ({error.strerror}); free some space or choose another place") \
+            from error  # fmt: skip
+
+
 @contextmanager
 def locked(path: str | os.PathLike[str], remedy: str) -> Iterator[None]:
     """Keep every other process from working on a file or folder until the block ends.

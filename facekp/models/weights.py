@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 import paddle
@@ -67,19 +68,44 @@ def _load(path: str | os.PathLike[str], kind: type[R]) -> tuple[nn.Layer, R]:
 def _filled(recipe: AnyRecipe, arrays: dict[str, np.ndarray], path: str | os.PathLike[str]) -> nn.Layer:
     try:
         check_name(NETWORKS if isinstance(recipe, PointsRecipe) else DETECTORS, recipe.network, "network")
-        network = build_network(**recipe.network_arguments())
+        _check_options(recipe.network_arguments())
+        with paddle.LazyGuard():  # no memory until it is known that the file has as many numbers
+            network = build_network(**recipe.network_arguments())
     except UserError as error:
         raise UserError(f"{path}: its description is damaged ({error}); fetch or train the weights again") from error
+    check_state(network, arrays, path)
+    for parameter in network.parameters():
+        parameter.initialize()
     set_state(network, arrays, path)
     network.eval()
     return network
 
 
-def set_state(network: nn.Layer, arrays: dict[str, np.ndarray], source: str | os.PathLike[str]) -> None:
-    """Put arrays into a network; names and shapes must be exactly its own.
+#: No option of a network is a larger number or has more entries, and no network more blocks in a stage.
+MAX_OPTION, MAX_ENTRIES, MAX_BLOCKS = 1 << 16, 64, 64
+
+
+def _check_options(options: Any, key: str = "network", depth: int = 0) -> None:
+    """Look through a stranger's options, before a network with a million layers is begun.
 
     Raises:
-        UserError: They are another network's.
+        UserError: One is beyond what any network of ours has.
+    """
+    if isinstance(options, (dict, list, tuple)):
+        if depth > 4 or len(options) > MAX_ENTRIES:
+            raise UserError(f"{key}: is nested too deeply or has more than {MAX_ENTRIES} entries")
+        entries = options.items() if isinstance(options, dict) else ((None, value) for value in options)
+        for name, value in entries:
+            _check_options(value, key if name is None else str(name)[:40], depth + 1)
+    elif isinstance(options, (int, float)) and not abs(options) <= (MAX_BLOCKS if key == "blocks" else MAX_OPTION):
+        raise UserError(f"{key}: {str(options)[:20]} is too large")
+
+
+def check_state(network: nn.Layer, arrays: dict[str, np.ndarray], source: str | os.PathLike[str]) -> None:
+    """Compare arrays with what a network has.
+
+    Raises:
+        UserError: Names or shapes are not exactly its own.
     """
     own = network.state_dict()
     for name in sorted(set(own) ^ set(arrays)):
@@ -90,4 +116,13 @@ def set_state(network: nn.Layer, arrays: dict[str, np.ndarray], source: str | os
                 f"{source}: weights of another network: {name} has the shape {arrays[name].shape}, "
                 f"not {tuple(tensor.shape)}"
             )
+
+
+def set_state(network: nn.Layer, arrays: dict[str, np.ndarray], source: str | os.PathLike[str]) -> None:
+    """Put arrays into a network; names and shapes must be exactly its own.
+
+    Raises:
+        UserError: They are another network's.
+    """
+    check_state(network, arrays, source)
     network.set_state_dict({k: paddle.to_tensor(v.astype(np.float32)) for k, v in arrays.items()})

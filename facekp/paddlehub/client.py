@@ -130,6 +130,10 @@ class HubLandmarker:
 
     def close(self) -> None:
         """End the worker; the next call would start another. Happens by itself with the landmarker's end."""
+        with self._lock:  # not in the middle of another thread's question
+            self._close()
+
+    def _close(self) -> None:
         if self._worker is not None:
             self._worker.close()
             self._worker = None
@@ -141,7 +145,7 @@ class HubLandmarker:
         try:
             answer, payload = self._worker.ask(request, np.ascontiguousarray(image).data.cast("B"))
         except WorkerError as error:
-            self.close()
+            self._close()
             raise UserError(f"PaddleHub's {MODULE} failed on the picture: {error}") from error
         shape = answer["shape"]
         if len(shape) < 3 and 0 in shape:

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from facekp.errors import UserError
+from facekp.io.files import read_bytes
+from facekp.stickers.manifest import MAX_BYTES
 from facekp.stickers.sticker import Layer, Sticker
 from facekp.stickers.texture import Texture, decode_png
 
@@ -30,8 +32,10 @@ def load_glasses(folder: Path) -> list[Sticker]:
 
 def _load(file: Path) -> Sticker:
     try:
-        texture = Texture(decode_png(file.read_bytes()))
-    except (OSError, ValueError) as error:
+        texture = Texture(decode_png(read_bytes(file, MAX_BYTES)))
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror}); replace or remove it") from error
+    except ValueError as error:
         raise UserError(f"{file}: {error}") from error
     x0, y0, x1, y1 = texture.box
     if x1 - x0 < 2:

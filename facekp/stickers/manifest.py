@@ -7,6 +7,8 @@ models are the one definition of the format: the published JSON Schema is made f
 from __future__ import annotations
 
 import json
+import lzma
+import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from facekp.errors import UserError
+from facekp.io.files import read_bytes
 from facekp.landmarks import anchor_names
 
 #: A folder or the inside of a zip archive: both have `/`, `read_bytes` and `name`.
@@ -22,6 +25,9 @@ Place = Union[Path, zipfile.Path]
 
 #: No file of a pack may be larger, packed or unpacked.
 MAX_BYTES = 32 * 1024 * 1024
+
+#: Nor an archive.
+MAX_ARCHIVE = 8 * MAX_BYTES
 
 #: How many anchors each fit needs at least.
 MIN_ANCHORS = {"similarity": 2, "affine": 3, "mesh": 4}
@@ -38,7 +44,7 @@ class LayerSpec(_Strict):
 
     name: str = Field(min_length=1, description="What messages call the layer.")
     frames: list[Annotated[str, Field(pattern=r"^[^/\\:]+\.png$")]] = Field(
-        min_length=1, description="PNG files of the pack, shown one after the other, over and over."
+        min_length=1, max_length=1000, description="PNG files of the pack, shown one after the other, over and over."
     )
     frame_ms: float = Field(100, gt=0, description="How long each frame is shown, in milliseconds.")
     anchors: dict[str, tuple[float, float]] = Field(
@@ -64,7 +70,7 @@ class PackSpec(_Strict):
     author: str = Field(min_length=1)
     licence: str = Field(min_length=1, description="SPDX identifier, such as CC0-1.0.")
     max_faces: int = Field(100, ge=1, description="How many faces wear it at most, the largest first.")
-    layers: list[LayerSpec] = Field(min_length=1)
+    layers: list[LayerSpec] = Field(min_length=1, max_length=32)
 
 
 def json_schema() -> dict[str, Any]:
@@ -87,12 +93,20 @@ def open_pack(path: Path) -> Place:
     """
     if path.is_dir():
         return path
-    if zipfile.is_zipfile(path):
+    if path.is_file() and path.stat().st_size <= MAX_ARCHIVE and zipfile.is_zipfile(path):
         try:
-            return zipfile.Path(path)
-        except zipfile.BadZipFile as error:
+            return _content(zipfile.Path(path))
+        except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, OSError) as error:
             raise UserError(f"{path}: a damaged zip archive ({error}); get it again") from error
     raise UserError(f"{path}: no sticker pack; give a folder or a .zip that holds manifest.json")
+
+
+def _content(archive: zipfile.Path) -> zipfile.Path:
+    """The folder of an archive that holds the manifest: itself, or the only one in it."""
+    if (archive / "manifest.json").exists():
+        return archive
+    folders = [place for place in archive.iterdir() if place.is_dir() and not place.name.startswith(("__MACOSX", "."))]
+    return folders[0] if len(folders) == 1 and (folders[0] / "manifest.json").exists() else archive
 
 
 def read_file(pack: Place, name: str) -> bytes:
@@ -105,13 +119,13 @@ def read_file(pack: Place, name: str) -> bytes:
     if isinstance(pack, Path) and not (pack / name).resolve().is_relative_to(pack.resolve()):
         raise UserError(f"{pack}: the file {name!r} leads out of the pack; put it into the pack")
     try:
-        size = file.stat().st_size if isinstance(file, Path) else file.root.getinfo(file.at).file_size
+        size = os.stat(file).st_size if isinstance(file, Path) else file.root.getinfo(file.at).file_size
         if size > MAX_BYTES:
             raise UserError(f"{file}: {size} bytes is too large; a pack's file has at most {MAX_BYTES}")
-        return file.read_bytes()
+        return read_bytes(file, MAX_BYTES) if isinstance(file, Path) else file.read_bytes()
     # RuntimeError: the archive is encrypted. zlib.error: its bytes are damaged.
-    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{file}: missing or unreadable; put it into the pack or mend the manifest") from error
+    except (OSError, KeyError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+        raise UserError(f"{file}: missing or unreadable; put it into the pack or fix the manifest") from error
 
 
 def read_manifest(pack: Place) -> PackSpec:

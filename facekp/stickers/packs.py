@@ -13,6 +13,9 @@ from facekp.stickers.manifest import LayerSpec, Place, open_pack, read_file, rea
 from facekp.stickers.sticker import Layer, Sticker
 from facekp.stickers.texture import Texture, decode_png
 
+#: A layer has no more pixels, in all its frames together: half a gigabyte once they are decoded.
+MAX_PIXELS = 32 << 20
+
 _HERE = Path(__file__).resolve().parent
 
 
@@ -51,7 +54,7 @@ def load_sticker(source: str | os.PathLike[str]) -> Sticker:
     path = Path(source)
     if str(source) in list_stickers():
         path = packs_folder() / path
-    elif not path.exists():
+    elif not os.path.exists(path):
         raise UserError(f"{source}: no sticker; give a pack's path or one of {', '.join(list_stickers())}")
     pack = open_pack(path)
     spec = read_manifest(pack)
@@ -62,12 +65,14 @@ def load_sticker(source: str | os.PathLike[str]) -> Sticker:
 def _load_layer(pack: Place, spec: LayerSpec, max_faces: int) -> Layer:
     """Read a layer's pictures and check its anchors against them."""
     here = f"{pack / 'manifest.json'}: layer {spec.name!r}"
-    frames = []
+    frames: list[Texture] = []
     for name in spec.frames:
         try:
             frames.append(Texture(decode_png(read_file(pack, name))))
         except ValueError as error:
             raise UserError(f"{here}, key 'frames': {pack / name}: {error}") from error
+        if sum(frame.size[0] * frame.size[1] for frame in frames) > MAX_PIXELS:
+            raise UserError(f"{here}, key 'frames': more than {MAX_PIXELS >> 20} million pixels; shrink the pictures")
     width, height = frames[0].size
     if any(frame.size != (width, height) for frame in frames):
         raise UserError(f"{here}, key 'frames': the pictures differ in size; make all {width}x{height}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from facekp.errors import UserError
+from facekp.errors import FacekpWarning, UserError
 from facekp.io.files import atomic_path
-from facekp.io.images import SUFFIXES, read_image
+from facekp.io.images import PILLOWS_ERRORS, SUFFIXES, read_image
 
 _ORIENTATION = 0x0112
 
@@ -51,7 +52,8 @@ class Photo:
                     alpha = np.asarray(ImageOps.exif_transpose(file.convert("RGBA")).getchannel("A"))
                     if alpha.shape == image.shape[:2]:
                         image = np.dstack([image, alpha])
-        except (OSError, ValueError, SyntaxError):  # OpenCV knows some formats that Pillow does not
+        except PILLOWS_ERRORS:  # OpenCV knows some formats that Pillow does not
+            warnings.warn(f"{path}: its EXIF and colour profile cannot be read and will be missing", FacekpWarning, 2)
             return cls(image)
         for tag in _STORAGE & set(exif):
             del exif[tag]

@@ -91,7 +91,7 @@ def _caption(tile: np.ndarray, text: str) -> np.ndarray:
     tile[-side // 12 :] = tile[-side // 12 :] // 3
     cv2.putText(
         tile,
-        text,
+        text.encode("ascii", "backslashreplace").decode(),  # OpenCV's letters are these alone
         (side // 40, side - side // 40),
         cv2.FONT_HERSHEY_SIMPLEX,
         side / 600,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.optimizer import Optimizer
 from paddle.optimizer.lr import LRScheduler
+from pydantic import ConfigDict, NonNegativeInt, PositiveInt, ValidationError
+from pydantic.dataclasses import dataclass
 
 from facekp.errors import UserError
 from facekp.io.safetensors import read_safetensors, write_safetensors
@@ -19,7 +22,7 @@ from facekp.models.weights import set_state
 from facekp.training.logs import GROWING_FILES
 
 
-@dataclass
+@dataclass(config=ConfigDict(extra="forbid"))
 class RunState:
     """Where a run stands. The callbacks share one object.
 
@@ -32,11 +35,11 @@ class RunState:
         processes: That train together.
     """
 
-    epoch: int = 0
-    step: int = 0
+    epoch: NonNegativeInt = 0
+    step: NonNegativeInt = 0
     best: float = float("inf")
     log_sizes: dict[str, int] = field(default_factory=dict)
-    processes: int = 1
+    processes: PositiveInt = 1
 
 
 def save_checkpoint(
@@ -81,15 +84,22 @@ def load_checkpoint(
     arrays, metadata = read_safetensors(path)
     if "state" not in metadata:
         raise UserError(f"{path}: not a checkpoint; weights alone cannot be resumed")
-    saved = asdict(RunState()) | json.loads(metadata["state"])
-    if saved["processes"] != state.processes:
+    saved = _read_state(metadata["state"], path)
+    if saved.processes != state.processes:
         raise UserError(
-            f"{path}: the run to resume has {saved['processes']} processes, not {state.processes}; start as many again"
+            f"{path}: the run to resume has {saved.processes} processes, not {state.processes}; start as many again"
         )
     part: dict[str, dict[str, np.ndarray]] = {"network": {}, "average": {}, "optimizer": {}}
     for name, array in arrays.items():
         kind, _, rest = name.partition(".")
+        if kind not in part:
+            raise UserError(_damaged(path, f"there is no place for {name[:80]}"))
         part[kind][rest] = array
+    schedule = _read_schedule(metadata.get("schedule"), optimizer, path)
+    _check_optimizer(part["optimizer"], network, optimizer, path)
+    for name, tensor in (average or {}).items():
+        if part["average"].get(name, np.zeros(0)).shape != tuple(tensor.shape):
+            raise UserError(_damaged(path, f"the moving average of {name} is missing or of another shape"))
     set_state(network, part["network"], path)
     for name, tensor in (average or {}).items():
         tensor.set_value(part["average"][name])
@@ -98,11 +108,88 @@ def load_checkpoint(
     for name, array in _with_fresh_state(part["optimizer"], network, optimizer).items():
         parameter, _, suffix = name.partition(":")
         optimizer_state[f"{parameters[parameter]}_{suffix}"] = paddle.to_tensor(array)
-    if "schedule" in metadata:
-        optimizer_state["LR_Scheduler"] = json.loads(metadata["schedule"])
+    if schedule is not None:
+        optimizer_state["LR_Scheduler"] = schedule
     optimizer.set_state_dict(optimizer_state)
-    for name, value in saved.items():
-        setattr(state, name, value)
+    for each in fields(RunState):
+        setattr(state, each.name, getattr(saved, each.name))
+
+
+def _read_state(text: str, path: str | os.PathLike[str]) -> RunState:
+    """Check what a checkpoint says of the run.
+
+    Raises:
+        UserError: It cannot be true.
+    """
+    try:
+        values = json.loads(text)
+        if not isinstance(values, dict):
+            raise ValueError("it is no mapping")
+        return RunState(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = f"state.{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        raise UserError(_damaged(path, reason)) from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UserError(_damaged(path, f"state: {str(error)[:200]}")) from error
+
+
+def _read_schedule(text: str | None, optimizer: Optimizer, path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Check the state of a checkpoint's learning-rate schedule against the one that is there.
+
+    Raises:
+        UserError: It is another schedule's.
+    """
+    schedule = optimizer._learning_rate
+    if not isinstance(schedule, LRScheduler):
+        return None
+    try:
+        values = json.loads(text or "")
+    except (ValueError, RecursionError) as error:
+        raise UserError(_damaged(path, "its schedule is missing or not JSON")) from error
+    own = schedule.state_dict()
+    if not isinstance(values, dict) or set(values) != set(own):
+        raise UserError(_damaged(path, f"its schedule is not that of the config, which has {', '.join(own)}"))
+    for name, value in values.items():
+        if not _alike(value, own[name]):
+            raise UserError(_damaged(path, f"schedule.{name}: {str(value)[:40]!r} cannot be"))
+    return values
+
+
+def _alike(value: Any, own: Any) -> bool:
+    """Whether a value can stand in the place of another one: a number for a number, and so on downwards."""
+    if isinstance(own, dict):
+        return isinstance(value, dict) and set(value) == set(own) and all(_alike(value[k], own[k]) for k in own)
+    number = (int, float)
+    if own is None or (isinstance(own, number) and not isinstance(own, bool)):
+        return value is None or (isinstance(value, number) and not isinstance(value, bool))
+    return isinstance(value, type(own))
+
+
+def _check_optimizer(
+    arrays: dict[str, np.ndarray], network: nn.Layer, optimizer: Optimizer, path: str | os.PathLike[str]
+) -> None:
+    """Compare an optimizer's arrays with the network: each belongs to a parameter, and has its shape or one number.
+
+    Raises:
+        UserError: One does not.
+    """
+    shapes = {name: tuple(parameter.shape) for name, parameter in network.named_parameters()}
+    known = {f"{name}_0" for name in (*optimizer._accumulators, *_ACCUMULATORS)}
+    for name, array in arrays.items():
+        parameter, _, suffix = name.partition(":")
+        if parameter not in shapes or suffix not in known:
+            raise UserError(_damaged(path, f"the optimizer has no {name[:80]}"))
+        if array.shape not in (shapes[parameter], (1,)) or array.dtype != np.float32:
+            raise UserError(_damaged(path, f"optimizer: {name[:80]} is of another shape or type"))
+
+
+#: What Paddle's Momentum, Adam and AdamW keep of each parameter.
+_ACCUMULATORS = ("velocity", "moment1", "moment2", "beta1_pow_acc", "beta2_pow_acc", "moment2_max")
+
+
+def _damaged(path: str | os.PathLike[str], reason: str) -> str:
+    return f"{path}: damaged, or another run's ({reason}); start anew with --overwrite"
 
 
 def _with_fresh_state(arrays: dict[str, np.ndarray], network: nn.Layer, optimizer: Optimizer) -> dict[str, np.ndarray]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import cv2
@@ -101,6 +104,7 @@ def validation_loader(dataset: Dataset, config: Config, processes: Processes = A
 
 def _loader(dataset: Dataset, workers: int, sampler: BatchSampler) -> DataLoader:
     shared = Path("/dev/shm")
+    sweep_shared_memory(shared)
     enough = not shared.exists() or shutil.disk_usage(shared).free > LEAST_SHARED_MEMORY
     return DataLoader(
         dataset,
@@ -112,7 +116,40 @@ def _loader(dataset: Dataset, workers: int, sampler: BatchSampler) -> DataLoader
     )
 
 
+@contextmanager
+def loaders_watched() -> Iterator[None]:
+    """Tell in one line that a loader process was killed, as the system does where memory is short.
+
+    Raises:
+        UserError: One was.
+    """
+    try:
+        yield
+    except (RuntimeError, SystemError) as error:
+        # Paddle notices it at whatever line of ours runs in this moment.
+        if re.search(r"DataLoader.*(killed|exit)|worker.*exit", str(error), re.DOTALL):
+            raise UserError(
+                "a loader process was killed, most often because memory is short; resume with --resume, with a smaller "
+                "data.workers (0 loads in the training process) or train.batch_size"
+            ) from error
+        raise
+
+
+def sweep_shared_memory(folder: Path = Path("/dev/shm")) -> None:
+    """Delete what loader processes that are dead left in shared memory: `paddle_PID_...` of this user."""
+    if not hasattr(os, "getuid"):
+        return
+    for file in folder.glob("paddle_*"):
+        pid = file.name.split("_")[1]
+        with suppress(OSError):  # another process sweeps as well
+            if pid.isdigit() and file.lstat().st_uid == os.getuid() and not Path("/proc", pid).exists():
+                file.unlink()
+
+
 def _start_worker(_: int) -> None:
+    # The process that reads from this one takes the signals; that of its group would end this one with a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(0)  # or the workers fight for the cores
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 

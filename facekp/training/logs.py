@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import os
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from google.protobuf.message import DecodeError
 from visualdl import LogReader
 
 from facekp.errors import UserError
+from facekp.io.files import open_regular, read_bytes
 
 #: One row for each epoch.
 METRICS_FILE = "metrics.csv"
@@ -16,6 +21,10 @@ METRICS_FILE = "metrics.csv"
 LOG_FILE = "vdlrecords.facekp.log"
 #: Those that grow with every epoch.
 GROWING_FILES = (METRICS_FILE, LOG_FILE)
+
+
+#: The table of a run has no more bytes, and its log no more.
+MAX_METRICS, MAX_LOG = 32 << 20, 1 << 30
 
 
 @dataclass(frozen=True)
@@ -44,14 +53,22 @@ def read_run(folder: Path) -> RunLog:
     Raises:
         UserError: It is no such folder, or no epoch is finished yet, or a log is damaged.
     """
-    if not (folder / METRICS_FILE).is_file() or not (folder / LOG_FILE).is_file():
+    if not os.path.isfile(folder / METRICS_FILE) or not os.path.isfile(folder / LOG_FILE):
         raise UserError(f"{folder}: no run with a finished epoch; give the folder that tools/train.py wrote")
     try:
-        epochs = pd.read_csv(folder / METRICS_FILE)
+        epochs = pd.read_csv(io.BytesIO(read_bytes(folder / METRICS_FILE, MAX_METRICS)))
+        os.close(open_regular(folder / LOG_FILE))
+        if (folder / LOG_FILE).stat().st_size > MAX_LOG:
+            raise ValueError(f"{LOG_FILE} is larger than {MAX_LOG >> 20} MiB")
         records = LogReader(file_path=str(folder / LOG_FILE)).get_data("scalar", "step/train_loss")
         steps = pd.DataFrame({"step": [r.id for r in records], "loss": [r.value for r in records]})
         metric = next(name[6:] for name in epochs if name.startswith("train_") and name != "train_loss")
         columns = ["epoch", "step", *(f"{part}_{name}" for name in ("loss", metric) for part in ("train", "val"))]
-        return RunLog(folder.name, steps, epochs[columns], metric)
-    except (KeyError, StopIteration, ValueError, RuntimeError) as error:
+        epochs = epochs[columns].apply(pd.to_numeric)  # ValueError where something else stands
+        if not len(epochs) or not epochs["epoch"].is_monotonic_increasing:
+            raise ValueError(f"{METRICS_FILE} has no epochs, or not in their order")
+        return RunLog(folder.name, steps, epochs, metric)
+    except OSError as error:
+        raise UserError(f"{error.filename or folder}: cannot be read ({error.strerror or error})") from error
+    except (KeyError, StopIteration, ValueError, TypeError, RuntimeError, DecodeError, struct.error) as error:
         raise UserError(f"{folder}: its logs are damaged ({error}); train again, or give another run") from error

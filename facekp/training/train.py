@@ -28,7 +28,7 @@ from facekp.training.callbacks import (
 )
 from facekp.training.checkpoint import RunState, cut_logs, load_checkpoint
 from facekp.training.config import Config, load_config, parse_config
-from facekp.training.loaders import training_loader, validation_loader
+from facekp.training.loaders import loaders_watched, training_loader, validation_loader
 from facekp.training.processes import Processes
 from facekp.training.run_folder import essentials, find_run_folder, locked, start_run_folder
 from facekp.training.schedules import build_optimizer, build_schedule, thawed_rate
@@ -146,6 +146,7 @@ def _train(config: Config, processes: Processes, resume: bool, overwrite: bool) 
     history = History(state, folder, processes)
     with ExitStack() as stack:
         stack.enter_context(processes.end_together())
+        stack.enter_context(loaders_watched())
         reports: list[Callback] = []
         if processes.first:
             parameters = sum(int(p.size) for p in network.parameters())
