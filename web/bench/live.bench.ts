@@ -11,30 +11,36 @@ import { ISOLATED, serve } from "../tests/browser/server.ts";
 
 const SECONDS = Number(process.env.SECONDS ?? 20);
 
-/** Resident memory of this process's descendants, shared pages counted once, in MB. */
-function memory(): number {
+/** Clock ticks a second in `/proc`. */
+const TICKS = 100;
+
+/** What this process's descendants take: memory in MB, shared pages counted once, and processor time in seconds. */
+function usage(): { memory: number; cpu: number } {
   const parents = new Map<number, number>();
+  const ticks = new Map<number, number>();
   for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
     try {
       const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
         .replace(/^.*\) /s, "")
         .split(" ");
       parents.set(Number(pid), Number(fields[1]));
+      ticks.set(Number(pid), Number(fields[11]) + Number(fields[12]));
     } catch {
       // It ended meanwhile.
     }
   }
   const isOurs = (pid: number): boolean => pid === process.pid || (pid > 1 && isOurs(parents.get(pid) ?? 0));
-  let kilobytes = 0;
+  let [kilobytes, time] = [0, 0];
   for (const pid of parents.keys()) {
     if (pid === process.pid || !isOurs(pid)) continue;
+    time += ticks.get(pid)!;
     try {
       kilobytes += Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1] ?? 0);
     } catch {
       // It ended meanwhile.
     }
   }
-  return Math.round(kilobytes / 1024);
+  return { memory: Math.round(kilobytes / 1024), cpu: time / TICKS };
 }
 
 it.each([
@@ -86,6 +92,7 @@ it.each([
             const steps = seen.frames.slice(1).map((time, i) => time - seen.frames[i]!);
             steps.sort((a, b) => a - b);
             return {
+              frames: seen.frames.length,
               fps: Math.round((10_000 * seen.frames.length) / milliseconds) / 10,
               step: {
                 median: Math.round(steps[steps.length >> 1]!),
@@ -97,7 +104,14 @@ it.each([
           Math.min(SECONDS, 20) * 1000,
         );
       const rows = [];
-      for (let passed = 0; passed < SECONDS; passed += 20) rows.push({ ...(await watch()), memory: memory() });
+      for (let passed = 0; passed < SECONDS; passed += 20) {
+        const before = usage();
+        const seen = await watch();
+        const after = usage();
+        // Of all processes together, the fake camera's among them.
+        const cpuPerFrame = Math.round((1000 * (after.cpu - before.cpu)) / Math.max(seen.frames, 1));
+        rows.push({ ...seen, cpuPerFrame, memory: after.memory });
+      }
       console.log(name, SECONDS > 20 ? "" : JSON.stringify(rows[0]));
       if (SECONDS > 20) {
         const tasks = rows.flatMap((row) => row.longTasks);

@@ -30,7 +30,20 @@ function sources(): Sources {
   copy(`runtime/${GLUE}`, resolve(runtime, GLUE));
   // Packed, so that it is a quarter as large on every host.
   files.set(`runtime/${BINARY}.gz`, () => gzipSync(readFileSync(resolve(runtime, BINARY)), { level: 9 }));
+  files.set("licences.txt", () => Buffer.from(LIBRARIES.map(licenceOf).join("\n\n")));
   return files;
+}
+
+/** Libraries that the page ships. */
+const LIBRARIES = ["onnxruntime-web", "@zip.js/zip.js"];
+
+/** Name, version and licence of a library, with the text that comes with it. */
+function licenceOf(name: string): string {
+  const folder = resolve(web, "node_modules", name);
+  const about = JSON.parse(readFileSync(resolve(folder, "package.json"), "utf8")) as Record<string, string>;
+  const text = resolve(folder, "LICENSE");
+  const heading = `${name} ${about.version ?? ""}, ${about.license ?? ""}`;
+  return existsSync(text) ? `${heading}\n\n${readFileSync(text, "utf8")}` : heading;
 }
 
 function titleOf(manifest: string): string {

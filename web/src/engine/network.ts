@@ -2,6 +2,7 @@
 import * as ort from "onnxruntime-web/wasm";
 import { UserError, reasonOf } from "./errors";
 import { type Folder, MAX_NETWORK_BYTES } from "./files";
+import { clamp } from "./geometry";
 import { type Input, buildInput } from "./pixels";
 import { type Recipe, readRecipe } from "./recipe";
 import type { Pixels } from "./warp";
@@ -33,6 +34,9 @@ export interface Network<R extends Recipe = Recipe> {
   close(): Promise<void>;
 }
 
+/** More threads than this gain little; one core is left for the camera and the page. */
+const MOST_THREADS = 4;
+
 const GLUE = "ort-wasm-simd-threaded.mjs";
 const BINARY = "ort-wasm-simd-threaded.wasm";
 
@@ -52,7 +56,7 @@ async function start(runtime?: Runtime): Promise<void> {
   const isolated = globalThis.crossOriginIsolated;
   const cores = globalThis.navigator?.hardwareConcurrency ?? 1;
   ort.env.logLevel = "error";
-  ort.env.wasm.numThreads = isolated ? (runtime?.threads ?? Math.min(cores, 4)) : 1;
+  ort.env.wasm.numThreads = isolated ? (runtime?.threads ?? clamp(cores - 1, 1, MOST_THREADS)) : 1;
   if (!runtime) return;
   const folder = new URL(runtime.folder.replace(/\/*$/, "/"), globalThis.location?.href);
   ort.env.wasm.wasmPaths = { mjs: new URL(GLUE, folder).href };
@@ -100,6 +104,8 @@ export async function openNetwork(folder: Folder, runtime?: Runtime): Promise<Ne
       executionProviders: ["wasm"],
       graphOptimizationLevel: "all",
       logSeverityLevel: 3,
+      // Threads that wait in a loop for the next picture take the processor from those who bring it.
+      extra: { session: { intra_op: { allow_spinning: "0" } } },
     });
   } catch (error) {
     throw new UserError("network.run", { file, reason: reasonOf(error) });

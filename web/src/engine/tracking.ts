@@ -131,8 +131,11 @@ export class Tracker {
   /** Take the next frame, shown at `seconds`; return the faces in it, the largest first. */
   async next(frame: Source, seconds: number): Promise<TrackedFace[]> {
     const image = toPixels(frame);
-    const { detectEvery, retryEvery } = this.options;
-    if (this.frame++ % (this.unsure ? retryEvery : detectEvery) === 0) await this.detect(image, seconds);
+    const { detectEvery, retryEvery, hold } = this.options;
+    const regular = this.frame++ % (this.unsure ? retryEvery : detectEvery) === 0;
+    // Where frames come slowly, a face would fade before its turn.
+    const late = this.tracks.length > 0 && seconds - this.detected >= hold;
+    if (regular || late) await this.detect(image, seconds);
     else await this.follow(image, this.tracks);
     this.tracks = this.tracks.filter((track) => this.visible(track, seconds) > 0 && meets(track.box, image));
     const shown = this.tracks.map((track) => {

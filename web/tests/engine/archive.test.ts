@@ -11,7 +11,7 @@ describe("an archive", () => {
     expect(Buffer.from(files.get("a/b.txt")!).toString()).toBe("hello");
   });
 
-  it.each(["../up.txt", "/root.txt", "a/../../b.txt", "C:/x.txt", "a\\b.txt"])("may not hold %s", async (name) => {
+  it.each(["../up.txt", "/top.txt", "a/../../b.txt", "C:/x.txt", "a\\b.txt"])("may not hold %s", async (name) => {
     await expect(unzip(await bytes({ [name]: Buffer.from("x") }), "x.zip", 100)).rejects.toThrow("leads out");
   });
 

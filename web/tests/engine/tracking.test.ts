@@ -61,6 +61,11 @@ describe("a tracker", () => {
     expect(await tracker.next(image, 1.1)).toEqual([]);
   });
 
+  it("keeps a face where frames come slowly", async () => {
+    const tracker = new Tracker(new Scene([at(20, 20)]));
+    for (let i = 0; i < 20; i++) expect((await tracker.next(image, i / 4))[0]?.score).toBeCloseTo(0.9);
+  });
+
   it("does not follow a face that jumps", async () => {
     const scene = new Scene([at(20, 20)]);
     const tracker = new Tracker(scene, { cutoff: Infinity });
