@@ -131,6 +131,24 @@ def complete_far_side(points: np.ndarray, pose: Pose) -> np.ndarray:
     return points + far * (there - points)
 
 
+def rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
+    """The rotation of a pose: first pitch, then yaw, then roll, in degrees; see `Pose` for the signs.
+
+    Returns:
+        (3, 3) float64, for x, y, depth.
+
+    Example:
+        >>> nose = rotation(yaw=30) @ (0, 0, 1)
+        >>> nose.round(2).tolist()
+        [0.5, 0.0, 0.87]
+    """
+    (sy, sp, sr), (cy, cp, cr) = (f(np.radians([yaw, pitch, roll])) for f in (np.sin, np.cos))
+    about_ears = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    upright = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    in_image = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    return in_image @ upright @ about_ears
+
+
 def _fit(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rotations (N, 3, 3) and cameras (N, 3, 4)."""
     seen = points[:, RIGID]

@@ -88,7 +88,7 @@ class Triangles:
         back[:, 2] += to_level[:, 2]
         back = np.concatenate([np.full((1, 3, 2), -1e6), back]).astype(np.float32)  # 0: no triangle
         back[0, :2] = 0
-        x, y = (np.arange(n, dtype=np.float32) + start for n, start in zip((width, height), low))
+        x, y = (np.arange(n, dtype=np.float32) + float(start) for n, start in zip((width, height), low))
         each = back[owner]
         where = each[..., 0, :] * x[:, None] + each[..., 1, :] * y[:, None, None] + each[..., 2, :]
         patch = cv2.remap(level, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)

@@ -8,9 +8,19 @@ import numpy as np
 
 from facekp.inference.faces import Faces
 from facekp.inference.tracking import Tracks
-from facekp.landmarks import Pose, anchors, face_outline
+from facekp.landmarks import MEAN_FACE, Pose, anchors, face_outline
+from facekp.landmarks.head import HEAD_POINTS
 from facekp.stickers.triangles import mesh_points
 from facekp.stickers.triggers import Switch, Trigger
+
+#: The middle of the face from the brows down, and how wide its far half stays at least, of its width from the front.
+_MIDDLE = [27, 28, 29, 30, 33, 51, 57, 8]
+_LEAST_WIDTH = 0.3
+
+
+@functools.lru_cache(maxsize=1)
+def _mean_places() -> dict[str, np.ndarray]:
+    return anchors(MEAN_FACE)
 
 
 class Wearer:
@@ -53,7 +63,21 @@ class Wearer:
         """(K, 2) what a layer is tied to: `places`, or the mesh of the whole face if `fit` is "face"."""
         if fit == "face":
             return mesh_points(self.points, self.pose)
-        return np.array([self.anchors[name] for name in places])
+        target = np.array([self.anchors[name] for name in places])
+        return self._unfolded(places, target) if fit == "mesh" and self.complete else target
+
+    def _unfolded(self, places: tuple[str, ...], target: np.ndarray) -> np.ndarray:
+        """Keep places of the far side from passing behind the face's middle: a bent picture cannot be folded."""
+        yaw, roll = float(self.pose.yaw[0]), np.radians(float(self.pose.roll[0]))
+        along = np.array([np.cos(roll), np.sin(roll)]) * np.sign(yaw)  # towards the far side
+        camera = self.pose.camera[0, :2]
+        middle = (HEAD_POINTS[_MIDDLE] @ camera[:, :3].T + camera[:, 3]) @ along
+        mean = np.array([_mean_places()[name] for name in places])
+        beyond = np.sign(yaw) * (mean[:, 0] - 0.5)
+        least = np.interp(mean[:, 1], MEAN_FACE[_MIDDLE, 1], middle)
+        least += _LEAST_WIDTH * beyond * float(np.linalg.norm(camera[0, :3]))
+        short = np.where(beyond > 0.02, np.maximum(least - target @ along, 0), 0)
+        return target + short[:, None] * along
 
     def shown_for(self, layer: object, trigger: Trigger, seconds: float, length: float) -> float | None:
         """How long a layer's trigger has been on; None: it is off.
