@@ -18,8 +18,9 @@ from facekp.inference.faces import Faces
 from facekp.inference.tracking import OneEuro, Tracker
 from facekp.io.images import read_image
 from facekp.io.video import convert, write_video
-from facekp.landmarks import IBUG68, MEAN_FACE, anchors
-from facekp.stickers import Sticker, list_stickers, load_sticker
+from facekp.landmarks import IBUG68, MEAN_FACE
+from facekp.stickers import Layer, Sticker, list_stickers, load_sticker
+from facekp.stickers.wearer import Wearer
 from facekp.vision import geometry
 
 WIDTH, HEIGHT, FPS = 1280, 720, 30
@@ -54,15 +55,15 @@ def _stickers(args: argparse.Namespace) -> None:
     print(f"{'sticker':16}{'layers':>8}{'fit ms':>8}{'all ms':>8}   a face {args.face} pixels wide")
     for name in list_stickers():
         sticker = load_sticker(name)
-        fit = _median(partial(_fit, sticker, points))
+        fit = _median(partial(_fit, sticker, faces))
         # The copy of the picture is made once a picture, not once a face.
         whole = _median(partial(sticker.apply, image, faces)) - _median(partial(sticker.apply, image, none))
         print(f"{name:16}{len(sticker.layers):8}{fit:8.2f}{whole:8.2f}")
 
 
-def _fit(sticker: Sticker, points: np.ndarray) -> list[object]:
-    face = anchors(points)
-    return [layer.place(face) for layer in sticker.layers]
+def _fit(sticker: Sticker, faces: Faces) -> list[object]:
+    wearer = Wearer(Faces(faces.points, faces.boxes, faces.scores), 0)  # a new one, which knows nothing yet
+    return [layer.place(wearer) for layer in sticker.layers if isinstance(layer, Layer)]
 
 
 class _Clip:

@@ -22,7 +22,8 @@ from facekp.io.files import atomic_path
 from facekp.io.images import write_image
 from facekp.landmarks import MEAN_FACE, anchors
 
-SIDE = 1024  # pixels of the longer side
+#: Pixels of the longer side, of a still picture and of one of several frames.
+SIDE, FRAME_SIDE = 1024, 640
 
 
 def main() -> None:
@@ -33,11 +34,14 @@ def main() -> None:
     for pack in parser.parse_args().packs:
         manifest = json.loads((pack / "manifest.json").read_text())
         for layer in manifest["layers"]:
+            if "frames" not in layer:  # make-up has no picture
+                continue
+            side = SIDE if len(layer["frames"]) == 1 else FRAME_SIDE
             for frame in layer["frames"]:
                 svg = pack / frame.replace(".png", ".svg")
                 x, y, width, height = map(float, ElementTree.parse(svg).getroot().attrib["viewBox"].split())
-                scale = SIDE / max(width, height)
-                longer = {"height": SIDE} if height > width else {"width": SIDE}
+                scale = side / max(width, height)
+                longer = {"height": side} if height > width else {"width": side}
                 data = resvg_py.svg_to_bytes(svg_path=str(svg), **longer)
                 image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
                 write_image(pack / frame, image)

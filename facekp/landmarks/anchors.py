@@ -7,19 +7,21 @@ import functools
 import numpy as np
 
 from facekp.landmarks.head import HEAD_PLACES
-from facekp.landmarks.pose import head_pose
+from facekp.landmarks.pose import Pose, complete_far_side, head_pose
 from facekp.landmarks.schema import IBUG68, PointSchema
 
 
-def anchors(points: np.ndarray, schema: PointSchema = IBUG68) -> dict[str, np.ndarray]:
+def anchors(points: np.ndarray, schema: PointSchema = IBUG68, pose: Pose | None = None) -> dict[str, np.ndarray]:
     """Name places of a face, some of them extrapolated beyond its points.
 
     The forehead, the crown and other places without landmarks are those of an average head that is turned like this
-    one; an opening mouth does not move them. They need points that convert to the 68.
+    one; an opening mouth does not move them. On the far side of a turned head the places mirror those of the near
+    side. Both need points that convert to the 68.
 
     Args:
         points: (K, 2) pixels of the image.
         schema: What the points are.
+        pose: Of this face, N = 1; None: found from the points.
 
     Returns:
         Name -> (2,) float64 pixels.
@@ -36,14 +38,18 @@ def anchors(points: np.ndarray, schema: PointSchema = IBUG68) -> dict[str, np.nd
     p = np.asarray(points, np.float64)
     if p.shape != (schema.num_points, 2):
         raise ValueError(f"anchors of {schema.name} need points of shape ({schema.num_points}, 2), not {p.shape}")
-    places = {name: p[list(indices)].mean(0) for name, indices in schema.anchors.items()}
     whole = schema.converted(p, IBUG68.name)
     if whole is None:
-        return places
-    camera = head_pose(whole[None]).camera[0]
-    head = {name: (camera @ (*place, 1))[:2] for name, place in HEAD_PLACES.items()}
-    named = {name: whole[list(indices)].mean(0) for name, indices in IBUG68.anchors.items()}
-    return {**head, **named, **places}
+        return _means(p, schema)
+    pose = head_pose(whole[None]) if pose is None else pose
+    whole = complete_far_side(whole, pose)
+    head = {name: (pose.camera[0] @ (*place, 1))[:2] for name, place in HEAD_PLACES.items()}
+    own = {} if schema.name == IBUG68.name else _means(p, schema)
+    return {**head, **_means(whole, IBUG68), **own}
+
+
+def _means(points: np.ndarray, schema: PointSchema) -> dict[str, np.ndarray]:
+    return {name: points[list(indices)].mean(0) for name, indices in schema.anchors.items()}
 
 
 @functools.lru_cache
@@ -59,11 +65,12 @@ def anchor_names(schema: PointSchema = IBUG68) -> frozenset[str]:
     return frozenset(schema.anchors)
 
 
-def face_outline(points: np.ndarray) -> np.ndarray:
+def face_outline(points: np.ndarray, pose: Pose | None = None) -> np.ndarray:
     """Polygon around a face's skin: the jaw, closed by a half ellipse over the forehead.
 
     Args:
         points: (68, 2) pixels of the image.
+        pose: Of this face, N = 1; None: found from the points.
 
     Returns:
         (33, 2) float64.
@@ -75,21 +82,8 @@ def face_outline(points: np.ndarray) -> np.ndarray:
         ((33, 2), True)
     """
     p = np.asarray(points, np.float64)
-    middle, half, up = (p[0] + p[16]) / 2, (p[16] - p[0]) / 2, anchors(p)["forehead"] - (p[0] + p[16]) / 2
+    pose = head_pose(p[None]) if pose is None else pose
+    middle, half = (p[0] + p[16]) / 2, (p[16] - p[0]) / 2
+    up = (pose.camera[0] @ (*HEAD_PLACES["forehead"], 1))[:2] - middle
     angle = np.linspace(0, np.pi, 18)[1:-1, None]
     return np.vstack([p[:17], middle + np.cos(angle) * half + np.sin(angle) * up])
-
-
-def mouth_openness(points: np.ndarray) -> float:
-    """Gap between the inner lips over their width: about 0 when shut, above 0.3 when open.
-
-    Args:
-        points: (68, 2).
-
-    Example:
-        >>> from facekp.landmarks import MEAN_FACE
-        >>> 0 < mouth_openness(MEAN_FACE) < 0.15
-        True
-    """
-    gap = np.linalg.norm(points[[61, 62, 63]] - points[[67, 66, 65]], axis=-1).mean()
-    return float(gap / max(np.linalg.norm(points[60] - points[64]), 1e-6))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facekp.landmarks.head import EYES_MIDDLE, HEAD_POINTS
+from facekp.landmarks.head import DEPTH, EYES_MIDDLE, HEAD_POINTS, MEAN_FACE
+from facekp.landmarks.schema import IBUG68
 
 #: The points that the skull carries, and how far each may be trusted to stay when the face moves (brows, lids).
 RIGID = np.arange(17, 48)
@@ -18,6 +19,12 @@ _OFF = 0.03
 
 #: Looks at the points, each with other weights, and Gauss-Newton steps in each.
 _ROUNDS, _STEPS = 2, 2
+
+#: How strongly a face is drawn to the mean face where the camera hardly shows it: the far side of a turned head.
+_DRAW = 0.02
+
+#: From the first to the second yaw, in degrees, the points of the far side are less and less believed.
+_FAR = (25.0, 55.0)
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,11 @@ class Pose:
     pitch: np.ndarray
     roll: np.ndarray
     camera: np.ndarray
+
+    def of(self, face: int) -> Pose:
+        """That of one face, N = 1."""
+        own = slice(face, face + 1)
+        return Pose(self.yaw[own], self.pitch[own], self.roll[own], self.camera[own])
 
 
 def head_pose(points: np.ndarray) -> Pose:
@@ -68,6 +80,73 @@ def head_pose(points: np.ndarray) -> Pose:
     pitch = np.degrees(np.arctan2(turn[:, 2, 1], turn[:, 2, 2]))
     roll = np.degrees(np.arctan2(turn[:, 1, 0], turn[:, 0, 0]))
     return Pose(yaw, pitch, roll, camera)
+
+
+def from_the_front(points: np.ndarray, camera: np.ndarray) -> np.ndarray:
+    """Faces as they would look from the front: yaw, pitch, roll and size are taken out.
+
+    Args:
+        points: (N, 68, 2) pixels.
+        camera: (N, 3, 4), see `facekp.landmarks.Pose`.
+
+    Returns:
+        (N, 68, 2) float64 in units of the mean face.
+
+    Example:
+        >>> points = MEAN_FACE[None] * 100 + 7
+        >>> bool(np.abs(from_the_front(points, head_pose(points).camera) - MEAN_FACE).max() < 0.01)
+        True
+    """
+    flat, deep, shift = camera[:, :2, :2], camera[:, :2, 2], camera[:, :2, 3]
+    draw = _DRAW * (camera[:, :2, :3] ** 2).sum((1, 2))[:, None, None] / 2
+    seen = points - shift[:, None] - DEPTH[:, None] * deep[:, None]
+    # The least squares solution of flat @ face = seen, drawn to the mean face.
+    return (seen @ flat + draw * MEAN_FACE) @ np.linalg.inv(flat.transpose(0, 2, 1) @ flat + draw * np.eye(2))
+
+
+def complete_far_side(points: np.ndarray, pose: Pose) -> np.ndarray:
+    """Replace what a turned head hides by the mirror image of what it shows, seen by the same camera.
+
+    Args:
+        points: (68, 2) pixels.
+        pose: Of this face, N = 1.
+
+    Returns:
+        (68, 2); the points as they are if the head is hardly turned.
+
+    Example:
+        >>> turned = HEAD_POINTS @ [[0.5, 0.0], [0.0, 1.0], [0.87, 0.0]] * 100  # by 60 degrees
+        >>> moved = turned.copy()
+        >>> moved[16] += 30  # the far ear, guessed wrongly
+        >>> bool(np.abs(complete_far_side(moved, head_pose(moved[None])) - turned).max() < 5)
+        True
+    """
+    yaw = float(pose.yaw[0])
+    turned = (abs(yaw) - _FAR[0]) / (_FAR[1] - _FAR[0])
+    if not turned > 0:  # NaN, too
+        return points
+    mirrored = from_the_front(points[None], pose.camera)[0][IBUG68.flip_order] * (-1, 1) + (1, 0)
+    there = np.hstack([mirrored, DEPTH[:, None]]) @ pose.camera[0, :2, :3].T + pose.camera[0, :2, 3]
+    far = np.clip(np.sign(yaw) * (MEAN_FACE[:, :1] - 0.5) / 0.1, 0, 1) * min(turned, 1.0)
+    return points + far * (there - points)
+
+
+def rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
+    """The rotation of a pose: first pitch, then yaw, then roll, in degrees; see `Pose` for the signs.
+
+    Returns:
+        (3, 3) float64, for x, y, depth.
+
+    Example:
+        >>> nose = rotation(yaw=30) @ (0, 0, 1)
+        >>> nose.round(2).tolist()
+        [0.5, 0.0, 0.87]
+    """
+    (sy, sp, sr), (cy, cp, cr) = (f(np.radians([yaw, pitch, roll])) for f in (np.sin, np.cos))
+    about_ears = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    upright = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    in_image = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    return in_image @ upright @ about_ears
 
 
 def _fit(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

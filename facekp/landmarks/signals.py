@@ -7,10 +7,7 @@ from typing import Callable
 
 import numpy as np
 
-from facekp.landmarks.head import DEPTH, MEAN_FACE
-
-#: How strongly a face is drawn to the mean face where the camera hardly shows it: the far side of a turned head.
-_DRAW = 0.02
+from facekp.landmarks.pose import from_the_front
 
 #: Heads that are turned further, in degrees, say little about the face at rest.
 _STRAIGHT = 25
@@ -58,38 +55,15 @@ def _smile(face: np.ndarray) -> np.ndarray:
 
 #: Name -> the signal. A new one is one entry. "Left" is the viewer's.
 SIGNALS: dict[str, Signal] = {
-    "mouth_open": Signal(_gap([61, 62, 63], [65, 66, 67]), 0.03, 0.20),
+    "mouth_open": Signal(_gap([61, 62, 63], [65, 66, 67]), 0.02, 0.12),
     "mouth_wide": Signal(_smile, 0.37, 0.52),
     "lips_round": Signal(_lip_width, 0.34, 0.26),
-    "left_eye_closed": Signal(_eye([37, 38], [40, 41], 36, 39), 0.28, 0.12),
-    "right_eye_closed": Signal(_eye([43, 44], [46, 47], 42, 45), 0.28, 0.12),
+    "left_eye_closed": Signal(_eye([37, 38], [40, 41], 36, 39), 0.28, 0.16),
+    "right_eye_closed": Signal(_eye([43, 44], [46, 47], 42, 45), 0.28, 0.16),
     "brows_up": Signal(_gap([*range(17, 27)], [36, 39, 42, 45]), 0.14, 0.20),
     "left_brow_up": Signal(_gap([17, 18, 19, 20, 21], [36, 39]), 0.14, 0.20),
     "right_brow_up": Signal(_gap([22, 23, 24, 25, 26], [42, 45]), 0.14, 0.20),
 }
-
-
-def from_the_front(points: np.ndarray, camera: np.ndarray) -> np.ndarray:
-    """Faces as they would look from the front: yaw, pitch, roll and size are taken out.
-
-    Args:
-        points: (N, 68, 2) pixels.
-        camera: (N, 3, 4), see `facekp.landmarks.Pose`.
-
-    Returns:
-        (N, 68, 2) float64 in units of the mean face.
-
-    Example:
-        >>> from facekp.landmarks import head_pose
-        >>> points = MEAN_FACE[None] * 100 + 7
-        >>> bool(np.abs(from_the_front(points, head_pose(points).camera) - MEAN_FACE).max() < 0.01)
-        True
-    """
-    flat, deep, shift = camera[:, :2, :2], camera[:, :2, 2], camera[:, :2, 3]
-    draw = _DRAW * (camera[:, :2, :3] ** 2).sum((1, 2))[:, None, None] / 2
-    seen = points - shift[:, None] - DEPTH[:, None] * deep[:, None]
-    # The least squares solution of flat @ face = seen, drawn to the mean face.
-    return (seen @ flat + draw * MEAN_FACE) @ np.linalg.inv(flat.transpose(0, 2, 1) @ flat + draw * np.eye(2))
 
 
 def measure(points: np.ndarray, camera: np.ndarray) -> np.ndarray:

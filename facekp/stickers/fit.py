@@ -8,13 +8,14 @@ import cv2
 import numpy as np
 
 from facekp.stickers.texture import Texture
+from facekp.stickers.triangles import Triangles
 from facekp.vision import geometry
 
 #: A patch of sticker, (h, w, 4) float32 premultiplied BGRA 0..255, and the x, y of its first pixel in the photo.
 Patch = tuple[np.ndarray, tuple[int, int]]
 
-#: The bent map is computed at every so many pixels and interpolated between.
-_GRID = 8
+#: The bent map is computed at so many places along its longer side, at most at every fourth pixel, and interpolated.
+_KNOTS = 20
 
 
 class Warp:
@@ -69,19 +70,25 @@ class Bend:
         """Resample the sticker where it meets a canvas of (width, height); None if it does not."""
         x0, y0, x1, y1 = texture.box
         grid = np.stack(np.meshgrid(np.linspace(x0, x1, 9), np.linspace(y0, y1, 9)), -1).reshape(-1, 2)
-        box = _meet(self(grid), canvas)
+        there = self(grid)
+        box = _meet(there, canvas)
         if box is None:
             return None
         level, from_level = texture.level(float(self.scale))
         x0, y0, x1, y1 = box
-        columns, rows = (x1 - x0 - 1) // _GRID + 2, (y1 - y0 - 1) // _GRID + 2
-        knots = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1) * float(_GRID) + (x0, y0)
+        # The knots lie alike whatever part of the sticker the canvas shows.
+        start = np.floor(there.min(0))
+        step = max(float(np.ceil(np.ptp(there, 0).max() / _KNOTS)), 4.0)
+        first = np.floor((np.array([x0, y0]) - start) / step)
+        columns, rows = np.ceil((np.array([x1, y1]) - start) / step - first).astype(int) + 1
+        origin = start + first * step
+        knots = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1) * step + origin
         coarse = geometry.apply(geometry.invert(from_level), self._back(knots.reshape(-1, 2)))
         coarse = coarse.reshape(rows, columns, 2).astype(np.float32)
         # From knots to every pixel; the matrix says where pixel (0, 0) and its neighbours lie among the knots.
         fine = cv2.warpAffine(
             coarse,
-            geometry.scaling(_GRID),
+            geometry.compose(geometry.scaling(step), geometry.translation(*(origin - (x0, y0)))),
             (x1 - x0, y1 - y0),
             flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
@@ -89,14 +96,14 @@ class Bend:
         return cv2.remap(level, fine, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), (x0, y0)
 
 
-Placement = Union[Warp, Bend]
+Placement = Union[Warp, Bend, Triangles]
 
 
 def fit(kind: str, source: np.ndarray, target: np.ndarray) -> Placement | None:
     """Tie anchors of a sticker to places of a face.
 
     Args:
-        kind: "similarity", "affine" or "mesh".
+        kind: "similarity", "affine", "mesh" or "face".
         source: (K, 2) in pixels of the sticker.
         target: (K, 2) in pixels of the photo, finite.
 
@@ -115,10 +122,10 @@ def fit(kind: str, source: np.ndarray, target: np.ndarray) -> Placement | None:
     matrix = solve(source, target)
     if np.linalg.svd(matrix[:, :2])[1].min() < 1e-3:
         return None
-    if kind != "mesh":
+    if kind in ("similarity", "affine"):
         return Warp(matrix)
     try:
-        return Bend(source, target)
+        return Triangles(source, target) if kind == "face" else Bend(source, target)
     except np.linalg.LinAlgError:  # two places of the face fell into one
         return None
 

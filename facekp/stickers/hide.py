@@ -1,33 +1,37 @@
-"""What the face hides: the roots of ears, the far side of a hat's brim, the loops of a mask."""
+"""What the face hides, or holds: the roots of ears and the loops of a mask behind it, a blush within it."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from facekp.landmarks import face_outline
-
 #: cv2 takes polygons in 1/16 pixel.
 _SHIFT = 4
 
 
-def hide_behind_face(patch: np.ndarray, origin: tuple[int, int], points: np.ndarray) -> None:
-    """Clear a patch where the face lies before it, in place, with a smooth edge.
+def cut(patch: np.ndarray, origin: tuple[int, int], outline: np.ndarray, keep: str) -> None:
+    """Keep what lies outside a polygon, or inside, in place, with a smooth edge.
 
     Args:
         patch: (h, w, 4) float32, premultiplied.
         origin: x, y of the patch's first pixel in the photo.
-        points: (68, 2) of the face, pixels of the photo.
+        outline: (K, 2) polygon, pixels of the photo.
+        keep: "outside" or "inside".
 
     Example:
-        >>> from facekp.landmarks import MEAN_FACE
+        >>> from facekp.landmarks import MEAN_FACE, face_outline
         >>> patch = np.ones((100, 100, 4), np.float32)
-        >>> hide_behind_face(patch, (0, 0), MEAN_FACE * 100)
+        >>> cut(patch, (0, 0), face_outline(MEAN_FACE * 100), "outside")
         >>> float(patch[40, 50, 3]), float(patch[99, 0, 3])
         (0.0, 1.0)
     """
-    outline = (face_outline(points) - origin) * 2**_SHIFT
-    outline = np.clip(np.round(outline), -(2**28), 2**28).astype(np.int32)
-    shown = np.full(patch.shape[:2], 255, np.uint8)
-    cv2.fillPoly(shown, [outline], 0, cv2.LINE_AA, _SHIFT)
+    inside = 255 * (keep == "inside")
+    shown = np.full(patch.shape[:2], 255 - inside, np.uint8)
+    fill(shown, outline - origin, inside)
     cv2.multiply(patch, cv2.merge([shown] * 4), patch, 1 / 255, cv2.CV_32F)
+
+
+def fill(mask: np.ndarray, outline: np.ndarray, value: int) -> None:
+    """Fill a polygon (K, 2) of a mask (H, W) uint8, in place, with a smooth edge."""
+    corners = np.clip(np.round(outline * 2**_SHIFT), -(2**28), 2**28).astype(np.int32)
+    cv2.fillPoly(mask, [corners], value, cv2.LINE_AA, _SHIFT)

@@ -14,11 +14,22 @@ import zlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from facekp.errors import UserError
 from facekp.io.files import read_bytes
-from facekp.landmarks import anchor_names
+from facekp.landmarks import SIGNALS, anchor_names
+from facekp.stickers.makeup import REGIONS
 
 #: A folder or the inside of a zip archive: both have `/`, `read_bytes` and `name`.
 Place = Union[Path, zipfile.Path]
@@ -30,7 +41,7 @@ MAX_BYTES = 32 * 1024 * 1024
 MAX_ARCHIVE = 8 * MAX_BYTES
 
 #: How many anchors each fit needs at least.
-MIN_ANCHORS = {"similarity": 2, "affine": 3, "mesh": 4}
+MIN_ANCHORS = {"similarity": 2, "affine": 3, "mesh": 4, "face": 3}
 
 _ANCHOR_NAMES = sorted(anchor_names())
 
@@ -39,10 +50,55 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class LayerSpec(_Strict):
+def _one_of(names: list[str]) -> Any:
+    """A string that is one of `names`."""
+
+    def check(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"there is no {value!r}; take one of {', '.join(names)}")
+        return value
+
+    return Annotated[str, AfterValidator(check), Field(json_schema_extra={"enum": [*names]})]
+
+
+class TriggerSpec(_Strict):
+    """What the face must do for the layer to be shown."""
+
+    signal: _one_of(list(SIGNALS)) = Field(description="What is watched, 0 to 1.")  # type: ignore[valid-type]
+    on: float = Field(0.5, gt=0, le=1, description="Shown from this value of the signal on,")
+    off: float = Field(0.35, ge=0, le=1, description="until it falls to this one.", validate_default=True)
+    hold_ms: float = Field(0, ge=0, description="Shown for at least so long, in milliseconds.")
+    mode: Literal["while", "burst"] = Field(
+        "while", description="Frames repeat while it lasts, or play once from the moment it fires."
+    )
+
+    @field_validator("off")
+    @classmethod
+    def _below_on(cls, off: float, info: ValidationInfo) -> float:
+        if off > info.data.get("on", 1):
+            raise ValueError(f"{off:g} is above 'on', {info.data['on']:g}; make it smaller")
+        return off
+
+
+# Their own tags keep pydantic from trying every kind and complaining about all of them.
+_Trigger = Annotated[
+    Union[
+        Annotated[_one_of(["always", *SIGNALS]), Tag("<name>")],  # type: ignore[valid-type]
+        Annotated[TriggerSpec, Tag("<trigger>")],
+    ],
+    Discriminator(lambda value: "<name>" if isinstance(value, str) else "<trigger>"),
+]
+
+
+class _Worn(_Strict):
+    name: str = Field(min_length=1, description="What messages call the layer.")
+    order: int = Field(0, description="Lower layers are drawn first, across all stickers of a face.")
+    trigger: _Trigger = Field("always", description="When the layer is shown: a signal's name, or more precisely.")
+
+
+class LayerSpec(_Worn):
     """One picture, or a sequence of pictures, tied to the face."""
 
-    name: str = Field(min_length=1, description="What messages call the layer.")
     frames: list[Annotated[str, Field(pattern=r"^[^/\\:]+\.png$")]] = Field(
         min_length=1, max_length=1000, description="PNG files of the pack, shown one after the other, over and over."
     )
@@ -51,14 +107,35 @@ class LayerSpec(_Strict):
         description="Place of the face -> its x, y in pixels of the PNG.",
         json_schema_extra={"propertyNames": {"enum": [*_ANCHOR_NAMES]}},
     )
-    fit: Literal["similarity", "affine", "mesh"] = Field(
-        "similarity", description="Turn and scale (2 anchors), stretch too (3), or bend (4 and more)."
+    fit: Literal["similarity", "affine", "mesh", "face"] = Field(
+        "similarity",
+        description="Turn and scale (2 anchors), stretch too (3), bend (4 and more), or a whole face, drawn over the "
+        "mean face, fitted by all points (3).",
     )
-    order: int = Field(0, description="Lower layers are drawn first, across all stickers of a face.")
     opacity: float = Field(1.0, ge=0, le=1)
     blend: Literal["normal", "multiply", "screen"] = "normal"
-    trigger: Literal["always", "mouth_open"] = Field("always", description="When the layer is shown.")
     behind: Literal["nothing", "face"] = Field("nothing", description="What hides the layer where they overlap.")
+    within: Literal["anywhere", "face"] = Field("anywhere", description="Where alone the layer shows.")
+    side: Literal["none", "left", "right"] = Field(
+        "none", description="The side of the head, as the viewer sees it, that carries the layer."
+    )
+    hidden_from: float = Field(
+        20, ge=0, le=90, description="Degrees of yaw from which that side is hidden; it fades over the 15 before."
+    )
+
+
+class PaintSpec(_Worn):
+    """Make-up: colour on a part of the face."""
+
+    region: _one_of(list(REGIONS)) = Field(description="The part.")  # type: ignore[valid-type]
+    colour: str = Field(pattern=r"^#[0-9a-fA-F]{6}$", description="As in HTML: #rrggbb.")
+    opacity: float = Field(0.6, ge=0, le=1)
+
+
+_Layer = Annotated[
+    Union[Annotated[LayerSpec, Tag("<picture>")], Annotated[PaintSpec, Tag("<paint>")]],
+    Discriminator(lambda value: "<paint>" if isinstance(value, dict) and "region" in value else "<picture>"),
+]
 
 
 class PackSpec(_Strict):
@@ -70,7 +147,8 @@ class PackSpec(_Strict):
     author: str = Field(min_length=1)
     licence: str = Field(min_length=1, description="SPDX identifier, such as CC0-1.0.")
     max_faces: int = Field(100, ge=1, description="How many faces wear it at most, the largest first.")
-    layers: list[LayerSpec] = Field(min_length=1, max_length=32)
+from facekp.io.files import read_bytes
+    layers: list[_Layer] = Field(min_length=1)
 
 
 def json_schema() -> dict[str, Any]:
@@ -142,6 +220,8 @@ def read_manifest(pack: Place) -> PackSpec:
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{file}: not valid JSON ({error}); mend that place") from error
     for layer in spec.layers:
+        if not isinstance(layer, LayerSpec):
+            continue
         here = f"{file}: layer {layer.name!r}, key 'anchors':"
         unknown = sorted(set(layer.anchors) - set(_ANCHOR_NAMES))
         if unknown:
@@ -154,15 +234,21 @@ def read_manifest(pack: Place) -> PackSpec:
 def _explain(error: ValidationError) -> str:
     """The first thing that is wrong: layer, key, what, and what was expected."""
     first = error.errors()[0]
-    where = list(first["loc"])
+    # The kinds of layers and triggers are pydantic's business, not the reader's.
+    kinds = [part for part in first["loc"] if isinstance(part, str) and part.startswith("<")]
+    where = [part for part in first["loc"] if part not in kinds]
     prefix = ""
     if len(where) > 1 and where[0] == "layers":
         prefix = f"layer {where[1]}, "  # the name itself may be what is missing
         where = where[2:]
     key = ".".join(str(part) for part in where) or "(the whole)"
-    known = PackSpec if not prefix else LayerSpec
-    hint = first["msg"]
+    hint = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        names = [field.alias or name for name, field in known.model_fields.items()]
-        hint = f"unknown; the keys are {', '.join(names)}"
+        fields = _KEYS[kinds[-1] if kinds else ""].model_fields
+        hint = f"unknown; the keys are {', '.join(field.alias or name for name, field in fields.items())}"
     return f"{prefix}key {key!r}: {hint[0].lower()}{hint[1:]}"
+
+
+_KEYS: dict[str, type[BaseModel]] = {
+    "": PackSpec, "<picture>": LayerSpec, "<paint>": PaintSpec, "<trigger>": TriggerSpec
+}  # fmt: skip

@@ -8,10 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from facekp.errors import UserError
+from facekp.landmarks import MEAN_FACE, anchors
 from facekp.stickers.fit import fit
-from facekp.stickers.manifest import LayerSpec, Place, open_pack, read_file, read_manifest
-from facekp.stickers.sticker import Layer, Sticker
+from facekp.stickers.makeup import Paint
+from facekp.stickers.manifest import LayerSpec, PaintSpec, Place, TriggerSpec, open_pack, read_file, read_manifest
+from facekp.stickers.sticker import Layer, Sticker, Worn
 from facekp.stickers.texture import Texture, decode_png
+from facekp.stickers.triangles import mesh_points
+from facekp.stickers.triggers import Trigger
+from facekp.vision import geometry
 
 #: A layer has no more pixels, in all its frames together: half a gigabyte once they are decoded.
 MAX_PIXELS = 32 << 20
@@ -62,8 +67,12 @@ def load_sticker(source: str | os.PathLike[str]) -> Sticker:
     return Sticker(layers, spec.name, spec.title)
 
 
-def _load_layer(pack: Place, spec: LayerSpec, max_faces: int) -> Layer:
+def _load_layer(pack: Place, spec: LayerSpec | PaintSpec, max_faces: int) -> Worn:
     """Read a layer's pictures and check its anchors against them."""
+    trigger = _trigger(spec.trigger)
+    if isinstance(spec, PaintSpec):
+        red, green, blue = bytes.fromhex(spec.colour[1:])
+        return Paint(spec.name, spec.region, (blue, green, red), spec.opacity, spec.order, trigger, max_faces)
     here = f"{pack / 'manifest.json'}: layer {spec.name!r}"
     frames: list[Texture] = []
     for name in spec.frames:
@@ -81,22 +90,20 @@ def _load_layer(pack: Place, spec: LayerSpec, max_faces: int) -> Layer:
             raise UserError(f"{here}, key 'anchors.{place}': ({x:g}, {y:g}) lies outside the {width}x{height} picture")
     pixels = np.array(list(spec.anchors.values()), np.float64)
     try:
-        placement = fit(spec.fit, pixels, pixels)
+        placement = fit("affine" if spec.fit == "face" else spec.fit, pixels, pixels)
+        if spec.fit == "face":  # drawn over the mean face: where its anchors are, all its points are
+            mean = anchors(MEAN_FACE)
+            drawn = geometry.affine(np.array([mean[name] for name in spec.anchors]), pixels)
+            pixels = geometry.apply(drawn, mesh_points(MEAN_FACE))
     except ValueError as error:
         raise UserError(f"{here}, key 'anchors': {error}; move them apart") from error
     if placement is None:
         raise UserError(f"{here}, key 'anchors': two of them fall into one; move them apart")
-    return Layer(
-        spec.name,
-        tuple(frames),
-        tuple(spec.anchors),
-        pixels,
-        spec.fit,
-        spec.frame_ms,
-        spec.order,
-        spec.opacity,
-        spec.blend,
-        spec.trigger,
-        spec.behind,
-        max_faces,
-    )
+    own = spec.model_dump(exclude={"name", "frames", "anchors", "trigger"})
+    return Layer(spec.name, tuple(frames), tuple(spec.anchors), pixels, trigger=trigger, max_faces=max_faces, **own)
+
+
+def _trigger(spec: str | TriggerSpec) -> Trigger | None:
+    if spec == "always":
+        return None
+    return Trigger(spec) if isinstance(spec, str) else Trigger(**spec.model_dump())

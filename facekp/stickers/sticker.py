@@ -4,22 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Optional, Protocol
 
 import numpy as np
 
 from facekp.errors import UserError
 from facekp.inference.faces import Faces
-from facekp.landmarks import IBUG68, anchor_names, anchors, mouth_openness
+from facekp.landmarks import anchor_names
 from facekp.stickers.composite import composite
 from facekp.stickers.fit import Placement, fit
-from facekp.stickers.hide import hide_behind_face
+from facekp.stickers.hide import cut
 from facekp.stickers.texture import Texture
+from facekp.stickers.triangles import match_colours
+from facekp.stickers.triggers import Trigger
+from facekp.stickers.wearer import Wearer
 
-#: From this gap between the lips on (over the mouth's width) the mouth counts as open.
-MOUTH_OPEN = 0.3
+
+class Worn(Protocol):
+    """What a sticker is made of: `Layer` or `facekp.stickers.makeup.Paint`.
+
+    Attributes:
+        name: What messages call it.
+        places: The anchors that it needs.
+        order: Lower layers are drawn first.
+        trigger: When it is shown; None: always.
+        max_faces: How many faces wear it at most, the largest first.
+        length: How long its frames take, in seconds.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def places(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def order(self) -> int: ...  # noqa: D102
+    @property
+    def trigger(self) -> Trigger | None: ...  # noqa: D102
+    @property
+    def max_faces(self) -> int: ...  # noqa: D102
+    @property
+    def length(self) -> float: ...  # noqa: D102
+
+    def put(self, image: np.ndarray, wearer: Wearer, visible: float, seconds: float) -> None:
+        """Draw it on one face, in place.
+
+        Args:
+            image: (H, W, 3) BGR or (H, W, 4) BGRA, uint8.
+            wearer: The face.
+            visible: 0..1, how strongly.
+            seconds: Time since the start, or since its trigger fired.
+        """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
     """One picture, or a sequence of them, tied to places of the face.
 
@@ -28,13 +65,18 @@ class Layer:
         frames: The pictures, all of one size.
         places: K names out of `facekp.landmarks.anchors`.
         pixels: (K, 2) where those places lie in the pictures.
-        fit: "similarity" (K >= 2), "affine" (K >= 3) or "mesh" (K >= 4).
+        fit: "similarity" (K >= 2), "affine" (K >= 3), "mesh" (K >= 4), or "face": `pixels` are the 84 points of
+            `facekp.stickers.triangles.mesh_points`, and `places` are not looked at.
         frame_ms: How long each frame is shown.
         order: Lower layers are drawn first.
         opacity: 0..1.
         blend: "normal", "multiply" or "screen".
-        trigger: "always" or "mouth_open".
+        trigger: When it is shown; None: always.
         behind: "nothing", or "face": hidden where the face is.
+        within: "anywhere", or "face": hidden where the face is not.
+        side: "left", "right" (the viewer's) or "none": the side of the head that carries it.
+        hidden_from: Degrees of yaw from which that side is hidden; it fades over the 15 before.
+        match: Whether the colours are matched to those of the face below.
         max_faces: How many faces wear it at most, the largest first.
     """
 
@@ -47,17 +89,45 @@ class Layer:
     order: int = 0
     opacity: float = 1.0
     blend: str = "normal"
-    trigger: str = "always"
+    trigger: Optional[Trigger] = None
     behind: str = "nothing"
+    within: str = "anywhere"
+    side: str = "none"
+    hidden_from: float = 20.0
+    match: bool = False
     max_faces: int = 100
 
-    def place(self, face: dict[str, np.ndarray]) -> Placement | None:
-        """Where the layer lies on a face of these `anchors`; None if the face is too small to show it."""
-        return fit(self.fit, self.pixels, np.array([face[name] for name in self.places]))
+    @property
+    def length(self) -> float:
+        """How long the frames take, in seconds."""
+        return len(self.frames) * self.frame_ms / 1000
+
+    def place(self, wearer: Wearer) -> Placement | None:
+        """Where the layer lies on a face; None if the face is too small to show it."""
+        target = wearer.target(self.places, self.fit)
+        return fit(self.fit, self.pixels, target) if np.isfinite(target).all() else None
 
     def frame(self, seconds: float) -> Texture:
         """The picture to show `seconds` after the start."""
         return self.frames[int(seconds * 1000 / self.frame_ms) % len(self.frames)]
+
+    def put(self, image: np.ndarray, wearer: Wearer, visible: float, seconds: float) -> None:
+        """Draw it on one face, in place; see `Worn`."""
+        texture, opacity = self.frame(seconds), self.opacity * visible * wearer.facing(self.side, self.hidden_from)
+        if texture.empty or not opacity:
+            return
+        placement = self.place(wearer)
+        drawn = placement.draw(texture, (image.shape[1], image.shape[0])) if placement is not None else None
+        if drawn is None:
+            return
+        patch, origin = drawn
+        if self.match:
+            match_colours(patch, image[origin[1] :, origin[0] :][: len(patch), : patch.shape[1], :3])
+        if wearer.complete and self.behind == "face":
+            cut(patch, origin, wearer.outline, keep="outside")
+        if wearer.complete and self.within == "face":
+            cut(patch, origin, wearer.outline, keep="inside")
+        composite(image, patch, origin, self.blend, opacity)
 
 
 class Sticker:
@@ -82,7 +152,7 @@ class Sticker:
     """
 
     def __init__(
-        self, layers: Iterable[Layer], name: str = "", title: str = "", fade: tuple[float, float] = (0.2, 0.4)
+        self, layers: Iterable[Worn], name: str = "", title: str = "", fade: tuple[float, float] = (0.2, 0.4)
     ) -> None:
         self.layers = tuple(sorted(layers, key=lambda layer: layer.order))
         self.name, self.title, self.fade = name, title, fade
@@ -92,7 +162,7 @@ class Sticker:
 
         Args:
             image: (H, W, 3) BGR or (H, W, 4) BGRA, uint8.
-            faces: As the landmarker returns them.
+            faces: As the landmarker returns them; those of a tracker remember what triggered before.
             seconds: Time since the start, for layers of several frames.
 
         Returns:
@@ -115,28 +185,19 @@ class Sticker:
         for index in reversed(range(len(faces))):
             visible = float(np.clip((faces.scores[index] - low) / max(high - low, 1e-6), 0, 1))
             if visible > 0 and np.isfinite(faces.points[index]).all():
-                self._put(result, faces, index, visible, seconds)
+                self._put(result, Wearer(faces, index), visible, seconds)
         return result
 
-    def _put(self, image: np.ndarray, faces: Faces, rank: int, visible: float, seconds: float) -> None:
+    def _put(self, image: np.ndarray, wearer: Wearer, visible: float, seconds: float) -> None:
         """Draw all layers on one face, in place."""
-        face = anchors(faces.points[rank], faces.schema)
-        points = faces.schema.converted(faces.points[rank], IBUG68.name)  # None: no mouth and no outline to go by
         for layer in self.layers:
-            if rank >= layer.max_faces:
+            if wearer.rank >= layer.max_faces:
                 continue
-            if layer.trigger == "mouth_open" and (points is None or mouth_openness(points) < MOUTH_OPEN):
-                continue
-            texture, placement = layer.frame(seconds), layer.place(face)
-            if texture.empty or placement is None:
-                continue
-            drawn = placement.draw(texture, (image.shape[1], image.shape[0]))
-            if drawn is None:
-                continue
-            patch, origin = drawn
-            if layer.behind == "face" and points is not None:
-                hide_behind_face(patch, origin, points)
-            composite(image, patch, origin, layer.blend, layer.opacity * visible)
+            since: float | None = seconds
+            if layer.trigger is not None:
+                since = wearer.shown_for(layer, layer.trigger, seconds, layer.length)
+            if since is not None:
+                layer.put(image, wearer, visible, since)
 
 
 def combine(stickers: Iterable[Sticker]) -> Sticker:

@@ -8,7 +8,6 @@ from facekp.landmarks import (
     anchors,
     face_outline,
     load_schema,
-    mouth_openness,
     parse_schema,
 )
 
@@ -50,12 +49,6 @@ def test_points_that_convert_to_the_68_have_all_places():
     for name in set(whole) - {"chin"}:
         np.testing.assert_allclose(places[name], whole[name], atol=1e-9, err_msg=name)
     np.testing.assert_array_equal(places["chin"], MEAN_FACE[67])  # its own come first
-
-
-def test_the_mouth_opens():
-    opened = MEAN_FACE.copy()
-    opened[[65, 66, 67], 1] += 0.2
-    assert mouth_openness(MEAN_FACE) < 0.15 < 0.3 < mouth_openness(opened)
 
 
 def test_the_outline_is_the_jaw_and_the_forehead():

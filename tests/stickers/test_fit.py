@@ -10,6 +10,7 @@ from facekp.inference.faces import Faces
 from facekp.landmarks import MEAN_FACE, anchors
 from facekp.stickers import Layer, Sticker, Texture
 from facekp.stickers.fit import fit
+from facekp.stickers.triggers import Trigger
 from facekp.vision import geometry
 
 SIDE = 512
@@ -144,7 +145,7 @@ def test_score_fades_the_sticker() -> None:
 
 def test_mouth_opens_the_layer() -> None:
     layer = dotted("similarity").layers[0]
-    sticker = Sticker([Layer("t", layer.frames, layer.places, layer.pixels, trigger="mouth_open")])
+    sticker = Sticker([Layer("t", layer.frames, layer.places, layer.pixels, trigger=Trigger("mouth_open"))])
     shut = face(150, (150, 150))
     wide = shut.copy()
     wide[[65, 66, 67]] += (0, 30)

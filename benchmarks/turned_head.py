@@ -1,0 +1,88 @@
+"""A photo of a face, laid over the average head and turned: heads of known angles."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from facekp.landmarks import MEAN_FACE, head_pose
+from facekp.landmarks.head import DEPTH, HEAD_PLACES
+from facekp.landmarks.pose import rotation
+
+#: About what the head turns, and the skull around the face, in units of the mean face: centre and half axes.
+_PIVOT = np.array([0.5, 0.15, -0.1])
+_SKULL, _AXES = np.array([0.5, 0.1, -0.25]), np.array([0.62, 0.85, 0.62])
+_CELLS = 90
+
+
+class TurnedHead:
+    """A photo whose largest face can be turned.
+
+    Args:
+        image: (H, W, 3) BGR uint8; a face that looks straight ahead shows best.
+        points: (68, 2) its points.
+    """
+
+    def __init__(self, image: np.ndarray, points: np.ndarray) -> None:
+        self.image, self.points = image, points
+        pose = head_pose(points[None])
+        self.angles = float(pose.yaw[0]), float(pose.pitch[0]), float(pose.roll[0])
+        self._camera = pose.camera[0, :2]
+        self._scale = float(np.linalg.norm(self._camera[0, :3]))
+        side = np.linspace(-0.75, 1.75, _CELLS)
+        x, y = np.meshgrid(side, side - 0.35)
+        self._grid = np.stack([x, y, _depth(x, y)], -1)
+        self._seen = self._grid @ self._camera[:, :3].T + self._camera[:, 3]
+
+    def turn(self, yaw: float, pitch: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        """Turn the head further by some degrees.
+
+        Returns:
+            The image, as large as the photo, and where the 68 points went, (68, 2).
+        """
+        own = rotation(*self.angles)
+        change = own.T @ rotation(self.angles[0] + yaw, self.angles[1] + pitch, self.angles[2])
+        image = cv2.GaussianBlur(self.image, (0, 0), self._scale / 12)
+        # In the head's own frame, so that the camera stays the photo's.
+        moved = (self._grid - _PIVOT) @ change.T + _PIVOT
+        there = moved @ self._camera[:, :3].T + self._camera[:, 3]
+        depth = (moved - _PIVOT) @ own[2]
+        quads = [there[:-1, :-1], there[:-1, 1:], there[1:, 1:], there[1:, :-1]]
+        corners = np.stack(quads, 2).reshape(-1, 4, 2)
+        solid = np.isfinite(corners).all((1, 2))
+        order = np.argsort(np.nan_to_num(depth[:-1, :-1].reshape(-1), nan=-9))
+        owner = np.zeros(image.shape[:2], np.int32)
+        for cell in order[solid[order]]:
+            cv2.fillConvexPoly(owner, np.round(corners[cell] * 16).astype(np.int32), int(cell) + 1, cv2.LINE_8, 4)
+        sources = np.stack([self._seen[:-1, :-1], self._seen[:-1, 1:], self._seen[1:, :-1]], 2).reshape(-1, 3, 2)
+        targets = corners[:, [0, 1, 3]]
+        back = np.zeros((len(corners) + 1, 3, 2), np.float32)
+        sides = targets[:, 1:] - targets[:, :1]
+        good = solid & (np.abs(np.nan_to_num(np.linalg.det(sides))) > 1e-6)
+        linear = np.linalg.inv(sides[good]) @ (sources[good, 1:] - sources[good, :1])
+        shift = sources[good, 0] - (targets[good, 0][:, None] @ linear)[:, 0]
+        back[1:][good] = np.concatenate([linear, shift[:, None]], 1)
+        y, x = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
+        each = back[owner]
+        where = each[..., 0, :] * x[..., None] + each[..., 1, :] * y[..., None] + each[..., 2, :]
+        head = cv2.remap(self.image, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        share = cv2.GaussianBlur((owner > 0).astype(np.float32), (0, 0), 1.0)[..., None]
+        points = (np.hstack([MEAN_FACE, DEPTH[:, None]]) - _PIVOT) @ change.T + _PIVOT
+        off = self.points - (np.hstack([MEAN_FACE, DEPTH[:, None]]) @ self._camera[:, :3].T + self._camera[:, 3])
+        points = points @ self._camera[:, :3].T + self._camera[:, 3] + off * np.cos(np.radians(yaw))
+        return np.round(image + share * (head.astype(np.float32) - image)).astype(np.uint8), points
+
+
+def _depth(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """How far the head reaches towards the viewer: through the points of the face, else a skull; NaN beside it."""
+    unit = np.stack([x, y], -1)[..., :] - _SKULL[:2]
+    inside = 1 - ((unit / _AXES[:2]) ** 2).sum(-1)
+    skull = np.where(inside > 0, _SKULL[2] + _AXES[2] * np.sqrt(np.maximum(inside, 0)), np.nan)
+    forehead = np.array([[*HEAD_PLACES["forehead"]], [0.25, -0.15, 0.25], [0.75, -0.15, 0.25]])
+    known = np.vstack([np.hstack([MEAN_FACE, DEPTH[:, None]]), forehead])
+    extra = known[:, 2] - (_SKULL[2] + _AXES[2] * np.sqrt(np.maximum(
+        1 - (((known[:, :2] - _SKULL[:2]) / _AXES[:2]) ** 2).sum(-1), 0)))  # fmt: skip
+    distance = ((np.stack([x, y], -1)[..., None, :] - known[:, :2]) ** 2).sum(-1)
+    weight = np.exp(-distance / (2 * 0.05**2)) + 1e-9
+    faded = np.exp(-distance.min(-1) / (2 * 0.12**2))
+    return skull + faded * (weight * extra).sum(-1) / weight.sum(-1)

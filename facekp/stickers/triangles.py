@@ -1,0 +1,132 @@
+"""A picture of a whole face, fitted onto another by the triangles between all their points."""
+
+from __future__ import annotations
+
+import functools
+
+import cv2
+import numpy as np
+
+from facekp.landmarks import MEAN_FACE, Pose, face_outline
+from facekp.stickers.texture import Texture
+from facekp.vision import geometry
+
+#: Width of the soft edge, of the face's width.
+_SOFT = 0.04
+
+_INNER_LIPS = frozenset(range(60, 68))
+
+
+def mesh_points(points: np.ndarray, pose: Pose | None = None) -> np.ndarray:
+    """The 68 points and 16 around the forehead.
+
+    Args:
+        points: (68, 2) pixels.
+        pose: Of this face, N = 1; None: found from the points.
+
+    Returns:
+        (84, 2) float64.
+
+    Example:
+        >>> mesh_points(MEAN_FACE * 100).shape
+        (84, 2)
+    """
+    return np.vstack([points, face_outline(points, pose)[17:]])
+
+
+@functools.lru_cache(maxsize=1)
+def triangles() -> np.ndarray:
+    """(T, 3) indices into `mesh_points`: Delaunay's triangles of the mean face, without those of the open mouth.
+
+    Example:
+        >>> triangles().shape[1], int(triangles().max())
+        (3, 83)
+    """
+    mean = mesh_points(MEAN_FACE).astype(np.float32)
+    plane = cv2.Subdiv2D((-2, -2, 5, 5))
+    for point in mean:
+        plane.insert(point.tolist())
+    corners = plane.getTriangleList().reshape(-1, 3, 1, 2)
+    corners = corners[(np.abs(corners) < 2).all((1, 2, 3))]  # without those of the plane's own outer points
+    found = np.linalg.norm(corners - mean, axis=-1).argmin(-1)
+    return np.array([each for each in found if not _INNER_LIPS.issuperset(each.tolist())])
+
+
+class Triangles:
+    """Affine in every triangle. What faces away from the viewer is not drawn.
+
+    Args:
+        source: (84, 2) `mesh_points` in pixels of the sticker.
+        target: (84, 2) the same in the photo.
+    """
+
+    def __init__(self, source: np.ndarray, target: np.ndarray) -> None:
+        chosen = triangles()
+        sides, sides_there = (_sides(points[chosen]) for points in (source, target))
+        facing = np.linalg.det(sides) * np.linalg.det(sides_there) > 1e-9
+        chosen, sides, sides_there = chosen[facing], sides[facing], sides_there[facing]
+        self._target = target
+        self._corners = target[chosen]
+        linear = np.linalg.inv(sides_there) @ sides  # rows: from the photo back to the sticker
+        shift = source[chosen[:, 0]] - (target[chosen[:, 0], None] @ linear)[:, 0]
+        self._back = np.concatenate([linear, shift[:, None]], 1)  # (T, 3, 2)
+        self._scale = float(np.sqrt(abs(np.linalg.det(geometry.affine(source, target)[:, :2]))))
+
+    def draw(self, texture: Texture, canvas: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]] | None:
+        """Resample the sticker where it meets a canvas of (width, height); None if it does not."""
+        low = np.clip(np.floor(self._target.min(0)), 0, canvas).astype(int)
+        high = np.clip(np.ceil(self._target.max(0)) + 1, 0, canvas).astype(int)
+        width, height = (int(v) for v in high - low)
+        if width < 1 or height < 1 or not len(self._corners):
+            return None
+        owner = np.zeros((height, width), np.int32)
+        for index, corners in enumerate(np.round((self._corners - low) * 16).astype(np.int32), 1):
+            cv2.fillConvexPoly(owner, corners, index, cv2.LINE_8, 4)
+        level, from_level = texture.level(self._scale)
+        to_level = geometry.invert(from_level)
+        back = self._back @ to_level[:, :2].T
+        back[:, 2] += to_level[:, 2]
+        back = np.concatenate([np.full((1, 3, 2), -1e6), back]).astype(np.float32)  # 0: no triangle
+        back[0, :2] = 0
+        x, y = (np.arange(n, dtype=np.float32) + float(start) for n, start in zip((width, height), low))
+        each = back[owner]
+        where = each[..., 0, :] * x[:, None] + each[..., 1, :] * y[:, None, None] + each[..., 2, :]
+        patch = cv2.remap(level, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        patch *= self._soft_edge(owner)[..., None]
+        return patch, (int(low[0]), int(low[1]))
+
+    def _soft_edge(self, owner: np.ndarray) -> np.ndarray:
+        """1 inside, falling to 0 at the edge of the triangles; (h, w) float32."""
+        soft = max(int(_SOFT * np.ptp(self._target[:17, 0])), 1)
+        inside = cv2.copyMakeBorder((owner > 0).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+        depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
+        return np.minimum(depth / soft, 1)
+
+
+def _sides(corners: np.ndarray) -> np.ndarray:
+    """(T, 2, 2) the two sides from the first corner of triangles (T, 3, 2)."""
+    return corners[:, 1:] - corners[:, :1]
+
+
+def match_colours(patch: np.ndarray, below: np.ndarray) -> None:
+    """Give a patch the colours of what it covers: mean and spread in CIELAB (Reinhard and others, 2001), in place.
+
+    Args:
+        patch: (h, w, 4) float32, premultiplied BGRA 0..255.
+        below: (h, w, 3) uint8, BGR.
+
+    Example:
+        >>> patch = np.full((4, 4, 4), 255, np.float32)
+        >>> match_colours(patch, np.full((4, 4, 3), (20, 60, 120), np.uint8))
+        >>> patch[0, 0].round().tolist()
+        [20.0, 60.0, 120.0, 255.0]
+    """
+    alpha = patch[..., 3:]
+    solid = alpha[..., 0] > 127
+    if not solid.any():
+        return
+    colour = cv2.cvtColor(patch[..., :3] / np.maximum(alpha, 1), cv2.COLOR_BGR2LAB)
+    ground = cv2.cvtColor(below.astype(np.float32) / 255, cv2.COLOR_BGR2LAB)
+    spread = np.clip(ground[solid].std(0) / np.maximum(colour[solid].std(0), 1e-3), 0.5, 2)
+    matched = (colour - colour[solid].mean(0)) * spread + ground[solid].mean(0)
+    patch[..., :3] = np.clip(cv2.cvtColor(matched.astype(np.float32), cv2.COLOR_LAB2BGR), 0, 1) * alpha
