@@ -147,7 +147,7 @@ class PackSpec(_Strict):
     author: str = Field(min_length=1)
     licence: str = Field(min_length=1, description="SPDX identifier, such as CC0-1.0.")
     max_faces: int = Field(100, ge=1, description="How many faces wear it at most, the largest first.")
-    layers: list[_Layer] = Field(min_length=1, max_length=100)
+    layers: list[_Layer] = Field(min_length=1, max_length=32)
 
 
 def json_schema() -> dict[str, Any]:
