@@ -11,12 +11,27 @@ from urllib.parse import unquote, urlsplit
 from facekp.errors import UserError
 from facekp.web.page import NETWORK
 
+#: What the page may load and whom it may ask: nobody but its own host. As in web/src/app/policy.ts.
+POLICY = (
+    "default-src 'none'",
+    "script-src 'self' 'wasm-unsafe-eval'",
+    "worker-src 'self'",
+    "connect-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' blob:",
+    "media-src 'self' blob:",
+    "manifest-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+)
+
 #: Without the first two a page gets no SharedArrayBuffer, and so no threads in WebAssembly.
 HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "; ".join(POLICY),
     "Cache-Control": "no-cache",
 }
 

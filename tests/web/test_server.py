@@ -1,7 +1,9 @@
 import json
+import re
 import threading
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +12,7 @@ from facekp.errors import UserError
 from facekp.inference.export import can_write_onnx
 from facekp.web import page as page_module
 from facekp.web.page import NETWORK, find_page, write_page
-from facekp.web.server import HEADERS, open_server
+from facekp.web.server import HEADERS, POLICY, open_server
 
 
 @pytest.fixture
@@ -47,6 +49,11 @@ def test_the_page_comes_with_the_headers_that_threads_need(ask):
     assert body == b"<!doctype html>the page"
     for name, value in HEADERS.items():
         assert headers[name] == value
+
+
+def test_the_policy_is_the_pages_own():
+    text = Path("web/src/app/policy.ts").read_text(encoding="utf-8")
+    assert tuple(re.findall(r'^ +"(.*)",$', text, re.MULTILINE)) == POLICY
 
 
 @pytest.mark.parametrize(("path", "kind"), [("/engine.js", "text/javascript"), ("/run.wasm", "application/wasm")])
