@@ -1,4 +1,4 @@
-"""Dygraph, Paddle Inference and ONNX Runtime: one face, whole pictures, a sticker's process, its stages."""
+"""Dygraph, Paddle Inference and ONNX Runtime: one face, whole images, a sticker's process, its stages."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _backends(args: argparse.Namespace, exported: Path) -> None:
 
 
 def _detectors(args: argparse.Namespace, folder: Path) -> None:
-    """A picture of 1280x720 with one face through our detector's forms and through the cascades."""
+    """An image of 1280x720 with one face through our detector's forms and through the cascades."""
     from facekp.inference.export import export
 
     export(SHIPPED_DETECTOR, folder / "detector")
@@ -98,7 +98,7 @@ def _detectors(args: argparse.Namespace, folder: Path) -> None:
     detectors["haar"] = load_detector("haar")
     rounds = max(1, args.rounds // 3)
     times = interleaved([partial(detector, picture) for detector in detectors.values()], rounds, row=2)
-    print(f"\nfaces of a picture of 1280x720, one thread: milliseconds of CPU, medians of {rounds}\n")
+    print(f"\nfaces of an image of 1280x720, one thread: milliseconds of CPU, medians of {rounds}\n")
     print("| | ms | of haar |\n|---|---|---|")
     for name, value in zip(detectors, times):
         print(f"| {name} | {value:.1f} | {value / times[-1]:.2f} |")
@@ -108,7 +108,7 @@ def interleaved(calls: list[Callable[[], object]], rounds: int, row: int = 5) ->
     """Median milliseconds of CPU of each call.
 
     Args:
-        calls: Called by turns, so that a machine that slows down slows all of them.
+        calls: Called interleaved, so that a machine that slows down slows all of them.
         rounds: Turns of each.
         row: Calls in a row, of which a turn's fastest counts: the others' data has left the caches by then.
     """

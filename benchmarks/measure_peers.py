@@ -1,4 +1,4 @@
-"""Side by side with dlib and MediaPipe: milliseconds on one core, and errors on the same pictures."""
+"""Side by side with dlib and MediaPipe: milliseconds on one core, and errors on the same images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from facekp.vision import geometry
 
 WIDTH, HEIGHT = 1280, 720
 
-#: dlib's detector looks for faces from 80 pixels up; smaller pictures are searched at twice their size, if need be.
+#: dlib's detector looks for faces from 80 pixels up; smaller images are searched at twice their size, if need be.
 SMALL = 400
 
 #: The vertices of MediaPipe's mesh of 468 that lie nearest to iBUG's 68 points, as most who compare the two choose
@@ -43,21 +43,21 @@ Found = Any  # whatever a library's detector returns
 
 
 class Entry(Protocol):
-    """A library: how it is called from a BGR picture to points."""
+    """A library: how it is called from a BGR image to points."""
 
     name: str
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
-        """The picture as the library wants it."""
+        """The image as the library wants it."""
 
     def detect(self, image: np.ndarray) -> Found:
-        """Find faces on a prepared picture."""
+        """Find faces on a prepared image."""
 
     def points(self, image: np.ndarray, found: Found) -> np.ndarray:
         """(N, 68, 2) points of the faces that `detect` found."""
 
     def find(self, image: np.ndarray, most: int = 5) -> np.ndarray:
-        """Both on a prepared picture, as the library's own users do it: points of up to `most` faces."""
+        """Both on a prepared image, as the library's own users do it: points of up to `most` faces."""
 
 
 class Ours:
@@ -185,7 +185,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", choices=("csv68", "pts"), default="csv68",
                         help="csv68: the test split; pts: the tenth that recipes hold out (%(default)s)")  # fmt: skip
     parser.add_argument("--limit", type=int, help="use only so many faces")
-    parser.add_argument("--plot", type=Path, help="write a picture of error against time")
+    parser.add_argument("--plot", type=Path, help="write an image of error against time")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -232,7 +232,7 @@ def _on_canvas(photo: np.ndarray) -> np.ndarray:
 
 
 def _times(entries: Sequence[Entry], image: np.ndarray, rounds: int) -> list[Row]:
-    """Time all entries by turns."""
+    """Time all entries interleaved."""
     calls: list[Callable[[], object]] = []
     for entry in entries:
         prepared = entry.prepare(image)
@@ -280,7 +280,7 @@ def _errors(entry: Entry, images: Any, truth: np.ndarray) -> np.ndarray:
 def _print_times(rows: Sequence[Row]) -> None:
     dlib, mesh = ({row.name: row for row in rows}.get(peer.name) for peer in (Dlib, MediaPipe))
     print(f"{WIDTH}x{HEIGHT} pixels, one face, one core: milliseconds of CPU, medians\n")
-    print("| | detector | points | picture to points | points, of MediaPipe | picture to points, of dlib |")
+    print("| | detector | points | image to points | points, of MediaPipe | image to points, of dlib |")
     print("|---|---|---|---|---|---|")
     for row in rows:
         ratios = [f"{row.points / mesh.points:.2f}" if mesh else "", f"{row.whole / dlib.whole:.2f}" if dlib else ""]
@@ -299,7 +299,7 @@ def _print_errors(rows: Sequence[Row], root: Path) -> None:
 
 
 def _plot(rows: Sequence[Row], path: Path) -> None:
-    """Error against time: a line from the points alone to the whole way from the picture."""
+    """Error against time: a line from the points alone to the whole way from the image."""
     from matplotlib.figure import Figure
 
     from facekp.plots import BLUE, ORANGE

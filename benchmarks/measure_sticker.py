@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _stickers(args: argparse.Namespace) -> None:
-    """Fitting and compositing every shipped sticker on one face of a 1280x720 picture."""
+    """Fitting and compositing every shipped sticker on one face of a 1280x720 image."""
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     points = MEAN_FACE * args.face + ((WIDTH - args.face) / 2, HEIGHT * 0.45)
@@ -56,7 +56,7 @@ def _stickers(args: argparse.Namespace) -> None:
     for name in list_stickers():
         sticker = load_sticker(name)
         fit = _median(partial(_fit, sticker, faces))
-        # The copy of the picture is made once a picture, not once a face.
+        # The copy of the image is made once an image, not once a face.
         whole = _median(partial(sticker.apply, image, faces)) - _median(partial(sticker.apply, image, none))
         print(f"{name:16}{len(sticker.layers):8}{fit:8.2f}{whole:8.2f}")
 

@@ -14,7 +14,7 @@ class UserError(Exception):
 
 
 class FacekpWarning(UserWarning):
-    """Something that the user should know of, though the work goes on; the command line shows it as one line."""
+    """Something that the user should know of, though the work continues; the command line shows it as one line."""
 
 
 def one_line(text: object) -> str:

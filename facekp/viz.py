@@ -107,13 +107,13 @@ def comparison_sheet(
 
 
 def box_sheet(inputs: np.ndarray, truth: np.ndarray, predicted: Sequence[np.ndarray], columns: int = 4) -> np.ndarray:
-    """A sheet of pictures with true (green; grey where they are ignored) and predicted (red) boxes.
+    """A sheet of images with true (green; grey where they are ignored) and predicted (red) boxes.
 
     Args:
         inputs: (N, C, H, W) as the network sees them.
         truth: (N, faces, 5): x0, y0, x1, y1 and the trust; rows of zeros are none.
-        predicted: For each picture (M, 4).
-        columns: Pictures in a row.
+        predicted: For each image (M, 4).
+        columns: Images in a row.
 
     Returns:
         BGR uint8.
@@ -132,6 +132,6 @@ def box_sheet(inputs: np.ndarray, truth: np.ndarray, predicted: Sequence[np.ndar
 
 
 def draw_box(image: np.ndarray, box: np.ndarray, colour: tuple[int, int, int] = PREDICTED, thickness: int = 1) -> None:
-    """Draw a box (4,) into a picture."""
+    """Draw a box (4,) into an image."""
     x0, y0, x1, y1 = (int(v) for v in np.clip(np.round(box), -(2**15), 2**15))
     cv2.rectangle(image, (x0, y0), (x1, y1), colour, thickness, cv2.LINE_AA)

@@ -89,7 +89,7 @@ def refuses(run_tool):
 
 @pytest.fixture
 def dots():
-    """A drawn face's landmarks, a picture with soft dots at some that lie well apart, and which ones."""
+    """A drawn face's landmarks, an image with soft dots at some that lie well apart, and which ones."""
     _, points = draw_face(3, 200)
     apart: list[int] = []
     for i, point in enumerate(points):

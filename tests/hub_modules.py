@@ -1,6 +1,6 @@
 """Small modules under the names and with the interfaces of PaddleHub's, for its real `hub.Module(name=...)`.
 
-The "detector" finds bright spots, the "landmarks" are the mean face laid into them. Colours of the picture's first
+The "detector" finds bright spots, the "landmarks" are the mean face laid into them. Colours of the image's first
 pixel make the module misbehave, so that one can see what becomes of it.
 """
 
@@ -110,7 +110,7 @@ def write_home(home: Path) -> Path:
 
 
 def picture(*spots: tuple[int, int, int, int], first: tuple[int, int, int] = (0, 0, 0)) -> np.ndarray:
-    """A black picture with bright spots, each x0, y0, x1, y1."""
+    """A black image with bright spots, each x0, y0, x1, y1."""
     image = np.zeros((120, 160, 3), np.uint8)
     for x0, y0, x1, y1 in spots:
         image[y0:y1, x0:x1] = 255

@@ -196,7 +196,7 @@ def test_false_faces_in_more_than_a_tenth_of_the_pictures_raise_the_bar():
     assert missed([false] * 2 + [sure] * 9 + [unsure] * 9, ONE_FACE) == 0  # in a tenth of them
     assert missed([false] * 3 + [sure] * 8 + [unsure] * 9, ONE_FACE) == 9 / 20
     assert missed([false_unsure] * 3 + [sure] * 17, ONE_FACE) == 3 / 20
-    assert missed([cells((HERE, 0.7), *[(THERE, 0.8)] * 9)] + [unsure] * 19, ONE_FACE) == 0  # one picture, many boxes
+    assert missed([cells((HERE, 0.7), *[(THERE, 0.8)] * 9)] + [unsure] * 19, ONE_FACE) == 0  # one image, many boxes
 
 
 def test_a_box_finds_a_face_if_they_share_half_of_their_union():

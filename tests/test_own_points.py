@@ -1,4 +1,4 @@
-"""Points of one's own, all the way: a schema beside the package, COCO's labels, training, evaluation, export, video."""
+"""Points of your own, all the way: a schema beside the package, COCO's labels, training, evaluation, export, video."""
 
 import json
 

@@ -22,7 +22,7 @@ from facekp.io.files import atomic_path
 from facekp.io.images import write_image
 from facekp.landmarks import MEAN_FACE, anchors
 
-#: Pixels of the longer side, of a still picture and of one of several frames.
+#: Pixels of the longer side, of a still image and of one of several frames.
 SIDE, FRAME_SIDE = 1024, 640
 
 
@@ -34,7 +34,7 @@ def main() -> None:
     for pack in parser.parse_args().packs:
         manifest = json.loads((pack / "manifest.json").read_text())
         for layer in manifest["layers"]:
-            if "frames" not in layer:  # make-up has no picture
+            if "frames" not in layer:  # make-up has no image
                 continue
             side = SIDE if len(layer["frames"]) == 1 else FRAME_SIDE
             for frame in layer["frames"]:

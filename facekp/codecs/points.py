@@ -37,7 +37,7 @@ class LabelStatistics:
 class StandardCodec:
     """The document's: (pixels - mean) / std, one mean and one std for all coordinates.
 
-    The document takes both from the labels of the whole, unresized pictures (104.4725 and 43.1730 on the
+    The document takes both from the labels of the whole, unresized images (104.4725 and 43.1730 on the
     Udacity training CSV) and applies them to points of the resized crop.
 
     Example:

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Read, draw, print."""
     if args.output.suffix.lower() not in SUFFIXES:
-        raise UserError(f"{args.output}: no picture of curves; end the name in {' or '.join(SUFFIXES)}")
+        raise UserError(f"{args.output}: no image of curves; end the name in {' or '.join(SUFFIXES)}")
 
     from facekp import plots
     from facekp.training.logs import read_run

@@ -118,7 +118,7 @@ def _face(
     if not isinstance(category, (int, str)) or category not in orders:
         raise UserError(f"{where}: category_id {str(category)[:40]} is in no category")
     if not isinstance(image, (int, str)) or image not in images:
-        raise UserError(f"{where}: image_id {str(image)[:40]} is no image of the file")
+        raise UserError(f"{where}: image_id {str(image)[:40]} is not an image of the file")
     order = orders[category]
     if order is None:
         return None

@@ -125,12 +125,12 @@ class KeptCrops(LandmarkDataset):
 
 
 class NoFacesDataset(LandmarkDataset):
-    """Squares of other data sets' pictures with no labelled face in them, or only a part of one.
+    """Squares of other data sets' images with no labelled face in them, or only a part of one.
 
     They teach a network's score to say no. A face that nobody labelled may be among them; that is rare.
 
     Args:
-        datasets: Their pictures are used.
+        datasets: Their images are used.
         every: Use every so many of their faces.
         seed: Of the squares' places.
     """
@@ -149,7 +149,7 @@ class NoFacesDataset(LandmarkDataset):
         return len(self._sources)
 
     def name(self, index: int) -> str:
-        """The picture's name."""
+        """The image's name."""
         dataset, source = self._sources[index]
         return f"no face of {dataset.name(source)}"
 
@@ -158,7 +158,7 @@ class NoFacesDataset(LandmarkDataset):
         return False
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """The picture, and the mean face laid into the square."""
+        """The image, and the mean face laid into the square."""
         dataset, source = self._sources[index]
         image, points = dataset.load(source)
         rng = np.random.default_rng([self._seed, index])
@@ -173,7 +173,7 @@ class NoFacesDataset(LandmarkDataset):
             square = np.array([x, y, x + wide, y + wide])
             if all(_covered(square, face) < 0.15 for face in faces):
                 break
-        else:  # the face fills the picture: a corner of it
+        else:  # the face fills the image: a corner of it
             wide = side * rng.uniform(0.25, 0.4)
             x, y = box[:2] + rng.uniform(-0.1, 0.7, 2) * side
             square = np.array([x, y, x + wide, y + wide])

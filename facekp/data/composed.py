@@ -20,7 +20,7 @@ from facekp.errors import UserError
 from facekp.io.images import read_image
 from facekp.vision import boxes, geometry
 
-#: Of a label's rows: the most faces of a composed picture.
+#: Of a label's rows: the most faces of a composed image.
 MOST_FACES = 32
 
 #: Trust in a box that another detector drew and nobody checked.
@@ -104,7 +104,7 @@ def read_unchecked_boxes(path: Path) -> dict[Path, list[np.ndarray]]:
         path: A CSV with the columns image, x0, y0, x1, y1 and source; rows whose source is "detector" count.
 
     Returns:
-        Picture -> (4, 2) corners of each box.
+        Image -> (4, 2) corners of each box.
 
     Raises:
         UserError: It is no such CSV.
@@ -121,7 +121,7 @@ def read_unchecked_boxes(path: Path) -> dict[Path, list[np.ndarray]]:
         if not isinstance(name, str) or not (face[2] > face[0]).all():  # nor is a NaN
             raise UserError(f"{path}: row {table.index[row] + 1}: needs an image, x0 < x1 and y0 < y1")
         if not (path.parent / name).is_file():
-            raise UserError(f"{path}: row {table.index[row] + 1}: there is no picture {name} beside it")
+            raise UserError(f"{path}: row {table.index[row] + 1}: there is no image {name} beside it")
         found.setdefault(path.parent / name, []).append(face)
     return found
 
@@ -144,8 +144,8 @@ class ComposedDataset(Dataset):
         least_face: Of the sizes to draw, in pixels: the longer side of the box around the points.
         most_face: As a part of the tile's side.
         tiles: How often a square has 1, 2 x 2 and 3 x 3 tiles.
-        anywhere: How often a tile shows any part of its picture.
-        filling: How often a picture is large enough to fill most of its tile.
+        anywhere: How often a tile shows any part of its image.
+        filling: How often an image is large enough to fill most of its tile.
         progress: Show a progress bar.
     """
 

@@ -49,19 +49,19 @@ class Csv68Source(Source):
 
 
 class FacialKeypointsDataset(FilesDataset):
-    r"""The 68-point CSV and its folder of pictures.
+    r"""The 68-point CSV and its folder of images.
 
     The CSV's first column holds file names, the following 136 hold x0, y0, ..., x67, y67 in pixels.
 
     Args:
         csv_file: Path of the CSV.
-        folder: Folder of the pictures.
+        folder: Folder of the images.
         transform: See `LandmarkDataset`.
         codec: See `LandmarkDataset`.
         rows: Use only these rows of the CSV (0 is the first below the header).
 
     Raises:
-        UserError: The CSV is missing, is no such CSV, holds a value that is no number, or names a file twice.
+        UserError: The CSV is missing, is no such CSV, holds a value that is not a number, or names a file twice.
 
     Example:
         >>> import cv2, tempfile
@@ -102,7 +102,7 @@ class FacialKeypointsDataset(FilesDataset):
         return self.folder / self.name(index)
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Read one picture and its points."""
+        """Read one image and its points."""
         return read_image(self.picture(index)), self.points[self.rows[index]].copy()
 
 

@@ -35,10 +35,10 @@ class Cuhk5Source(Source):
 
 
 class FivePointDataset(FilesDataset):
-    r"""The CUHK five-point lists: a row holds a picture's path, the face's box and its five points.
+    r"""The CUHK five-point lists: a row holds an image's path, the face's box and its five points.
 
     `folder\name.jpg x1 x2 y1 y2` and the x y of the left eye, the right eye, the nose and the left and right corner of
-    the mouth, in pixels of the picture. A sample is the square around the box, which is what the network looks at.
+    the mouth, in pixels of the image. A sample is the square around the box, which is what the network looks at.
 
     Args:
         list_file: `trainImageList.txt` or `testImageList.txt`; its paths lead from its own folder.
@@ -82,17 +82,17 @@ class FivePointDataset(FilesDataset):
         return self.source.parent / self.name(index)
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Read one picture, and cut out the square around the box; beyond the picture it is black.
+        """Read one image, and cut out the square around the box; beyond the image it is black.
 
         Raises:
-            UserError: The picture cannot be read, or the box reaches out of it.
+            UserError: The image cannot be read, or the box reaches out of it.
         """
         row = self.rows[index]
         image = read_image(self.picture(index))
         x0, y0, x1, y1 = self.boxes[row]
         height, width = image.shape[:2]
         if min(x0, y0) < 0 or x1 >= width or y1 >= height:
-            raise UserError(f"the box x {x0} to {x1}, y {y0} to {y1} reaches out of the {width}x{height} picture")
+            raise UserError(f"the box x {x0} to {x1}, y {y0} to {y1} reaches out of the {width}x{height} image")
         side = int(max(x1 - x0, y1 - y0)) + 1
         left, top = (x0 + x1 + 1 - side) // 2, (y0 + y1 + 1 - side) // 2
         matrix = geometry.translation(-left, -top)
@@ -125,7 +125,7 @@ def read_five_points(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
         try:
             values = np.array(numbers, np.float64)
         except ValueError as error:
-            raise UserError(f"{path}: row {row} ({name}): holds something that is no number ({error})") from error
+            raise UserError(f"{path}: row {row} ({name}): holds something that is not a number ({error})") from error
         if len(values) != 14 or not np.isfinite(values).all():
             raise UserError(
                 f"{path}: row {row} ({name}): {len(values)} numbers, but a box and five points need 14: "

@@ -41,7 +41,7 @@ class Draw(NamedTuple):
 
 
 class LandmarkDataset(Dataset):
-    """Pairs of a picture and its points. Subclasses give `__len__`, `name` and `load`.
+    """Pairs of an image and its points. Subclasses give `__len__`, `name` and `load`.
 
     Args:
         transform: Called with (image, coords); see `facekp.data.transforms`. None leaves them as they are.
@@ -67,7 +67,7 @@ class LandmarkDataset(Dataset):
         raise NotImplementedError
 
     def name(self, index: int) -> str:
-        """What to call a sample in a message or under a picture."""
+        """What to call a sample in a message or under an image."""
         raise NotImplementedError
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -79,7 +79,7 @@ class LandmarkDataset(Dataset):
         return None
 
     def has_face(self, index: int) -> bool:
-        """False: the points only say which part of the picture to look at, and the label becomes NaN."""
+        """False: the points only say which part of the image to look at, and the label becomes NaN."""
         return True
 
     def __getitem__(self, key: int | Draw) -> tuple[np.ndarray, np.ndarray]:
@@ -131,15 +131,15 @@ class FilesDataset(LandmarkDataset):
         raise NotImplementedError
 
     def picture(self, index: int) -> Path:
-        """The file of a sample's picture."""
+        """The file of a sample's image."""
         raise NotImplementedError
 
     def faces_beside(self, index: int) -> np.ndarray:
-        """(M, K, 2) points of all labelled faces of a sample's picture."""
+        """(M, K, 2) points of all labelled faces of a sample's image."""
         return self.points[self.rows[index]][None]
 
     def check(self, skip_damaged: bool = False, progress: bool = False) -> None:
-        """Read every picture once, before the first step, and compare it with its points.
+        """Read every image once, before the first step, and compare it with its points.
 
         Args:
             skip_damaged: Omit the rows that are wrong, and say so, instead of raising.
@@ -200,7 +200,7 @@ class FilesDataset(LandmarkDataset):
         if outside.max() / size.max() > FARTHEST_OUTSIDE:
             worst = int(outside.max(1).argmax())
             x, y = points[worst]
-            return f"{where}: point {worst} at ({x:g}, {y:g}) is far outside the {size[0]}x{size[1]} picture"
+            return f"{where}: point {worst} at ({x:g}, {y:g}) is far outside the {size[0]}x{size[1]} image"
         return None
 
 

@@ -30,10 +30,10 @@ def draw_face(seed: int, size: int = 160) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
         seed: The same seed draws the same face.
-        size: Side of the picture in pixels.
+        size: Side of the image in pixels.
 
     Returns:
-        The picture, (size, size, 3) uint8 BGR, and its points, (68, 2) float32.
+        The image, (size, size, 3) uint8 BGR, and its points, (68, 2) float32.
 
     Example:
         >>> image, points = draw_face(seed=1)
@@ -115,7 +115,7 @@ class DrawnFacesDataset(LandmarkDataset):
     Args:
         count: Number of faces.
         first_seed: Seed of the first face; the others follow.
-        size: Side of the pictures in pixels.
+        size: Side of the images in pixels.
         transform: See `LandmarkDataset`.
         codec: See `LandmarkDataset`.
         schema: What the points are.

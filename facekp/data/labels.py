@@ -250,7 +250,7 @@ def read_json(path: Path, most: int = MAX_BYTES) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def numbers(values: Any, where: str) -> list[float]:
@@ -279,7 +279,7 @@ def parse_numbers(texts: Sequence[str], where: str) -> np.ndarray:
     try:
         values = np.array(texts, np.float64)
     except ValueError as error:
-        raise UserError(f"{where}: holds something that is no number ({str(error)[:60]})") from error
+        raise UserError(f"{where}: holds something that is not a number ({str(error)[:60]})") from error
     if not np.isfinite(values).all():
         raise UserError(f"{where}: holds a number that is not finite")
     return values

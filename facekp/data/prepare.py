@@ -2,14 +2,14 @@
 
 What is made is one folder:
 
-    training/                        3,462 pictures
-    training_frames_keypoints.csv    a row a picture: name, x0, y0, ..., x67, y67 in pixels
-    test/                            770 pictures
+    training/                        3,462 images
+    training_frames_keypoints.csv    a row an image: name, x0, y0, ..., x67, y67 in pixels
+    test/                            770 images
     test_frames_keypoints.csv
 
 How far the data can be trusted: a download must have the length that the server announced, every zip member
 that is unpacked must match its own CRC-32, the SHA-256 of the two published CSVs is pinned (`PUBLISHED`), and
-each row's picture must exist. The SHA-256 of the archive as a whole is NOT pinned: this code was written
+each row's image must exist. The SHA-256 of the archive as a whole is NOT pinned: this code was written
 without access to the archive, so its true value is not known. Whoever knows it can pass it as `sha256`.
 """
 
@@ -106,7 +106,7 @@ def prepare(
     """Make the data folder `output`, or leave it alone if it is there and complete.
 
     The folder appears whole or not at all. A broken download stays as `OUTPUT.part` beside the folder, and
-    the next call goes on from there.
+    the next call continues from there.
 
     Args:
         output: The folder to make.
@@ -126,7 +126,7 @@ def prepare(
         >>> home = Path(tempfile.mkdtemp())
         >>> for split in SPLITS:
         ...     (home / "mine" / split).mkdir(parents=True)
-        ...     _ = (home / "mine" / split / "Ann_Lee_03.jpg").write_bytes(b"a picture")
+        ...     _ = (home / "mine" / split / "Ann_Lee_03.jpg").write_bytes(b"an image")
         ...     rows = ["," + ",".join(map(str, range(136))), "Ann_Lee_03.jpg" + ",5.0" * 136]
         ...     _ = (home / "mine" / CSVS[split]).write_text(chr(10).join(rows))
         >>> prepare(home / "data", source=home / "mine"), prepare(home / "data", source=home / "mine")
@@ -169,7 +169,7 @@ def summarise(folder: Path, label: object = None) -> list[Summary]:
         label: What the error messages call it; its own path by default.
 
     Raises:
-        DamagedError: A CSV is missing or no such table, or a row has no picture.
+        DamagedError: A CSV is missing or no such table, or a row has no image.
     """
     return [_summarise_split(folder, split, folder if label is None else label) for split in SPLITS]
 
@@ -182,7 +182,7 @@ def altered(folder: Path) -> list[str]:
 def install(source: Path, output: Path, *, published: bool = False) -> None:
     """Unpack or copy `source` to a temporary folder, check it, and rename it to `output`.
 
-    Pictures of a folder are hard-linked where the file system allows, else copied; the CSVs, which people
+    Images of a folder are hard-linked where the file system allows, else copied; the CSVs, which people
     edit, are always copied.
 
     Args:
@@ -257,7 +257,7 @@ def _summarise_split(folder: Path, split: str, label: object) -> Summary:
     for row, name in enumerate(names):
         where = f"{label}: {csv}, line {row + 2}"  # the header is line 1
         if name not in present:
-            raise DamagedError(f"{where}: the picture {split}/{name} is missing")
+            raise DamagedError(f"{where}: the image {split}/{name} is missing")
         if not np.isfinite(labels[row]).all():
             raise DamagedError(f"{where}: a coordinate of {name} is missing or not finite")
     people = names.str.rsplit("_", n=1).str[0].nunique()
@@ -362,7 +362,7 @@ def _without_junk(files: dict[PurePosixPath, Write]) -> dict[PurePosixPath, Writ
 
 
 def _find(files: Collection[PurePosixPath], source: Path) -> PurePosixPath:
-    """The folder inside `source` that holds the CSVs and, beside them, the folders of pictures."""
+    """The folder inside `source` that holds the CSVs and, beside them, the folders of images."""
     folders = {path.parent for path in files}
     roots = [
         folder

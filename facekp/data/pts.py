@@ -69,7 +69,7 @@ class PtsDataset(LabelsDataset):
         codec: See `LandmarkDataset`.
 
     Raises:
-        UserError: There is no `.pts` file, or one does not hold 68 points, or has no picture.
+        UserError: There is no `.pts` file, or one does not hold 68 points, or has no image.
 
     Example:
         >>> import cv2, tempfile
@@ -108,4 +108,4 @@ def _picture_of(path: Path) -> Path:
         for suffix in sorted(SUFFIXES):
             if path.with_name(name + suffix).exists():
                 return path.with_name(name + suffix)
-    raise UserError(f"{path}: no picture {names[0]} or {names[1]} beside it; add it or remove the .pts file")
+    raise UserError(f"{path}: no image {names[0]} or {names[1]} beside it; add it or remove the .pts file")

@@ -1,7 +1,7 @@
-"""Paired transforms: what moves the picture moves its points.
+"""Paired transforms: what moves the image moves its points.
 
 They are `paddle.vision.transforms.BaseTransform`s over ("image", "coords"), so they mix with Paddle's own in a
-`paddle.vision.transforms.Compose`. The picture is BGR uint8 (H, W, 3); the points are float32 (K, 2) pixels.
+`paddle.vision.transforms.Compose`. The image is BGR uint8 (H, W, 3); the points are float32 (K, 2) pixels.
 Random ones draw from Python's `random`, as Paddle's do; the data set seeds it for every sample.
 """
 
@@ -76,7 +76,7 @@ class _Crop(_Geometric):
         height, width = inputs[0].shape[:2]
         if min(height, width) < self.size:
             raise UserError(
-                f"{type(self).__name__}: the picture, {width}x{height}, is smaller than the crop, {self.size}; "
+                f"{type(self).__name__}: the image, {width}x{height}, is smaller than the crop, {self.size}; "
                 f"put a Resize of at least {self.size} before it"
             )
         self.x, self.y = self._corner(width - self.size, height - self.size)
@@ -101,7 +101,7 @@ class CenterCrop(_Crop):
 
 
 class RandomFlip(_Geometric):
-    """Mirror the picture with probability `p`, and give every point the index of its mirrored place.
+    """Mirror the image with probability `p`, and give every point the index of its mirrored place.
 
     Args:
         p: Probability.
@@ -202,7 +202,7 @@ class Pixels(BaseTransform):
 
 
 class _Sometimes(BaseTransform):
-    """Changes the picture, and nothing about its points, with probability `p`: subclasses say how."""
+    """Changes the image, and nothing about its points, with probability `p`: subclasses say how."""
 
     def __init__(self, p: float) -> None:
         super().__init__(keys=("image",))
@@ -234,7 +234,7 @@ class Blur(_Sometimes):
 
 
 class LowResolution(_Sometimes):
-    """Shrink and enlarge again, as if the face were small in its picture.
+    """Shrink and enlarge again, as if the face were small in its image.
 
     Args:
         p: Probability.
@@ -272,17 +272,17 @@ class Noise(_Sometimes):
 
 
 class Occlude(_Sometimes):
-    """Cover a rectangle: with another piece of the picture, or with one colour.
+    """Cover a rectangle: with another piece of the image, or with one colour.
 
     Args:
         p: Probability.
-        most: Greatest width and height, as a part of the picture's side.
+        most: Greatest width and height, as a part of the image's side.
     """
 
     def __init__(self, p: float, most: float = 0.45) -> None:
         super().__init__(p)
         if not 0 < most < 1:
-            raise ValueError("most is a part of the picture's side, between 0 and 1")
+            raise ValueError("most is a part of the image's side, between 0 and 1")
         self.most = most
 
     def _change(self, image: np.ndarray) -> np.ndarray:
@@ -315,7 +315,7 @@ def _pixels(name: str) -> Callable[..., BaseTransform]:
 
 
 def _paddle_image_transform(kind: type[BaseTransform]) -> Callable[..., BaseTransform]:
-    """One of Paddle's transforms, applied to the picture and not to the points."""
+    """One of Paddle's transforms, applied to the image and not to the points."""
 
     def build(**options: Any) -> BaseTransform:
         return kind(**options, keys=("image",))

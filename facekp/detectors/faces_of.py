@@ -13,7 +13,7 @@ class FacesOf:
     """What a landmarker finds, as a detector: the boxes around the points, and the scores of detector and points.
 
     Args:
-        landmarker: Called with a picture.
+        landmarker: Called with an image.
     """
 
     def __init__(self, landmarker: Callable[[np.ndarray], Faces]) -> None:

@@ -13,12 +13,12 @@ from facekp.vision.boxes import suppress_overlaps
 class HaarDetector:
     """OpenCV's Haar cascades (Viola and Jones, 2001), which come with opencv-python.
 
-    Frontal faces first; if there is none, profiles; if there is none, frontal faces in the picture turned by
+    Frontal faces first; if there is none, profiles; if there is none, frontal faces in the image turned by
     30 degrees to either side. Fast to have, easily fooled: prefer your own boxes where you have better ones.
 
     Args:
-        longest_side: Larger pictures are searched at this size.
-        min_face: Smallest face to look for, as a part of the picture's shorter side.
+        longest_side: Larger images are searched at this size.
+        min_face: Smallest face to look for, as a part of the image's shorter side.
 
     Example:
         >>> boxes, scores = HaarDetector()(np.zeros((80, 80, 3), np.uint8))
@@ -60,7 +60,7 @@ class HaarDetector:
                 return boxes, scores
         one, one_scores = self._search(self._profile, grey, self._PROFILE)
         other, other_scores = self._search(self._profile, cv2.flip(grey, 1), self._PROFILE)
-        other[:, [0, 2]] = grey.shape[1] - other[:, [2, 0]]  # back into the unmirrored picture
+        other[:, [0, 2]] = grey.shape[1] - other[:, [2, 0]]  # back into the unmirrored image
         return _best(np.concatenate([one, other]), np.concatenate([one_scores, other_scores]))
 
     def _turned(self, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,7 +82,7 @@ class HaarDetector:
     def _search(
         self, cascade: cv2.CascadeClassifier, grey: np.ndarray, place: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Coarse steps over the whole picture, then fine ones around what they found: half the time of fine ones."""
+        """Coarse steps over the whole image, then fine ones around what they found: half the time of fine ones."""
         least = self._least(grey)
         found, votes = [], []
         for x, y, side, _ in cascade.detectMultiScale2(grey, 1.25, 1, minSize=(least, least))[0]:
@@ -100,7 +100,7 @@ class HaarDetector:
     def _search_thoroughly(
         self, cascade: cv2.CascadeClassifier, grey: np.ndarray, place: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Fine steps over the whole picture."""
+        """Fine steps over the whole image."""
         least = self._least(grey)
         squares, votes = cascade.detectMultiScale2(grey, 1.1, 4, minSize=(least, least))
         return _boxes([(x, y, side) for x, y, side, _ in squares], list(votes), place)

@@ -12,13 +12,13 @@ from facekp.vision.boxes import SAME_FACE, suppress_overlaps
 class MediaPipeDetector:
     """MediaPipe's two BlazeFaces (Bazarevsky et al., 2019), which come with its package; needs no file.
 
-    One is made for faces within two metres, one for those within five. Both look at every picture.
+    One is made for faces within two metres, one for those within five. Both look at every image.
 
     Building one makes MediaPipe write a few lines to stderr; it gives no way to silence them
     (github.com/google-ai-edge/mediapipe/issues/5737).
 
     Args:
-        least_score: Faces with lower scores are left out. MediaPipe itself leaves out those below 0.5.
+        least_score: Faces with lower scores are omitted. MediaPipe itself omits those below 0.5.
 
     Raises:
         UserError: MediaPipe is missing, or one of the versions from 0.10.30 on, which have no detector in the package.

@@ -19,14 +19,14 @@ LEAST_SCORE = 0.3
 class FaceDetector:
     """Our own detector, which `configs/face_detector.yml` trains.
 
-    Every picture is searched at the same sizes, small ones enlarged: a face of 20 pixels in a small picture is as good
+    Every image is searched at the same sizes, small ones enlarged: a face of 20 pixels in a small image is as good
     as one of 80 in a large one. The smaller look sees large faces as large as training showed them; where both see
     one, the better-scored box stays.
 
     Args:
         backend: Runs the network.
         recipe: How it was trained.
-        longest_sides: Of the picture as the network sees it, in pixels, one look for each.
+        longest_sides: Of the image as the network sees it, in pixels, one look for each.
         least_score: Boxes with lower scores are dropped.
 
     Example:
@@ -36,9 +36,9 @@ class FaceDetector:
         ((0, 4), (0,))
     """
 
-    #: Pictures are enlarged by no more than this.
+    #: Images are enlarged by no more than this.
     MOST_ENLARGED = 4.0
-    #: The network halves its picture so often that its sides are whole numbers of so many pixels.
+    #: The network halves its image so often that its sides are whole numbers of so many pixels.
     _WHOLE = 32
 
     def __init__(

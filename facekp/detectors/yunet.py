@@ -53,12 +53,12 @@ class YuNetDetector:
 
     The file is `face_detection_yunet_2023mar.onnx` of the OpenCV zoo, for example.
 
-    It learned faces of 10 to 300 pixels. So pictures are searched at 640 pixels and once more at 320, the second time
+    It learned faces of 10 to 300 pixels. So images are searched at 640 pixels and once more at 320, the second time
     for the faces that fill them.
 
     Args:
         model: The ONNX file.
-        least_score: Faces with lower scores are left out.
+        least_score: Faces with lower scores are omitted.
 
     Raises:
         UserError: The file is missing or no YuNet, or this OpenCV cannot run one.
@@ -90,7 +90,7 @@ class YuNetDetector:
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `facekp.inference.landmarker.Detector`."""
         longest = max(image.shape[:2])
-        # A picture that is no larger than the last side is looked at once, as it is.
+        # An image that is no larger than the last side is looked at once, as it is.
         sides = sorted({min(side, longest) for side in self._SIDES}, reverse=True)
         faces = np.concatenate([self._search(image, side / longest) for side in sides])
         boxes, scores = landmark_boxes(faces), np.clip(faces[:, -1], 0, 1)
@@ -98,7 +98,7 @@ class YuNetDetector:
         return boxes[kept], scores[kept]
 
     def _search(self, image: np.ndarray, scale: float) -> np.ndarray:
-        """Faces of the picture at another scale, in pixels of the picture."""
+        """Faces of the image at another scale, in pixels of the image."""
         height, width = image.shape[:2]
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         if size != (width, height):

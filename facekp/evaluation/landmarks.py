@@ -30,7 +30,7 @@ class Predictions:
     """What a network said about a data set, in the data set's order.
 
     Attributes:
-        predicted: (N, K, 2) pixels of the crop, or of the picture.
+        predicted: (N, K, 2) pixels of the crop, or of the image.
         truth: (N, K, 2) in the same pixels.
     """
 
@@ -89,13 +89,13 @@ def predict_in_use(
 
     Args:
         landmarker: Called with (image, boxes).
-        dataset: Its pictures are taken untouched.
+        dataset: Its images are taken untouched.
         jitter: Move and scale the boxes at random, see `JITTER_SHIFT` and `JITTER_SCALE`.
         seed: Of the jitter.
         progress: Show a progress bar.
 
     Returns:
-        In pixels of the pictures.
+        In pixels of the images.
     """
     rng = np.random.default_rng(seed)
     predicted, truth = [], []
@@ -115,16 +115,16 @@ def predict_in_use(
 def cut_out(
     dataset: LandmarkDataset, predictions: Predictions, indices: np.ndarray, size: int = 224
 ) -> tuple[np.ndarray, Predictions]:
-    """Cut the squares around some faces out of their pictures, to look at predictions made in use.
+    """Cut the squares around some faces out of their images, to look at predictions made in use.
 
     Args:
         dataset: What was predicted.
-        predictions: In pixels of its pictures, in its order.
+        predictions: In pixels of its images, in its order.
         indices: Of the faces.
         size: Side of the squares in pixels.
 
     Returns:
-        (N, 1, size, size) float32 grey pictures, 0 to 1, and the predictions in their pixels.
+        (N, 1, size, size) float32 grey images, 0 to 1, and the predictions in their pixels.
     """
     squares, points = [], []
     for index, pair in zip(indices, zip(predictions.predicted[indices], predictions.truth[indices])):

@@ -16,7 +16,7 @@ from facekp.registry import Spec
 class Backbone(nn.Layer):
     """The feature maps of a classifier, and a head that predicts points.
 
-    Pictures have three channels, as ImageNet's have.
+    Images have three channels, as ImageNet's have.
 
     Args:
         name: A key of `BACKBONES`.
@@ -38,7 +38,7 @@ class Backbone(nn.Layer):
 
     def _build_body(self, **options: Any) -> nn.Layer:
         build = BACKBONES[self.name][0]
-        if build is not vision.alexnet:  # it has no pool to leave out
+        if build is not vision.alexnet:  # it has no pool to omit
             options["with_pool"] = False
         return build(num_classes=0, **options)
 
@@ -53,7 +53,7 @@ class Backbone(nn.Layer):
         except (RuntimeError, OSError, requests.RequestException) as error:
             raise UserError(
                 f"pretrained: Paddle's ImageNet weights of {self.name} cannot be downloaded ({error}); connect to the "
-                "internet, give the path of weights, or leave pretrained away"
+                "internet, give the path of weights, or omit pretrained"
             ) from error
         self.body.set_state_dict(trained.state_dict())
 

@@ -26,7 +26,7 @@ class PlainDetector(nn.Layer):
     2019), whose centre score is one with the score here, as in generalized focal loss (Li et al., 2020).
 
     Args:
-        in_channels: Of the picture.
+        in_channels: Of the image.
         channels: After the stem's two convolutions and at strides 8, 16 and 32.
         width: Channels of the pyramid and the head.
         blocks: Residual blocks at strides 8, 16 and 32.
@@ -58,7 +58,7 @@ class PlainDetector(nn.Layer):
         self.head = nn.Sequential(_conv(width, width, 3), last)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Look at pictures whose sides are whole numbers of 32 pixels.
+        """Look at images whose sides are whole numbers of 32 pixels.
 
         Args:
             x: (N, in_channels, H, W).

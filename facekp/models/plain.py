@@ -43,7 +43,7 @@ class PlainResNet(nn.Layer):
 
     Args:
         num_points: Points to predict.
-        in_channels: Channels of the picture.
+        in_channels: Channels of the image.
         channels: Channels of the stages; the stem and each further stage halve the map.
         blocks: Residual blocks in each stage.
         head: See `heads`.

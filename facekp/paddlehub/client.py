@@ -49,7 +49,7 @@ WEIGHTS = ({"model.pdmodel", "model.pdiparams"}, {"model.json", "model.pdiparams
 #: 68 points are about square and begin at the brows. So this part of its height is added to a box on top.
 FOREHEAD = 0.3
 
-#: Default for `FACEKP_HUB_SECONDS`: how long the worker may take to start, and for every picture.
+#: Default for `FACEKP_HUB_SECONDS`: how long the worker may take to start, and for every image.
 SECONDS = 120.0
 
 #: Its newest version, and its last; without its requirements, see `worker.STAND_INS`.
@@ -97,7 +97,7 @@ class HubLandmarker:
         self._worker: Worker | None = self._start()
 
     def __call__(self, image: np.ndarray, boxes: Sequence[Sequence[float]] | np.ndarray | None = None) -> Faces:
-        """Find the faces of a picture.
+        """Find the faces of an image.
 
         Args:
             image: uint8 (H, W, 3), BGR. Grey (H, W) and BGRA (H, W, 4) are converted.
@@ -107,7 +107,7 @@ class HubLandmarker:
             All faces, largest first; `Faces.none()` if there is none.
 
         Raises:
-            UserError: `image` is no picture, a box is empty or outside of it, or the worker failed.
+            UserError: `image` is not an image, a box is empty or outside of it, or the worker failed.
         """
         image = as_bgr(image)
         scores: np.ndarray | None = None
@@ -121,7 +121,7 @@ class HubLandmarker:
         with self._lock:
             points = self._look(image, given)
         if given is not None and len(points) != len(given):
-            raise UserError(f"PaddleHub's {MODULE} found {len(points)} faces in {len(given)} boxes; leave boxes away")
+            raise UserError(f"PaddleHub's {MODULE} found {len(points)} faces in {len(given)} boxes; omit boxes")
         if not len(points):
             return Faces.none()
         return Faces.from_arrays(
@@ -146,7 +146,7 @@ class HubLandmarker:
             answer, payload = self._worker.ask(request, np.ascontiguousarray(image).data.cast("B"))
         except WorkerError as error:
             self._close()
-            raise UserError(f"PaddleHub's {MODULE} failed on the picture: {error}") from error
+            raise UserError(f"PaddleHub's {MODULE} failed on the image: {error}") from error
         shape = answer["shape"]
         if len(shape) < 3 and 0 in shape:
             return np.zeros((0, IBUG68.num_points, 2), np.float32)
@@ -166,7 +166,7 @@ class HubLandmarker:
             except WorkerError as error:
                 raise UserError(
                     f"PaddleHub cannot load {MODULE}: {error}; fetch it again with {FETCH} --again, "
-                    f"or mend the packages of {self._python}"
+                    f"or fix the packages of {self._python}"
                 ) from error
         except BaseException:
             worker.close()
@@ -326,7 +326,7 @@ def hub_seconds() -> float:
     except ValueError:
         seconds = 0
     if not 0 < seconds <= threading.TIMEOUT_MAX:
-        raise UserError(f"FACEKP_HUB_SECONDS: {text} is no number of seconds; give one above 0")
+        raise UserError(f"FACEKP_HUB_SECONDS: {text} is not a number of seconds; give one above 0")
     return seconds
 
 
@@ -399,12 +399,12 @@ def _numbers(version: str) -> list[int]:
 
 
 def _with_forehead(number: int, box: np.ndarray, image: np.ndarray) -> list[float]:
-    """A box around landmarks as a box such as PaddleHub's detector gives, inside the picture."""
+    """A box around landmarks as a box such as PaddleHub's detector gives, inside the image."""
     height, width = image.shape[:2]
     x0, y0, x1, y1 = (float(value) for value in box)
     if not (np.isfinite([x0, y0, x1, y1]).all() and x0 < x1 and y0 < y1):
         raise UserError(f"box {number}, {[x0, y0, x1, y1]}, is empty; give x0, y0, x1, y1 in pixels")
     x0, y0, x1, y1 = max(x0, 0), max(y0 - FOREHEAD * (y1 - y0), 0), min(x1, width), min(y1, height)
     if x1 - x0 < 1 or y1 - y0 < 1:
-        raise UserError(f"box {number} lies outside the picture of {width} x {height} pixels; leave it away")
+        raise UserError(f"box {number} lies outside the image of {width} x {height} pixels; omit it")
     return [x0, y0, x1, y1]

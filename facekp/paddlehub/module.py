@@ -164,14 +164,14 @@ class KeypointModule:
         Args:
             images: BGR uint8 (H, W, 3).
             paths: Files, looked at before `images`.
-            batch_size: For PaddleHub's sake; a picture's faces go through the network together.
+            batch_size: For PaddleHub's sake; an image's faces go through the network together.
             use_gpu: Also; this runs on the CPU.
             output_dir: Where `visualization` writes.
-            visualization: Write each picture with its points drawn.
+            visualization: Write each image with its points drawn.
 
         Returns:
-            For each picture with faces, in their order, a dict: `data`, for each face, best first, the points as
-            [x, y]; `scores` and `boxes` of the faces; `index`, which picture it is; `save_path`, if one was
+            For each image with faces, in their order, a dict: `data`, for each face, best first, the points as
+            [x, y]; `scores` and `boxes` of the faces; `index`, which image it is; `save_path`, if one was
             written.
         """
         loaded = [*(read_image(path) for path in paths or []), *(images or [])]
@@ -199,7 +199,7 @@ class KeypointModule:
         return results
 
     def serve(self, images: Sequence[str], **_: Any) -> list[dict[str, Any]]:
-        """Answer `hub serving`: pictures as base64 of a JPEG or PNG. Nothing is written, whatever is asked."""
+        """Answer `hub serving`: images as base64 of a JPEG or PNG. Nothing is written, whatever is asked."""
         decoded = []
         for index, text in enumerate(images):
             try:
@@ -207,14 +207,14 @@ class KeypointModule:
             except (binascii.Error, ValueError, TypeError):
                 image = None
             if image is None:
-                raise UserError(f"picture {index} is not base64 of a picture that OpenCV can read")
+                raise UserError(f"image {index} is not base64 of an image that OpenCV can read")
             decoded.append(image)
         return self.keypoint_detection(decoded)
 
     def run(self, name: str, arguments: Sequence[str]) -> list[dict[str, Any]]:
         """Answer `hub run`."""
         parser = argparse.ArgumentParser(prog=f"hub run {name}", description=f"Run the {name} module.")
-        parser.add_argument("--input_path", required=True, help="path of a picture")
+        parser.add_argument("--input_path", required=True, help="path of an image")
         parser.add_argument("--use_gpu", type=ast.literal_eval, default=False, help="for PaddleHub's sake")
         parser.add_argument("--output_dir", default=None, help="folder for what --visualization writes")
         parser.add_argument("--visualization", type=ast.literal_eval, default=False, help="True: draw the points")

@@ -73,10 +73,10 @@ def receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes]:
     Example:
         >>> import io
         >>> pipe = io.BytesIO()
-        >>> send(pipe, {"do": "look"}, b"picture")
+        >>> send(pipe, {"do": "look"}, b"image")
         >>> _ = pipe.seek(0)
         >>> receive(pipe)
-        ({'do': 'look', 'bytes': 7}, b'picture')
+        ({'do': 'look', 'bytes': 7}, b'image')
     """
     (length,) = struct.unpack(">I", _exactly(stream, 4))
     header = json.loads(_exactly(stream, length))
@@ -124,7 +124,7 @@ class Worker:
         return {"paddlehub": hub.__version__, "version": str(self.module.version)}, b""
 
     def look(self, request: dict[str, Any], pixels: bytes) -> tuple[dict[str, Any], bytes]:
-        """Find the points on a BGR picture of the given `shape`, in `boxes` if there are any."""
+        """Find the points on a BGR image of the given `shape`, in `boxes` if there are any."""
         import numpy as np
 
         image = np.frombuffer(bytearray(pixels), np.uint8).reshape(request["shape"])

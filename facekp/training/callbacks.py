@@ -35,8 +35,8 @@ from facekp.training.processes import Processes
 class InStep(Callback):
     """Gives every process the first one's weights and running statistics when an epoch ends, and waits for all.
 
-    Batch norm's running statistics are those of the pictures that a process saw. So all processes judge, and later
-    go on with, exactly what the first one writes down.
+    Batch norm's running statistics are those of the images that a process saw. So all processes judge, and later
+    continue with, exactly what the first one writes down.
 
     Args:
         processes: Those of the run.
@@ -125,14 +125,14 @@ class History(Callback):
 
 
 class Dashboard(Callback):
-    """VisualDL: losses, rate, metrics, and the same eight validation pictures after each epoch; and `curves.png`.
+    """VisualDL: losses, rate, metrics, and the same eight validation images after each epoch; and `curves.png`.
 
     Args:
         state: The run's state.
         history: Must stand before this one in the list of callbacks.
-        folder: The run's folder, where the log lies, and the pictures.
-        validation: Where the eight pictures come from, evenly spread.
-        draw: Makes one picture of (inputs, labels, what the network predicts).
+        folder: The run's folder, where the log lies, and the images.
+        validation: Where the eight images come from, evenly spread.
+        draw: Makes one image of (inputs, labels, what the network predicts).
     """
 
     def __init__(self, state: RunState, history: History, folder: Path, validation: Dataset, draw: DrawSheet) -> None:
@@ -149,7 +149,7 @@ class Dashboard(Callback):
             self.writer.add_graph(self.model.network, [paddle.static.InputSpec(shape, "float32")])
 
     def on_train_batch_begin(self, step: int, logs: Any = None) -> None:
-        """Note the rate of this step, before the schedule goes on."""
+        """Note the rate of this step, before the schedule continues."""
         self._rate = self.model._optimizer.get_lr()
 
     def on_train_batch_end(self, step: int, logs: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints: all that a run needs to go on as if it had never stopped, in one safetensors file."""
+"""Checkpoints: all that a run needs to continue as if it had never stopped, in one safetensors file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RunState:
         step: Finished training steps.
         best: Lowest validation metric so far, the NME or what a detector misses.
         log_sizes: Bytes of the run's growing files at the end of the last finished epoch; what stands behind
-            them was written by an epoch that did not finish, and is cut off when the run goes on.
+            them was written by an epoch that did not finish, and is cut off when the run continues.
         processes: That train together.
     """
 

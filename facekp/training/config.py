@@ -121,7 +121,7 @@ class TrainConfig(_Section):
     #: Processes that train together on this machine, each with a share of every batch's images; tools/train.py starts
     #: them. See docs/many_machines.md.
     processes: int = Field(1, gt=0, le=256)
-    #: Stop after this epoch, with the schedule of all epochs; --resume goes on.
+    #: Stop after this epoch, with the schedule of all epochs; --resume continues.
     stop_after: Optional[int] = Field(None, gt=0)
     #: For so many epochs only the head learns; the rest stays as pretrained, its running statistics too.
     freeze_epochs: int = Field(0, ge=0)

@@ -93,7 +93,7 @@ def _same_config(written: Path, config: Config) -> None:
 
 
 def essentials(config: Config) -> dict[str, Any]:
-    """Key -> value of a config, less what may differ when a run goes on: where the data lie and who loads them."""
+    """Key -> value of a config, less what may differ when a run continues: where the data lie and who loads them."""
     may_differ = {"train.stop_after", "data.workers", "output"}
     values = _leaves(config.model_dump(mode="json", serialize_as_any=True))
     moved = re.compile(r"data\.sources\.\d+\.root")

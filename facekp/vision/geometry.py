@@ -1,7 +1,7 @@
-"""2x3 matrices: build, compose, invert, apply to points and to pictures.
+"""2x3 matrices: build, compose, invert, apply to points and to images.
 
 A matrix maps (x, y, 1) of the source to (x, y) of the target, pixels to pixels, as `cv2.warpAffine` takes
-it; the centre of the top left pixel is (0, 0). Everything that moves a picture composes matrices first and
+it; the centre of the top left pixel is (0, 0). Everything that moves an image composes matrices first and
 resamples once.
 """
 
@@ -36,14 +36,14 @@ def rotation(degrees: float, centre: Sequence[float] = (0.0, 0.0)) -> np.ndarray
 
 
 def mirror(width: float) -> np.ndarray:
-    """Matrix that mirrors a picture `width` pixels wide from left to right."""
+    """Matrix that mirrors an image `width` pixels wide from left to right."""
     return np.array([[-1, 0, width - 1], [0, 1, 0]], np.float64)
 
 
 def resizing(source: Sequence[int], target: Sequence[int]) -> np.ndarray:
     """Matrix of `cv2.resize` from `source` to `target`, both (width, height).
 
-    `cv2.resize` aligns the pictures' edges, not their first pixels' centres, hence the half pixels.
+    `cv2.resize` aligns the images' edges, not their first pixels' centres, hence the half pixels.
     """
     sx, sy = target[0] / source[0], target[1] / source[1]
     return compose(translation(0.5, 0.5), scaling(sx, sy), translation(-0.5, -0.5))
@@ -133,9 +133,9 @@ def bounding_box(points: np.ndarray) -> np.ndarray:
 
 
 def square_crop(box: Sequence[float], margin: float, size: int) -> np.ndarray:
-    """Matrix from a picture to the square crop that the network sees.
+    """Matrix from an image to the square crop that the network sees.
 
-    The square is centred on the box; its side is the box's longer side grown by `margin` of it on each end.
+    The square is centred on the box; its side is the box's longer side expanded by `margin` of it on each end.
 
     Args:
         box: x0, y0, x1, y1 in pixels.
@@ -161,9 +161,9 @@ def square_crop(box: Sequence[float], margin: float, size: int) -> np.ndarray:
 
 
 def warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], border: str = "constant") -> np.ndarray:
-    """Resample a picture once.
+    """Resample an image once.
 
-    When the matrix shrinks by more than two, the picture is first averaged down by a whole factor, so that
+    When the matrix shrinks by more than two, the image is first averaged down by a whole factor, so that
     fine detail does not alias as it does with plain bilinear sampling.
 
     Args:
@@ -189,7 +189,7 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], border: s
 def _part_under(
     image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], reach: int
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """The part of a picture that a warp will look at, so that the rest need not be shrunk; and its corner."""
+    """The part of an image that a warp will look at, so that the rest need not be shrunk; and its corner."""
     height, width = image.shape[:2]
     corners = np.array([[0, 0], [size[0], 0], [0, size[1]], size], np.float64)
     x0, y0, x1, y1 = bounding_box(apply(invert(matrix), corners))

@@ -32,7 +32,7 @@ def gray_normalize(image: np.ndarray, channels: int = 3) -> np.ndarray:
     return np.repeat(grey[..., None], channels, axis=2)
 
 
-#: Mean and standard deviation of ImageNet's pictures, red, green, blue, from 0 to 1.
+#: Mean and standard deviation of ImageNet's images, red, green, blue, from 0 to 1.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -52,7 +52,7 @@ def to_chw(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(image.transpose(2, 0, 1))
 
 
-#: Name in a recipe -> function of a picture.
+#: Name in a recipe -> function of an image.
 PIXELS: dict[str, Callable[..., np.ndarray]] = {
     "GrayNormalize": gray_normalize,
     "ImageNetNormalize": imagenet_normalize,

@@ -1,4 +1,4 @@
-"""Points of pictures, few and many, as users ask for them."""
+"""Points of images, few and many, as users ask for them."""
 
 import os
 import signal
@@ -72,7 +72,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(run_tool, refuses, tmp
         # Who runs the tests in the background of a shell has it ignore Ctrl-C, and so would its children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    while not unfinished.exists() or unfinished.stat().st_size < 30_000:  # some thirty pictures
+    while not unfinished.exists() or unfinished.stat().st_size < 30_000:  # some thirty images
         try:
             assert process.wait(timeout=0.01) is None, process.stderr.read()
         except subprocess.TimeoutExpired:

@@ -26,7 +26,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    """A data set of three pictures of noise, about 230 kB."""
+    """A data set of three images of noise, about 230 kB."""
     path = tmp_path / "in" / "set.zip"
     path.parent.mkdir()
     random = np.random.default_rng(0)

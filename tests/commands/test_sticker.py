@@ -157,7 +157,7 @@ def test_what_the_user_can_mend(
     call: Call, tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], told: str
 ) -> None:
     cv2.imwrite(str(tmp_path / "blank.png"), np.full((90, 120, 3), 99, np.uint8))
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     (tmp_path / "torn.mp4").write_bytes(b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41")
     before = sorted(tmp_path.iterdir())
     assert call(*arguments) == 2

@@ -1,4 +1,4 @@
-"""A face detector, trained by the same command: it learns, is judged, goes on, and is not taken for points."""
+"""A face detector, trained by the same command: it learns, is judged, continues, and is not taken for points."""
 
 import subprocess
 import sys

@@ -32,7 +32,7 @@ FACE = (FACE - FACE.min(0)).round()
 
 
 def patches(path, places):
-    """Write a black picture with a filled patch for each colour under its face; returns the faces' points."""
+    """Write a black image with a filled patch for each colour under its face; returns the faces' points."""
     image = np.zeros((240, 300, 3), np.uint8)
     faces = [(FACE * scale + [x, y]).round().astype(np.float32) for _, scale, x, y in places]
     for (channel, *_), face in zip(places, faces):
@@ -115,7 +115,7 @@ def rows(dataset, face, trust=1.0, matrix=None, is_box=False):
 
 @pytest.fixture
 def one(tmp_path):
-    """A data set of one picture."""
+    """A data set of one image."""
     faces = patches(tmp_path / "a.png", [(BLUE, 1.0, 100, 80)])
     return ComposedDataset([outlined(tmp_path / "a.png", faces)], 96)
 
@@ -264,7 +264,7 @@ def test_a_wrong_file_of_boxes_is_named(tmp_path, name):
 def test_a_box_in_a_picture_that_is_not_there_is_named(tmp_path):
     photos(tmp_path)
     (tmp_path / "faces.csv").write_text("image,x0,y0,x1,y1,source\na.png,1,2,3,4,points\nc.png,1,2,3,4,detector\n")
-    with pytest.raises(UserError, match=r"faces\.csv: row 2: there is no picture c\.png"):
+    with pytest.raises(UserError, match=r"faces\.csv: row 2: there is no image c\.png"):
         images_of(PtsDataset(tmp_path))
 
 

@@ -10,7 +10,7 @@ FIVE = "15.5 25 24 25 20 30 16 35 23 35"
 
 @pytest.fixture
 def five_list(tmp_path):
-    """A list with one row of a folder and a picture, written as the set has it."""
+    """A list with one row of a folder and an image, written as the set has it."""
     (tmp_path / "some").mkdir()
     rng = np.random.default_rng(0)
     write_image(tmp_path / "some" / "a.png", rng.integers(0, 256, (50, 40, 3), dtype=np.uint8))

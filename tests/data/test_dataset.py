@@ -73,7 +73,7 @@ def test_points_a_little_outside_are_fine(drawn_csv):
 
 
 class OneFace(FilesDataset):
-    """One black picture of 60 x 80 pixels and a face of any points."""
+    """One black image of 60 x 80 pixels and a face of any points."""
 
     def __init__(self, schema, points, **options):
         super().__init__(**options)

@@ -1,4 +1,4 @@
-"""Getting the data set, from a real server on this machine and from real archives; all pictures are noise."""
+"""Getting the data set, from a real server on this machine and from real archives; all images are noise."""
 
 from __future__ import annotations
 
@@ -406,7 +406,7 @@ def test_the_set_must_be_there_once(members: dict, tmp_path: Path) -> None:
 
 def test_missing_picture_is_named_with_its_line(server: Server, members: dict, tmp_path: Path) -> None:
     del members["training/Ann_Lee_11.jpg"]
-    wanted = r"training_frames_keypoints\.csv, line 3: the picture training/Ann_Lee_11\.jpg is missing"
+    wanted = r"training_frames_keypoints\.csv, line 3: the image training/Ann_Lee_11\.jpg is missing"
     with pytest.raises(UserError, match=r"in/set\.zip: " + wanted):
         prepare(tmp_path / "data", source=zipped(members, tmp_path / "in" / "set.zip"))
     server.body = (tmp_path / "in" / "set.zip").read_bytes()
@@ -424,8 +424,8 @@ def test_missing_picture_is_named_with_its_line(server: Server, members: dict, t
         (HEADER + "\nBo_01.jpg" + ",1" * 135 + ",x\n", "not a table of numbers"),
         (HEADER + "\nBo_01.jpg" + ",1" * 135 + ",\n", r"line 2: a coordinate of Bo_01\.jpg is missing"),
         (HEADER + "\nBo_01.jpg" + ",1" * 135 + ",inf\n", "line 2: .* not finite"),
-        (HEADER + "\n" + ",1" * 136 + "\n", "line 2: the picture test/nan is missing"),
-        (HEADER + "\n../test/Bo_01.jpg" + ",1" * 136 + "\n", "line 2: the picture .* is missing"),
+        (HEADER + "\n" + ",1" * 136 + "\n", "line 2: the image test/nan is missing"),
+        (HEADER + "\n../test/Bo_01.jpg" + ",1" * 136 + "\n", "line 2: the image .* is missing"),
         ("\x00\x01", "test_frames_keypoints"),
     ],
 )

@@ -58,7 +58,7 @@ def test_check_names_the_pts_or_skips_it(pts_folder):
 
 def test_a_pts_without_a_photo_is_named(pts_folder, tmp_path):
     (pts_folder / "set" / "photo1.png").unlink()
-    with pytest.raises(UserError, match=r"photo1\.pts: no picture"):
+    with pytest.raises(UserError, match=r"photo1\.pts: no image"):
         PtsDataset(pts_folder)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"no \.pts file"):

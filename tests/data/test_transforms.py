@@ -132,7 +132,7 @@ def test_what_changes_pixels_leaves_the_points_and_the_kind_of_picture(name):
     image, coords = always((picture, points))
     assert image.shape == picture.shape and image.dtype == np.uint8
     assert (image != picture).any()
-    np.testing.assert_array_equal(picture, before)  # the kept picture of the next epoch
+    np.testing.assert_array_equal(picture, before)  # the kept image of the next epoch
     np.testing.assert_array_equal(coords, points)
     random.seed(3)
     np.testing.assert_array_equal(always((picture, points))[0], image)  # its seed decides

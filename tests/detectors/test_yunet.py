@@ -14,7 +14,7 @@ def save_white_square_finder(path):
     """A network with YuNet's inputs and outputs that takes every white cell of 8 x 8 pixels for the middle of a face.
 
     The face is 32 pixels wide and 40 high, and its eyes lie in the cell's corner. It is OpenCV's own code that pads
-    the picture, runs the network and decodes its cells, so that what is around it can be tested without YuNet's file.
+    the image, runs the network and decodes its cells, so that what is around it can be tested without YuNet's file.
     """
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper, numpy_helper

@@ -89,7 +89,7 @@ def test_it_needs_no_home_directory(home, hub_environment, monkeypatch):
 @pytest.mark.hub
 def test_boxes_replace_the_modules_detector(landmarker):
     faces = landmarker(picture(OTHER), boxes=[[80, 40, 100, 60], [10, 30, 50, 70]])
-    # The forehead is added on top, and what lies outside the picture is cut off.
+    # The forehead is added on top, and what lies outside the image is cut off.
     np.testing.assert_allclose(faces.boxes, [[10, 18, 50, 70], [80, 34, 100, 60]], atol=0.01)
     np.testing.assert_allclose(landmarker(picture(), boxes=[[-9, 1, 50, 70]]).boxes, [[0, 0, 50, 70]], atol=0.01)
     assert len(landmarker(picture(SPOT), boxes=np.zeros((0, 4)))) == 0
@@ -113,7 +113,7 @@ def test_empty_boxes_are_refused(landmarker, box):
 
 @pytest.mark.hub
 def test_an_exception_in_the_module_is_one_line_and_the_next_call_works(landmarker):
-    with pytest.raises(UserError, match=r"failed on the picture: ValueError: a broken net"):
+    with pytest.raises(UserError, match=r"failed on the image: ValueError: a broken net"):
         landmarker(picture(first=RAISE))
     assert len(landmarker(picture(SPOT))) == 1
 
@@ -150,7 +150,7 @@ def test_a_silent_worker_is_ended(home, hub_environment, tmp_path):
 
 @pytest.mark.hub
 def test_no_orphan_when_we_are_killed(home, hub_environment, fifo, tmp_path):
-    code = "import facekp; from hub_modules import picture, HANG; facekp.load_landmarker('hub')(picture(first=HANG))"
+    code = "import facekp; from hub_modules import image, HANG; facekp.load_landmarker('hub')(image(first=HANG))"
     with subprocess.Popen(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT / "tests")}
     ) as parent:

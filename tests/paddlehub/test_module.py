@@ -61,7 +61,7 @@ def expected(network, photo):
 def test_keypoint_detection_answers_as_paddlehub_does(module, photo, expected, tmp_path):
     black, before = np.zeros((50, 60, 3), np.uint8), photo.copy()
     results = module.keypoint_detection(images=[black, photo], paths=[str(PHOTO)], output_dir=str(tmp_path / "drawn"))
-    assert [result["index"] for result in results] == [0, 2]  # a picture without a face is left out
+    assert [result["index"] for result in results] == [0, 2]  # an image without a face is omitted
     for result in results:
         np.testing.assert_allclose(result["data"], expected.points, atol=INVISIBLE)
         assert all(type(value) is float for value in result["data"][0][0] + result["scores"])
@@ -173,7 +173,7 @@ def test_hub_serving(hub, expected, tmp_path):
         assert found["status"] == "000", found
         np.testing.assert_allclose(found["results"][0]["data"], expected.points, atol=INVISIBLE)
         assert not (tmp_path / "unwanted").exists()
-        assert "picture 0 is not base64" in ask(images=["no picture"])["msg"]
+        assert "image 0 is not base64" in ask(images=["no image"])["msg"]
         assert ask(images=[picture])["status"] == "000"
     finally:
         server.kill()
