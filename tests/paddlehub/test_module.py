@@ -13,13 +13,18 @@ import numpy as np
 import pytest
 
 import facekp
+from facekp.codecs.points import MeanFaceCodec, codec_to_dict
 from facekp.errors import UserError
 from facekp.inference.backends import SHIPPED_DETECTOR, shipped_weights
 from facekp.inference.export import export
 from facekp.io.images import read_image
+from facekp.landmarks import parse_schema
 from facekp.loading import DEFAULT
+from facekp.models import build_network
+from facekp.models.weights import save_weights
 from facekp.paddlehub.client import FOREHEAD
 from facekp.paddlehub.module import NAME, KeypointModule, write_hub_module
+from facekp.recipes import PointsRecipe
 
 ROOT = Path(__file__).resolve().parents[2]
 PHOTO = ROOT / "assets" / "photos" / "astronaut.png"
@@ -86,6 +91,22 @@ def test_another_module_may_find_the_faces(network, detector, photo, expected):
     (result,) = module.keypoint_detection(images=[photo])
     given = facekp.load_landmarker(network, backend="paddle")(photo, boxes=expected.boxes)
     np.testing.assert_allclose(result["data"], given.points, atol=INVISIBLE)
+
+
+def test_a_module_of_points_of_your_own(detector, photo, tmp_path):
+    names = [f"{side}_{part}" for side in ("left", "right") for part in "abcdef"]
+    schema = parse_schema({"name": "twelve", "points": names}, "twelve")
+    codec = MeanFaceCodec(96, tuple((0.1 + 0.05 * i, 0.5) for i in range(12)))
+    network = {"type": "plain_resnet", "channels": [4, 8], "map_size": 2}
+    recipe = PointsRecipe(
+        network, schema, 96, [{"type": "GrayNormalize"}, {"type": "ToCHW"}], codec_to_dict(codec), (0.5, 0.5), 0.7
+    )
+    save_weights(tmp_path / "twelve.safetensors", build_network(**recipe.network_arguments()), recipe)
+    export(tmp_path / "twelve.safetensors", tmp_path / "exported", ["paddle"])
+    write_hub_module(tmp_path / "module", tmp_path / "exported", detector)
+    module = KeypointModule(tmp_path / "module" / "network", tmp_path / "module" / "detector")
+    (result,) = module.keypoint_detection(images=[photo])
+    assert np.array(result["data"]).shape[1:] == (12, 2)
 
 
 def test_only_an_exported_network_makes_a_module(tmp_path, network, detector):
