@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -107,7 +108,8 @@ def hub_python(request):
     folder = request.config.cache.mkdir(f"hub-{zlib.crc32(sys.prefix.encode()):08x}") / "environment"
     python = folder / "bin" / "python"
     try:
-        return str(python if python.exists() else make_environment(folder))
+        with FileLock(folder.with_name("lock")):  # of several test processes one makes it
+            return str(python if python.exists() else make_environment(folder))
     except UserError as error:
         pytest.skip(f"the real paddlehub cannot be had: {error}")
 
