@@ -20,6 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", default="predictions", type=Path,
                         help="NAME.csv or NAME.parquet for the points alone; else a folder for points.csv and the "
                              "images with their points drawn (%(default)s)")  # fmt: skip
+    parser.add_argument("--signals", action="store_true", help="also write how each head is turned and what the face "
+                        "does: open mouth, smile, raised brows, ...")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="skip the images that are in the output already")
     parser.add_argument("--threads", type=int, help="decode so many images at once (one on each core)")
 
@@ -42,6 +44,7 @@ def run(args: argparse.Namespace) -> None:
         resume=args.resume,
         threads=args.threads,
         progress=True,
+        signals=args.signals,
     )
     print(f"{done.faces} faces in {len(paths) - len(done.failed)} images, {len(done.failed)} unreadable: {done.table}")
     if done.failed:

@@ -22,7 +22,7 @@ from facekp.errors import UserError
 from facekp.inference.faces import Faces
 from facekp.io.files import atomic_path
 from facekp.io.images import read_image, write_image
-from facekp.landmarks import PointSchema
+from facekp.landmarks import SIGNALS, PointSchema
 
 #: Pictures that are looked at together: so many, or fewer that hold so many pixels.
 GROUP, GROUP_PIXELS = 16, 16_000_000
@@ -131,6 +131,7 @@ class PointsTable:
         schema: What the points of a face are.
         source: Who finds the points; a table is not resumed with another.
         resume: Go on with an unfinished table, or add to a finished one.
+        signals: Behind the points, also how the head is turned, in degrees, and what the face does, 0 to 1.
 
     Raises:
         UserError: There is an unfinished table and `resume` was not asked for, or it is another's; or the file's name
@@ -150,11 +151,14 @@ class PointsTable:
         <BLANKLINE>
     """
 
-    def __init__(self, path: Path, schema: PointSchema, source: str, resume: bool = False) -> None:
+    def __init__(
+        self, path: Path, schema: PointSchema, source: str, resume: bool = False, signals: bool = False
+    ) -> None:
         self.path, self.unfinished = path, path.with_name(path.name + ".unfinished")
         self.failures = path.with_name(f"{path.stem}_failed.csv")
         names = [f"{axis}{i}" for i in range(schema.num_points) for axis in "xy"]
-        self._columns = ["image", "face", "score", "box_x0", "box_y0", "box_x1", "box_y1", *names]
+        self._signals = ["yaw", "pitch", "roll", *SIGNALS] if signals else []
+        self._columns = ["image", "face", "score", "box_x0", "box_y0", "box_x1", "box_y1", *names, *self._signals]
         self._file: IO[bytes] | None = None
         if path.suffix.lower() not in _FORMATS:
             raise UserError(f"{path}: a table of points ends in {' or '.join(_FORMATS)}")
@@ -192,7 +196,8 @@ class PointsTable:
         else:
             rows = []
             for number, (points, box, score) in enumerate(found):
-                values = [f"{value:.2f}" for value in (*box, *points.reshape(-1))]
+                seen = [_seen(found, name, number) for name in self._signals]
+                values = [f"{value:.2f}" for value in (*box, *points.reshape(-1), *seen)]
                 rows.append([image, str(number), f"{score:.3f}", *values, str(len(found)), ""])
         try:
             if self._file is None:
@@ -299,6 +304,12 @@ class _CountedLines:
             self.end += len(line)
             self.whole = line.endswith(b"\n")
             yield line.decode("utf-8")
+
+
+def _seen(faces: Faces, name: str, number: int) -> float:
+    """A signal, or an angle of the pose, of one face."""
+    values = faces.signals[name] if name in SIGNALS else getattr(faces.pose, name)
+    return float(values[number])
 
 
 def _lines(rows: Iterable[Sequence[str]]) -> bytes:
@@ -409,6 +420,7 @@ def predict(
     resume: bool = False,
     threads: int | None = None,
     progress: bool = False,
+    signals: bool = False,
 ) -> Predicted:
     """Find the faces of images, and write their points.
 
@@ -421,6 +433,7 @@ def predict(
         resume: Skip the images that are in the output already.
         threads: Decode so many images at once; None for one on each core.
         progress: Show a progress bar, and report on stderr what is skipped.
+        signals: Write pose and expressions too.
 
     Returns:
         What was done.
@@ -432,7 +445,7 @@ def predict(
     if draw:
         _check_targets(output, paths)
     landmarker = load()
-    with PointsTable(output / "points.csv" if draw else output, landmarker.schema, source, resume) as table:
+    with PointsTable(output / "points.csv" if draw else output, landmarker.schema, source, resume, signals) as table:
         left = [path for path in paths if str(path) not in table]
         with tqdm(total=len(paths), initial=len(paths) - len(left), unit="image",
                   disable=None if progress else True) as bar:  # fmt: skip
