@@ -26,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=FORMATS, help="of the points in a folder (csv); coco: labels to correct in "
                         "CVAT or Label Studio, see docs/own-points.md")  # fmt: skip
     parser.add_argument("--schema", help="convert the points to this schema, a name or a YAML file")
+    parser.add_argument("--signals", action="store_true", help="also write how each head is turned and what the face "
+                        "does: open mouth, smile, raised brows, ...")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="skip the images that are in the output already")
     parser.add_argument("--strict", action="store_true",
                         help="skip damaged images that could be decoded in part, too")  # fmt: skip
@@ -58,6 +60,7 @@ def run(args: argparse.Namespace) -> None:
         format=args.format or "csv",
         schema=schema,
         strict=args.strict,
+        signals=args.signals,
     )
     print(f"{done.faces} faces in {len(paths) - len(done.failed)} images, {len(done.failed)} unreadable: "
           f"{one_line(done.table)}")  # fmt: skip

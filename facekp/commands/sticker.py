@@ -22,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--glasses", type=Path, metavar="DIR", help="PNGs of glasses without manifests; the first is worn"
     )
     which.add_argument("--seed", type=int, help="another shipped sticker at random for every file")
+    parser.add_argument("--face", type=Path, metavar="PHOTO", help="the face of this photo, worn over every face")
+    parser.add_argument("--hide", choices=["blur", "mosaic", "box"], help="make faces unrecognisable first; alone, or "
+                        "with stickers on top")  # fmt: skip
     parser.add_argument("--source", help="landmarks from: name of a shipped model, path of weights, or hub")
     parser.add_argument(
         "--detector", help="faces from: haar, mediapipe, yunet:MODEL, or path of weights (default: ours)"
@@ -31,19 +34,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sheet", action="store_true", help="all stickers on the face of a photo, side by side")
     parser.add_argument("--animate", type=Path, metavar="OUT", help="one sticker after the other: .gif, .mp4 or .html")
     parser.add_argument("--camera", type=int, metavar="N", help="a webcam, live in a window; any key ends it")
+    parser.add_argument("--virtual-camera", type=float, nargs="?", const=30.0, metavar="FPS",
+                        help="with --camera: a camera that other programs see (default %(const)s frames a second); "
+                             "no window")  # fmt: skip
+    parser.add_argument("--record", type=Path, metavar="OUT", help="with --camera: write a video too")
     parser.add_argument("--preview", action="store_true", help="show every result in a window too")
 
 
 def run(args: argparse.Namespace) -> None:
     """Read the arguments, then do one file after the other."""
     from facekp.inference.tracking import Tracker
+    from facekp.io.camera import camera_frames
     from facekp.io.images import SUFFIXES, find_files
     from facekp.io.video import SUFFIXES as VIDEO_SUFFIXES
-    from facekp.io.video import camera_frames
     from facekp.io.window import need_display, show
     from facekp.stickers import Sticker, combine, list_stickers, load_sticker
-    from facekp.stickers.files import plan, show_all, sticker_files
+    from facekp.stickers.files import Effects, plan, show_all, sticker_files
     from facekp.stickers.glasses import load_glasses
+    from facekp.stickers.live import run_live
+    from facekp.stickers.masks import load_face
+    from facekp.stickers.privacy import Hider, careful_tracker
 
     if args.list:
         for name in list_stickers():
@@ -51,15 +61,20 @@ def run(args: argparse.Namespace) -> None:
         return
     if args.camera is not None and args.camera < 0:
         raise UserError(f"--camera {args.camera}: cameras are counted from 0")
-    if args.preview:
+    if args.camera is None and (args.virtual_camera is not None or args.record):
+        raise UserError("--virtual-camera and --record need --camera N")
+    if args.virtual_camera is not None and not 1 <= args.virtual_camera <= 240:
+        raise UserError(f"--virtual-camera {args.virtual_camera:g}: 1 to 240 frames a second")
+    window = args.preview or (args.camera is not None and args.virtual_camera is None)
+    if window:
         need_display()
     if not args.inputs and (args.camera is None or args.sheet or args.animate):
         raise UserError("no photo or video given; see --help")
     chosen = load_glasses(args.glasses) if args.glasses else [load_sticker(name) for name in args.sticker or []]
     files = find_files(args.inputs, SUFFIXES | VIDEO_SUFFIXES)
     pairs = plan(files, args.output, [file for file in files if str(file) not in args.inputs])
-    if (args.sheet or args.animate) and len(files) > 1:
-        raise UserError(f"--sheet and --animate take one photo, not {len(files)}")
+    if (args.sheet or args.animate) and (len(files) > 1 or args.hide):
+        raise UserError(f"--sheet and --animate take one photo, not {len(files)}, and no --hide")
     from facekp.loading import load_landmarker  # here, so that a wrong argument is told before the networks are loaded
 
     landmarker = load_landmarker(args.source, args.detector)
@@ -70,14 +85,21 @@ def run(args: argparse.Namespace) -> None:
         )
         return
     dice = random.Random(args.seed)
-    worn = combine(chosen[:1] if args.glasses else chosen or [load_sticker("sunglasses")])
+    worn = chosen[:1] if args.glasses else chosen
+    if args.face:
+        worn = [load_face(args.face, landmarker), *worn]
+    elif not worn and not args.hide:
+        worn = [load_sticker("sunglasses")]
+    together = combine(worn)
     if args.camera is not None:
-        tracker = Tracker(landmarker)
-        for image, seconds in camera_frames(args.camera):
-            if show(worn.apply(image, tracker(image, seconds), seconds), 1):
-                return
+        effect = Effects([Hider(args.hide), together]) if args.hide else together
+        tracker = careful_tracker(landmarker) if args.hide else Tracker(landmarker)
+        run_live(
+            camera_frames(args.camera), effect, tracker, show if window else None, args.virtual_camera, args.record
+        )
+        return
 
     def choose() -> Sticker:
-        return worn if args.seed is None else load_sticker(dice.choice(list_stickers()))
+        return together if args.seed is None else load_sticker(dice.choice(list_stickers()))
 
-    sticker_files(pairs, choose, landmarker, show if args.preview else None)
+    sticker_files(pairs, choose, landmarker, show if args.preview else None, args.hide)

@@ -24,7 +24,7 @@ from facekp.errors import UserError, one_line
 from facekp.inference.faces import Faces
 from facekp.io.files import atomic_path, locked, sweep
 from facekp.io.images import SUFFIXES, only_sound_images, read_image, write_image
-from facekp.landmarks import PointSchema
+from facekp.landmarks import SIGNALS, PointSchema
 
 #: Pictures that are looked at together: so many, or fewer that hold so many pixels.
 GROUP, GROUP_PIXELS = 16, 16_000_000
@@ -142,6 +142,7 @@ class PointsTable:
         schema: What the points of a face are.
         source: Who finds the points; a table is not resumed with another.
         resume: Go on with an unfinished table, or add to a finished one.
+        signals: Behind the points, also how the head is turned, in degrees, and what the face does, 0 to 1.
 
     Raises:
         UserError: There is an unfinished table and `resume` was not asked for, or it is another's; or the file's name
@@ -161,11 +162,14 @@ class PointsTable:
         <BLANKLINE>
     """
 
-    def __init__(self, path: Path, schema: PointSchema, source: str, resume: bool = False) -> None:
+    def __init__(
+        self, path: Path, schema: PointSchema, source: str, resume: bool = False, signals: bool = False
+    ) -> None:
         self.path, self.unfinished = path, path.with_name(path.name + ".unfinished")
         self.failures = path.with_name(f"{path.stem}_failed.csv")
         names = [f"{axis}{i}" for i in range(schema.num_points) for axis in "xy"]
-        self._columns = ["image", "face", "score", "box_x0", "box_y0", "box_x1", "box_y1", *names]
+        self._signals = ["yaw", "pitch", "roll", *SIGNALS] if signals else []
+        self._columns = ["image", "face", "score", "box_x0", "box_y0", "box_x1", "box_y1", *names, *self._signals]
         self._file: IO[bytes] | None = None
         if path.suffix.lower() not in _FORMATS:
             raise UserError(f"{path}: a table of points ends in {' or '.join(_FORMATS)}")
@@ -203,7 +207,8 @@ class PointsTable:
         else:
             rows = []
             for number, (points, box, score) in enumerate(found):
-                values = [f"{value:.2f}" for value in (*box, *points.reshape(-1))]
+                seen = [_seen(found, name, number) for name in self._signals]
+                values = [f"{value:.2f}" for value in (*box, *points.reshape(-1), *seen)]
                 rows.append([image, str(number), f"{score:.3f}", *values, str(len(found)), ""])
         try:
             if self._file is None:
@@ -310,6 +315,12 @@ class _CountedLines:
             self.end += len(line)
             self.whole = line.endswith(b"\n")
             yield line.decode("utf-8")
+
+
+def _seen(faces: Faces, name: str, number: int) -> float:
+    """A signal, or an angle of the pose, of one face."""
+    values = faces.signals[name] if name in SIGNALS else getattr(faces.pose, name)
+    return float(values[number])
 
 
 def _lines(rows: Iterable[Sequence[str]]) -> bytes:
@@ -453,6 +464,7 @@ def predict(
     format: str = "csv",
     schema: PointSchema | None = None,
     strict: bool = False,
+    signals: bool = False,
 ) -> Predicted:
     """Find the faces of images, and write their points.
 
@@ -468,6 +480,7 @@ def predict(
         format: Of the points in a folder: a key of `TABLES`.
         schema: Convert the points to it.
         strict: Skip images with a hole as well, which can be decoded; without it a `DamagedImageWarning` tells of them.
+        signals: Write pose and expressions too.
 
     Returns:
         What was done.
@@ -484,7 +497,7 @@ def predict(
     with ExitStack() as stack:
         stack.enter_context(locked(target, "wait for its end, or choose another -o"))
         landmarker = load()
-        table = stack.enter_context(PointsTable(target, schema or landmarker.schema, source, resume))
+        table = stack.enter_context(PointsTable(target, schema or landmarker.schema, source, resume, signals))
         sweep(target.parent, {target.stem, table.failures.stem, *(_target(output, p).stem for p in paths if draw)})
         left = [path for path in paths if str(path) not in table]
         done = len(paths) - len(left)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Callable
 
-import cv2
 import numpy as np
 
 from facekp.errors import UserError
@@ -32,6 +31,9 @@ ENCODERS = {
 
 #: Suffixes that are taken for videos among other files.
 SUFFIXES = {*ENCODERS, ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".3gp", ".flv"}
+
+#: The clock of a recording.
+_TICK = Fraction(1, 90000)
 
 #: Changes one frame: BGR uint8 and its time in seconds in, BGR uint8 of the same size out.
 Draw = Callable[[np.ndarray, float], np.ndarray]
@@ -110,6 +112,38 @@ def write_video(target: str | os.PathLike[str], images: Iterable[np.ndarray], fp
             output.mux(stream.encode(frame))
         if stream is not None:
             output.mux(stream.encode(None))
+
+
+@contextmanager
+def recording(target: str | os.PathLike[str]) -> Iterator[Callable[[np.ndarray, float], None]]:
+    """Write frames as a video as they come, each shown at its own time.
+
+    Args:
+        target: Its suffix, one of `ENCODERS`, chooses the format. Appears whole, at the end, or not at all.
+
+    Yields:
+        A function that takes the next frame, BGR uint8, all of one size, and its time in seconds.
+
+    Raises:
+        UserError: PyAV is missing, the suffix is unknown.
+    """
+    encoder = _encoder(target)
+    with atomic_path(target) as temporary, av.open(os.fspath(temporary), "w") as output:
+        stream, last = None, -1
+
+        def add(image: np.ndarray, seconds: float) -> None:
+            nonlocal stream, last
+            if stream is None:
+                stream = _add_pictures(output, encoder, image, Fraction(30), _TICK)
+            last = max(round(seconds / _TICK), last + 1)
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "bgr24")
+            frame.pts, frame.time_base = last, _TICK
+            output.mux(stream.encode(frame))
+
+        yield add
+        if stream is None:
+            raise UserError(f"{target}: no frame came; nothing is written")
+        output.mux(stream.encode(None))
 
 
 def _encoder(target: str | os.PathLike[str]) -> str:
@@ -207,21 +241,3 @@ def _add_pictures(output: Any, encoder: str, image: np.ndarray, rate: Fraction, 
     if encoder == "libx264":
         stream.options = {"crf": "18", "preset": "veryfast"}
     return stream
-
-
-def camera_frames(index: int) -> Iterator[tuple[np.ndarray, float]]:
-    """Frames of a webcam, BGR uint8, each with its time in seconds since the first.
-
-    Raises:
-        UserError: There is no such camera, or it stopped.
-    """
-    camera = cv2.VideoCapture(index)
-    try:
-        start = time.monotonic()
-        while True:
-            good, image = camera.read() if camera.isOpened() else (False, None)
-            if image is None or not good:
-                raise UserError(f"camera {index}: cannot be read; connect it, close who else uses it, or try another")
-            yield image, time.monotonic() - start
-    finally:
-        camera.release()

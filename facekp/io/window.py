@@ -18,7 +18,7 @@ def need_display() -> None:
         UserError: There is none.
     """
     if sys.platform.startswith("linux") and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
-        raise UserError("no display to open a window on; omit --preview and --camera")
+        raise UserError("no display to open a window on; omit --preview, and give --camera a --virtual-camera")
 
 
 def show(image: np.ndarray, wait: int) -> bool:

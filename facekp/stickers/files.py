@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -13,15 +14,41 @@ from tqdm import tqdm
 from facekp.errors import UserError, one_line
 from facekp.inference.faces import Faces
 from facekp.inference.tracking import Landmarks, Tracker
+from facekp.io.files import atomic_path
 from facekp.io.images import write_image
 from facekp.io.video import ENCODERS, convert
 from facekp.io.video import SUFFIXES as VIDEO_SUFFIXES
 from facekp.stickers.photo import Photo
+from facekp.stickers.privacy import Hider, careful_tracker
 from facekp.stickers.show import save_animation, sheet
 from facekp.stickers.sticker import Sticker
 
 #: Shows an image for some milliseconds; True ends the video.
 Show = Callable[[np.ndarray, int], bool]
+
+
+class Effect(Protocol):
+    """What changes the faces of a picture: a `Sticker`, a `Hider`, or several as `Effects`."""
+
+    def apply(self, image: np.ndarray, faces: Faces, seconds: float = 0.0) -> np.ndarray:
+        """A new picture; see `Sticker.apply`."""
+
+
+class Effects:
+    """Several effects, one after the other.
+
+    Args:
+        effects: The first comes first.
+    """
+
+    def __init__(self, effects: Sequence[Effect]) -> None:
+        self.effects = effects
+
+    def apply(self, image: np.ndarray, faces: Faces, seconds: float = 0.0) -> np.ndarray:
+        """A new picture; see `Sticker.apply`."""
+        for effect in self.effects:
+            image = effect.apply(image, faces, seconds)
+        return image
 
 
 def target(file: Path, output: Path | None, count: int) -> Path:
@@ -63,21 +90,32 @@ def read_with_faces(file: Path, landmarker: Landmarks) -> tuple[Photo, Faces]:
     return photo, faces
 
 
-def sticker_photo(file: Path, out: Path, sticker: Sticker, landmarker: Landmarks, show: Show | None = None) -> None:
-    """Put a sticker on one photo; its transparency, EXIF and colour profile are kept.
+def sticker_photo(
+    file: Path, out: Path, effect: Effect, landmarker: Landmarks, show: Show | None = None, hide: Hider | None = None
+) -> None:
+    """Put an effect on one photo; its transparency, EXIF and colour profile are kept.
+
+    With `hide`, which comes first, the EXIF is not: it may hold a small copy of the photo.
 
     Raises:
         UserError: See `read_with_faces`; or the place cannot be written to.
     """
     photo, faces = read_with_faces(file, landmarker)
-    result = photo.replace(sticker.apply(photo.image, faces))
+    image = photo.image if hide is None else hide.apply(photo.image, faces)
+    result = photo.replace(effect.apply(image, faces))
+    if hide is not None:
+        result = replace(result, exif=None)
     result.write(out)
     if show is not None:
         show(result.image, 0)
 
 
-def sticker_video(file: Path, out: Path, sticker: Sticker, tracker: Tracker, show: Show | None = None) -> None:
-    """Put a sticker on one video, its faces followed from frame to frame.
+def sticker_video(
+    file: Path, out: Path, effect: Effect, tracker: Tracker, show: Show | None = None, hide: Hider | None = None
+) -> None:
+    """Put an effect on one video, its faces followed from frame to frame.
+
+    With `hide`, which comes first, the frames without any face are listed in `NAME_no_face.csv` beside `out`.
 
     Raises:
         UserError: See `facekp.io.video.convert`.
@@ -85,13 +123,17 @@ def sticker_video(file: Path, out: Path, sticker: Sticker, tracker: Tracker, sho
     with tqdm(unit="frame", desc=one_line(file.name), leave=False) as bar:
 
         def draw(image: np.ndarray, seconds: float) -> np.ndarray:
-            result = sticker.apply(image, tracker(image, seconds), seconds)
+            tracks = tracker(image, seconds)
+            image = image if hide is None else hide.apply(image, tracks, seconds)
+            result = effect.apply(image, tracks, seconds)
             bar.update()
             if show is not None and show(result, 1):
                 raise KeyboardInterrupt
             return result
 
         report = convert(file, out, draw)
+    if hide is not None:
+        _list_empty(out.with_name(f"{out.stem}_no_face.csv"), hide, report.frames)
     if report.broken:
         tqdm.write(f"{one_line(file)}: {report.broken} broken frames skipped", file=sys.stderr)
     if report.sound.startswith("dropped"):
@@ -99,6 +141,17 @@ def sticker_video(file: Path, out: Path, sticker: Sticker, tracker: Tracker, sho
     if report.stopped:
         tqdm.write(f"{one_line(out)}: holds the {report.frames} frames done until now", file=sys.stderr)
         raise KeyboardInterrupt
+
+
+def _list_empty(path: Path, hide: Hider, frames: int) -> None:
+    """Write which frames had no face to hide, for people to look at; no file if there are none."""
+    if not hide.empty:
+        path.unlink(missing_ok=True)
+        return
+    with atomic_path(path) as temporary:
+        lines = ["frame,seconds", *(f"{number},{seconds:.3f}" for number, seconds in hide.empty)]
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    tqdm.write(f"no face in {len(hide.empty)} of {frames} frames, look at them: {path}", file=sys.stderr)
 
 
 def plan(files: Sequence[Path], output: Path | None, found: Sequence[Path]) -> list[tuple[Path, Path]]:
@@ -126,9 +179,10 @@ def plan(files: Sequence[Path], output: Path | None, found: Sequence[Path]) -> l
 
 def sticker_files(
     pairs: Sequence[tuple[Path, Path]],
-    choose: Callable[[], Sticker],
+    choose: Callable[[], Effect],
     landmarker: Landmarks,
     show: Show | None = None,
+    hide: str | None = None,
 ) -> None:
     """Put stickers on many files; one that cannot be done is reported on stderr and skipped.
 
@@ -137,6 +191,7 @@ def sticker_files(
         choose: Gives the sticker of the next file.
         landmarker: Finds the faces.
         show: Shows every result too.
+        hide: How faces are hidden first, one of `facekp.stickers.privacy.METHODS`; None: not at all.
 
     Raises:
         UserError: None of them could be done.
@@ -144,10 +199,12 @@ def sticker_files(
     failures = 0
     for file, out in tqdm(pairs, unit="file", disable=len(pairs) == 1):
         try:
+            hider = Hider(hide) if hide is not None else None
             if file.suffix.lower() in VIDEO_SUFFIXES:
-                sticker_video(file, out, choose(), Tracker(landmarker), show)
+                sticker_video(file, out, choose(), careful_tracker(landmarker) if hide else Tracker(landmarker), show,
+                              hider)  # fmt: skip
             else:
-                sticker_photo(file, out, choose(), landmarker, show)
+                sticker_photo(file, out, choose(), landmarker, show, hider)
             tqdm.write(one_line(out))
         except UserError as error:
             if len(pairs) == 1:

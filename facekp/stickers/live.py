@@ -1,0 +1,61 @@
+"""Effects on a camera's frames, while they come."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+
+from facekp.inference.tracking import Tracker
+from facekp.io.camera import VirtualCamera
+from facekp.io.video import recording
+from facekp.stickers.files import Effect, Show
+
+
+def run_live(
+    frames: Iterable[tuple[np.ndarray, float]],
+    effect: Effect,
+    tracker: Tracker,
+    show: Show | None = None,
+    virtual_fps: float | None = None,
+    record: Path | None = None,
+) -> None:
+    """Pass frames through an effect, and on to a window, a virtual camera, a file, or several of them.
+
+    Ctrl-C, or a key in the window, ends it; what is recorded until then is a playable file.
+
+    Args:
+        frames: BGR uint8, each with its time in seconds.
+        effect: What is done to them.
+        tracker: Finds the faces.
+        show: Shows them in a window.
+        virtual_fps: Frames a second of a virtual camera; None: none.
+        record: The video to write.
+
+    Raises:
+        UserError: See `VirtualCamera` and `recording`.
+    """
+    outputs: list[Callable[[np.ndarray, float], object]] = []
+    with ExitStack() as stack:
+        if record is not None:
+            outputs.append(stack.enter_context(recording(record)))
+        camera: VirtualCamera | None = None
+        try:
+            for image, seconds in frames:
+                if virtual_fps is not None and camera is None:
+                    camera = VirtualCamera((image.shape[1], image.shape[0]), virtual_fps)
+                    stack.callback(camera.close)
+                    print(f"virtual camera: {camera.device}; Ctrl-C ends it", file=sys.stderr)
+                result = effect.apply(image, tracker(image, seconds), seconds)
+                for output in outputs:
+                    output(result, seconds)
+                if camera is not None:
+                    camera.send(result)
+                if show is not None and show(result, 1):
+                    return
+        except KeyboardInterrupt:
+            return

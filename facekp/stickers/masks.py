@@ -1,0 +1,37 @@
+"""The face of a photo, worn over others."""
+
+from __future__ import annotations
+
+import os
+
+import cv2
+import numpy as np
+
+from facekp.errors import UserError
+from facekp.inference.tracking import Landmarks
+from facekp.stickers.photo import Photo
+from facekp.stickers.sticker import Layer, Sticker
+from facekp.stickers.texture import Texture
+from facekp.stickers.triangles import mesh_points
+
+
+def load_face(path: str | os.PathLike[str], landmarker: Landmarks) -> Sticker:
+    """Make a sticker of the largest face on a photo; its colours will be matched to those of who wears it.
+
+    Args:
+        path: A photo; where it is transparent, the wearer shows.
+        landmarker: Finds the face.
+
+    Raises:
+        UserError: It cannot be read, there is no face on it, or its points do not convert to the 68.
+    """
+    photo = Photo.read(path)
+    faces = landmarker(np.ascontiguousarray(photo.image[..., :3]))
+    if not len(faces):
+        raise UserError(f"{path}: no face found to wear; take a larger or clearer image of it")
+    if not np.isfinite(faces.whole).all():
+        raise UserError(f"{path}: a face is fitted by 68 points, which {faces.schema.name} does not give; choose "
+                        "another --source")  # fmt: skip
+    image = photo.image if photo.image.shape[2] == 4 else cv2.cvtColor(photo.image, cv2.COLOR_BGR2BGRA)
+    pixels = mesh_points(faces.whole[0], faces.pose.of(0))
+    return Sticker([Layer("face", (Texture(image),), ("forehead",), pixels, "face", order=3, match=True)], "face", "")
