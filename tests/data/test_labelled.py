@@ -72,7 +72,7 @@ def test_swapped_x_and_y_are_refused(drawn):
 
 def test_another_unit_is_refused(drawn):
     part = parse_source(drawn("wflw98", change=lambda points: points / 1000)).load().train[0]
-    with pytest.raises(UserError, match=r"annotations.1: the points span 0\.\d+ pixels; are they in another unit"):
+    with pytest.raises(UserError, match=r"annotations.1: its points span 0\.\d+ pixels; points are in pixels"):
         part.check()
 
 

@@ -28,13 +28,13 @@ def test_a_file_without_texts_has_none(tmp_path):
 def test_what_is_missing_or_damaged_is_named_in_a_line(tmp_path, read):
     with pytest.raises(UserError, match=r"none\.safetensors: no such weights"):
         read(tmp_path / "none.safetensors")
-    with pytest.raises(UserError, match="no such weights"):
+    with pytest.raises(UserError, match=r"no such weights|a folder"):
         read(tmp_path)
     write_safetensors(tmp_path / "w.safetensors", ARRAYS, {"format": "a test"})
     whole = (tmp_path / "w.safetensors").read_bytes()
     for damaged in (b"", whole[:20], whole[:-1], b"\xff" * 8 + whole[8:]):
         (tmp_path / "w.safetensors").write_bytes(damaged)
-        with pytest.raises(UserError, match=r"w\.safetensors: not a safetensors file, or damaged") as caught:
+        with pytest.raises(UserError, match=r"w\.safetensors: not a safetensors file( of ours)?, or damaged") as caught:
             read(tmp_path / "w.safetensors")
         assert "\n" not in str(caught.value)
 

@@ -129,9 +129,8 @@ def test_a_checkpoint_cuts_no_file_but_the_logs_of_its_run(tmp_path):
             cut_logs(run, RunState(log_sizes={name: 0}))
     (run / METRICS_FILE).unlink()
     (run / METRICS_FILE).write_text("epoch")
-    for size in (-1, 1.0, True, None, "0"):
-        with pytest.raises(UserError, match=r"log_sizes"):
-            cut_logs(run, RunState(log_sizes={METRICS_FILE: size}))
+    with pytest.raises(UserError, match="shorter"):
+        cut_logs(run, RunState(log_sizes={METRICS_FILE: 6}))
     assert precious.read_text() == "years of work"
     assert (run / METRICS_FILE).read_text() == "epoch" and (run / "config.yml").read_text() == "name: run"
 
