@@ -58,7 +58,7 @@ class TurnedHead:
         targets = corners[:, [0, 1, 3]]
         back = np.zeros((len(corners) + 1, 3, 2), np.float32)
         sides = targets[:, 1:] - targets[:, :1]
-        good = solid & (np.abs(np.nan_to_num(np.linalg.det(sides))) > 1e-6)
+        good = solid & (np.abs(sides[:, 0, 0] * sides[:, 1, 1] - sides[:, 0, 1] * sides[:, 1, 0]) > 1e-6)
         linear = np.linalg.inv(sides[good]) @ (sources[good, 1:] - sources[good, :1])
         shift = sources[good, 0] - (targets[good, 0][:, None] @ linear)[:, 0]
         back[1:][good] = np.concatenate([linear, shift[:, None]], 1)

@@ -114,6 +114,26 @@ def write_video(target: str | os.PathLike[str], images: Iterable[np.ndarray], fp
             output.mux(stream.encode(None))
 
 
+def read_video(source: str | os.PathLike[str]) -> Iterator[tuple[np.ndarray, float]]:
+    """The whole frames of a video, BGR uint8, upright, each with its time in seconds.
+
+    Raises:
+        UserError: PyAV is missing, or the source is no video.
+    """
+    _need_av()
+    try:
+        container = av.open(os.fspath(source))
+    except (OSError, av.error.FFmpegError) as error:
+        raise UserError(f"{source}: not a video that can be read ({error.strerror}); check or replace it") from error
+    with container:
+        if not container.streams.video:
+            raise UserError(f"{source}: holds no pictures; give a video")
+        pictures, report = container.streams.video[0], Report()
+        for packet in _packets(container, [pictures], report):
+            for frame in _decode(packet, report):
+                yield _upright(frame), float((frame.pts or 0) * pictures.time_base)
+
+
 @contextmanager
 def recording(target: str | os.PathLike[str]) -> Iterator[Callable[[np.ndarray, float], None]]:
     """Write frames as a video as they come, each shown at its own time.
@@ -146,10 +166,14 @@ def recording(target: str | os.PathLike[str]) -> Iterator[Callable[[np.ndarray, 
         output.mux(stream.encode(None))
 
 
-def _encoder(target: str | os.PathLike[str]) -> str:
-    """The encoder for a file of this name."""
+def _need_av() -> None:
     if av is None:
         raise UserError('videos need PyAV; run: pip install "facekp[video]"')
+
+
+def _encoder(target: str | os.PathLike[str]) -> str:
+    """The encoder for a file of this name."""
+    _need_av()
     suffix = Path(target).suffix.lower()
     if suffix not in ENCODERS:
         raise UserError(f"{target}: unknown video format; end the name in one of {', '.join(sorted(ENCODERS))}")

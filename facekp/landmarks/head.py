@@ -39,4 +39,4 @@ HEAD_PLACES = {
 }
 
 #: The middle of the eyes.
-EYES_MIDDLE = np.array([*MEAN_FACE[36:48].mean(0), 0.29])
+EYES_MIDDLE = HEAD_POINTS[36:48].mean(0)

@@ -12,13 +12,11 @@ from facekp.landmarks.schema import IBUG68
 #: The points that the skull carries, and how far each may be trusted to stay when the face moves (brows, lids).
 RIGID = np.arange(17, 48)
 _TRUST = np.array([0.3] * 10 + [1.0] * 9 + [1, 0.5, 0.5, 1, 0.5, 0.5] * 2)
-_SHAPE = HEAD_POINTS[RIGID]
-
-#: A point that lies so far off, in units of the mean face, counts half.
-_OFF = 0.03
-
-#: Looks at the points, each with other weights, and Gauss-Newton steps in each.
-_ROUNDS, _STEPS = 2, 2
+_TRUST /= _TRUST.sum()
+_SHAPE = HEAD_POINTS[RIGID] - _TRUST @ HEAD_POINTS[RIGID]
+_WEIGHTED = _TRUST[:, None] * _SHAPE
+_SPREAD = _SHAPE.T @ _WEIGHTED
+_LOOSE = np.linalg.inv(_SPREAD)
 
 #: How strongly a face is drawn to the mean face where the camera hardly shows it: the far side of a turned head.
 _DRAW = 0.02
@@ -56,7 +54,7 @@ class Pose:
 def head_pose(points: np.ndarray) -> Pose:
     """Find how heads are turned, from their points.
 
-    Brows, nose and eyes are fitted; mouth and jaw move too freely. Points that lie off count less.
+    Brows, nose and eyes are fitted, what moves less with more weight; mouth and jaw move too freely.
 
     Args:
         points: (N, 68, 2) pixels of the image.
@@ -151,55 +149,39 @@ def rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
 
 def _fit(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rotations (N, 3, 3) and cameras (N, 3, 4)."""
-    seen = points[:, RIGID]
-    weight = np.broadcast_to(_TRUST, seen.shape[:2])
-    for look in range(_ROUNDS):
-        weight = weight / weight.sum(-1, keepdims=True)
-        middle, centre = weight[:, None] @ seen, weight[:, None] @ _SHAPE  # (N, 1, 2), (N, 1, 3)
-        q, shape = seen - middle, _SHAPE - centre
-        weighted = (weight[..., None] * shape).transpose(0, 2, 1)
-        spread, cross = weighted @ shape, (weighted @ q).transpose(0, 2, 1)  # all that the fit needs to know
-        if look == 0:
-            turn, scale = _nearest_turn(cross @ np.linalg.inv(spread))
-        for _ in range(_STEPS):
-            turn, scale = _step(turn, scale, spread, cross)
-        flat = scale[:, None, None] * turn[:, :2]
-        off = ((q - shape @ flat.transpose(0, 2, 1)) ** 2).sum(-1) / (scale[:, None] * _OFF) ** 2
-        weight = _TRUST / (1 + off)
+    cross = points[:, RIGID].transpose(0, 2, 1) @ _WEIGHTED  # all that the fit needs to know
+    turn, scale = _step(*_nearest_turn(cross @ _LOOSE), cross)
+    flat = scale[:, None, None] * turn[:, :2]
     camera = np.zeros((len(points), 3, 4))
     camera[:, :2, :3], camera[:, 2, 3] = flat, 1
-    camera[:, :2, 3] = points[:, 36:48].mean(1) - flat @ EYES_MIDDLE  # what is worn keeps to the eyes
+    camera[:, :2, 3] = points[:, 36:48].sum(1) / 12 - flat @ EYES_MIDDLE  # what is worn keeps to the eyes
     return turn, camera
 
 
 def _nearest_turn(loose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The rotations and scales nearest to affine cameras (N, 2, 3)."""
     u, size, vt = np.linalg.svd(loose, full_matrices=False)
-    rows = u @ vt
-    return np.concatenate([rows, np.cross(rows[:, 0], rows[:, 1])[:, None]], 1), size.mean(-1)
+    return _with_depth(u @ vt), size.sum(-1) / 2
 
 
-def _step(turn: np.ndarray, scale: np.ndarray, spread: np.ndarray, cross: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One Gauss-Newton step on rotation and scale; the sums over the points are in two small matrices."""
-    m = turn @ spread @ turn.transpose(0, 2, 1)
-    b = cross @ turn.transpose(0, 2, 1) / scale[:, None, None] - m[:, :2]
-    system = np.zeros((len(turn), 4, 4))
-    flat = m[:, 0, 0] + m[:, 1, 1]
-    system[:, 0, 0] = system[:, 1, 1] = m[:, 2, 2]
-    system[:, 2, 2] = system[:, 3, 3] = flat
-    system[:, 0, 2] = system[:, 2, 0] = -m[:, 0, 2]
-    system[:, 0, 3] = system[:, 3, 0] = -m[:, 1, 2]
-    system[:, 1, 2] = system[:, 2, 1] = -m[:, 1, 2]
-    system[:, 1, 3] = system[:, 3, 1] = m[:, 0, 2]
-    system[:, range(4), range(4)] += 1e-3 * flat[:, None]
-    right = np.stack([-b[:, 1, 2], b[:, 0, 2], b[:, 1, 0] - b[:, 0, 1], b[:, 0, 0] + b[:, 1, 1]], -1)
-    x, y, z, grow = np.linalg.solve(system, right[..., None])[..., 0].T
-    zero = np.zeros_like(x)
-    cross_product = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(-1, 3, 3)
-    angle = np.sqrt(x * x + y * y + z * z)[:, None, None] + 1e-12
-    change = (  # Rodrigues
-        np.eye(3)
-        + np.sin(angle) / angle * cross_product
-        + (1 - np.cos(angle)) / angle**2 * (cross_product @ cross_product)
-    )
+def _with_depth(rows: np.ndarray) -> np.ndarray:
+    """Rotations (N, 3, 3) from their first two rows."""
+    (a, b, c), (d, e, f) = rows.transpose(1, 2, 0)
+    return np.concatenate([rows, np.array([b * f - c * e, c * d - a * f, a * e - b * d]).T[:, None]], 1)
+
+
+def _step(turn: np.ndarray, scale: np.ndarray, cross: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One Gauss-Newton step on rotation and scale; more change nothing. The sums over the points are small matrices."""
+    back = turn.transpose(0, 2, 1)
+    m = turn @ _SPREAD @ back
+    b = cross @ back / scale[:, None, None] - m[:, :2]
+    xz, yz, zz, flat = m[:, 0, 2], m[:, 1, 2], m[:, 2, 2], m[:, 0, 0] + m[:, 1, 1]
+    zero = np.zeros_like(zz)
+    system = np.array([[zz, zero, -xz, -yz], [zero, zz, -yz, xz], [-xz, -yz, flat, zero], [-yz, xz, zero, flat]])
+    right = np.array([[-b[:, 1, 2], b[:, 0, 2], b[:, 1, 0] - b[:, 0, 1], b[:, 0, 0] + b[:, 1, 1]]])
+    damped = system.transpose(2, 0, 1) + 1e-3 * flat[:, None, None] * np.eye(4)
+    x, y, z, grow = np.linalg.solve(damped, right.transpose(2, 1, 0))[..., 0].T
+    small = np.array([[zero, -z, y], [z, zero, -x], [-y, x, zero]]).transpose(2, 0, 1) / 2
+    # Cayley's map: a rotation by the vector x, y, z, up to terms of the third order.
+    change = np.linalg.solve(np.eye(3) - small, np.eye(3) + small)
     return change @ turn, scale * np.exp(np.clip(grow, -1, 1))

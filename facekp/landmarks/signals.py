@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Callable
 
@@ -33,9 +34,12 @@ class Signal:
         return np.clip((measured - rest) / (self.full - self.neutral), 0, 1)
 
 
-def _gap(upper: list[int], lower: list[int]) -> Callable[[np.ndarray], np.ndarray]:
-    """How far points lie below others."""
-    return lambda face: face[:, lower, 1].mean(-1) - face[:, upper, 1].mean(-1)
+def _gap(upper: Sequence[int], lower: Sequence[int]) -> Callable[[np.ndarray], np.ndarray]:
+    """How far the mean of some points lies below that of others."""
+    share = np.zeros(68)
+    share[list(lower)] += 1 / len(lower)
+    share[list(upper)] -= 1 / len(upper)
+    return lambda face: face[:, :, 1] @ share
 
 
 def _eye(top: list[int], bottom: list[int], left: int, right: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -48,9 +52,12 @@ def _lip_width(face: np.ndarray) -> np.ndarray:
     return face[:, 54, 0] - face[:, 48, 0]
 
 
+_corners_up = _gap([48, 54], [51, 57])
+
+
 def _smile(face: np.ndarray) -> np.ndarray:
     """The lips' width, and how far their corners rise above their middle."""
-    return _lip_width(face) + face[:, [51, 57], 1].mean(-1) - face[:, [48, 54], 1].mean(-1)
+    return _lip_width(face) + _corners_up(face)
 
 
 #: Name -> the signal. A new one is one entry. "Left" is the viewer's.
@@ -60,9 +67,9 @@ SIGNALS: dict[str, Signal] = {
     "lips_round": Signal(_lip_width, 0.34, 0.26),
     "left_eye_closed": Signal(_eye([37, 38], [40, 41], 36, 39), 0.28, 0.16),
     "right_eye_closed": Signal(_eye([43, 44], [46, 47], 42, 45), 0.28, 0.16),
-    "brows_up": Signal(_gap([*range(17, 27)], [36, 39, 42, 45]), 0.14, 0.20),
-    "left_brow_up": Signal(_gap([17, 18, 19, 20, 21], [36, 39]), 0.14, 0.20),
-    "right_brow_up": Signal(_gap([22, 23, 24, 25, 26], [42, 45]), 0.14, 0.20),
+    "brows_up": Signal(_gap(range(17, 27), [36, 39, 42, 45]), 0.14, 0.20),
+    "left_brow_up": Signal(_gap(range(17, 22), [36, 39]), 0.14, 0.20),
+    "right_brow_up": Signal(_gap(range(22, 27), [42, 45]), 0.14, 0.20),
 }
 
 
@@ -76,9 +83,9 @@ def measure(points: np.ndarray, camera: np.ndarray) -> np.ndarray:
     Returns:
         (N, S) float64 in the order of `SIGNALS`; NaN where the camera is.
     """
-    face = from_the_front(points, np.where(np.isfinite(camera), camera, np.eye(3, 4)))
-    values = np.stack([signal.measure(face) for signal in SIGNALS.values()], -1)
-    return np.where(np.isfinite(camera).all((1, 2))[:, None], values, np.nan)
+    face = from_the_front(points, np.where(np.isnan(camera), np.eye(3, 4), camera))
+    values = np.array([signal.measure(face) for signal in SIGNALS.values()]).T
+    return np.where(np.isfinite(camera[:, :1, 0]), values, np.nan)
 
 
 class Neutral:

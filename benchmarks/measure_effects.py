@@ -1,0 +1,76 @@
+"""Effects on your own clips: what triggers do, and whether a detector still finds faces that were hidden."""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from facekp import load_landmarker
+from facekp.detectors import load_detector
+from facekp.inference.tracking import Tracker, Tracks
+from facekp.io.images import find_files
+from facekp.io.video import SUFFIXES, read_video
+from facekp.landmarks import SIGNALS
+from facekp.stickers.privacy import METHODS, Hider, careful_tracker
+from facekp.stickers.triggers import Switch, Trigger
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be set on the command line."""
+    parser.add_argument("clips", nargs="+", help="videos, or folders of them")
+    parser.add_argument("--detector", default="haar", help="looks for hidden faces (%(default)s); mediapipe")
+    parser.add_argument("--every", type=int, default=2, help="so many frames apart (%(default)s)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure and print."""
+    landmarker, detector = load_landmarker(), load_detector(args.detector)
+    for path in find_files(args.clips, SUFFIXES):
+        plain, careful = Tracker(landmarker), careful_tracker(landmarker)
+        hiders = {method: Hider(method) for method in METHODS}
+        before, after = 0, dict.fromkeys(METHODS, 0)
+        triggers = _Triggers()
+        for number, (image, seconds) in enumerate(read_video(path)):
+            triggers(plain(image, seconds), seconds)
+            tracks = careful(image, seconds)
+            hidden = {method: hider.apply(image, tracks, seconds) for method, hider in hiders.items()}
+            if number % args.every:
+                continue
+            found = detector(image)[0]
+            if len(found):
+                before += 1
+                for method, result in hidden.items():
+                    after[method] += int(_overlap(found, detector(result)[0]))
+        empty = len(hiders["box"].empty)
+        print(f"{path.name}: {number + 1} frames, {empty} without a face; {args.detector} finds faces in {before} "
+              f"before, {', '.join(f'{n} after {m}' for m, n in after.items())}; {triggers}")  # fmt: skip
+
+
+class _Triggers:
+    """A trigger on every signal of the first face, with the default thresholds."""
+
+    def __init__(self) -> None:
+        self._switches = {name: Switch() for name in SIGNALS}
+        self._on = dict.fromkeys(SIGNALS, False)
+        self._changed: dict[str, list[float]] = {name: [] for name in SIGNALS}
+
+    def __call__(self, tracks: Tracks, seconds: float) -> None:
+        for name, switch in self._switches.items():
+            value = float(tracks.signals[name][0]) if len(tracks) else np.nan
+            on = switch(Trigger(name), value, seconds, 1.0) is not None
+            if on != self._on[name]:
+                self._on[name] = on
+                self._changed[name].append(seconds)
+
+    def __str__(self) -> str:
+        gaps = [gap for times in self._changed.values() for gap in np.diff(times)]
+        soonest = f", the soonest {min(gaps) * 1000:.0f} ms after another" if gaps else ""
+        return f"{sum(map(len, self._changed.values()))} changes of {len(SIGNALS)} triggers{soonest}"
+
+
+def _overlap(boxes: np.ndarray, others: np.ndarray) -> bool:
+    """Whether any two meet."""
+    return any(
+        min(a[2], b[2]) > max(a[0], b[0]) and min(a[3], b[3]) > max(a[1], b[1]) for a in boxes for b in others
+    )
