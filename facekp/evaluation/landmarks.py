@@ -11,7 +11,7 @@ from paddle import nn
 from paddle.io import DataLoader
 from tqdm import tqdm
 
-from facekp.codecs.points import Codec, split_outputs
+from facekp.codecs.points import Codec, OutputLayout
 from facekp.data.dataset import LandmarkDataset
 from facekp.inference.faces import Faces
 from facekp.landmarks import IBUG68, PointSchema
@@ -64,13 +64,13 @@ def predict_dataset(
         progress: Show a progress bar.
     """
     network.eval()
+    layout = OutputLayout(dataset.schema.num_points)
     loader = DataLoader(dataset, batch_size=batch_size, num_workers=workers)
     predicted, truth = [], []
     with paddle.no_grad():
         for image, label in tqdm(loader, "evaluating", unit="batch", leave=False, disable=None if progress else True):
-            points, _ = split_outputs(network(image).numpy(), label.shape[1] // 2)
-            predicted.append(codec.decode(points))
-            truth.append(codec.decode(label.numpy()))
+            predicted.append(codec.decode(layout.split(network(image).numpy()).points))
+            truth.append(codec.decode(layout.split(label.numpy()).points))
     return Predictions(np.concatenate(predicted), np.concatenate(truth))
 
 

@@ -1,7 +1,8 @@
 """A trained network as files that need no training code: for Paddle Inference, and for ONNX Runtime.
 
-Both hold the network with its decode step, so that what comes out is points in pixels of the crop, (N, K, 2), and
-scores, (N,), if the network gives them. The recipe beside them says how a crop is cut and how its pixels are put.
+Both hold the network with its decode step, so that what comes out is points in pixels of the crop, (N, K, 2), and what
+else the network says, in the order of `OutputLayout.names`; so the outputs of an ONNX file are called. The recipe
+beside them says how a crop is cut and how its pixels are put.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,6 @@ from paddle import Tensor, nn
 from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
 from paddle.static import InputSpec
 
-from facekp.codecs.points import split_outputs
 from facekp.errors import UserError
 from facekp.inference.backends import ONNX_FILE, PARAMETERS_FILE, PROGRAM_FILES, RECIPE_FILE
 from facekp.io.files import atomic_path
@@ -48,7 +48,8 @@ class DecodedNetwork(nn.Layer):
 
     def __init__(self, network: nn.Layer, recipe: PointsRecipe) -> None:
         super().__init__()
-        self.network, self.num_points = network, recipe.num_points
+        self.network, self.layout = network, recipe.layout
+        self.percent = recipe.size / 100
         # Every codec decodes by one factor and one offset for each coordinate; two decodings give them.
         codec, count = recipe.build_codec(), 2 * recipe.num_points
         offset = codec.decode(np.zeros(count))
@@ -56,11 +57,17 @@ class DecodedNetwork(nn.Layer):
         self.register_buffer("factor", paddle.to_tensor((codec.decode(np.full(count, 100.0)) - offset) / 100))
         self.eval()
 
-    def forward(self, crops: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """(N, C, size, size) -> points (N, K, 2), and scores (N,) if the network gives them."""
-        predicted, logits = split_outputs(self.network(crops), self.num_points)
-        points = predicted.reshape([-1, self.num_points, 2]) * self.factor + self.offset
-        return points if logits is None else (points, F.sigmoid(logits))
+    def forward(self, crops: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """(N, C, size, size) -> points (N, K, 2), and what else the network says; as `PointsRecipe.decode`."""
+        said = self.layout.split(self.network(crops))
+        decoded = [said.points.reshape([-1, self.layout.num_points, 2]) * self.factor + self.offset]
+        if said.score is not None:
+            decoded.append(F.sigmoid(said.score))
+        if said.sigma is not None:
+            decoded.append(paddle.exp(said.sigma) * self.percent)
+        if said.visibility is not None:
+            decoded.append(F.sigmoid(said.visibility))
+        return decoded[0] if len(decoded) == 1 else tuple(decoded)
 
 
 def export(
@@ -93,7 +100,7 @@ def export(
         made = [program, program.with_name(PARAMETERS_FILE)] if "paddle" in formats else []
         if "onnx" in formats:
             made.append(program.with_name(ONNX_FILE))
-            convert_to_onnx(program, made[-1], half)
+            convert_to_onnx(program, made[-1], half, recipe.layout.names if isinstance(recipe, PointsRecipe) else ())
         for name in (*PROGRAM_FILES, PARAMETERS_FILE, ONNX_FILE):  # of an earlier export: another network's
             (Path(folder) / name).unlink(missing_ok=True)
         written = [put(path, Path(folder) / path.name) for path in made]
@@ -122,13 +129,14 @@ def write_paddle(network: nn.Layer, recipe: AnyRecipe, folder: Path) -> Path:
     return next(folder / name for name in PROGRAM_FILES if (folder / name).is_file())
 
 
-def convert_to_onnx(program: Path, target: Path, half: bool = False) -> None:
+def convert_to_onnx(program: Path, target: Path, half: bool = False, names: Sequence[str] = ()) -> None:
     """Convert what `write_paddle` wrote.
 
     Args:
         program: The program; the parameters lie beside it.
         target: The ONNX file.
         half: See `export`.
+        names: Of the outputs; none leaves them as paddle2onnx calls them.
 
     Raises:
         UserError: paddle2onnx cannot.
@@ -145,6 +153,23 @@ def convert_to_onnx(program: Path, target: Path, half: bool = False) -> None:
         raise UserError(f"paddle2onnx cannot convert this network ({reason}); write it with --formats paddle alone")
     if half:
         store_in_half(target)
+    if names:
+        name_outputs(target, names)
+
+
+def name_outputs(path: Path, names: Sequence[str]) -> None:
+    """Give the outputs of an ONNX file names, in their order."""
+    import onnx
+
+    model = onnx.load(str(path))
+    new = dict(zip([output.name for output in model.graph.output], names))
+    for output in model.graph.output:
+        output.name = new[output.name]
+    for node in model.graph.node:
+        for places in (node.input, node.output):
+            for index, name in enumerate(places):
+                places[index] = new.get(name, name)
+    onnx.save(model, str(path))
 
 
 def store_in_half(path: Path) -> None:

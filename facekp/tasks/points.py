@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from facekp import viz
-from facekp.codecs.points import CODECS, Codec, LabelStatistics, codec_to_dict, split_outputs
+from facekp.codecs.points import CODECS, Codec, LabelStatistics, OutputLayout, codec_to_dict
 from facekp.data.combine import JoinedDataset, KeptCrops, NoFacesDataset
 from facekp.data.dataset import FilesDataset, LandmarkDataset
 from facekp.data.statistics import crop_statistics, label_mean_std
@@ -29,8 +29,14 @@ from facekp.registry import type_name
 from facekp.tasks.parts import check_transforms, load_parts
 from facekp.tasks.task import Evaluation, EvaluationSettings, Tables, Task, TaskData
 
-#: What these losses take for one is one percent of the crop, so labels must be in that unit.
-_NEED_MEAN_FACE = {"loss": "wing", "network.head": "soft_argmax"}
+#: What a key's value needs of the codec. To all of them one is one percent of the crop.
+_NEEDED_CODECS = {
+    ("loss", "wing"): ("mean_face", "percent"),
+    ("loss", "simcc"): ("percent",),
+    ("network.head", "soft_argmax"): ("mean_face", "percent"),
+    ("network.head", "simcc"): ("percent",),
+    **{(f"network.{name}", True): ("mean_face", "percent") for name in ("score", "sigma", "visibility")},
+}
 
 
 class PointsTask(Task):
@@ -52,12 +58,14 @@ class PointsTask(Task):
             raise ValueError("data.keep_crops needs data.train and data.validation to begin with FaceCrop")
         if config.codec not in CODECS:
             raise ValueError(f"codec: unknown codec {config.codec!r}; known are {', '.join(CODECS)}")
-        if config.network.get("score") and config.codec != "mean_face":
-            raise ValueError("network.score needs codec: mean_face")
-        used = {"loss": type_name(config.loss), "network.head": type_name(config.network.get("head", ""))}
-        for key, name in _NEED_MEAN_FACE.items():
-            if used[key] == name and config.codec != "mean_face":
-                raise ValueError(f"{key}: {name} counts in percent of the crop, so it needs codec: mean_face")
+        used = {f"network.{key}": value for key, value in config.network.items()}
+        used = {**used, "loss": type_name(config.loss), "network.head": type_name(config.network.get("head", ""))}
+        for (key, value), codecs in _NEEDED_CODECS.items():
+            if used.get(key) == value and config.codec not in codecs:
+                shown = f"{key}: {value}" if isinstance(value, str) else key
+                raise ValueError(f"{shown} counts in percent of the crop, so it needs codec: {' or '.join(codecs)}")
+        if (used["loss"] == "simcc") != (used["network.head"] == "simcc"):
+            raise ValueError("loss: simcc and network.head: simcc belong together")
         if data.faces_per_no_face and not config.network.get("score"):
             raise ValueError("data.faces_per_no_face needs network.score: true")
 
@@ -99,15 +107,15 @@ class PointsTask(Task):
             weights=weights,
             validation=validation,
             recipe=recipe,
-            loss=build_loss(config.loss),
+            loss=build_loss(config.loss, recipe.layout),
             metrics=build_metrics(config.metrics or self.default_metrics, codec, schema),
             draw=partial(_draw, codec=codec, schema=schema),
         )
 
     def check_output(self, outputs: np.ndarray, label: np.ndarray) -> None:
         """See `Task`."""
-        points, score = split_outputs(outputs, label.shape[0] // 2)
-        if points.shape[1] != label.shape[0] or outputs.shape[1] > label.shape[0] + (score is not None):
+        points = OutputLayout(label.shape[0] // 2).split(outputs).points
+        if points.shape[1] != label.shape[0]:
             raise UserError(f"the network predicts {outputs.shape[1]} numbers, but a label has {label.shape[0]}")
 
     def evaluate(self, config: Any, weights: str, settings: EvaluationSettings) -> Evaluation:
@@ -154,7 +162,7 @@ class PointsTask(Task):
 def _draw(
     inputs: np.ndarray, labels: np.ndarray, predicted: np.ndarray, codec: Codec, schema: PointSchema
 ) -> np.ndarray:
-    points, _ = split_outputs(predicted, schema.num_points)
+    labels, points = (OutputLayout(schema.num_points).split(array).points for array in (labels, predicted))
     return viz.comparison_sheet(inputs, codec.decode(labels), codec.decode(points), schema=schema)
 
 
