@@ -17,8 +17,8 @@ from facekp.codecs.points import Codec
 from facekp.errors import UserError
 from facekp.landmarks import IBUG68, PointSchema
 
-#: Called with (image, coords), returns the two transformed.
-Pipeline = Callable[[tuple[np.ndarray, np.ndarray]], tuple[np.ndarray, np.ndarray]]
+#: Called with (image, coords), returns the two transformed, and perhaps which points are seen.
+Pipeline = Callable[[tuple[np.ndarray, np.ndarray]], tuple[np.ndarray, ...]]
 
 #: A label that lies farther outside than this share of the image's longer side is taken for a mistake.
 FARTHEST_OUTSIDE = 0.25
@@ -41,10 +41,13 @@ class LandmarkDataset(Dataset):
     Attributes:
         kind: The format of its labels, as a config names it; tables of results are divided by it.
         schema: What its points are.
+        with_visibility: Behind the points' coordinates a label says which of them are seen: K numbers, 1 or 0, NaN
+            where the transforms do not know.
     """
 
     kind: str = ""
     schema: PointSchema = IBUG68
+    with_visibility: bool = False
 
     def __init__(self, transform: Pipeline | None = None, codec: Codec | None = None) -> None:
         super().__init__()
@@ -77,11 +80,14 @@ class LandmarkDataset(Dataset):
         if not 0 <= index < len(self):
             raise IndexError(index)
         image, points = self.load(index)
+        seen: list[np.ndarray] = []
         if self.transform is not None:
             random.seed(seed)  # Python's and numpy's own generators: Paddle's transforms know no other
             np.random.seed(seed % 2**32)
-            image, points = self.transform((image, points))
+            image, points, *seen = self.transform((image, points))
         label = points if self.codec is None else self.codec.encode(points)
+        if self.with_visibility:
+            label = np.concatenate([label, seen[0] if seen else np.full(len(points), np.nan, np.float32)])
         return image, label if self.has_face(index) else np.full_like(label, np.nan)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from paddle.vision.transforms import Compose
 
 from facekp import viz
 from facekp.codecs.points import CODECS, Codec, LabelStatistics, OutputLayout, codec_to_dict
@@ -14,12 +15,13 @@ from facekp.data.combine import JoinedDataset, KeptCrops, NoFacesDataset
 from facekp.data.dataset import FilesDataset, LandmarkDataset
 from facekp.data.statistics import crop_statistics, label_mean_std
 from facekp.data.transforms import build_transforms
+from facekp.data.turned import HeadShape, TurnHead
 from facekp.detectors import load_detector
 from facekp.errors import UserError
 from facekp.evaluation.landmarks import cut_out, predict_dataset, predict_in_use, summarise
 from facekp.inference.backends import load_backend
 from facekp.inference.landmarker import Landmarker
-from facekp.landmarks import PointSchema
+from facekp.landmarks import IBUG68, PointSchema
 from facekp.losses import LOSSES, build_loss
 from facekp.metrics import DEFAULT_METRICS, METRICS, build_metrics
 from facekp.models import NETWORKS
@@ -54,6 +56,8 @@ class PointsTask(Task):
         if not data.validation:
             raise ValueError("data.validation: a network of points needs its transforms")
         first = [type_name(pipeline[0]) if pipeline else None for pipeline in (data.train, data.validation)]
+        if data.turned is not None and first[0] != "FaceCrop":
+            raise ValueError("data.turned needs data.train to begin with FaceCrop: heads are turned in their images")
         if data.keep_crops and first != ["FaceCrop", "FaceCrop"]:
             raise ValueError("data.keep_crops needs data.train and data.validation to begin with FaceCrop")
         if config.codec not in CODECS:
@@ -74,7 +78,8 @@ class PointsTask(Task):
         data = config.data
         parts = load_parts(config, progress)
         schema, train_parts, validation_parts, weights = parts.schema, parts.train, parts.validation, parts.weights
-        mean, std = label_mean_std(np.concatenate([_labels(part) for part in train_parts]))
+        labels = np.concatenate([_labels(part) for part in train_parts])
+        mean, std = label_mean_std(labels)
         faces = [part for part in train_parts if isinstance(part, FilesDataset)]
         if data.faces_per_no_face and faces:
             train_parts.append(NoFacesDataset(faces, data.faces_per_no_face, config.seed))
@@ -82,7 +87,13 @@ class PointsTask(Task):
         if data.keep_crops:
             keep = partial(KeptCrops, face_side=round(1.5 * config.size), progress=progress)
             train_parts, validation_parts = [keep(p) for p in train_parts], [keep(p) for p in validation_parts]
-        train = JoinedDataset(train_parts, build_transforms([*data.train, *data.pixels], schema))
+        transforms = build_transforms([*data.train, *data.pixels], schema)
+        if data.turned is not None:
+            if schema.points != IBUG68.points:
+                raise UserError(f"{config.name}: data.turned knows the 68 points of ibug68, not those of {schema.name}")
+            shape = HeadShape.learn(labels)
+            transforms = Compose([TurnHead(shape, **data.turned.model_dump()), *transforms.transforms])
+        train = JoinedDataset(train_parts, transforms)
         validation = JoinedDataset(validation_parts, build_transforms([*data.validation, *data.pixels], schema))
         for name, dataset in (("train", train), ("validation", validation)):
             check_transforms(name, dataset, config.size)
@@ -91,6 +102,7 @@ class PointsTask(Task):
         mean_points = tuple((float(x), float(y)) for x, y in crops.mean_points)
         codec = CODECS[config.codec].fit(LabelStatistics(mean, std, config.size, mean_points))
         train.codec = validation.codec = codec
+        train.with_visibility = validation.with_visibility = bool(config.network.get("visibility"))
         recipe = PointsRecipe(
             network=config.network,
             schema=schema,
@@ -114,8 +126,8 @@ class PointsTask(Task):
 
     def check_output(self, outputs: np.ndarray, label: np.ndarray) -> None:
         """See `Task`."""
-        points = OutputLayout(label.shape[0] // 2).split(outputs).points
-        if points.shape[1] != label.shape[0]:
+        # Labels are coordinates, or coordinates and visibility, and outputs have more: what each point has at least.
+        if outputs.shape[1] < label.shape[0]:
             raise UserError(f"the network predicts {outputs.shape[1]} numbers, but a label has {label.shape[0]}")
 
     def evaluate(self, config: Any, weights: str, settings: EvaluationSettings) -> Evaluation:
