@@ -6,7 +6,7 @@ import importlib
 from facekp.commands.runner import run
 
 #: Modules beside this one.
-BENCHMARKS = ("train", "sticker", "inference", "peers")
+BENCHMARKS = ("train", "sticker", "inference", "peers", "faces")
 
 
 def main() -> None:

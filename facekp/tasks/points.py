@@ -154,7 +154,7 @@ class PointsTask(Task):
             predictions = predict_in_use(landmarker, validation, jitter, progress=settings.progress)
         else:
             predictions = predict_dataset(network, validation, codec, config.train.batch_size, config.data.workers,
-                                          settings.progress)  # fmt: skip
+                                          settings.progress, recipe.layout)  # fmt: skip
         tables: Tables = {"all": {**summarise(predictions, recipe.schema)}}
         kinds = validation.kinds()
         if len(set(kinds)) > 1:
