@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What can be set on the command line."""
     parser.add_argument("--model", default=DEFAULT, metavar="NAME|PATH", help="(%(default)s)")
     parser.add_argument("--labelled", type=Path, nargs="+", default=[], metavar="DIR", help="folders of .pts files")
+    parser.add_argument("--held-out", action="store_true", help="of them, every tenth photo, which trainings hold out")
     parser.add_argument("--points", choices=POINTS, default="all", help="of labelled faces, those that count "
                         "(%(default)s)")  # fmt: skip
     parser.add_argument("--photos", type=Path, nargs="+", default=[], metavar="DIR", help="folders of photos")
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     landmarker = load_landmarker(args.model)
     assert isinstance(landmarker, Landmarker)
     for folder in args.labelled:
-        faces = PtsDataset(folder)
+        faces = PtsDataset(folder).split()[1] if args.held_out else PtsDataset(folder)
         print(f"{folder}: {len(faces)} labelled faces, {args.points} points")
         _judge("  from the labels' boxes, in use", predict_in_use(landmarker, faces), POINTS[args.points])
         _judge("  with the detector", predict_found(landmarker, faces, progress=True), POINTS[args.points])

@@ -15,6 +15,7 @@ COMMANDS = {
     "predict": "find faces, write their points as CSV or Parquet, and draw them",
     "train": "train a landmark network, or a face detector",
     "evaluate": "judge weights on the validation split of a config",
+    "pseudo-label": "label photos by a network, where it agrees with itself",
     "plot": "draw the curves of one run, or of several",
     "export": "write a trained network for Paddle Inference and ONNX Runtime",
     "prepare-data": "get the 68-point data set and check it",

@@ -315,9 +315,9 @@ class Occlude(_Sometimes):
 class Cover(BaseTransform):
     """Cover a part of a face as masks, hands, dark glasses and hair do, and say which points are hidden.
 
-    One of four shapes is laid over the face, in a colour or a piece of the picture: the lower face from the nose or
-    from the mouth on (a mask, a scarf), a band over the eyes, an ellipse at the edge of the face (a hand, hair), or an
-    ellipse anywhere on it. Points under it become 0 in "visible". It comes behind `FaceCrop`.
+    One of four shapes is laid over the face, in a colour or a piece of the picture: most often the lower face from the
+    nose or from the mouth on (a mask, a scarf), else a band over the eyes, an ellipse at the edge of the face (a hand,
+    hair), or an ellipse anywhere on it. Points under it become 0 in "visible". It comes behind `FaceCrop`.
 
     Args:
         p: Probability.
@@ -336,7 +336,8 @@ class Cover(BaseTransform):
         if random.random() >= self.p or not np.isfinite(points).all():
             return None
         over = np.zeros(image.shape[:2], np.uint8)
-        kind = random.choice(("mask", "band", "edge", "blob") if self.schema.name == "ibug68" else ("edge", "blob"))
+        shapes = ("edge", "blob") if self.schema.name != "ibug68" else ("mask", "mask", "band", "edge", "blob")
+        kind = random.choice(shapes)
         if kind == "mask":
             top = random.choice((28, 29, 30, 33, 51, 62))  # of the nose's bridge, its tip, the lips
             first = random.randint(1, 4)

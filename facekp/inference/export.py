@@ -21,8 +21,11 @@ from paddle import Tensor, nn
 from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
 from paddle.static import InputSpec
 
+from facekp.codecs.points import Outputs
 from facekp.errors import UserError
 from facekp.inference.backends import ONNX_FILE, PARAMETERS_FILE, PROGRAM_FILES, RECIPE_FILE
+from facekp.inference.landmarker import Landmarker
+from facekp.inference.many import find_on_many
 from facekp.io.files import atomic_path
 from facekp.models.weights import load_any_weights
 from facekp.recipes import AnyRecipe, PointsRecipe, save_recipe
@@ -75,6 +78,7 @@ def export(
     folder: str | os.PathLike[str],
     formats: Collection[str] = FORMATS,
     half: bool = False,
+    int8: np.ndarray | None = None,
 ) -> list[Path]:
     """Write a network for inference.
 
@@ -84,6 +88,7 @@ def export(
         formats: Of `FORMATS`.
         half: Store the ONNX file's weights in half precision, half the size. They are computed with in single
             precision all the same; weights that were saved with `half` lose nothing.
+        int8: Quantise the ONNX file's convolutions to eight bits on these crops, see `calibration_crops`.
 
     Returns:
         The files.
@@ -93,6 +98,8 @@ def export(
             cannot be written to.
     """
     network, recipe = load_any_weights(weights)
+    if int8 is not None and not ("onnx" in formats and isinstance(recipe, PointsRecipe) and not half):
+        raise UserError("int8 is for the ONNX file of a network of points, and without half precision")
     if "onnx" in formats and not can_write_onnx():
         raise UserError(f"the format onnx needs paddle2onnx: {INSTALL}")
     with tempfile.TemporaryDirectory() as temporary:
@@ -101,6 +108,8 @@ def export(
         if "onnx" in formats:
             made.append(program.with_name(ONNX_FILE))
             convert_to_onnx(program, made[-1], half, recipe.layout.names if isinstance(recipe, PointsRecipe) else ())
+            if int8 is not None:
+                quantise(made[-1], int8)
         for name in (*PROGRAM_FILES, PARAMETERS_FILE, ONNX_FILE):  # of an earlier export: another network's
             (Path(folder) / name).unlink(missing_ok=True)
         written = [put(path, Path(folder) / path.name) for path in made]
@@ -202,6 +211,82 @@ def store_in_half(path: Path) -> None:
         del field[:]
         field.extend(values)
     onnx.save(model, str(path))
+
+
+def calibration_crops(landmarker: Landmarker, photos: Sequence[Path], most: int = 300) -> np.ndarray:
+    """Crops of the faces on photos, as the network sees them: (N, C, size, size) float32.
+
+    Args:
+        landmarker: Runs the network that is to be quantised.
+        photos: The files.
+        most: As many crops are enough.
+
+    Raises:
+        UserError: There is no face on them.
+    """
+    crops: list[np.ndarray] = []
+
+    def watch(batch: np.ndarray) -> Outputs:
+        crops.extend(batch)
+        return backend(batch)
+
+    backend, landmarker.backend = landmarker.backend, watch
+    try:
+        for _ in find_on_many(photos, landmarker):
+            if len(crops) >= most:
+                break
+    finally:
+        landmarker.backend = backend
+    if not crops:
+        raise UserError("no face on the photos for --int8; give others")
+    return np.stack(crops[:most])
+
+
+def quantise(path: Path, crops: np.ndarray) -> None:
+    """Quantise the convolutions of an ONNX file to eight bits, each channel with its scale, as ONNX Runtime runs them.
+
+    What stands behind the last convolution, the head's linear layers and the decode step, stays as it is.
+
+    Args:
+        path: The file, which is replaced.
+        crops: (N, C, H, W) float32, inputs to calibrate on.
+
+    Raises:
+        UserError: ONNX Runtime's tools are not complete.
+    """
+    try:
+        import onnx
+        from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+    except ImportError as error:
+        raise UserError(f"int8 needs ONNX Runtime's tools ({error}): {INSTALL}") from error
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self, name: str) -> None:
+            self._batches = iter([{name: crop[None]} for crop in crops])
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            return next(self._batches, None)
+
+    with tempfile.TemporaryDirectory() as temporary:
+        prepared, written = Path(temporary, "prepared.onnx"), Path(temporary, "int8.onnx")
+        quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
+        model = onnx.load(str(prepared))
+        for number, node in enumerate(model.graph.node):
+            node.name = node.name or f"node_{number}"
+        onnx.save(model, str(prepared))
+        last = max(number for number, node in enumerate(model.graph.node) if node.op_type == "Conv")
+        quantize_static(
+            str(prepared),
+            str(written),
+            Reader(model.graph.input[0].name),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=[node.name for node in model.graph.node[last + 1 :]],
+        )
+        put(written, path)
 
 
 def put(source: Path, target: Path) -> Path:

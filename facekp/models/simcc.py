@@ -9,6 +9,9 @@ from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
 
 from facekp.codecs.points import OutputLayout, bin_places
 
+#: Channels that a feature map is reduced to first, so that the 5x5 convolution stays small.
+SQUEEZED = 128
+
 
 class SimCCHead(nn.Layer):
     """A distribution over bins for each point's x and y; its mean is the coordinate, in the unit of `PercentCodec`.
@@ -46,6 +49,12 @@ class SimCCHead(nn.Layer):
             raise ValueError("map_size and features are at least 1, and bins at least 2")
         points = layout.num_points
         self.layout, self.map_size = layout, map_size
+        self.squeeze = None
+        if channels > SQUEEZED:
+            self.squeeze = nn.Sequential(
+                nn.Conv2D(channels, SQUEEZED, 1, bias_attr=False), nn.BatchNorm2D(SQUEEZED), nn.ReLU()
+            )
+            channels = SQUEEZED
         self.conv = nn.Conv2D(channels, 2 * points, 5, padding=2)
         self.embed = nn.Linear(2 * map_size**2, features)
         self.norm_points, self.norm_features = nn.LayerNorm(features), nn.LayerNorm(features)
@@ -65,6 +74,8 @@ class SimCCHead(nn.Layer):
             raise ValueError(
                 f"the head simcc sees a map of {x.shape[2]}x{x.shape[3]}; set network.map_size to its side"
             )
+        if self.squeeze is not None:
+            x = self.squeeze(x)
         points = self.layout.num_points
         seen = F.relu(self.embed(self.conv(x).reshape([-1, points, 2 * self.map_size**2])))  # (N, K, features)
         seen = seen + self.mix_points(self.norm_points(seen).transpose([0, 2, 1])).transpose([0, 2, 1])
