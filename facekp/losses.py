@@ -1,6 +1,7 @@
 """Losses by the name that a config gives them.
 
 Those of points take (predicted, label), both (N, 2K), and average; `PointsLoss` around them omits unknown points.
+A loss that learns from more than the points has a method `of_logits` as well.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
 
 from facekp import registry
 from facekp.codecs.boxes import BoxCodec
-from facekp.codecs.points import split_outputs
+from facekp.codecs.points import OutputLayout, bin_places
 from facekp.registry import Spec
 
 #: A score's target falls with the mean error of a face's points: 1 at zero, 0.37 at this many percent of the crop.
 POOR_ERROR = 8.0
+
+#: The logarithm of a point's sigma, in percent of the crop, is taken to lie between these.
+SIGMAS = (-3.0, 4.0)
 
 
 class WingLoss(nn.Layer):
@@ -46,15 +50,52 @@ class WingLoss(nn.Layer):
         return paddle.where(error < self.width, near, error - self.offset).mean()
 
 
+class SimCCLoss(nn.Layer):
+    """What the head `simcc` learns: its distributions, and half of SmoothL1 of their means.
+
+    The distribution of a coordinate is to be a Gaussian around the label (Li et al., "SimCC", 2022). Where a network
+    gives no logits, in evaluation, the means alone are judged.
+
+    Args:
+        deviation: Of the Gaussian in percent of the crop; 1.8 are two pixels of 112.
+        mean_weight: Of the means' SmoothL1.
+    """
+
+    def __init__(self, deviation: float = 1.8, mean_weight: float = 0.5) -> None:
+        super().__init__()
+        if not (deviation > 0 and mean_weight >= 0):
+            raise ValueError("deviation is positive, and mean_weight not negative")
+        self.deviation, self.mean_weight = deviation, mean_weight
+
+    def forward(self, predicted: Tensor, label: Tensor) -> Tensor:
+        """(N, 2K), (N, 2K) -> scalar."""
+        return self.mean_weight * F.smooth_l1_loss(predicted, label)
+
+    def of_logits(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Cross-entropy of each coordinate: (N, 2K, bins), (N, 2K) -> (N, 2K)."""
+        unit = self.deviation * math.sqrt(2)
+        places = paddle.to_tensor((bin_places(logits.shape[-1]) / unit).astype("float32"))
+        # A softmax sums to one also for a label beyond the bins.
+        target = F.softmax(-((label / unit).unsqueeze(-1) - places).square(), axis=-1)
+        return F.cross_entropy(logits, target, soft_label=True, reduction="none").squeeze(-1)
+
+
 class PointsLoss(nn.Layer):
-    """A loss of the points that are known, and of a score that says how far to trust them, if the network gives one.
+    """A loss of the points that are known, and of what else the network says.
 
     A coordinate whose label is NaN is not known: no error, no gradient. A sample that is all NaN shows no face. The
     score's target is exp(-(e / POOR_ERROR)^2) with the mean error e of the face's points, and 0 where there is no face.
+    A point's sigma is the scale of an exponential distribution of its distance from the truth (the negative logarithm
+    of its likelihood, as Kendall and Gal, "What uncertainties do we need", 2017, use Laplace's); no gradient flows
+    through the distance, so that uncertain points learn as much as certain ones. Visibility learns by cross-entropy
+    where the label knows it.
 
     Args:
-        points: The loss of the points, from `LOSSES`; for a score the labels must be in percent of the crop.
+        points: The loss of the points, from `LOSSES`; for all else the labels must be in percent of the crop.
+        layout: What the network predicts; None: points, of as many coordinates as labels have, and perhaps a score.
         score_weight: Of the score's cross-entropy beside it.
+        sigma_weight: Of the sigmas' likelihood.
+        visibility_weight: Of the visibilities' cross-entropy.
 
     Example:
         >>> loss, label = PointsLoss(nn.L1Loss()), paddle.to_tensor([[1.0, float("nan")]])
@@ -62,25 +103,66 @@ class PointsLoss(nn.Layer):
         1.0
     """
 
-    def __init__(self, points: nn.Layer, score_weight: float = 0.5) -> None:
+    def __init__(
+        self,
+        points: nn.Layer,
+        layout: OutputLayout | None = None,
+        score_weight: float = 0.5,
+        sigma_weight: float = 0.1,
+        visibility_weight: float = 0.5,
+    ) -> None:
         super().__init__()
-        self.points, self.score_weight = points, score_weight
+        self.points, self.layout = points, layout
+        self.score_weight, self.sigma_weight, self.visibility_weight = score_weight, sigma_weight, visibility_weight
 
-    def forward(self, predicted: Tensor, label: Tensor) -> Tensor:
-        """(N, 2K) or (N, 2K + 1), (N, 2K) -> scalar."""
-        points, logit = split_outputs(predicted, label.shape[1] // 2)
+    def forward(self, predicted: Tensor, *rest: Tensor) -> Tensor:
+        """The loss of a batch.
+
+        Args:
+            predicted: (N, layout.width).
+            *rest: The label, (N, 2K), or (N, 3K) with the points' visibility, 0 or 1, behind the coordinates, where
+                NaN is not known; and before it the logits (N, 2K, bins) that some heads return in training mode.
+
+        Returns:
+            A scalar.
+        """
+        *logits, label = rest
+        layout = self._layout(predicted, label)
+        said = layout.split(predicted)
+        label, visible = label[:, : 2 * layout.num_points], label[:, 2 * layout.num_points :]
         known = paddle.isfinite(label)
-        label = paddle.where(known, label, points.detach())
-        count = known.astype(points.dtype).sum()
+        label = paddle.where(known, label, said.points.detach())
+        counts = known.astype(label.dtype)
         # The loss averages over all coordinates; count the known ones alone.
-        loss = self.points(points, label) * (label.size / count.clip(min=1.0))
-        if logit is None:
-            return loss
-        face = known.any(axis=1).astype(points.dtype)
-        error = (points.detach() - label).reshape([len(label), -1, 2]).norm(axis=-1).sum(axis=-1)
-        error = error / (known.astype(points.dtype).sum(axis=1) / 2).clip(min=1.0)
-        target = face * paddle.exp(-((error / POOR_ERROR) ** 2))
-        return loss + self.score_weight * F.binary_cross_entropy_with_logits(logit, target)
+        loss = self.points(said.points, label) * (label.size / counts.sum().clip(min=1.0))
+        if logits:
+            loss = loss + _mean_of(self.points.of_logits(logits[0], label), counts)
+        distance = (said.points.detach() - label).reshape([len(label), -1, 2]).norm(axis=-1)  # (N, K)
+        if said.score is not None:
+            face = known.any(axis=1).astype(label.dtype)
+            error = distance.sum(axis=-1) / (counts.sum(axis=1) / 2).clip(min=1.0)
+            target = face * paddle.exp(-((error / POOR_ERROR) ** 2))
+            loss = loss + self.score_weight * F.binary_cross_entropy_with_logits(said.score, target)
+        if said.sigma is not None:
+            sigma = said.sigma.clip(*SIGMAS)
+            both = counts.reshape([len(label), -1, 2]).min(axis=-1)
+            loss = loss + self.sigma_weight * _mean_of(sigma + distance * paddle.exp(-sigma), both)
+        if said.visibility is not None and visible.shape[1]:
+            sure = paddle.isfinite(visible)
+            target = paddle.where(sure, visible, paddle.zeros_like(visible))
+            each = F.binary_cross_entropy_with_logits(said.visibility, target, reduction="none")
+            loss = loss + self.visibility_weight * _mean_of(each, sure.astype(label.dtype))
+        return loss
+
+    def _layout(self, predicted: Tensor, label: Tensor) -> OutputLayout:
+        if self.layout is not None:
+            return self.layout
+        return OutputLayout(label.shape[1] // 2, score=predicted.shape[1] > label.shape[1])
+
+
+def _mean_of(values: Tensor, counts: Tensor) -> Tensor:
+    """The mean of those that count, 0 if none does; both of one shape."""
+    return (values * counts).sum() / counts.sum().clip(min=1.0)
 
 
 class BoxLoss(nn.Layer):
@@ -147,20 +229,30 @@ def l2() -> nn.Layer:
 
 
 #: Name in a config -> loss of the points.
-LOSSES: dict[str, Callable[..., nn.Layer]] = {"smooth_l1": smooth_l1, "l1": l1, "l2": l2, "wing": WingLoss}
+LOSSES: dict[str, Callable[..., nn.Layer]] = {
+    "smooth_l1": smooth_l1,
+    "l1": l1,
+    "l2": l2,
+    "wing": WingLoss,
+    "simcc": SimCCLoss,
+}
 
 #: The same, of face boxes; they also get the `size` of the images.
 BOX_LOSSES: dict[str, Callable[..., nn.Layer]] = {"focal_giou": BoxLoss}
 
 
-def build_loss(spec: Spec) -> nn.Layer:
+def build_loss(spec: Spec, layout: OutputLayout | None = None) -> nn.Layer:
     """The loss of points that a config names, with `PointsLoss` around it.
+
+    Args:
+        spec: A key of `LOSSES`, or a mapping of it, `type`, and options.
+        layout: See `PointsLoss`.
 
     Example:
         >>> build_loss({"type": "wing", "width": 3}).points.width
         3
     """
-    return PointsLoss(registry.build(LOSSES, spec, "loss"))
+    return PointsLoss(registry.build(LOSSES, spec, "loss"), layout)
 
 
 def build_box_loss(spec: Spec, size: int) -> nn.Layer:

@@ -18,7 +18,7 @@ from paddle.nn import functional as F  # noqa: N812
 
 from facekp import registry
 from facekp.codecs.boxes import STRIDES, BoxCodec
-from facekp.codecs.points import Codec, split_outputs
+from facekp.codecs.points import Codec, OutputLayout
 from facekp.landmarks import IBUG68, PointSchema
 from facekp.registry import Spec
 from facekp.vision import boxes
@@ -78,16 +78,19 @@ class NME(Metric):
         """Forget all faces."""
         self._total, self._count = 0.0, 0
 
-    def compute(self, predicted: Tensor, label: Tensor, *_: Any) -> Tensor:
+    def compute(self, predicted: Tensor, *rest: Tensor) -> Tensor:
         """Errors of the faces of a batch, (M,).
 
         Args:
-            predicted: (N, 2K) or (N, K, 2); a score behind the points, (N, 2K + 1), is ignored.
-            label: (N, 2K) or (N, K, 2); samples whose label is all NaN show no face and do not count, nor do faces
-                whose normalising pair is NaN.
+            predicted: (N, 2K) or (N, K, 2); what stands behind the points is ignored.
+            *rest: What else a network in training mode returns, and as the last one the label, (N, 2K) or (N, K, 2);
+                visibility behind it is ignored. Samples whose label is all NaN show no face and do not count, nor do
+                faces whose normalising pair is NaN.
         """
+        label = rest[-1]
         if predicted.ndim == 2:
-            predicted = split_outputs(predicted, label.flatten(1).shape[1] // 2)[0]
+            layout = OutputLayout(self._schema.num_points)
+            predicted, label = layout.split(predicted).points, layout.split(label.flatten(1)).points
         unit = self._unit(label)
         faces = paddle.isfinite(unit)
         predicted, label, unit = predicted[faces], label[faces], unit[faces]

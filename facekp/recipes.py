@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
-from facekp.codecs.points import Codec, codec_from_dict, sigmoid, split_outputs
+from facekp.codecs.points import Codec, OutputLayout, Outputs, codec_from_dict, sigmoid
 from facekp.errors import UserError
 from facekp.io.files import atomic_path
 from facekp.io.safetensors import read_metadata
@@ -72,9 +72,14 @@ class PointsRecipe:
         return self.schema.num_points
 
     @property
+    def layout(self) -> OutputLayout:
+        """What the network says, in which order."""
+        return OutputLayout.of(self.network, self.num_points)
+
+    @property
     def scored(self) -> bool:
         """Whether the network scores its points."""
-        return bool(self.network.get("score"))
+        return self.layout.score
 
     @property
     def input_side(self) -> int | None:
@@ -93,10 +98,15 @@ class PointsRecipe:
         """The network's input for one black crop: (1, C, size, size)."""
         return self.build_pixels()(np.zeros((self.size, self.size, 3), np.uint8))[None]
 
-    def decode(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Points (N, K, 2) in pixels of the crop, and scores (N,) or None, of what the network predicts."""
-        points, logits = split_outputs(outputs, self.num_points)
-        return self.build_codec().decode(points), None if logits is None else sigmoid(logits)
+    def decode(self, outputs: np.ndarray) -> Outputs:
+        """What the network predicts, (N, layout.width), as points and the rest; see `Outputs`."""
+        said = self.layout.split(outputs)
+        return Outputs(
+            self.build_codec().decode(said.points),
+            None if said.score is None else sigmoid(said.score),
+            None if said.sigma is None else np.exp(said.sigma) * np.float32(self.size / 100),
+            None if said.visibility is None else sigmoid(said.visibility),
+        )
 
     def network_arguments(self) -> dict[str, Any]:
         """What `build_network` is called with."""
@@ -138,9 +148,14 @@ class BoxesRecipe:
         """The network's input for one small black image: (1, C, 64, 64)."""
         return self.build_pixels()(np.zeros((64, 64, 3), np.uint8))[None]
 
-    def decode(self, outputs: np.ndarray) -> tuple[np.ndarray, None]:
+    @property
+    def layout(self) -> OutputLayout:
+        """One output, the cells."""
+        return OutputLayout(0)
+
+    def decode(self, outputs: np.ndarray) -> Outputs:
         """The network's cells as they are: `facekp.codecs.boxes` makes boxes of them."""
-        return outputs, None
+        return Outputs(outputs)
 
     def network_arguments(self) -> dict[str, Any]:
         """What `build_network` is called with."""

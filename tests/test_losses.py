@@ -3,6 +3,7 @@ import paddle
 import pytest
 
 from facekp.codecs.boxes import BoxCodec
+from facekp.codecs.points import OutputLayout, bin_places
 from facekp.errors import UserError
 from facekp.losses import BOX_LOSSES, LOSSES, BoxLoss, PointsLoss, WingLoss, build_box_loss, build_loss
 
@@ -91,10 +92,74 @@ def test_a_batch_without_a_known_point_costs_nothing():
     assert float(loss) == 0 and not predicted.grad.numpy().any()
 
 
+LAYOUT = OutputLayout(2, score=True, sigma=True, visibility=True)
+NAN = float("nan")
+
+
+def tensor(values):
+    return paddle.to_tensor(np.float32(values), stop_gradient=False)
+
+
+def test_simcc_is_the_cross_entropy_against_a_gaussian_and_half_smooth_l1():
+    rng = np.random.default_rng(0)
+    logits, predicted = rng.normal(size=(3, 4, 60)), rng.normal(0, 5, (3, 4))
+    label = rng.normal(0, 20, (3, 4))
+    gauss = np.exp(-(((label[..., None] - bin_places(60)) / 1.8) ** 2) / 2)
+    shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    entropy = -(gauss / gauss.sum(-1, keepdims=True) * np.log(shares)).sum(-1)
+    distance = np.abs(predicted - label)
+    smooth = np.where(distance < 1, distance**2 / 2, distance - 0.5)
+    label[1, 2], label[2] = NAN, NAN
+    expected = np.nanmean(np.where(np.isnan(label), NAN, entropy + smooth / 2))
+    arguments = [tensor(predicted), tensor(logits), tensor(label)]
+    loss = build_loss("simcc", OutputLayout(2))(*arguments)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    loss.backward()
+    gradients = arguments[1].grad.numpy()
+    assert np.isfinite(gradients).all() and (gradients[2] == 0).all() and (gradients[1, 2] == 0).all()
+    assert np.abs(gradients[0]).max() > 0
+    beyond = build_loss("simcc", OutputLayout(2))(arguments[0], arguments[1], tensor(np.full((3, 4), 1000.0)))
+    assert np.isfinite(float(beyond))
+    # In evaluation there are no logits.
+    assert float(build_loss("simcc")(arguments[0], arguments[2])) == pytest.approx(
+        np.nanmean(np.where(np.isnan(label), NAN, smooth / 2)), rel=1e-5)  # fmt: skip
+
+
+def test_sigma_learns_the_distance_and_visibility_what_is_known_of_it():
+    label = [[0, 0, 3, 4, 1, 0], [0, NAN, 0, 0, NAN, 1]]  # two points and their visibility
+    said = np.zeros((2, LAYOUT.width))
+    said[:, 5:7], said[:, 7:] = [[np.log(2), np.log(5)]] * 2, 1.0
+    predicted = tensor(said)
+    parts = {"score_weight": 0.0, "sigma_weight": 0.0, "visibility_weight": 0.0}
+
+    def loss(**weights):
+        return PointsLoss(paddle.nn.L1Loss(), LAYOUT, **{**parts, **weights})(predicted, tensor(label))
+
+    points = float(loss())
+    # Distances 0 and 5, 0 for the second point of the second face; half of the first point there is not known.
+    sigma = (np.log(2) + (np.log(5) + 1) + np.log(5)) / 3
+    assert float(loss(sigma_weight=1.0)) - points == pytest.approx(sigma, rel=1e-5)
+    cross = (np.log1p(np.exp(-1.0)) * 2 + np.log1p(np.exp(1.0))) / 3
+    assert float(loss(visibility_weight=1.0)) - points == pytest.approx(cross, rel=1e-5)
+    loss(sigma_weight=1.0).backward()
+    with_sigma = predicted.grad.numpy().copy()
+    predicted.clear_gradient()
+    loss().backward()
+    np.testing.assert_array_equal(with_sigma[:, :4], predicted.grad.numpy()[:, :4])  # the points do not feel sigma
+    assert with_sigma[0, 6] == pytest.approx(0.0, abs=1e-6)  # a sigma of the distance itself is where it rests
+
+
+def test_labels_without_visibility_teach_none():
+    predicted = tensor(np.ones((2, LAYOUT.width)))
+    loss = build_loss("l1", LAYOUT)(predicted, tensor(np.zeros((2, 4))))
+    loss.backward()
+    assert (predicted.grad.numpy()[:, 7:] == 0).all() and (predicted.grad.numpy()[:, :7] != 0).all()
+
+
 @pytest.mark.parametrize(
     ("build", "spec", "message"),
     [
-        (build_loss, "huber", "unknown loss 'huber'; known are smooth_l1, l1, l2, wing"),
+        (build_loss, "huber", "unknown loss 'huber'; known are smooth_l1, l1, l2, wing, simcc"),
         (build_loss, {"type": "wing", "widht": 3}, "loss wing: unknown option 'widht'; known are width, curvature"),
         (build_loss, {"type": "smooth_l1", "delta": 0}, "loss smooth_l1: an option has a wrong value"),
         (build_loss, {"type": "wing", "curvature": 0}, "loss wing: an option has a wrong value"),

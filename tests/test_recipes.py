@@ -71,9 +71,17 @@ def test_what_a_recipe_of_points_makes_of_outputs():
     for scored in (False, True):
         recipe = points_recipe(score=scored)
         assert recipe.scored == scored
-        points, scores = recipe.decode(np.zeros((2, 136 + scored), np.float32))
+        points, scores, sigma, visibility = recipe.decode(np.zeros((2, 136 + scored), np.float32))
+        assert sigma is None and visibility is None
         np.testing.assert_allclose(points, np.stack([MEAN_FACE * 96] * 2), rtol=1e-5)
         assert (scores.tolist() == [0.5, 0.5]) if scored else scores is None
+
+
+def test_sigmas_come_out_in_pixels_of_the_crop_and_visibilities_as_shares():
+    recipe = points_recipe(score=True, sigma=True, visibility=True)
+    said = recipe.decode(np.full((2, 137 + 2 * 68), np.log(3), np.float32))
+    np.testing.assert_allclose(said.sigma, np.full((2, 68), 3 * 0.96), rtol=1e-5)
+    np.testing.assert_allclose(said.visibility, np.full((2, 68), 0.75), rtol=1e-5)
 
 
 def test_what_a_recipe_of_boxes_makes_of_outputs():

@@ -5,15 +5,14 @@ Training, evaluation and inference use the same pair of `encode` and `decode`; i
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeVar, Union
+from typing import Any, Callable, NamedTuple, Union
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from facekp.errors import UserError
-
-A = TypeVar("A")
 
 
 @dataclass(frozen=True)
@@ -140,24 +139,140 @@ class MeanFaceCodec:
         return (fraction * self.size).astype(np.float32)
 
 
-def split_outputs(outputs: A, num_points: int) -> tuple[A, A | None]:
-    """Split what a network of points predicts; the one place that knows where the score stands.
+@dataclass(frozen=True)
+class PercentCodec:
+    """Percent of the crop's side, from the middle of the crop.
+
+    The unit of `MeanFaceCodec` without its mean face: for heads that place points in the crop themselves.
 
     Args:
-        outputs: (N, 2K) array or tensor, or (N, 2K + 1) with the logit of a score behind the points.
-        num_points: K.
-
-    Returns:
-        (N, 2K) for a codec, and (N,) logits of the score; None if the network predicts none.
+        size: Side of the crop in pixels.
 
     Example:
-        >>> points, logits = split_outputs(np.zeros((3, 137), np.float32), 68)
-        >>> points.shape, logits.shape
-        ((3, 136), (3,))
+        >>> codec = PercentCodec(size=200)
+        >>> codec.encode(np.array([[104.0, 98.0]])).tolist()
+        [2.0, -1.0]
+        >>> codec.decode(np.array([2.0, -1.0])).tolist()
+        [[104.0, 98.0]]
     """
-    count = 2 * num_points
-    predicted: Any = outputs
-    return predicted[:, :count], predicted[:, count] if predicted.shape[1] > count else None
+
+    size: int
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError("size is positive")
+
+    @classmethod
+    def fit(cls, labels: LabelStatistics) -> PercentCodec:
+        """The codec of a training set."""
+        return cls(labels.size)
+
+    def encode(self, points: np.ndarray) -> np.ndarray:
+        """(..., K, 2) pixels of the crop -> (..., 2K) float32."""
+        return ((points / self.size - 0.5) * 100).reshape(*points.shape[:-2], -1).astype(np.float32)
+
+    def decode(self, predicted: np.ndarray) -> np.ndarray:
+        """(..., 2K) -> (..., K, 2) float32 pixels of the crop."""
+        return ((_pairs(predicted) / 100 + 0.5) * self.size).astype(np.float32)
+
+
+class Outputs(NamedTuple):
+    """What a network of points says: as it predicts it (`OutputLayout.split`), or decoded (`PointsRecipe.decode`).
+
+    Attributes:
+        points: (N, 2K) in the codec's unit; decoded, (N, K, 2) in pixels of the crop.
+        score: (N,) how far to trust the face, a logit; decoded, 0 to 1. None if the network does not say.
+        sigma: (N, K) logarithm of the expected distance between a point and the truth, in percent of the crop;
+            decoded, that distance in pixels of the crop. None as above.
+        visibility: (N, K) whether a point is seen, not hidden behind the head or something else, a logit; decoded, 0
+            to 1. None as above.
+    """
+
+    points: Any
+    score: Any = None
+    sigma: Any = None
+    visibility: Any = None
+
+    def each(self, do: Callable[[Any], Any]) -> Outputs:
+        """Something done to all that is there.
+
+        Example:
+            >>> Outputs(np.zeros((2, 4)), score=np.zeros(2)).each(lambda array: array[:1]).score.shape
+            (1,)
+        """
+        return Outputs(*(None if field is None else do(field) for field in self))
+
+
+@dataclass(frozen=True)
+class OutputLayout:
+    """Where each number stands in what a network of points predicts: the points, then what else it was built to say.
+
+    Attributes:
+        num_points: K.
+        score: One logit for each face.
+        sigma: One number for each point.
+        visibility: One logit for each point.
+
+    Example:
+        >>> layout = OutputLayout(68, score=True, sigma=True)
+        >>> layout.width, layout.names
+        (205, ('points', 'score', 'sigma'))
+        >>> outputs = layout.split(np.zeros((3, 205), np.float32))
+        >>> outputs.points.shape, outputs.score.shape, outputs.sigma.shape, outputs.visibility
+        ((3, 136), (3,), (3, 68), None)
+    """
+
+    num_points: int
+    score: bool = False
+    sigma: bool = False
+    visibility: bool = False
+
+    @classmethod
+    def of(cls, network: Mapping[str, Any], num_points: int) -> OutputLayout:
+        """That of a config's or a recipe's `network`."""
+        return cls(num_points, *(bool(network.get(name)) for name in ("score", "sigma", "visibility")))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the outputs, in their order; exported networks carry them."""
+        return tuple(name for name in Outputs._fields if name == "points" or getattr(self, name))
+
+    @property
+    def width(self) -> int:
+        """How many numbers the network predicts for each face."""
+        return sum(self._widths.values())
+
+    @property
+    def _widths(self) -> dict[str, int]:
+        each = {"points": 2 * self.num_points, "score": 1, "sigma": self.num_points, "visibility": self.num_points}
+        return {name: each[name] for name in self.names}
+
+    def split(self, outputs: Any) -> Outputs:
+        """Split (N, width), an array or a tensor; what stands behind it is left aside."""
+        start, parts = 0, {}
+        for name, width in self._widths.items():
+            part = outputs[:, start : start + width]
+            parts[name] = part[:, 0] if name == "score" else part
+            start += width
+        return Outputs(**parts)
+
+    def named(self, arrays: Sequence[np.ndarray]) -> Outputs:
+        """Outputs that an exported network gives one by one."""
+        return Outputs(**dict(zip(self.names, arrays)))
+
+
+#: How far a distribution over bins reaches beyond the crop on every side, in percent of the crop's side.
+BINS_BEYOND = 10.0
+
+
+def bin_places(count: int) -> np.ndarray:
+    """Where the bins stand over which heads such as `simcc` spread each coordinate, in the unit of `PercentCodec`.
+
+    Example:
+        >>> bin_places(4).tolist()
+        [-45.0, -15.0, 15.0, 45.0]
+    """
+    return ((np.arange(count) + 0.5) / count - 0.5) * (100 + 2 * BINS_BEYOND)
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
@@ -165,13 +280,14 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
 
 
-Codec = Union[StandardCodec, UnitCodec, MeanFaceCodec]
+Codec = Union[StandardCodec, UnitCodec, MeanFaceCodec, PercentCodec]
 
 #: Name in a config and in weights -> codec.
 CODECS: dict[str, type[Codec]] = {
     "standard": StandardCodec,
     "unit": UnitCodec,
     "mean_face": MeanFaceCodec,
+    "percent": PercentCodec,
 }
 
 

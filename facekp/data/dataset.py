@@ -19,8 +19,8 @@ from facekp.io.images import only_sound_images
 from facekp.landmarks import IBUG68, PointSchema
 from facekp.vision import geometry
 
-#: Called with (image, coords), returns the two transformed.
-Pipeline = Callable[[tuple[np.ndarray, np.ndarray]], tuple[np.ndarray, np.ndarray]]
+#: Called with (image, coords), returns the two transformed, and perhaps which points are seen.
+Pipeline = Callable[[tuple[np.ndarray, np.ndarray]], tuple[np.ndarray, ...]]
 
 #: A label that lies farther outside than this share of the image's longer side is taken for a mistake.
 FARTHEST_OUTSIDE = 0.25
@@ -52,11 +52,14 @@ class LandmarkDataset(Dataset):
         schema: What its points are.
         hidden_weight: How much a point counts that is labelled but hidden: from 0 to 1, the share of the draws in which
             it is known. The others take its label for missing.
+        with_visibility: Behind the points' coordinates a label says which of them are seen: K numbers, 1 or 0, NaN
+            where the transforms do not know.
     """
 
     kind: str = ""
     schema: PointSchema = IBUG68
     hidden_weight: float = 1.0
+    with_visibility: bool = False
 
     def __init__(self, transform: Pipeline | None = None, codec: Codec | None = None) -> None:
         super().__init__()
@@ -95,11 +98,14 @@ class LandmarkDataset(Dataset):
         image, points = self.load(index)
         if self.hidden_weight < 1:
             points = self._without_hidden(index, points, seed)
+        seen: list[np.ndarray] = []
         if self.transform is not None:
             random.seed(seed)  # Python's and numpy's own generators: Paddle's transforms know no other
             np.random.seed(seed % 2**32)
-            image, points = self.transform((image, points))
+            image, points, *seen = self.transform((image, points))
         label = points if self.codec is None else self.codec.encode(points)
+        if self.with_visibility:
+            label = np.concatenate([label, seen[0] if seen else np.full(len(points), np.nan, np.float32)])
         return image, label if self.has_face(index) else np.full_like(label, np.nan)
 
     def _without_hidden(self, index: int, points: np.ndarray, seed: int) -> np.ndarray:

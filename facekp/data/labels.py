@@ -306,8 +306,9 @@ CONTENTS: dict[str, Callable[[Face], bool]] = {
     "missing points": lambda face: bool((face.visibility == MISSING).any()),
     "hidden points": lambda face: bool((face.visibility == HIDDEN).any()),
     "boxes": lambda face: face.box is not None,
-    "fractions of a pixel": lambda face: bool((np.nan_to_num(face.points) % 1 > 0).any())
-    or (face.box is not None and bool((face.box % 1 > 0).any())),
+    "fractions of a pixel": lambda face: (
+        bool((np.nan_to_num(face.points) % 1 > 0).any()) or (face.box is not None and bool((face.box % 1 > 0).any()))
+    ),
     "attributes": lambda face: bool(face.attributes),
 }
 

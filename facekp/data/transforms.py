@@ -1,7 +1,9 @@
 """Paired transforms: what moves the image moves its points.
 
 They are `paddle.vision.transforms.BaseTransform`s over ("image", "coords"), so they mix with Paddle's own in a
-`paddle.vision.transforms.Compose`. The image is BGR uint8 (H, W, 3); the points are float32 (K, 2) pixels.
+`paddle.vision.transforms.Compose`. The image is BGR uint8 (H, W, 3); the points are float32 (K, 2) pixels. A third
+field may go with them, ("image", "coords", "visible"): (K,) float32, 1 where a point is seen, 0 where not, NaN where
+that is not known.
 Random ones draw from Python's `random`, as Paddle's do; the data set seeds it for every sample.
 """
 
@@ -27,7 +29,7 @@ class _Geometric(BaseTransform):
     """A transform that is one matrix: subclasses choose it in `_get_params` as (matrix, (width, height))."""
 
     def __init__(self) -> None:
-        super().__init__(keys=("image", "coords"))
+        super().__init__(keys=("image", "coords", "visible"))
 
     def _apply_image(self, image: np.ndarray) -> np.ndarray:
         matrix, size = self.params
@@ -35,6 +37,9 @@ class _Geometric(BaseTransform):
 
     def _apply_coords(self, coords: np.ndarray) -> np.ndarray:
         return geometry.apply(self.params[0], coords)
+
+    def _apply_visible(self, visible: np.ndarray) -> np.ndarray:
+        return visible
 
 
 class Resize(_Geometric):
@@ -122,6 +127,9 @@ class RandomFlip(_Geometric):
         matrix, flip = self.params
         return geometry.apply(matrix, coords)[self.schema.flip_order] if flip else coords
 
+    def _apply_visible(self, visible: np.ndarray) -> np.ndarray:
+        return visible[self.schema.flip_order] if self.params[1] else visible
+
 
 class FaceCrop(_Geometric):
     """The square around the face, and everything random about it, in one matrix and one warp.
@@ -184,6 +192,9 @@ class FaceCrop(_Geometric):
     def _apply_coords(self, coords: np.ndarray) -> np.ndarray:
         coords = super()._apply_coords(coords)
         return coords[self.schema.flip_order] if self.flipped else coords
+
+    def _apply_visible(self, visible: np.ndarray) -> np.ndarray:
+        return visible[self.schema.flip_order] if self.flipped else visible
 
 
 class Pixels(BaseTransform):
@@ -301,6 +312,80 @@ class Occlude(_Sometimes):
         return changed
 
 
+class Cover(BaseTransform):
+    """Cover a part of a face as masks, hands, dark glasses and hair do, and say which points are hidden.
+
+    One of four shapes is laid over the face, in a colour or a piece of the picture: most often the lower face from the
+    nose or from the mouth on (a mask, a scarf), else a band over the eyes, an ellipse at the edge of the face (a hand,
+    hair), or an ellipse anywhere on it. Points under it become 0 in "visible". It comes behind `FaceCrop`.
+
+    Args:
+        p: Probability.
+        schema: What the points are; the first two shapes need `ibug68`, others get ellipses.
+    """
+
+    def __init__(self, p: float, schema: PointSchema = IBUG68) -> None:
+        super().__init__(keys=("image", "coords", "visible"))
+        if not 0 <= p <= 1:
+            raise ValueError("p is a probability, from 0 to 1")
+        self.p, self.schema = p, schema
+
+    def _get_params(self, inputs: tuple) -> np.ndarray | None:
+        """(H, W) uint8, not zero where the cover lies; None for no cover."""
+        image, points = inputs[:2]
+        if random.random() >= self.p or not np.isfinite(points).all():
+            return None
+        over = np.zeros(image.shape[:2], np.uint8)
+        shapes = ("edge", "blob") if self.schema.name != "ibug68" else ("mask", "mask", "band", "edge", "blob")
+        kind = random.choice(shapes)
+        if kind == "mask":
+            top = random.choice((28, 29, 30, 33, 51, 62))  # of the nose's bridge, its tip, the lips
+            first = random.randint(1, 4)
+            middle = points.mean(0)
+            jaw = middle + (points[first : 17 - first] - middle) * random.uniform(1.0, 1.12)
+            cv2.fillPoly(over, [np.round(np.vstack([jaw, points[top]])).astype(np.int32)], 255)
+        elif kind == "band":
+            ends = points[[36, 45]] + (points[[36, 45]] - points[[45, 36]]) * random.uniform(0.1, 0.3)
+            wide = max(2, round(float(np.linalg.norm(ends[1] - ends[0])) * random.uniform(0.15, 0.35)))
+            cv2.line(over, *(tuple(int(v) for v in end) for end in ends), 255, wide)
+        else:
+            x0, y0, x1, y1 = self.schema.face_box(points)
+            outer = kind == "edge"
+            near = 1.0 if outer else 0.5
+            angle = random.uniform(0, 2 * np.pi)
+            middle = np.array([x0 + x1, y0 + y1]) / 2 + near * np.array([x1 - x0, y1 - y0]) / 2 * [
+                np.cos(angle), np.sin(angle)] * (1 if outer else random.random())  # fmt: skip
+            axes = np.array([x1 - x0, y1 - y0]) * [random.uniform(0.12, 0.4), random.uniform(0.12, 0.4)]
+            cv2.ellipse(over, (middle.tolist(), (2 * axes).tolist(), random.uniform(0, 180)), 255, -1)
+        return over
+
+    def _apply_image(self, image: np.ndarray) -> np.ndarray:
+        over = self.params
+        if over is None:
+            return image
+        colour = np.array([random.randrange(256) for _ in range(3)])
+        if random.random() < 0.4:  # a piece of the picture itself: skin, cloth
+            cover = np.roll(image, (random.randrange(image.shape[0]), random.randrange(image.shape[1])), (0, 1))
+        else:
+            rng = np.random.default_rng(random.getrandbits(32))
+            coarse = rng.normal(0, random.uniform(0, 25), (6, 6, 1)).astype(np.float32)
+            folds = cv2.resize(coarse, image.shape[1::-1], interpolation=cv2.INTER_CUBIC)[..., None]
+            cover = np.clip(colour + folds, 0, 255).astype(np.uint8)
+        share = cv2.GaussianBlur(over, (0, 0), 0.7)[..., None].astype(np.float32) / 255
+        return (image * (1 - share) + cover * share).round().astype(np.uint8)
+
+    def _apply_coords(self, coords: np.ndarray) -> np.ndarray:
+        self._covered = np.zeros(len(coords), bool)
+        if self.params is not None:
+            height, width = self.params.shape
+            x, y = np.round(np.clip(coords, 0, [width - 1, height - 1])).astype(int).T
+            self._covered = self.params[y, x] > 0
+        return coords
+
+    def _apply_visible(self, visible: np.ndarray) -> np.ndarray:
+        return np.where(self._covered, np.float32(0), visible)
+
+
 def _pixels(name: str) -> Callable[..., BaseTransform]:
     """What builds `Pixels` of a step, with the step's options as its signature."""
 
@@ -339,6 +424,7 @@ TRANSFORMS: dict[str, Callable[..., BaseTransform]] = {
     "LowResolution": LowResolution,
     "Noise": Noise,
     "Occlude": Occlude,
+    "Cover": Cover,
     **{name: _pixels(name) for name in pixels.PIXELS},
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Callable, Optional
 
 import numpy as np
@@ -11,18 +12,22 @@ from paddle import nn
 from paddle.io import DataLoader
 from tqdm import tqdm
 
-from facekp.codecs.points import Codec, split_outputs
-from facekp.data.dataset import LandmarkDataset
+from facekp.codecs.points import Codec, OutputLayout
+from facekp.data.dataset import FilesDataset, LandmarkDataset
 from facekp.errors import UserError
 from facekp.inference.faces import Faces
 from facekp.landmarks import IBUG68, PointSchema
 from facekp.metrics import AUC, NME, FailureRate, point_errors
 from facekp.vision import geometry, pixels
+from facekp.vision.boxes import iou
 
 #: How much larger than the landmarks' box a detector's box is taken to be.
 BOX_EXPANSION = 1.1
 #: Jittered boxes are moved by up to this part of their sides, and scaled by a factor in this range.
 JITTER_SHIFT, JITTER_SCALE = 0.15, (0.8, 1.25)
+
+#: Intersection over union of the boxes around the points from which on a labelled face counts as found.
+FOUND = 0.4
 
 
 @dataclass(frozen=True)
@@ -32,10 +37,12 @@ class Predictions:
     Attributes:
         predicted: (N, K, 2) pixels of the crop, or of the image.
         truth: (N, K, 2) in the same pixels.
+        sigma: (N, K) in the same pixels, how far from the truth the network expects a point; None if it does not say.
     """
 
     predicted: np.ndarray
     truth: np.ndarray
+    sigma: np.ndarray | None = None
 
     def errors(self, schema: PointSchema = IBUG68) -> np.ndarray:
         """(N,) NME of each face; NaN where its normalising pair is not labelled."""
@@ -44,7 +51,19 @@ class Predictions:
 
     def part(self, chosen: np.ndarray) -> Predictions:
         """Those of some faces, by indices or by (N,) booleans."""
-        return Predictions(self.predicted[chosen], self.truth[chosen])
+        sigma = None if self.sigma is None else self.sigma[chosen]
+        return Predictions(self.predicted[chosen], self.truth[chosen], sigma)
+
+    def within(self, sigmas: float) -> float:
+        """The share of the known points that lie within so many sigmas of the truth.
+
+        Of distances as the loss takes them, exponential with the scale sigma, 63.2 % lie within one and 86.5 % within
+        two.
+        """
+        assert self.sigma is not None
+        distance = np.linalg.norm(self.predicted - self.truth, axis=-1)
+        known = np.isfinite(distance)
+        return float((distance[known] <= sigmas * self.sigma[known]).mean())
 
 
 def predict_dataset(
@@ -54,6 +73,7 @@ def predict_dataset(
     batch_size: int = 32,
     workers: int = 0,
     progress: bool = False,
+    layout: OutputLayout | None = None,
 ) -> Predictions:
     """Run a network over all samples of a data set, once for each face, on the crops of training.
 
@@ -64,16 +84,22 @@ def predict_dataset(
         batch_size: Samples that go through the network together.
         workers: Loader processes; 0 loads in this one.
         progress: Show a progress bar.
+        layout: What the network predicts; None: points, and nothing that would be of interest here.
     """
     network.eval()
+    layout = layout or OutputLayout(dataset.schema.num_points)
+    one = np.zeros(2 * layout.num_points)
+    percent = float((codec.decode(one + 1) - codec.decode(one))[0, 0])  # of the crop, in pixels
     loader = DataLoader(dataset, batch_size=batch_size, num_workers=workers)
-    predicted, truth = [], []
+    predicted, truth, sigma = [], [], []
     with paddle.no_grad():
         for image, label in tqdm(loader, "evaluating", unit="batch", leave=False, disable=None if progress else True):
-            points, _ = split_outputs(network(image).numpy(), label.shape[1] // 2)
-            predicted.append(codec.decode(points))
-            truth.append(codec.decode(label.numpy()))
-    return Predictions(np.concatenate(predicted), np.concatenate(truth))
+            said = layout.split(network(image).numpy())
+            predicted.append(codec.decode(said.points))
+            truth.append(codec.decode(layout.split(label.numpy()).points))
+            if said.sigma is not None:
+                sigma.append(np.exp(said.sigma) * percent)
+    return Predictions(np.concatenate(predicted), np.concatenate(truth), np.concatenate(sigma) if sigma else None)
 
 
 def predict_in_use(
@@ -98,7 +124,7 @@ def predict_in_use(
         In pixels of the images.
     """
     rng = np.random.default_rng(seed)
-    predicted, truth = [], []
+    predicted, truth, sigma = [], [], []
     for index in tqdm(range(len(dataset)), "evaluating", leave=False, disable=None if progress else True):
         image, points = dataset.load(index)
         box = dataset.schema.face_box(points)
@@ -109,7 +135,42 @@ def predict_in_use(
         faces = landmarker(image, np.concatenate([centre - half, centre + half])[None])
         predicted.append(faces.points[0])
         truth.append(points)
-    return Predictions(np.stack(predicted), np.stack(truth))
+        if faces.sigma is not None:
+            sigma.append(faces.sigma[0])
+    return Predictions(np.stack(predicted), np.stack(truth), np.stack(sigma) if sigma else None)
+
+
+def predict_found(
+    landmarker: Callable[[np.ndarray], Faces], dataset: FilesDataset, progress: bool = False
+) -> Predictions:
+    """Find the faces of pictures as in use, with the landmarker's own detector, and their points.
+
+    A labelled face is found if the box of a face's points shares at least `FOUND` of its union with that of the labels.
+
+    Args:
+        landmarker: Called with an image.
+        dataset: Its pictures are taken untouched.
+        progress: Show a progress bar.
+
+    Returns:
+        In pixels of the pictures; NaN where a face was not found.
+    """
+    rows: dict[Path, list[int]] = {}
+    for index in range(len(dataset)):
+        rows.setdefault(dataset.picture(index), []).append(index)
+    truth = np.stack([dataset.load(index)[1] for index in range(len(dataset))])
+    predicted, sigma = np.full_like(truth, np.nan), np.full(truth.shape[:2], np.nan, np.float32)
+    for indices in tqdm(rows.values(), "finding", leave=False, disable=None if progress else True):
+        faces = landmarker(dataset.load(indices[0])[0])
+        boxes = np.stack([dataset.schema.face_box(truth[index]) for index in indices])
+        overlap = iou(boxes[:, None], faces.boxes[None])
+        while overlap.size and overlap.max() >= FOUND:
+            row, column = np.unravel_index(overlap.argmax(), overlap.shape)
+            predicted[indices[row]] = faces.points[column]
+            if faces.sigma is not None:
+                sigma[indices[row]] = faces.sigma[column]
+            overlap[row], overlap[:, column] = 0, 0
+    return Predictions(predicted, truth, sigma if np.isfinite(sigma).any() else None)
 
 
 def cut_out(
@@ -140,6 +201,7 @@ def summarise(predictions: Predictions, schema: PointSchema = IBUG68) -> dict[st
     """NME (mean and median), failure rates, AUC, and NME by region, all fractions; the distance in pixels.
 
     Faces whose normalising pair is not labelled, and points that are not, do not count.
+    Where the network gives sigmas, also the shares of the points within one and two of them, see `Predictions.within`.
 
     Args:
         predictions: Of at least one face; those whose normalising pair is not known do not count.
@@ -163,6 +225,8 @@ def summarise(predictions: Predictions, schema: PointSchema = IBUG68) -> dict[st
         metric.update(errors)
         table[metric.name()] = metric.accumulate()
     table["nme_median"] = float(np.median(errors))
+    if predictions.sigma is not None:
+        table["within_1_sigma"], table["within_2_sigma"] = predictions.within(1), predictions.within(2)
     table["distance_px"] = float(np.nanmean(np.linalg.norm(predictions.predicted - predictions.truth, axis=-1)))
     each = point_errors(predictions.predicted, predictions.truth, schema)
     for region, indices in schema.regions.items():

@@ -102,9 +102,7 @@ def _examples(checked: Checked, count: int = 12) -> list[tuple[FilesDataset, int
     return faces[:: max(1, -(-len(faces) // count))]
 
 
-def _figure(
-    part: FilesDataset, index: int, schema: PointSchema, caption: str, finding: Finding | None = None
-) -> str:
+def _figure(part: FilesDataset, index: int, schema: PointSchema, caption: str, finding: Finding | None = None) -> str:
     try:
         image, points = part.load(index)
         matrix = geometry.square_crop(schema.face_box(points).tolist(), 0.35, SIDE)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Callable, Protocol
 
 import numpy as np
 
+from facekp.codecs.points import Outputs
 from facekp.errors import UserError
 from facekp.recipes import AnyRecipe, PointsRecipe, R, read_recipe
 
@@ -64,15 +65,14 @@ def find_weights(source: str | os.PathLike[str]) -> Path:
 class Backend(Protocol):
     """Anything that can be called so."""
 
-    def __call__(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def __call__(self, batch: np.ndarray) -> Outputs:
         """Run the network.
 
         Args:
             batch: (N, C, H, W) float32, as the recipe's `pixels` make it; H and W are the recipe's size for points.
 
         Returns:
-            Points, (N, K, 2) float32 in pixels of the crop; and scores, (N,) float32, 0 to 1, or None if the
-            network gives none. Of a face detector its cells, (N, cells, 5), and None.
+            What it says, decoded, float32. Of a face detector its cells, (N, cells, 5), in place of points.
         """
 
 
@@ -92,7 +92,7 @@ class DygraphBackend:
             paddle.base.core.set_num_threads(threads)
         self._paddle, self._network, self._recipe = paddle, network, recipe
 
-    def __call__(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def __call__(self, batch: np.ndarray) -> Outputs:
         """See `Backend`."""
         with self._paddle.no_grad():
             return self._recipe.decode(self._network(self._paddle.to_tensor(batch)).numpy())
@@ -107,16 +107,17 @@ class PaddleBackend:
 
     Args:
         program: `model.json` or `model.pdmodel`.
-        blank: An input of one crop.
+        recipe: Of the network.
         threads: CPU threads; None for Paddle's own choice, one.
 
     Raises:
         UserError: The files are damaged, or another Paddle's.
     """
 
-    def __init__(self, program: Path, blank: np.ndarray, threads: int | None = None) -> None:
+    def __init__(self, program: Path, recipe: AnyRecipe, threads: int | None = None) -> None:
         from paddle import inference
 
+        self._layout = recipe.layout
         parameters = program.with_name(PARAMETERS_FILE)
         if not parameters.is_file():
             raise UserError(f"{parameters}: is missing; export again")
@@ -132,18 +133,18 @@ class PaddleBackend:
                 config.disable_mkldnn()
             try:
                 self._predictor = inference.create_predictor(config)
-                self(blank)
+                self(recipe.blank_batch())
                 return
             except (RuntimeError, ValueError, OSError, NotImplementedError) as error:
                 reason = str(error).strip().splitlines()[-1]
         raise UserError(f"{program}: Paddle cannot run it ({reason}); export again with the Paddle that is installed")
 
-    def __call__(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def __call__(self, batch: np.ndarray) -> Outputs:
         """See `Backend`."""
         self._predictor.get_input_handle(self._predictor.get_input_names()[0]).copy_from_cpu(batch)
         self._predictor.run()
-        outputs = [self._predictor.get_output_handle(n).copy_to_cpu() for n in self._predictor.get_output_names()]
-        return outputs[0], outputs[1] if len(outputs) > 1 else None
+        names = self._predictor.get_output_names()
+        return self._layout.named([self._predictor.get_output_handle(name).copy_to_cpu() for name in names])
 
 
 class OnnxBackend:
@@ -151,15 +152,17 @@ class OnnxBackend:
 
     Args:
         model: An ONNX file of `tools/export.py`.
+        recipe: Of the network.
         threads: CPU threads; None for one on each core.
 
     Raises:
         UserError: The file is damaged.
     """
 
-    def __init__(self, model: Path, threads: int | None = None) -> None:
+    def __init__(self, model: Path, recipe: AnyRecipe, threads: int | None = None) -> None:
         import onnxruntime
 
+        self._layout = recipe.layout
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or 0
@@ -171,10 +174,9 @@ class OnnxBackend:
             raise UserError(f"{model}: ONNX Runtime cannot run it ({error}); export again") from error
         self._input = self._session.get_inputs()[0].name
 
-    def __call__(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def __call__(self, batch: np.ndarray) -> Outputs:
         """See `Backend`."""
-        outputs = self._session.run(None, {self._input: batch})
-        return outputs[0], outputs[1] if len(outputs) > 1 else None
+        return self._layout.named(self._session.run(None, {self._input: batch}))
 
 
 def load_backend(
@@ -224,13 +226,13 @@ def _forms(path: Path, recipe: AnyRecipe) -> dict[str, Callable[[int | None], Ba
     # Beside weights of one's own an ONNX file may be that of an earlier training; shipped ones are tested to agree.
     onnx = path / ONNX_FILE if path.is_dir() else path.with_suffix(".onnx")
     if onnx.is_file() and (path.is_dir() or path.resolve().parent == SHIPPED):
-        found["onnx"] = partial(OnnxBackend, onnx)
+        found["onnx"] = partial(OnnxBackend, onnx, recipe)
     if not path.is_dir():
         found["dygraph"] = partial(_load_dygraph, path, recipe)
         return found
     for program in PROGRAM_FILES:
         if (path / program).is_file():
-            found["paddle"] = partial(PaddleBackend, path / program, recipe.blank_batch())
+            found["paddle"] = partial(PaddleBackend, path / program, recipe)
     if not found:
         raise UserError(f"{path}: holds a {RECIPE_FILE} and no network; export again")
     return found

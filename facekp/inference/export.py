@@ -1,7 +1,8 @@
 """A trained network as files that need no training code: for Paddle Inference, and for ONNX Runtime.
 
-Both hold the network with its decode step, so that what comes out is points in pixels of the crop, (N, K, 2), and
-scores, (N,), if the network gives them. The recipe beside them says how a crop is cut and how its pixels are put.
+Both hold the network with its decode step, so that what comes out is points in pixels of the crop, (N, K, 2), and what
+else the network says, in the order of `OutputLayout.names`; so the outputs of an ONNX file are called. The recipe
+beside them says how a crop is cut and how its pixels are put.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from paddle import Tensor, nn
 from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
 from paddle.static import InputSpec
 
-from facekp.codecs.points import split_outputs
+from facekp.codecs.points import Outputs
 from facekp.errors import UserError
 from facekp.inference.backends import ONNX_FILE, PARAMETERS_FILE, PROGRAM_FILES, RECIPE_FILE
+from facekp.inference.landmarker import Landmarker
+from facekp.inference.many import find_on_many
 from facekp.io.files import atomic_path
 from facekp.models.weights import load_any_weights
 from facekp.recipes import AnyRecipe, PointsRecipe, save_recipe
@@ -50,7 +53,8 @@ class DecodedNetwork(nn.Layer):
 
     def __init__(self, network: nn.Layer, recipe: PointsRecipe) -> None:
         super().__init__()
-        self.network, self.num_points = network, recipe.num_points
+        self.network, self.layout = network, recipe.layout
+        self.percent = recipe.size / 100
         # Every codec decodes by one factor and one offset for each coordinate; two decodings give them.
         codec, count = recipe.build_codec(), 2 * recipe.num_points
         offset = codec.decode(np.zeros(count))
@@ -58,11 +62,17 @@ class DecodedNetwork(nn.Layer):
         self.register_buffer("factor", paddle.to_tensor((codec.decode(np.full(count, 100.0)) - offset) / 100))
         self.eval()
 
-    def forward(self, crops: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """(N, C, size, size) -> points (N, K, 2), and scores (N,) if the network gives them."""
-        predicted, logits = split_outputs(self.network(crops), self.num_points)
-        points = predicted.reshape([-1, self.num_points, 2]) * self.factor + self.offset
-        return points if logits is None else (points, F.sigmoid(logits))
+    def forward(self, crops: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """(N, C, size, size) -> points (N, K, 2), and what else the network says; as `PointsRecipe.decode`."""
+        said = self.layout.split(self.network(crops))
+        decoded = [said.points.reshape([-1, self.layout.num_points, 2]) * self.factor + self.offset]
+        if said.score is not None:
+            decoded.append(F.sigmoid(said.score))
+        if said.sigma is not None:
+            decoded.append(paddle.exp(said.sigma) * self.percent)
+        if said.visibility is not None:
+            decoded.append(F.sigmoid(said.visibility))
+        return decoded[0] if len(decoded) == 1 else tuple(decoded)
 
 
 def export(
@@ -70,6 +80,7 @@ def export(
     folder: str | os.PathLike[str],
     formats: Collection[str] = FORMATS,
     half: bool = False,
+    int8: np.ndarray | None = None,
 ) -> list[Path]:
     """Write a network for inference.
 
@@ -79,6 +90,7 @@ def export(
         formats: Of `FORMATS`.
         half: Store the ONNX file's weights in half precision, half the size. They are computed with in single
             precision all the same; weights that were saved with `half` lose nothing.
+        int8: Quantise the ONNX file's convolutions to eight bits on these crops, see `calibration_crops`.
 
     Returns:
         The files.
@@ -88,6 +100,8 @@ def export(
             cannot be written to.
     """
     network, recipe = load_any_weights(weights)
+    if int8 is not None and not ("onnx" in formats and isinstance(recipe, PointsRecipe) and not half):
+        raise UserError("int8 is for the ONNX file of a network of points, and without half precision")
     if "onnx" in formats and not can_write_onnx():
         raise UserError(f"the format onnx needs paddle2onnx: {INSTALL}")
     with tempfile.TemporaryDirectory() as temporary:
@@ -95,7 +109,9 @@ def export(
         made = [program, program.with_name(PARAMETERS_FILE)] if "paddle" in formats else []
         if "onnx" in formats:
             made.append(program.with_name(ONNX_FILE))
-            convert_to_onnx(program, made[-1], half)
+            convert_to_onnx(program, made[-1], half, recipe.layout.names if isinstance(recipe, PointsRecipe) else ())
+            if int8 is not None:
+                quantise(made[-1], int8)
         save_recipe(Path(temporary) / RECIPE_FILE, recipe)
         return replace_files(Path(folder), [*made, Path(temporary) / RECIPE_FILE])
 
@@ -142,13 +158,14 @@ def write_paddle(network: nn.Layer, recipe: AnyRecipe, folder: Path) -> Path:
     return next(folder / name for name in PROGRAM_FILES if (folder / name).is_file())
 
 
-def convert_to_onnx(program: Path, target: Path, half: bool = False) -> None:
+def convert_to_onnx(program: Path, target: Path, half: bool = False, names: Sequence[str] = ()) -> None:
     """Convert what `write_paddle` wrote.
 
     Args:
         program: The program; the parameters lie beside it.
         target: The ONNX file.
         half: See `export`.
+        names: Of the outputs; none leaves them as paddle2onnx calls them.
 
     Raises:
         UserError: paddle2onnx cannot.
@@ -165,6 +182,23 @@ def convert_to_onnx(program: Path, target: Path, half: bool = False) -> None:
         raise UserError(f"paddle2onnx cannot convert this network ({reason}); write it with --formats paddle alone")
     if half:
         store_in_half(target)
+    if names:
+        name_outputs(target, names)
+
+
+def name_outputs(path: Path, names: Sequence[str]) -> None:
+    """Give the outputs of an ONNX file names, in their order."""
+    import onnx
+
+    model = onnx.load(str(path))
+    new = dict(zip([output.name for output in model.graph.output], names))
+    for output in model.graph.output:
+        output.name = new[output.name]
+    for node in model.graph.node:
+        for places in (node.input, node.output):
+            for index, name in enumerate(places):
+                places[index] = new.get(name, name)
+    onnx.save(model, str(path))
 
 
 def store_in_half(path: Path) -> None:
@@ -197,6 +231,82 @@ def store_in_half(path: Path) -> None:
         del field[:]
         field.extend(values)
     onnx.save(model, str(path))
+
+
+def calibration_crops(landmarker: Landmarker, photos: Sequence[Path], most: int = 300) -> np.ndarray:
+    """Crops of the faces on photos, as the network sees them: (N, C, size, size) float32.
+
+    Args:
+        landmarker: Runs the network that is to be quantised.
+        photos: The files.
+        most: As many crops are enough.
+
+    Raises:
+        UserError: There is no face on them.
+    """
+    crops: list[np.ndarray] = []
+
+    def watch(batch: np.ndarray) -> Outputs:
+        crops.extend(batch)
+        return backend(batch)
+
+    backend, landmarker.backend = landmarker.backend, watch
+    try:
+        for _ in find_on_many(photos, landmarker):
+            if len(crops) >= most:
+                break
+    finally:
+        landmarker.backend = backend
+    if not crops:
+        raise UserError("no face on the photos for --int8; give others")
+    return np.stack(crops[:most])
+
+
+def quantise(path: Path, crops: np.ndarray) -> None:
+    """Quantise the convolutions of an ONNX file to eight bits, each channel with its scale, as ONNX Runtime runs them.
+
+    What stands behind the last convolution, the head's linear layers and the decode step, stays as it is.
+
+    Args:
+        path: The file, which is replaced.
+        crops: (N, C, H, W) float32, inputs to calibrate on.
+
+    Raises:
+        UserError: ONNX Runtime's tools are not complete.
+    """
+    try:
+        import onnx
+        from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+    except ImportError as error:
+        raise UserError(f"int8 needs ONNX Runtime's tools ({error}): {INSTALL}") from error
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self, name: str) -> None:
+            self._batches = iter([{name: crop[None]} for crop in crops])
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            return next(self._batches, None)
+
+    with tempfile.TemporaryDirectory() as temporary:
+        prepared, written = Path(temporary, "prepared.onnx"), Path(temporary, "int8.onnx")
+        quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
+        model = onnx.load(str(prepared))
+        for number, node in enumerate(model.graph.node):
+            node.name = node.name or f"node_{number}"
+        onnx.save(model, str(prepared))
+        last = max(number for number, node in enumerate(model.graph.node) if node.op_type == "Conv")
+        quantize_static(
+            str(prepared),
+            str(written),
+            Reader(model.graph.input[0].name),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=[node.name for node in model.graph.node[last + 1 :]],
+        )
+        put(written, path)
 
 
 def put(source: Path, target: Path) -> Path:

@@ -26,6 +26,10 @@ class Faces:
         boxes: (N, 4) float32, x0, y0, x1, y1 around the face's points.
         scores: (N,) float32, 0 to 1, how far to trust the face.
         schema: What the points are.
+        sigma: (N, K) float32, the distance from the truth that a point is expected to have, in pixels of the image;
+            None of networks that do not say. Two thirds of the points lie nearer than it.
+        visibility: (N, K) float32, 0 to 1, whether a point is seen, not hidden behind the head or something else; None
+            of networks that do not say.
 
     Example:
         >>> faces = Faces.none()
@@ -37,6 +41,8 @@ class Faces:
     boxes: np.ndarray
     scores: np.ndarray
     schema: PointSchema = IBUG68
+    sigma: np.ndarray | None = None
+    visibility: np.ndarray | None = None
 
     @classmethod
     def none(cls, schema: PointSchema = IBUG68) -> Faces:
@@ -45,12 +51,23 @@ class Faces:
 
     @classmethod
     def from_arrays(
-        cls, points: np.ndarray, boxes: np.ndarray, scores: np.ndarray, schema: PointSchema = IBUG68
+        cls,
+        points: np.ndarray,
+        boxes: np.ndarray,
+        scores: np.ndarray,
+        schema: PointSchema = IBUG68,
+        sigma: np.ndarray | None = None,
+        visibility: np.ndarray | None = None,
     ) -> Faces:
         """Make float32 arrays of equal length and sort them, largest box first."""
         points, boxes, scores = (np.asarray(a, np.float32) for a in (points, boxes, scores))
-        order = np.argsort(-area(boxes), kind="stable")
-        return cls(points[order], boxes[order], scores[order], schema)
+        said = (None if a is None else np.asarray(a, np.float32) for a in (sigma, visibility))
+        return cls(points, boxes, scores, schema, *said).take(np.argsort(-area(boxes), kind="stable"))
+
+    def take(self, indices: np.ndarray) -> Faces:
+        """Some of the faces, in the order of `indices`."""
+        said = (None if a is None else a[indices] for a in (self.sigma, self.visibility))
+        return Faces(self.points[indices], self.boxes[indices], self.scores[indices], self.schema, *said)
 
     @functools.cached_property
     def whole(self) -> np.ndarray:
@@ -107,7 +124,7 @@ class Faces:
         inside = part_inside(boxes[:, None], boxes[None]) > INSIDE
         smaller = area(boxes)[:, None] < SMALLER * area(boxes)[None]
         kept = kept[~(inside & smaller & (scores[:, None] < scores[None])).any(1)]
-        return Faces(self.points[kept], self.boxes[kept], self.scores[kept], self.schema)
+        return self.take(kept)
 
     def converted(self, to: PointSchema) -> Faces:
         """The same faces with the points of another schema.

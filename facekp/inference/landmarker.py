@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from facekp.codecs.points import Outputs
 from facekp.errors import UserError
 from facekp.inference.backends import Backend
 from facekp.inference.faces import Faces
@@ -89,21 +90,32 @@ class Landmarker:
         """What the points are."""
         return self.recipe.schema
 
-    def __call__(self, image: np.ndarray, boxes: Sequence[Sequence[float]] | np.ndarray | None = None) -> Faces:
+    def __call__(
+        self,
+        image: np.ndarray,
+        boxes: Sequence[Sequence[float]] | np.ndarray | None = None,
+        points: np.ndarray | None = None,
+    ) -> Faces:
         """Find the faces of a picture.
 
         Args:
             image: uint8 (H, W, 3), BGR. Grey (H, W) and BGRA (H, W, 4) are converted.
             boxes: Faces already found, each x0, y0, x1, y1 around the landmarks; no detector runs.
+            points: (N, K, 2), the points of faces already found nearby, such as those of a video's last frame; no
+                detector runs, and one pass is enough, in the upright crop around them.
 
         Returns:
             All faces, largest first; `Faces.none()` if there is none. The scores are a geometric mean of the
-            detector's and, three times, the network's; of given boxes the network's alone, and of networks that give
-            none the detector's.
+            detector's and, three times, the network's; of given boxes or points the network's alone, and of networks
+            that give none the detector's.
 
         Raises:
-            UserError: `image` is not an image, or a box is empty.
+            UserError: `image` is not an image, a box is empty, or the points are not those of faces.
         """
+        if boxes is not None and points is not None:
+            raise UserError("boxes or points of the faces, not both")
+        if points is not None:
+            return self._follow(as_bgr(image), points)
         if boxes is None:
             return self.many([image])[0]
         image, found = as_bgr(image), as_boxes(boxes)
@@ -112,8 +124,24 @@ class Landmarker:
                 raise UserError(f"box {number}, {box.tolist()}, is empty; give x0, y0, x1, y1 in pixels")
         if not len(found):
             return Faces.none(self.schema)
-        points, trust = self._fit([image] * len(found), found, np.ones(len(found)))
-        return self._faces(points, np.ones(len(found)) if trust is None else trust)
+        said = self._fit([image] * len(found), found, np.ones(len(found)))
+        return self._faces(said, np.ones(len(found)) if said.score is None else said.score)
+
+    def _follow(self, image: np.ndarray, points: np.ndarray) -> Faces:
+        """The faces around points: one pass."""
+        try:
+            last = np.asarray(points, np.float32)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"points are numbers, (N, {self.schema.num_points}, 2) ({error})") from error
+        if not last.size:
+            return Faces.none(self.schema)
+        if last.shape[1:] != (self.schema.num_points, 2):
+            raise UserError(f"points have the shape {last.shape}; this network's are (N, {self.schema.num_points}, 2)")
+        for number, face in enumerate(last):
+            if not np.isfinite(face).all() or min(np.ptp(face, axis=0)) <= 0:
+                raise UserError(f"the points of face {number} are no face's; give those that were found, in pixels")
+        said = self._points([image] * len(last), [self._upright_crop(face) for face in last])
+        return self._faces(said, np.ones(len(last)) if said.score is None else said.score)
 
     def many(self, images: Sequence[np.ndarray]) -> list[Faces]:
         """Find the faces of several pictures: as calls with each, but their faces go through the network together.
@@ -130,49 +158,44 @@ class Landmarker:
         if not owners:
             return [Faces.none(self.schema)] * len(images)
         scores = np.concatenate([scores for _, scores in detected])
-        points, trust = self._fit(owners, np.concatenate([boxes for boxes, _ in detected]), scores)
-        if trust is not None:
+        said = self._fit(owners, np.concatenate([boxes for boxes, _ in detected]), scores)
+        if said.score is not None:
             # What is no face fools one of the two, seldom both. Of real faces the points are nearly always sure, the
             # detector less so: on small and on turned faces its boxes sit worse, which is what its score says.
-            scores = (scores * trust**3) ** 0.25
-        kept = scores >= (0.0 if trust is None else self.least_score)
+            scores = (scores * said.score**3) ** 0.25
+        kept = scores >= (0.0 if said.score is None else self.least_score)
         results = []
         for own in np.split(np.arange(len(scores)), np.cumsum([len(boxes) for boxes, _ in detected])[:-1]):
             own = own[kept[own]]
-            results.append(self._faces(points[own], scores[own]).without_doubles())
+            results.append(self._faces(said.each(lambda each, own=own: each[own]), scores[own]).without_doubles())
         return results
 
-    def _faces(self, points: np.ndarray, scores: np.ndarray) -> Faces:
-        if not len(points):
-            return Faces.none(self.schema)
-        return Faces.from_arrays(points, np.stack([self.schema.face_box(face) for face in points]), scores, self.schema)
+    def _faces(self, said: Outputs, scores: np.ndarray) -> Faces:
+        boxes = np.array([self.schema.face_box(face) for face in said.points]).reshape(-1, 4)
+        return Faces.from_arrays(said.points, boxes, scores, self.schema, said.sigma, said.visibility)
 
-    def _fit(
-        self, images: Sequence[np.ndarray], boxes: np.ndarray, likely: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Points and the network's scores, for each box, the picture that it lies in and the detector's score."""
-        points, trust = self._points(images, [self._crop(box) for box in boxes])
+    def _fit(self, images: Sequence[np.ndarray], boxes: np.ndarray, likely: np.ndarray) -> Outputs:
+        """What the network says, for each box, the picture that it lies in and the detector's score."""
+        said = self._points(images, [self._crop(box) for box in boxes])
         worth = np.arange(len(boxes))
-        if trust is not None:
-            worth = np.flatnonzero((trust > DOUBTFUL[0]) | (likely >= UNLIKELY))
+        if said.score is not None:
+            worth = np.flatnonzero((said.score > DOUBTFUL[0]) | (likely >= UNLIKELY))
         for _ in range(self.passes - 1):
-            self._look_again(worth, images, points, trust)
-        if trust is not None and self.passes > 1:
-            doubtful = np.flatnonzero((trust > DOUBTFUL[0]) & (trust < DOUBTFUL[1]))
-            self._look_again(doubtful, images, points, trust)
-            trust[doubtful] *= LATE_TRUST
-        return points, trust
+            self._look_again(worth, images, said)
+        if said.score is not None and self.passes > 1:
+            doubtful = np.flatnonzero((said.score > DOUBTFUL[0]) & (said.score < DOUBTFUL[1]))
+            self._look_again(doubtful, images, said)
+            said.score[doubtful] *= LATE_TRUST
+        return said
 
-    def _look_again(
-        self, which: np.ndarray, images: Sequence[np.ndarray], points: np.ndarray, trust: np.ndarray | None
-    ) -> None:
-        """Write what the upright crops show into `points` and `trust`."""
+    def _look_again(self, which: np.ndarray, images: Sequence[np.ndarray], said: Outputs) -> None:
+        """Write what the upright crops show into `said`."""
         if not len(which):
             return
-        crops = [self._upright_crop(points[face]) for face in which]
-        points[which], again = self._points([images[face] for face in which], crops)
-        if trust is not None:
-            trust[which] = again
+        crops = [self._upright_crop(said.points[face]) for face in which]
+        for old, new in zip(said, self._points([images[face] for face in which], crops)):
+            if old is not None:
+                old[which] = new
 
     def _crop(self, box: np.ndarray) -> np.ndarray:
         """Matrix that lays the face where training had it in the crop."""
@@ -194,22 +217,35 @@ class Landmarker:
         turn = geometry.rotation(-angle, points.mean(0).tolist())
         return geometry.compose(turn, self._crop(schema.face_box(geometry.apply(turn, points))))
 
-    def _points(
-        self, images: Sequence[np.ndarray], crops: Sequence[np.ndarray]
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Points in pixels of the picture, and the network's scores, for each picture and crop's matrix."""
+    def _points(self, images: Sequence[np.ndarray], crops: Sequence[np.ndarray]) -> Outputs:
+        """What the network says, in pixels of the picture, for each picture and crop's matrix."""
         size = self.recipe.size
-        found, trust = [], []
+        parts = []
         for start in range(0, len(crops), BATCH_SIZE):
             matrices, pictures = crops[start : start + BATCH_SIZE], images[start : start + BATCH_SIZE]
             batch = np.stack([self._pixels(geometry.warp(i, m, (size, size))) for i, m in zip(pictures, matrices)])
-            in_crop, scores = self.backend(batch)
+            said = Outputs(*self.backend(batch))
             if self.flip:
-                mirrored, again = self.backend(np.ascontiguousarray(batch[..., ::-1]))
-                mirrored = geometry.apply(geometry.mirror(size), mirrored)[:, self.schema.flip_order]
-                in_crop = (in_crop + mirrored) / 2
-                scores = scores if scores is None or again is None else (scores + again) / 2
-            found += [geometry.apply(geometry.invert(m), p) for m, p in zip(matrices, in_crop)]
-            if scores is not None:
-                trust.append(scores)
-        return np.stack(found), np.concatenate(trust) if trust else None
+                said = _mean(said, self._unmirrored(Outputs(*self.backend(np.ascontiguousarray(batch[..., ::-1])))))
+            scales = np.array([np.sqrt(abs(np.linalg.det(m[:, :2]))) for m in matrices], np.float32)
+            parts.append(
+                said._replace(
+                    points=np.stack([geometry.apply(geometry.invert(m), p) for m, p in zip(matrices, said.points)]),
+                    sigma=None if said.sigma is None else said.sigma / scales[:, None],
+                )
+            )
+        return Outputs(*(None if fields[0] is None else np.concatenate(fields) for fields in zip(*parts)))
+
+    def _unmirrored(self, said: Outputs) -> Outputs:
+        """What the network says about mirrored crops, about the crops themselves."""
+        order = self.schema.flip_order
+        return Outputs(
+            geometry.apply(geometry.mirror(self.recipe.size), said.points)[:, order],
+            said.score,
+            None if said.sigma is None else said.sigma[:, order],
+            None if said.visibility is None else said.visibility[:, order],
+        )
+
+
+def _mean(a: Outputs, b: Outputs) -> Outputs:
+    return Outputs(*(None if x is None or y is None else (x + y) / 2 for x, y in zip(a, b)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,7 +19,10 @@ SAME_FACE = 0.3
 
 
 class Landmarks(Protocol):
-    """What a tracker needs of a landmarker; `facekp.load_landmarker()` returns one."""
+    """What a tracker needs of a landmarker; `facekp.load_landmarker()` returns one.
+
+    If a call also takes `points`, those of the last frame, it gets them in place of `boxes`: one pass is enough then.
+    """
 
     def __call__(self, image: np.ndarray, boxes: np.ndarray | None = None) -> Faces:
         """Find the faces of a picture, or the points of faces in `boxes`."""
@@ -92,21 +96,23 @@ class Tracks(Faces):
     @functools.cached_property
     def signals(self) -> dict[str, np.ndarray]:
         """What the faces do, against each person's own face at rest: name -> (N,) float64, 0..1."""
-        return {
-            name: signal(self.measured[:, i], self.rest[:, i]) for i, (name, signal) in enumerate(SIGNALS.items())
-        }
+        return {name: signal(self.measured[:, i], self.rest[:, i]) for i, (name, signal) in enumerate(SIGNALS.items())}
 
 
 @dataclass
 class _Track:
     id: int
-    points: np.ndarray  # as found, unsmoothed
-    score: float
+    found: Faces  # this face alone, unsmoothed
+    score: float  # at the last detection
     confirmed: float  # when a detector last saw it, in seconds
     smooth: OneEuro
     shown: np.ndarray = field(init=False)  # smoothed
     neutral: Neutral = field(default_factory=Neutral)
     memory: dict[Any, Any] = field(default_factory=dict)
+
+    @property
+    def points(self) -> np.ndarray:
+        return self.found.points[0]
 
     @property
     def box(self) -> np.ndarray:
@@ -120,7 +126,7 @@ class _Track:
 class Tracker:
     """Follows faces from frame to frame.
 
-    The next frame's boxes come from this frame's points, so that the detector runs only every so often, and
+    The next frame is searched around this frame's points, so that the detector runs only every so often, and
     sooner while a face has not been confirmed. Such a face stays for `hold` seconds, fades and is forgotten.
 
     Args:
@@ -149,6 +155,7 @@ class Tracker:
         beta: float = 8.0,
     ) -> None:
         self.landmarker = landmarker
+        self._takes_points = "points" in inspect.signature(landmarker).parameters
         self.detect_every, self.retry_every = detect_every, retry_every
         self.hold, self.fade = hold, fade
         self.cutoff, self.beta = cutoff, beta
@@ -174,15 +181,22 @@ class Tracker:
             np.array([track.shown_box for track in self._tracks], np.float32).reshape(-1, 4),
             np.array([track.score * self._visible(track, seconds) for track in self._tracks], np.float32),
             self._schema,
-            np.array([track.id for track in self._tracks], np.int64),
-            np.array([seconds - track.confirmed for track in self._tracks]),
-            np.zeros((len(self._tracks), len(SIGNALS))),
-            tuple(track.memory for track in self._tracks),
+            sigma=self._said("sigma"),
+            visibility=self._said("visibility"),
+            ids=np.array([track.id for track in self._tracks], np.int64),
+            unseen=np.array([seconds - track.confirmed for track in self._tracks]),
+            rest=np.zeros((len(self._tracks), len(SIGNALS))),
+            memory=tuple(track.memory for track in self._tracks),
         )
         for index, track in enumerate(self._tracks):
             track.neutral.learn(tracks.measured[index], tracks.pose.yaw[index], seconds)
             tracks.rest[index] = track.neutral.values
         return tracks
+
+    def _said(self, name: str) -> np.ndarray | None:
+        """`sigma` or `visibility` of the tracks; None if there is none, or of a track none."""
+        each = [getattr(track.found, name) for track in self._tracks]
+        return None if not each or any(array is None for array in each) else np.concatenate(each)
 
     def _detect(self, image: np.ndarray, seconds: float) -> None:
         """Look at the whole picture: confirm the faces that are known, add the new ones."""
@@ -194,7 +208,7 @@ class Tracker:
         seen = []
         for index, track in enumerate(self._tracks):
             if index in pairs:
-                track.points, track.score = found.points[pairs[index]], float(found.scores[pairs[index]])
+                track.found, track.score = _one(found, pairs[index]), float(found.scores[pairs[index]])
                 track.confirmed = seconds
                 seen.append(track)
         new = set(range(len(found))) - set(pairs.values())
@@ -202,18 +216,21 @@ class Tracker:
             if match(found.boxes[[index]], _boxes(seen)):
                 continue  # found twice
             smooth = OneEuro(self.cutoff, self.beta, schema=found.schema)
-            seen.append(_Track(self._next_id, found.points[index], float(found.scores[index]), seconds, smooth))
+            seen.append(_Track(self._next_id, _one(found, index), float(found.scores[index]), seconds, smooth))
             self._next_id += 1
         # Two tracks on one face: the one that the detector saw stays.
         doubles = {index for index, _ in match(_boxes(unseen), _boxes(seen))}
         self._tracks = seen + [track for index, track in enumerate(unseen) if index not in doubles]
 
     def _follow(self, image: np.ndarray, tracks: list[_Track]) -> None:
-        """Find the points again in boxes around the last ones; a face that jumps stays where it was."""
+        """Find the points again around the last ones; a face that jumps stays where it was."""
         if tracks:
-            found = self.landmarker(image, boxes=_boxes(tracks))
+            last: dict[str, np.ndarray] = {"boxes": _boxes(tracks)}
+            if self._takes_points:
+                last = {"points": np.stack([track.points for track in tracks])}
+            found = self.landmarker(image, **last)
             for index, other in match(_boxes(tracks), found.boxes):
-                tracks[index].points = found.points[other]
+                tracks[index].found = _one(found, other)
 
     def _visible(self, track: _Track, seconds: float) -> float:
         """1 while a face is held, then down to 0."""
@@ -242,6 +259,10 @@ def match(boxes: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
         pairs.append((row, column))
         overlap[row], overlap[:, column] = 0, 0
     return pairs
+
+
+def _one(faces: Faces, index: int) -> Faces:
+    return faces.take(np.array([index]))
 
 
 def _boxes(tracks: list[_Track]) -> np.ndarray:

@@ -200,6 +200,8 @@ def _decode_jpeg(content: bytes) -> tuple[np.ndarray | None, str | None]:
         elif flaw.startswith("Corrupt JPEG data"):
             image = simplejpeg.decode_jpeg(content, "CMYK" if printed else "BGR", strict=False)
     return (None if printed else image), flaw
+
+
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     """Width and height of an image as `read_image` reads it, from its first bytes; None if it cannot be read."""
     try:

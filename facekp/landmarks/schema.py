@@ -306,9 +306,7 @@ def parse_schema(values: Any, source: str) -> PointSchema:
         if not np.ptp(np.array(file.mean_face), axis=0).any():
             raise UserError(f"{source}: mean_face: all points coincide")
     anchors = {name: several(points, f"anchors.{name}") for name, points in file.anchors.items()}
-    convert_from = {
-        name: _means_of_other(name, each, len(names), source) for name, each in file.convert_from.items()
-    }
+    convert_from = {name: _means_of_other(name, each, len(names), source) for name, each in file.convert_from.items()}
     mean_face = None if file.mean_face is None else tuple(file.mean_face)
     if mean_face is None and "ibug68" in convert_from:
         whole = load_schema("ibug68").mean_points.astype(np.float64)

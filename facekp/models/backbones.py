@@ -8,6 +8,7 @@ import requests
 from paddle import Tensor, nn
 from paddle.vision import models as vision
 
+from facekp.codecs.points import OutputLayout
 from facekp.errors import UserError
 from facekp.models.heads import build_head
 from facekp.registry import Spec
@@ -22,7 +23,8 @@ class Backbone(nn.Layer):
         name: A key of `BACKBONES`.
         num_points: Points to predict.
         head: See `heads`.
-        score: Predict one number more: the logit of how far to trust the points.
+        score: See `facekp.codecs.points.OutputLayout`; so `sigma` and `visibility`.
+        map_size: Side of the map that the head "map" or "simcc" sees.
 
     Example:
         >>> import paddle
@@ -30,11 +32,20 @@ class Backbone(nn.Layer):
         [1, 10]
     """
 
-    def __init__(self, name: str, num_points: int = 68, head: Spec = "mean", score: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        num_points: int = 68,
+        head: Spec = "mean",
+        score: bool = False,
+        sigma: bool = False,
+        visibility: bool = False,
+        map_size: int = 4,
+    ) -> None:
         super().__init__()
         self.name = name
         self.body, channels = self._build_body(), BACKBONES[name][1]
-        self.head = build_head(head, channels, num_points * 2 + score)
+        self.head = build_head(head, channels, OutputLayout(num_points, score, sigma, visibility), map_size)
 
     def _build_body(self, **options: Any) -> nn.Layer:
         build = BACKBONES[self.name][0]
@@ -57,8 +68,8 @@ class Backbone(nn.Layer):
             ) from error
         self.body.set_state_dict(trained.state_dict())
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, 2 * num_points), x0, y0, x1, y1, ..., [score]."""
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """(N, 3, H, W) -> (N, outputs), x0, y0, x1, y1, ...; what the head makes of it."""
         return self.head(self.body(x))
 
 

@@ -9,6 +9,8 @@ from paddle import Tensor, nn
 from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
 
 from facekp import registry
+from facekp.codecs.points import OutputLayout
+from facekp.models.simcc import SimCCHead
 from facekp.registry import Spec
 
 #: Channels that a flattened map is reduced to first, so that the linear layer stays small.
@@ -65,12 +67,12 @@ class SoftArgmaxHead(nn.Layer):
 
     Args:
         channels: Of the feature map.
-        outputs: Numbers to predict: two for each point, and one more (from the map's mean) if it is odd.
+        layout: What to predict; all but the points comes from the map's mean.
     """
 
-    def __init__(self, channels: int, outputs: int) -> None:
+    def __init__(self, channels: int, layout: OutputLayout) -> None:
         super().__init__()
-        points, rest = divmod(outputs, 2)
+        points, rest = layout.num_points, layout.width - 2 * layout.num_points
         self.heat = nn.Conv2D(channels, points, 1)
         self.origin = self.create_parameter([points * 2], is_bias=True)
         self.rest = nn.Linear(channels, rest) if rest else None
@@ -86,23 +88,30 @@ class SoftArgmaxHead(nn.Layer):
 
 
 #: Name in a config -> head; each is built from the channels of the feature map, the outputs, and its own options.
-HEADS: dict[str, Callable[..., nn.Layer]] = {"mean": MeanHead, "map": MapHead, "soft_argmax": SoftArgmaxHead}
+HEADS: dict[str, Callable[..., nn.Layer]] = {
+    "mean": MeanHead,
+    "map": MapHead,
+    "soft_argmax": SoftArgmaxHead,
+    "simcc": SimCCHead,
+}
 
 
-def build_head(head: Spec, channels: int, outputs: int, map_size: int = 4) -> nn.Layer:
+def build_head(head: Spec, channels: int, layout: OutputLayout, map_size: int = 4) -> nn.Layer:
     """Build a head by name.
 
     Args:
         head: A key of `HEADS`, or a mapping of it, `type`, and options.
         channels: Of the feature map.
-        outputs: Numbers to predict.
-        map_size: See `MapHead`; the others have no use for it.
+        layout: What to predict.
+        map_size: See `MapHead` and `SimCCHead`; the others have no use for it.
 
     Raises:
         UserError: Unknown name or option; the message lists the valid ones.
 
     Example:
-        >>> list(build_head("map", 256, 137)(paddle.zeros([2, 256, 7, 7])).shape)
+        >>> list(build_head("map", 256, OutputLayout(68, score=True))(paddle.zeros([2, 256, 7, 7])).shape)
         [2, 137]
     """
-    return registry.build(HEADS, head, "head", channels=channels, outputs=outputs, map_size=map_size)
+    return registry.build(
+        HEADS, head, "head", channels=channels, layout=layout, outputs=layout.width, map_size=map_size
+    )

@@ -1,7 +1,8 @@
 """The registry of networks.
 
-A network of points maps (N, C, H, W) float32 to (N, 2 * num_points) float32, in the units of its codec, and one number
-more if it scores its points; a face detector maps it to (N, cells, 5), see `facekp.codecs.boxes`.
+A network of points maps (N, C, H, W) float32 to (N, 2 * num_points) float32, in the units of its codec, and what more
+it says behind them (`facekp.codecs.points.OutputLayout`); a face detector maps it to (N, cells, 5), see
+`facekp.codecs.boxes`. In training mode it may return a pair, what it predicts and what only its loss needs.
 """
 
 from __future__ import annotations

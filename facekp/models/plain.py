@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from paddle import Tensor, nn
 from paddle.nn import functional as F  # noqa: N812
 
+from facekp.codecs.points import OutputLayout
 from facekp.models.heads import build_head
 from facekp.registry import Spec
 
@@ -47,8 +48,9 @@ class PlainResNet(nn.Layer):
         channels: Channels of the stages; the stem and each further stage halve the map.
         blocks: Residual blocks in each stage.
         head: See `heads`.
-        map_size: Side of the map that the head "map" sees.
-        score: Predict one number more: the logit of how far to trust the points.
+        map_size: Side of the map that the head "map" or "simcc" sees.
+        last_stride: Of the last stage; with 1 it does not halve the map: 7 x 7 of a picture of 112 pixels.
+        score: See `facekp.codecs.points.OutputLayout`; so `sigma` and `visibility`.
 
     Example:
         >>> import paddle
@@ -65,8 +67,13 @@ class PlainResNet(nn.Layer):
         head: Spec = "map",
         map_size: int = 4,
         score: bool = False,
+        sigma: bool = False,
+        visibility: bool = False,
+        last_stride: int = 2,
     ) -> None:
         super().__init__()
+        if last_stride not in (1, 2):
+            raise ValueError(f"last_stride must be 1 or 2, not {last_stride}")
         if min(blocks, map_size, len(channels) - 1) < 1:
             raise ValueError("blocks and map_size are at least 1, and channels names a stem and a stage")
         self.stem = nn.Sequential(
@@ -75,12 +82,12 @@ class PlainResNet(nn.Layer):
             nn.ReLU(),
         )
         stages = []
-        for before, after in zip(channels, channels[1:]):
-            stages.append(Block(before, after, stride=2))
+        for number, (before, after) in enumerate(zip(channels, channels[1:]), start=2):
+            stages.append(Block(before, after, stride=last_stride if number == len(channels) else 2))
             stages.extend(Block(after, after, stride=1) for _ in range(blocks - 1))
         self.stages = nn.Sequential(*stages)
-        self.head = build_head(head, channels[-1], num_points * 2 + score, map_size)
+        self.head = build_head(head, channels[-1], OutputLayout(num_points, score, sigma, visibility), map_size)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, 2 * num_points), x0, y0, x1, y1, ..., [score]."""
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """(N, in_channels, H, W) -> (N, outputs), x0, y0, x1, y1, ...; what the head makes of it."""
         return self.head(self.stages(self.stem(x)))

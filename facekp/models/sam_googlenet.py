@@ -14,6 +14,7 @@ from paddle import Tensor, nn
 from paddle.autograd import PyLayer
 from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
 
+from facekp.codecs.points import OutputLayout
 from facekp.models.heads import build_head
 from facekp.registry import Spec, type_name
 
@@ -175,9 +176,12 @@ class SAMGoogLeNetBN(nn.Layer):
             faster and takes less time a step.
         inner_relu: See `Inception`. None: with `norm` "layer" only.
         dropout: Share of the pooled features that training sets to zero.
-        head: "mean", as the document has it, or "map" or "soft_argmax", which keep space and get the last map
+        head: "mean", as the document has it, or "map", "soft_argmax" or "simcc", which keep space and get the last map
             unpooled; see `heads`.
-        score: Predict one number more: the logit of how far to trust the points.
+        score: See `facekp.codecs.points.OutputLayout`; so `sigma` and `visibility`.
+        map_size: Side of the map that the head "map" or "simcc" sees.
+        last_stride: Of the last pooling before the last module; with 1 the last map is twice as fine: 8 x 8 of an
+            image of 128 pixels.
 
     Example:
         >>> network = SAMGoogLeNetBN(num_points=68)
@@ -195,8 +199,14 @@ class SAMGoogLeNetBN(nn.Layer):
         dropout: float = 0.2,
         head: Spec = "mean",
         score: bool = False,
+        sigma: bool = False,
+        visibility: bool = False,
+        map_size: int = 4,
+        last_stride: int = 2,
     ) -> None:
         super().__init__()
+        if last_stride not in (1, 2):
+            raise ValueError(f"last_stride must be 1 or 2, not {last_stride}")
         if norm not in ("module", "layer"):
             raise ValueError(f"norm must be module or layer, not {norm}")
         each = norm == "layer"
@@ -219,16 +229,16 @@ class SAMGoogLeNetBN(nn.Layer):
             inception(832, 384, (192, 384), (48, 128), 128),
         )
         self.attentions = nn.LayerList([SpatialAttention(attention) for _ in range(4)])
-        pools = [nn.MaxPool2D(3, 2, 1) for _ in range(4)]
+        pools = [nn.MaxPool2D(3, stride, 1) for stride in (2, 2, 2, last_stride)]
         pools.append(nn.AdaptiveAvgPool2D(1) if type_name(head) == "mean" else nn.Identity())
         self.pools = nn.LayerList(pools)
         channels = (64, 192, 480, 832, 1024)
         self.pool_norms = nn.LayerList([nn.Identity() if each else nn.BatchNorm2D(c) for c in channels])
         self.dropout = nn.Dropout(dropout)
-        self.head = build_head(head, 1024, num_points * 2 + score)
+        self.head = build_head(head, 1024, OutputLayout(num_points, score, sigma, visibility), map_size)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W), H and W from 96 up -> (N, 2 * num_points), x0, y0, x1, y1, ..., [score]."""
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """(N, in_channels, H, W), H and W from 96 up -> (N, outputs), x0, y0, x1, y1, ...; what the head makes."""
         modules = (self.module1, self.module2, self.module3, self.module4, self.module5)
         attentions = (*self.attentions, nn.Identity())
         for module, attention, pool, norm in zip(modules, attentions, self.pools, self.pool_norms):

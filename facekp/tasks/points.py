@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from paddle.vision.transforms import Compose
 
 from facekp import viz
-from facekp.codecs.points import CODECS, Codec, LabelStatistics, codec_to_dict, split_outputs
+from facekp.codecs.points import CODECS, Codec, LabelStatistics, OutputLayout, codec_to_dict
 from facekp.data.combine import JoinedDataset, KeptCrops, NoFacesDataset
 from facekp.data.dataset import FilesDataset, LandmarkDataset
 from facekp.data.statistics import crop_statistics, label_mean_std, with_mean_face
 from facekp.data.transforms import build_transforms
+from facekp.data.turned import HeadShape, TurnHead
 from facekp.detectors import load_detector
 from facekp.errors import UserError
 from facekp.evaluation.landmarks import cut_out, predict_dataset, predict_in_use, summarise
 from facekp.inference.backends import load_backend
 from facekp.inference.landmarker import Landmarker
-from facekp.landmarks import PointSchema
+from facekp.landmarks import IBUG68, PointSchema
 from facekp.losses import LOSSES, build_loss
 from facekp.metrics import DEFAULT_METRICS, METRICS, build_metrics
 from facekp.models import NETWORKS
@@ -29,8 +31,14 @@ from facekp.registry import type_name
 from facekp.tasks.parts import check_transforms, load_parts
 from facekp.tasks.task import Evaluation, EvaluationSettings, Tables, Task, TaskData
 
-#: What these losses take for one is one percent of the crop, so labels must be in that unit.
-_NEED_MEAN_FACE = {"loss": "wing", "network.head": "soft_argmax"}
+#: What a key's value needs of the codec. To all of them one is one percent of the crop.
+_NEEDED_CODECS = {
+    ("loss", "wing"): ("mean_face", "percent"),
+    ("loss", "simcc"): ("percent",),
+    ("network.head", "soft_argmax"): ("mean_face", "percent"),
+    ("network.head", "simcc"): ("percent",),
+    **{(f"network.{name}", True): ("mean_face", "percent") for name in ("score", "sigma", "visibility")},
+}
 
 
 class PointsTask(Task):
@@ -48,16 +56,20 @@ class PointsTask(Task):
         if not data.validation:
             raise ValueError("data.validation: a network of points needs its transforms")
         first = [type_name(pipeline[0]) if pipeline else None for pipeline in (data.train, data.validation)]
+        if data.turned is not None and first[0] != "FaceCrop":
+            raise ValueError("data.turned needs data.train to begin with FaceCrop: heads are turned in their images")
         if data.keep_crops and first != ["FaceCrop", "FaceCrop"]:
             raise ValueError("data.keep_crops needs data.train and data.validation to begin with FaceCrop")
         if config.codec not in CODECS:
             raise ValueError(f"codec: unknown codec {config.codec!r}; known are {', '.join(CODECS)}")
-        if config.network.get("score") and config.codec != "mean_face":
-            raise ValueError("network.score needs codec: mean_face")
-        used = {"loss": type_name(config.loss), "network.head": type_name(config.network.get("head", ""))}
-        for key, name in _NEED_MEAN_FACE.items():
-            if used[key] == name and config.codec != "mean_face":
-                raise ValueError(f"{key}: {name} counts in percent of the crop, so it needs codec: mean_face")
+        used = {f"network.{key}": value for key, value in config.network.items()}
+        used = {**used, "loss": type_name(config.loss), "network.head": type_name(config.network.get("head", ""))}
+        for (key, value), codecs in _NEEDED_CODECS.items():
+            if used.get(key) == value and config.codec not in codecs:
+                shown = f"{key}: {value}" if isinstance(value, str) else key
+                raise ValueError(f"{shown} counts in percent of the crop, so it needs codec: {' or '.join(codecs)}")
+        if (used["loss"] == "simcc") != (used["network.head"] == "simcc"):
+            raise ValueError("loss: simcc and network.head: simcc belong together")
         if data.faces_per_no_face and not config.network.get("score"):
             raise ValueError("data.faces_per_no_face needs network.score: true")
 
@@ -78,7 +90,13 @@ class PointsTask(Task):
         if data.keep_crops:
             keep = partial(KeptCrops, face_side=round(1.5 * config.size), progress=progress)
             train_parts, validation_parts = [keep(p) for p in train_parts], [keep(p) for p in validation_parts]
-        train = JoinedDataset(train_parts, build_transforms([*data.train, *data.pixels], schema))
+        transforms = build_transforms([*data.train, *data.pixels], schema)
+        if data.turned is not None:
+            if schema.points != IBUG68.points:
+                raise UserError(f"{config.name}: data.turned knows the 68 points of ibug68, not those of {schema.name}")
+            shape = HeadShape.learn(labels)
+            transforms = Compose([TurnHead(shape, **data.turned.model_dump()), *transforms.transforms])
+        train = JoinedDataset(train_parts, transforms)
         validation = JoinedDataset(validation_parts, build_transforms([*data.validation, *data.pixels], schema))
         for name, dataset in (("train", train), ("validation", validation)):
             check_transforms(name, dataset, config.size)
@@ -88,6 +106,7 @@ class PointsTask(Task):
         codec = CODECS[config.codec].fit(LabelStatistics(mean, std, config.size, mean_points))
         train.codec = validation.codec = codec
         train.hidden_weight = data.hidden_weight
+        train.with_visibility = validation.with_visibility = bool(config.network.get("visibility"))
         recipe = PointsRecipe(
             network=config.network,
             schema=schema,
@@ -104,15 +123,15 @@ class PointsTask(Task):
             weights=weights,
             validation=validation,
             recipe=recipe,
-            loss=build_loss(config.loss),
+            loss=build_loss(config.loss, recipe.layout),
             metrics=build_metrics(config.metrics or self.default_metrics, codec, schema),
             draw=partial(_draw, codec=codec, schema=schema),
         )
 
     def check_output(self, outputs: np.ndarray, label: np.ndarray) -> None:
         """See `Task`."""
-        points, score = split_outputs(outputs, label.shape[0] // 2)
-        if points.shape[1] != label.shape[0] or outputs.shape[1] > label.shape[0] + (score is not None):
+        # Labels are coordinates, or coordinates and visibility, and outputs have more: what each point has at least.
+        if outputs.shape[1] < label.shape[0]:
             raise UserError(f"the network predicts {outputs.shape[1]} numbers, but a label has {label.shape[0]}")
 
     def evaluate(self, config: Any, weights: str, settings: EvaluationSettings) -> Evaluation:
@@ -139,7 +158,7 @@ class PointsTask(Task):
             predictions = predict_in_use(landmarker, validation, jitter, progress=settings.progress)
         else:
             predictions = predict_dataset(network, validation, codec, config.train.batch_size, config.data.workers,
-                                          settings.progress)  # fmt: skip
+                                          settings.progress, recipe.layout)  # fmt: skip
         tables: Tables = {"all": {**summarise(predictions, recipe.schema)}}
         kinds = validation.kinds()
         if len(set(kinds)) > 1:
@@ -159,7 +178,7 @@ class PointsTask(Task):
 def _draw(
     inputs: np.ndarray, labels: np.ndarray, predicted: np.ndarray, codec: Codec, schema: PointSchema
 ) -> np.ndarray:
-    points, _ = split_outputs(predicted, schema.num_points)
+    labels, points = (OutputLayout(schema.num_points).split(array).points for array in (labels, predicted))
     return viz.comparison_sheet(inputs, codec.decode(labels), codec.decode(points), schema=schema)
 
 

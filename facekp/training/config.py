@@ -57,6 +57,20 @@ class ComposeConfig(_Section):
         return self
 
 
+class TurnedConfig(_Section):
+    """Heads that training sees turned; see `facekp.data.turned.TurnHead`. Angles in degrees, least and greatest."""
+
+    every: float = Field(2, ge=1, allow_inf_nan=False)
+    yaw: tuple[float, float] = (15.0, 60.0)
+    pitch: tuple[float, float] = (-12.0, 15.0)
+
+    @model_validator(mode="after")
+    def _angles(self) -> TurnedConfig:
+        if not (0 <= self.yaw[0] <= self.yaw[1] <= 80 and -45 <= self.pitch[0] <= self.pitch[1] <= 45):
+            raise ValueError("yaw is a least and a greatest angle from 0 to 80, pitch from -45 to 45")
+        return self
+
+
 def _source(values: Any) -> Source:
     try:
         return parse_source(values)
@@ -72,6 +86,8 @@ class DataConfig(_Section):
     sources: list[SerializeAsAny[Annotated[Source, BeforeValidator(_source)]]] = Field(min_length=1)
     #: An epoch shows one square without a face for so many faces, to teach the network's score; 0 shows none.
     faces_per_no_face: int = Field(0, ge=0)
+    #: Draw some of the heads as they would look turned; 68 points alone. None turns none.
+    turned: Optional[TurnedConfig] = None
     #: Decode every image once and keep the faces in memory; needs transforms that begin with FaceCrop.
     keep_crops: bool = False
     #: How much a point counts in training that is labelled but hidden (visibility 1): from 0, as if it were missing, to

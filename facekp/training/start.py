@@ -7,7 +7,7 @@ import random
 
 import numpy as np
 import paddle
-from paddle import nn
+from paddle import Tensor, nn
 
 from facekp.errors import UserError
 from facekp.io.safetensors import read_safetensors
@@ -89,8 +89,14 @@ def prepare_amp(level: str, network: nn.Layer) -> str | None:
     """
     if level == "O0" or paddle.get_device() == "cpu":
         return None
-    network.register_forward_post_hook(lambda layer, inputs, outputs: outputs.astype("float32"))
+    network.register_forward_post_hook(lambda layer, inputs, outputs: _as_float32(outputs))
     return level
+
+
+def _as_float32(outputs: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
+    if isinstance(outputs, (tuple, list)):  # a network in training mode may return more than it predicts
+        return tuple(output.astype("float32") for output in outputs)
+    return outputs.astype("float32")
 
 
 def describe_device(config: Config, processes: Processes) -> str:

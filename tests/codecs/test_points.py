@@ -6,12 +6,14 @@ from facekp.codecs.points import (
     CODECS,
     LabelStatistics,
     MeanFaceCodec,
+    OutputLayout,
+    PercentCodec,
     StandardCodec,
     UnitCodec,
+    bin_places,
     codec_from_dict,
     codec_to_dict,
     sigmoid,
-    split_outputs,
 )
 from facekp.errors import UserError
 from facekp.landmarks import MEAN_FACE
@@ -34,7 +36,8 @@ def test_zeros_are_the_mean_face():
 
 
 def test_what_codecs_are_made_of():
-    assert [StandardCodec(104.4725, 43.1730), UnitCodec(112), MeanFaceCodec(112, MEAN_POINTS)] == FITTED
+    assert [StandardCodec(104.4725, 43.1730), UnitCodec(112), MeanFaceCodec(112, MEAN_POINTS),
+            PercentCodec(112)] == FITTED  # fmt: skip
 
 
 @pytest.mark.parametrize("codec", FITTED, ids=lambda codec: type(codec).__name__)
@@ -47,16 +50,27 @@ def test_unknown_points_stay_unknown(codec):
     assert codec.decode(np.zeros((0, 136), np.float32)).shape == (0, 68, 2)
 
 
-def test_outputs_are_split_into_points_and_score():
-    outputs = np.arange(22, dtype=np.float32).reshape(2, 11)
-    points, logits = split_outputs(outputs, 5)
-    np.testing.assert_array_equal(points, outputs[:, :10])
-    assert logits.tolist() == [10, 21]
-    points, logits = split_outputs(outputs[:, :10], 5)
-    np.testing.assert_array_equal(points, outputs[:, :10])
-    assert logits is None
-    points, logits = split_outputs(paddle.to_tensor(outputs), 5)
-    assert points.shape == [2, 10] and logits.numpy().tolist() == [10, 21]
+@pytest.mark.parametrize("kind", [np.asarray, paddle.to_tensor])
+def test_outputs_are_split_in_the_order_of_their_names(kind):
+    outputs = np.arange(42, dtype=np.float32).reshape(2, 21)
+    layout = OutputLayout(5, score=True, sigma=True, visibility=True)
+    assert (layout.width, layout.names) == (21, ("points", "score", "sigma", "visibility"))
+    said = layout.split(kind(outputs)).each(np.asarray)
+    np.testing.assert_array_equal(said.points, outputs[:, :10])
+    assert said.score.tolist() == [10, 31]
+    np.testing.assert_array_equal(said.sigma, outputs[:, 11:16])
+    np.testing.assert_array_equal(said.visibility, outputs[:, 16:])
+    visibility = OutputLayout(5, visibility=True)
+    np.testing.assert_array_equal(visibility.split(kind(outputs)).each(np.asarray).visibility, outputs[:, 10:15])
+    assert OutputLayout(5).split(outputs).score is None
+    assert OutputLayout.of({"type": "any", "score": True, "sigma": False}, 5) == OutputLayout(5, score=True)
+    assert visibility.named([outputs[:, :10], outputs[:, 10:15]]).visibility.shape == (2, 5)
+
+
+def test_bins_reach_a_tenth_beyond_the_crop():
+    places = bin_places(240)
+    np.testing.assert_allclose(np.diff(places), 0.5)
+    np.testing.assert_allclose(places[[0, -1]], [-59.75, 59.75])
 
 
 @pytest.mark.filterwarnings("error")

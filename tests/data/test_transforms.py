@@ -9,6 +9,7 @@ from facekp.data.drawn import draw_face
 from facekp.data.transforms import (
     TRANSFORMS,
     CenterCrop,
+    Cover,
     FaceCrop,
     RandomCrop,
     RandomFlip,
@@ -16,7 +17,7 @@ from facekp.data.transforms import (
     build_transforms,
 )
 from facekp.errors import UserError
-from facekp.landmarks import IBUG68
+from facekp.landmarks import IBUG68, MEAN_FACE
 
 MOVING = {
     "resize down": Resize(120),
@@ -156,3 +157,34 @@ def test_occlude_covers_one_rectangle():
         image, _ = build_transforms([{"type": "Occlude", "p": 1.0, "most": 0.4}])((picture, np.zeros((1, 2))))
         rows, columns = np.nonzero((image != picture).any(-1))
         assert rows.max() - rows.min() < 0.4 * 80 and columns.max() - columns.min() < 0.4 * 90
+
+
+def test_cover_hides_the_points_under_it_and_leaves_the_others():
+    face = (MEAN_FACE * 80 + 24).astype(np.float32)
+    picture = np.random.default_rng(0).integers(0, 256, (128, 128, 3)).astype(np.uint8)
+    shares = []
+    for seed in range(60):
+        random.seed(seed)
+        image, points, visible = Cover(p=1.0)((picture, face, np.ones(68, np.float32)))
+        np.testing.assert_array_equal(points, face)
+        changed = (image != picture).any(-1)
+        x, y = np.round(face).astype(int).T
+        hidden = visible == 0
+        # A pixel of random noise may be covered by its own colour, hardly ever nine.
+        around = np.stack([changed[y + b, x + a] for a in (-1, 0, 1) for b in (-1, 0, 1)])
+        assert around.sum(0)[hidden].min(initial=9) >= 4, seed
+        assert not around.all(0)[~hidden].any() or around.all(0)[~hidden].mean() < 0.2, seed
+        shares.append(hidden.mean())
+        random.seed(seed)
+        again = Cover(p=1.0)((picture, face, np.ones(68, np.float32)))
+        np.testing.assert_array_equal(again[0], image)
+    assert 0.1 < np.mean(shares) < 0.7 and np.max(shares) > 0.4
+
+
+def test_no_cover_changes_nothing_and_unknown_stays_unknown():
+    face, seen = (MEAN_FACE * 80 + 24).astype(np.float32), np.full(68, np.nan, np.float32)
+    picture = np.zeros((128, 128, 3), np.uint8)
+    image, _, visible = Cover(p=0.0)((picture, face, seen))
+    assert image is picture
+    np.testing.assert_array_equal(visible, seen)
+    assert len(Cover(p=1.0)((picture, face))) == 2  # without "visible" too

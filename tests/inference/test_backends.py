@@ -12,7 +12,7 @@ import paddle
 import pytest
 
 import facekp
-from facekp.codecs.points import MeanFaceCodec, StandardCodec, codec_to_dict
+from facekp.codecs.points import MeanFaceCodec, PercentCodec, StandardCodec, codec_to_dict
 from facekp.errors import UserError
 from facekp.inference.backends import (
     BACKENDS,
@@ -109,8 +109,20 @@ def test_the_shipped_onnx_file_is_that_of_the_shipped_weights(weights):
         (CODEC, {"type": "plain_resnet", "channels": [8, 16], "score": True}),
         (StandardCodec(48.0, 20.0), {"type": "plain_resnet", "channels": [8, 16]}),
         (CODEC, {"type": "sam_googlenet_bn"}),  # oneDNN does not take its graph in Paddle 3
+        (
+            PercentCodec(96),
+            {
+                "type": "plain_resnet",
+                "channels": [8, 16, 16, 16],
+                "head": "simcc",
+                "map_size": 6,
+                "score": True,
+                "sigma": True,
+                "visibility": True,
+            },
+        ),
     ],
-    ids=["score", "standard codec", "sam_googlenet_bn"],
+    ids=["score", "standard codec", "sam_googlenet_bn", "simcc"],
 )
 def test_every_codec_and_score_is_inside(tmp_path, name, codec, network):
     recipe = write_weights(tmp_path / "w.safetensors", codec, **network)
@@ -118,15 +130,21 @@ def test_every_codec_and_score_is_inside(tmp_path, name, codec, network):
     dygraph, _ = load_backend(tmp_path / "w.safetensors")
     other, read = load_backend(tmp_path / "out", name)
     assert read.build_codec() == recipe.build_codec()
-    points, scores = other(crops(3, 96))
-    expected, expected_scores = dygraph(crops(3, 96))
-    assert points.shape == (3, 68, 2)
-    assert points.dtype == np.float32
-    np.testing.assert_allclose(points, expected, atol=0.01, rtol=0)
-    assert (scores is None) == (expected_scores is None) == ("score" not in network)
-    if scores is not None:
-        assert scores.shape == (3,)
-        np.testing.assert_allclose(scores, expected_scores, atol=1e-4)
+    said, expected = other(crops(3, 96)), dygraph(crops(3, 96))
+    shapes = {"points": (3, 68, 2), "score": (3,), "sigma": (3, 68), "visibility": (3, 68)}
+    for field, shape in shapes.items():
+        array = getattr(said, field)
+        if field not in recipe.layout.names:
+            assert array is None and getattr(expected, field) is None
+            continue
+        assert array.shape == shape and array.dtype == np.float32
+        tolerance = 0.01 if field in ("points", "sigma") else 1e-4
+        np.testing.assert_allclose(array, getattr(expected, field), atol=tolerance, rtol=0)
+    if name == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(tmp_path / "out" / "model.onnx"))
+        assert tuple(output.name for output in session.get_outputs()) == recipe.layout.names
 
 
 @pytest.mark.parametrize("name", ["paddle", pytest.param("onnx", marks=[needs_runtime, needs_converter])])

@@ -19,3 +19,12 @@ def test_importing_facekp_does_not_import_paddle():
 
     code = "import sys, facekp, facekp.vision.geometry, facekp.data.prepare; sys.exit('paddle' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_what_a_network_says_of_points_is_sorted_and_taken_with_them():
+    boxes = [[0, 0, 1, 1], [0, 0, 9, 9], [0, 0, 4, 4]]
+    sigma = np.arange(3)[:, None] * np.ones((3, 68))
+    faces = Faces.from_arrays(np.zeros((3, 68, 2)), boxes, [0.1, 0.2, 0.3], sigma=sigma, visibility=sigma / 10)
+    assert faces.sigma[:, 0].tolist() == [1, 2, 0] and faces.sigma.dtype == np.float32
+    assert faces.take(np.array([2])).visibility.shape == (1, 68)
+    assert Faces.none().sigma is None

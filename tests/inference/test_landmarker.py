@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import facekp
+from facekp.codecs.points import Outputs
 from facekp.errors import UserError
 from facekp.inference.landmarker import DOUBTFUL, LATE_TRUST, Landmarker
 from facekp.io.images import read_image
@@ -223,3 +224,74 @@ def test_many_faces_are_taken_in_batches(landmarker, astronaut):
     assert several.points.shape == (40, 68, 2)
     alone = landmarker(astronaut, boxes=boxes[3:4])
     assert np.abs(several.points - alone.points[0]).max(axis=(1, 2)).min() < 0.01
+
+
+def test_points_of_the_last_frame_need_no_detector_and_one_pass(landmarker, astronaut):
+    def no_detector(image):
+        raise AssertionError("the detector ran")
+
+    own, crops = facekp.load_landmarker(detector=no_detector), []
+    backend, own.backend = own.backend, lambda batch: crops.append(len(batch)) or backend(batch)
+    before = landmarker(astronaut).points
+    faces = own(astronaut, points=before + np.float32([3, -2]))
+    assert crops == [1]
+    assert off(faces.points[0]) < 0.07 and 0.9 < faces.scores[0] <= 1
+    turn = geometry.rotation(70, (225, 130))  # an upright crop, however the head lies in the frame
+    turned = own(geometry.warp(astronaut, turn, (512, 512)), points=geometry.apply(turn, before))
+    assert off(turned.points[0], turn) < 0.07
+    assert len(own(astronaut, points=np.zeros((0, 68, 2)))) == 0
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        (np.zeros((1, 5, 2)), "this network's are"),
+        (np.full((1, 68, 2), np.nan), "are no face's"),
+        (np.zeros((1, 68, 2)), "are no face's"),
+        ([["a"]], "are numbers"),
+    ],
+)
+def test_points_that_are_no_face(landmarker, astronaut, points, message):
+    with pytest.raises(UserError, match=message):
+        landmarker(astronaut, points=points)
+    with pytest.raises(UserError, match="not both"):
+        landmarker(astronaut, boxes=[[0, 0, 9, 9]], points=points)
+
+
+class SaysEverything:
+    """Finds the mean face in the middle of every crop, and knows its left and right: mirrored, it says the same."""
+
+    def __init__(self, size):
+        self.points = (MEAN_FACE * size * 0.7 + size * 0.15).astype(np.float32)
+
+    def __call__(self, batch):
+        each = np.arange(68, dtype=np.float32)
+        return Outputs(
+            np.repeat(self.points[None], len(batch), 0),
+            np.full(len(batch), 0.9, np.float32),
+            np.repeat(1 + each[None], len(batch), 0),
+            np.repeat(each[None] / 100, len(batch), 0),
+        )
+
+
+def test_sigma_comes_in_pixels_of_the_image_and_is_mirrored_with_its_point(landmarker):
+    recipe = dataclasses.replace(landmarker.recipe)
+    image = np.zeros((600, 600, 3), np.uint8)
+    boxes = [[100, 100, 200, 200], [300, 300, 340, 340]]
+    one = Landmarker(SaysEverything(recipe.size), recipe, two_boxes, passes=1)
+    faces = one(image, boxes=boxes)
+    assert faces.sigma.shape == faces.visibility.shape == (2, 68) and faces.sigma.dtype == np.float32
+    factor = 100 / (recipe.size * recipe.face_side)  # pixels of the image in one of the crop
+    np.testing.assert_allclose(faces.sigma[0], (1 + np.arange(68)) * factor, rtol=1e-5)
+    np.testing.assert_allclose(faces.sigma[1], faces.sigma[0] * 0.4, rtol=1e-5)
+    np.testing.assert_allclose(faces.visibility[0], np.arange(68) / 100, rtol=1e-6)
+    two = Landmarker(SaysEverything(recipe.size), recipe, two_boxes, passes=2, flip=True)(image, boxes=boxes)
+    order = IBUG68.flip_order
+    np.testing.assert_allclose(two.visibility[0], (np.arange(68) + order) / 200, rtol=1e-5)
+    assert one(image).sigma.shape == (2, 68)
+    assert one(image, points=faces.points).visibility.shape == (2, 68)
+
+
+def test_networks_that_say_neither_leave_none(landmarker, astronaut):
+    faces = landmarker(astronaut)
+    assert faces.sigma is None and faces.visibility is None

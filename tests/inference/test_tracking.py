@@ -137,3 +137,35 @@ def test_match_takes_the_best_first() -> None:
     assert match(boxes, np.array([[3, 0, 13, 10], [100, 0, 110, 10]])) == [(1, 0)]
     assert match(boxes, np.zeros((0, 4))) == []
     assert match(np.zeros((0, 4)), boxes) == []
+
+
+def test_a_landmarker_that_takes_points_gets_those_of_the_last_frame() -> None:
+    class Follows(Scene):
+        def __init__(self) -> None:
+            super().__init__()
+            self.given: list[np.ndarray] = []
+
+        def __call__(
+            self, image: np.ndarray, boxes: np.ndarray | None = None, points: np.ndarray | None = None
+        ) -> Faces:
+            assert boxes is None
+            if points is None:
+                return super().__call__(image)
+            self.given.append(points)
+            found = self._faces(self.points)
+            said = np.full((len(found), 68), 0.5 + len(self.given), np.float32)
+            return Faces(found.points, found.boxes, found.scores, found.schema, said, said / 100)
+
+    scene = Follows()
+    tracker = Tracker(scene, cutoff=float("inf"))
+    for frame in range(3):
+        scene.points = [face(200 + 4 * frame)]
+        tracks = tracker(FRAME, frame / FPS)
+        np.testing.assert_allclose(tracks.points[0], scene.points[0], atol=1e-3)
+        if frame == 0:
+            assert tracks.sigma is None  # the detection gave none
+        else:
+            np.testing.assert_allclose(scene.given[-1][0], face(200 + 4 * (frame - 1)), atol=1e-3)
+            assert tracks.sigma.shape == (1, 68) and tracks.sigma[0, 0] == 0.5 + frame
+            assert tracks.visibility[0, 0] == pytest.approx((0.5 + frame) / 100)
+    assert scene.detections == 1

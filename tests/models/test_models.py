@@ -7,6 +7,7 @@ import paddle
 import pytest
 
 from facekp.codecs.boxes import BoxCodec
+from facekp.codecs.points import OutputLayout, bin_places
 from facekp.errors import UserError
 from facekp.models import NETWORKS, build_network
 from facekp.models.heads import build_head
@@ -122,6 +123,33 @@ def test_argmax_attention_sees_the_index():
     np.testing.assert_allclose(attention(paddle.to_tensor(x)).numpy(), expected, rtol=1e-6)
 
 
+SIMCC = {"head": "simcc", "score": True, "sigma": True, "visibility": True, "last_stride": 1}
+
+
+@pytest.mark.parametrize(("name", "size"), [("plain_resnet", 112), ("sam_googlenet_bn", 128)])
+def test_simcc_returns_its_logits_in_training_alone_and_all_of_it_learns(name, size):
+    network = build_network(name, num_points=5, in_channels=1, map_size=size // 16, **SIMCC)
+    predicted, logits = network(images(size, 1))
+    assert list(predicted.shape) == [2, 10 + 1 + 5 + 5] and list(logits.shape) == [2, 10, 256]
+    (predicted.square().mean() + logits.square().mean()).backward()
+    for parameter_name, parameter in network.named_parameters():
+        if not parameter.stop_gradient:
+            assert np.isfinite(parameter.grad.numpy()).all(), parameter_name
+    assert np.abs(network.head.say.grad.numpy()).min(axis=(0, 1)).max() > 0
+    network.eval()
+    assert list(network(images(size, 1)).shape) == [2, 21]
+
+
+def test_simcc_decodes_the_mean_of_its_distributions():
+    head = build_head("simcc", channels=2, layout=OutputLayout(3), map_size=7)
+    predicted, logits = head(paddle.randn([2, 2, 7, 7]))
+    shares = np.exp(logits.numpy().astype(np.float64))
+    expected = (shares * bin_places(256)).sum(-1) / shares.sum(-1)
+    np.testing.assert_allclose(predicted.numpy(), expected, atol=1e-4)
+    with pytest.raises(ValueError, match="to its side"):
+        head(paddle.randn([2, 2, 8, 8]))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -133,7 +161,7 @@ def test_argmax_attention_sees_the_index():
         ({"type": "resnet18", "in_channels": 1}, "head, score"),
         ({"type": "plain_resnet", "channels": "wide"}, "wrong value"),
         ({"type": "plain_resnet", "channels": [4, -8]}, "wrong value"),
-        ({"type": "plain_resnet", "head": "meen"}, "unknown head 'meen'; known are mean, map, soft_argmax"),
+        ({"type": "plain_resnet", "head": "meen"}, "unknown head 'meen'; known are mean, map, soft_argmax, simcc"),
         ({"type": "mobilenet_v2", "head": {"type": "mean", "size": 3}}, "head mean: unknown option 'size'"),
     ],
 )
@@ -156,7 +184,7 @@ def test_every_head_learns_points_and_score(network, head):
 
 
 def test_soft_argmax_reads_the_place_of_the_heat_in_percent_of_the_crop():
-    head = build_head("soft_argmax", channels=2, outputs=4)
+    head = build_head("soft_argmax", channels=2, layout=OutputLayout(2))
     head.heat.weight.set_value(np.eye(2, dtype=np.float32)[:, :, None, None] * 50)
     head.heat.bias.set_value(np.zeros(2, np.float32))
     x = np.zeros((1, 2, 4, 5), np.float32)

@@ -1,0 +1,59 @@
+"""Label photos by a network, where it agrees with itself: a folder of .pts files to train on.
+
+A face is kept if the network trusts it and its points hardly move when they are looked for once more and in the mirror
+image. Look at some of the labels before training on them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from facekp.errors import UserError
+
+EXAMPLE = "example: python tools/pseudo_label.py photos/ -o data/photos_labelled --source face_crop"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("input", nargs="+", help="images and folders of images")
+    parser.add_argument("-o", "--output", required=True, type=Path, metavar="DIR", help="folder of the labels")
+    parser.add_argument("--source", help="name of a shipped model, or path of weights (face_crop_light)")
+    parser.add_argument(
+        "--detector", help="faces from: haar, mediapipe, yunet:MODEL, or path of weights (default: ours)"
+    )
+    parser.add_argument("--least-score", type=float, default=0.9, help="of a face that is kept (%(default)s)")
+    parser.add_argument("--most-change", type=float, default=1.5, metavar="PERCENT",
+                        help="of a face's points between the looks, on average, in percent of the longer side of its "
+                             "box (%(default)s)")  # fmt: skip
+    parser.add_argument("--resume", action="store_true", help="skip the images that are done")
+    parser.add_argument("--threads", type=int, help="decode so many images at once (one on each core)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Find, compare, write, print."""
+    if args.threads is not None and args.threads < 1:
+        raise UserError(f"--threads {args.threads}: at least 1")
+    if not (0 <= args.least_score <= 1 and args.most_change > 0):
+        raise UserError("--least-score is from 0 to 1, and --most-change more than 0")
+
+    from facekp.inference.landmarker import Landmarker
+    from facekp.inference.pseudo_labels import label_photos
+    from facekp.io.images import find_files
+    from facekp.loading import load_landmarker
+
+    landmarker = load_landmarker(args.source, args.detector)
+    if not isinstance(landmarker, Landmarker):
+        raise UserError(f"--source {args.source}: gives no scores; choose a shipped model or weights of one's own")
+    done = label_photos(
+        find_files(args.input),
+        landmarker,
+        args.output,
+        args.least_score,
+        args.most_change,
+        args.resume,
+        args.threads,
+        progress=True,
+    )
+    print(f"{done.photos} images, {done.failed} unreadable: {done.kept} faces kept, {done.dropped} not: {args.output}")
+    print("to train on them: -o 'data.sources=[..., {type: pts, root: " + str(args.output) + ", weight: 0.5}]'")

@@ -1,0 +1,296 @@
+"""Photos of turned heads made from photos of less turned ones.
+
+The mean shape of a head comes from the labels alone: many faces, each seen from somewhere, stacked into one matrix
+of rank three (Tomasi and Kanade, "Shape and motion from image streams under orthography", 1992; weak perspective, and
+Euclidean by least squares). A photo is laid on a mesh of its own points with the depths of that shape, turned, and
+drawn again; the points move along, as Zhu et al., "Face alignment across large poses" (2016), do it with a model of
+scanned heads.
+
+Heads lie in pixels of their image, x to the right, y down, and z away from the viewer.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from paddle.vision.transforms import BaseTransform
+
+from facekp.errors import UserError
+from facekp.landmarks import IBUG68
+from facekp.vision import geometry
+
+#: Heads are turned no farther than this, in degrees of yaw, and none that is turned farther already than the second.
+MOST_YAW, MOST_OWN_YAW = 82.0, 40.0
+
+#: Up to this yaw all points of a face are taken to be seen.
+FRONTAL = 20.0
+
+_EARS, _NOSE, _CHIN, _BROWS = (0, 16), 30, 8, slice(17, 27)
+#: Moves the points a little, for the mesh alone: lips that are closed lie on each other.
+_APART = np.random.default_rng(0).uniform(-0.02, 0.02, (256, 2))
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How a head lies in its image: a point X of the shape is seen at `affine @ X + middle`.
+
+    Attributes:
+        rotation: (3, 3), from the shape's axes to the image's.
+        affine: (2, 3), the least-squares fit to the face's own points.
+        scale: Pixels of the shape's unit.
+        middle: (2,) mean of the face's points.
+    """
+
+    rotation: np.ndarray
+    affine: np.ndarray
+    scale: float
+    middle: np.ndarray
+
+    @property
+    def yaw(self) -> float:
+        """In degrees; positive looks to the right of the image."""
+        return float(np.degrees(np.arctan2(-self.rotation[0, 2], self.rotation[2, 2])))
+
+
+@dataclass(frozen=True)
+class HeadShape:
+    """The mean shape of the 68 points in space.
+
+    Attributes:
+        points: (68, 3), symmetric, around zero; the ends of the jaw are one unit apart.
+    """
+
+    points: np.ndarray
+
+    @classmethod
+    def learn(cls, faces: np.ndarray) -> HeadShape:
+        """The shape that explains labelled faces best.
+
+        Args:
+            faces: (M, 68, 2) in any pixels; those with unknown points do not count.
+
+        Raises:
+            UserError: They do not show heads from several sides.
+        """
+        faces = np.asarray(faces, np.float64)
+        faces = faces[np.isfinite(faces).all((1, 2))]
+        if len(faces) < 8:
+            raise UserError(f"data.turned: {len(faces)} faces do not show the shape of a head; give more")
+        upright = np.stack([geometry.apply(geometry.similarity(f, IBUG68.mean_points), f) for f in faces])
+        upright = np.concatenate([upright, (upright * [-1, 1])[:, IBUG68.flip_order]])
+        upright -= upright.mean(1, keepdims=True)
+        rows = upright.transpose(0, 2, 1)  # (F, 2, 68)
+        stacked = rows.reshape(-1, IBUG68.num_points)
+        basis = np.linalg.eigh(stacked.T @ stacked)[1][:, -3:]  # (68, 3)
+        motion = rows @ basis  # (F, 2, 3)
+        metric = np.linalg.cholesky(_metric(motion))
+        shape = basis @ np.linalg.inv(metric).T
+        # The axes: seen from the front, the shape is the mean face.
+        mean = upright.mean(0)
+        u, _, v = np.linalg.svd(np.linalg.lstsq(shape, mean, rcond=None)[0].T, full_matrices=False)
+        across, down = u @ v
+        shape = shape @ np.stack([across, down, np.cross(across, down)]).T
+        if shape[_NOSE, 2] > shape[list(_EARS), 2].mean():
+            shape[:, 2] *= -1
+        shape = (shape + (shape * [-1, 1, 1])[IBUG68.flip_order]) / 2
+        shape -= shape.mean(0)
+        return cls(shape / np.linalg.norm(shape[_EARS[1]] - shape[_EARS[0]]))
+
+    def pose(self, face: np.ndarray) -> Pose:
+        """How a face, (68, 2), lies in its image."""
+        middle = face.mean(0)
+        affine = np.linalg.lstsq(self.points, face - middle, rcond=None)[0].T
+        u, lengths, v = np.linalg.svd(affine, full_matrices=False)
+        across, down = u @ v
+        return Pose(np.stack([across, down, np.cross(across, down)]), affine, float(lengths.mean()), middle)
+
+    @property
+    def surroundings(self) -> np.ndarray:
+        """(M, 3) five points of the forehead, and a ring around the head, its sides behind the ears."""
+        shape = self.points
+        ear, brow, chin = shape[list(_EARS)].mean(0)[2], shape[_BROWS].mean(0), shape[_CHIN]
+        angles = np.radians([150, 120, 90, 60, 30])
+        x = 0.5 * np.cos(angles)
+        forehead = np.stack([x, brow[1] - 0.12 - 0.36 * np.sin(angles), brow[2] + 0.1 + 1.1 * x**2], 1)
+        angles = np.radians(np.arange(0, 360, 22.5))
+        top, bottom = brow[1] - 0.75, chin[1] + 0.3
+        side, high = np.cos(angles), np.sin(angles)
+        ring = np.stack([0.7 * side, (top + bottom) / 2 + (bottom - top) / 2 * high, np.full(16, ear)], 1)
+        ring[:, 2] += 0.4 * np.where(high > 0.3, 0.25, 1.0)  # the back of the head; the neck is thinner
+        return np.concatenate([forehead, ring])
+
+
+def _metric(motion: np.ndarray) -> np.ndarray:
+    """The symmetric (3, 3) matrix under which the two rows of each motion, (F, 2, 3), are square and equally long.
+
+    Raises:
+        UserError: There is none.
+    """
+
+    def products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        ax, ay, az, bx, by, bz = *a.T, *b.T
+        return np.stack([ax * bx, ay * by, az * bz, ax * by + ay * bx, ax * bz + az * bx, ay * bz + az * by], 1)
+
+    x, y = motion[:, 0], motion[:, 1]
+    wanted = np.concatenate([products(x, x) - products(y, y), products(x, y)])
+    length = (products(x, x) + products(y, y)).sum(0)  # of all together: F times two
+    system = np.concatenate([wanted, length[None]])
+    goal = np.zeros(len(system))
+    goal[-1] = 2 * len(motion)
+    a, b, c, d, e, f = np.linalg.lstsq(system, goal, rcond=None)[0]
+    found = np.array([[a, d, e], [d, b, f], [e, f, c]])
+    if np.linalg.eigvalsh(found)[0] <= 0:
+        raise UserError("data.turned: the faces do not show heads from several sides; give more, or remove data.turned")
+    return found
+
+
+@dataclass(frozen=True)
+class Turned:
+    """A head drawn as it would look turned.
+
+    Attributes:
+        image: (H, W, 3) uint8.
+        points: (68, 2) float32, where the points went; hidden ones as well.
+        visible: (68,) float32, 1 where a point is seen, 0 where something of the head lies before it.
+    """
+
+    image: np.ndarray
+    points: np.ndarray
+    visible: np.ndarray
+
+
+def turn_head(image: np.ndarray, face: np.ndarray, shape: HeadShape, yaw: float, pitch: float = 0.0) -> Turned:
+    """Draw a head as it would look turned.
+
+    Args:
+        image: (H, W, 3) uint8.
+        face: (68, 2) its points.
+        shape: From `HeadShape.learn`.
+        yaw: Degrees to turn it by, positive to the right of the image, about the head's own axis.
+        pitch: Degrees to nod by before, positive looks down.
+
+    Returns:
+        The image, of the same size, in which the background is stretched; and the points.
+    """
+    pose = shape.pose(face)
+    around = shape.surroundings
+    flat = np.concatenate([face, around @ pose.affine.T + pose.middle])
+    depth = np.concatenate([shape.points, around]) @ pose.rotation[2] * pose.scale
+    edge = _edge(image, flat)
+    mesh = np.concatenate([flat, edge])
+
+    a, b = np.radians([yaw, pitch])
+    turn = np.array([[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]]) @ np.array(
+        [[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]]
+    )
+    axis = shape.points[list(_EARS)].mean(0) + np.array([0, 0, 0.15])  # where a head turns
+    centre = np.append(pose.affine @ axis + pose.middle, pose.rotation[2] @ axis * pose.scale)
+    moved = (np.column_stack([flat, depth]) - centre) @ (pose.rotation @ turn @ pose.rotation.T).T + centre
+    count = len(face)  # the face's box stays in the middle, or it would leave a narrow image
+    moved[:, :2] += (geometry.bounding_box(face) - geometry.bounding_box(moved[:count, :2])).reshape(2, 2).mean(0)
+    target = np.concatenate([moved[:, :2], edge])
+    far = np.concatenate([moved[:, 2], np.full(len(edge), 1e3 * pose.scale)])
+
+    triangles = _triangles(mesh)
+    back = _signed_area(mesh[triangles]) * _signed_area(target[triangles]) <= 0
+    triangles = triangles[~back]  # the mesh has no hole: what is seen from behind has something before it
+    triangles = triangles[np.argsort(-far[triangles].mean(1), kind="stable")]
+    height, width = image.shape[:2]
+    painted = np.zeros((height, width), np.int16)
+    corners = np.round(np.clip(target[triangles], -4 * width, 5 * width) * 16).astype(np.int32)
+    for number, corner in enumerate(corners, start=1):
+        cv2.fillConvexPoly(painted, corner, number, cv2.LINE_8, 4)
+    maps = np.concatenate([np.eye(2, 3)[None], _affine(target[triangles], mesh[triangles])]).astype(np.float32)
+    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+    sources = [maps[:, row, 0][painted] * x + maps[:, row, 1][painted] * y + maps[:, row, 2][painted] for row in (0, 1)]
+    drawn = cv2.remap(image, *sources, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    return Turned(drawn, target[:count].astype(np.float32), _visible(painted, triangles, target[:count]))
+
+
+def _visible(painted: np.ndarray, triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Whether a triangle of its own is what is painted at a point, or a pixel beside it."""
+    height, width = painted.shape
+    corners = np.concatenate([np.full((1, 3), -1), triangles])
+    places = np.round(points).astype(int)[:, None] + np.array([[x, y] for y in (-1, 0, 1) for x in (-1, 0, 1)])
+    inside = ((places >= 0) & (places < [width, height])).all(-1)
+    x, y = np.clip(places, 0, [width - 1, height - 1]).transpose(2, 0, 1)
+    own = (corners[painted[y, x]] == np.arange(len(points))[:, None, None]).any(-1)
+    return (own & inside).any(1).astype(np.float32)
+
+
+def _edge(image: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Sixteen points that do not move, around the image and all its points."""
+    height, width = image.shape[:2]
+    low, high = np.minimum(points.min(0), 0) - 8, np.maximum(points.max(0), [width, height]) + 8
+    shares = np.linspace(0, 1, 5)[:-1]
+    sides = [np.stack([shares, 0 * shares], 1), np.stack([1 + 0 * shares, shares], 1)]
+    return np.concatenate([*sides, *(1 - side for side in sides)]) * (high - low) + low
+
+
+def _triangles(points: np.ndarray) -> np.ndarray:
+    """Delaunay's triangles: (T, 3) indices."""
+    apart = (points + _APART[: len(points)]).astype(np.float32)
+    low, high = np.floor(apart.min(0)) - 1, np.ceil(apart.max(0)) + 2
+    mesh = cv2.Subdiv2D((*low.astype(int).tolist(), *(high - low).astype(int).tolist()))
+    mesh.insert(apart.tolist())
+    index = {(x, y): number for number, (x, y) in enumerate(apart.tolist())}
+    found = mesh.getTriangleList().reshape(-1, 3, 2).tolist()
+    named = [[index.get((x, y), -1) for x, y in corners] for corners in found]
+    return np.array([corners for corners in named if min(corners) >= 0])  # the others lead to the frame
+
+
+def _signed_area(triangles: np.ndarray) -> np.ndarray:
+    (ax, ay), (bx, by) = ((triangles[:, k] - triangles[:, 0]).T for k in (1, 2))
+    return ax * by - ay * bx
+
+
+def _affine(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(T, 2, 3) matrices that carry triangles, (T, 3, 2), onto others; the source's have an area."""
+    homogeneous = np.concatenate([source, np.ones((len(source), 3, 1))], 2)
+    return np.linalg.solve(homogeneous, target).transpose(0, 2, 1)
+
+
+class TurnHead(BaseTransform):
+    """Turns every so many heads, and says which points are seen: (image, coords) -> (image, coords, visible).
+
+    A head is turned to the side that it looks to already, by a random angle. Of heads that are not turned all points
+    are taken to be seen if they look to the front, and else it is not known (NaN).
+
+    Args:
+        shape: From `HeadShape.learn`.
+        every: Turn one of so many, at random.
+        yaw: Least and greatest angle in degrees.
+        pitch: The same of nodding.
+    """
+
+    def __init__(
+        self,
+        shape: HeadShape,
+        every: float = 2,
+        yaw: tuple[float, float] = (15.0, 60.0),
+        pitch: tuple[float, float] = (-12.0, 15.0),
+    ) -> None:
+        super().__init__(keys=("image", "coords"))
+        self.shape, self.every, self.yaw, self.pitch = shape, every, yaw, pitch
+
+    def __call__(self, inputs: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Turn, or leave as it is."""
+        image, face = inputs[:2]
+        # As many draws for every face, whatever becomes of it.
+        chosen, side, yaw, pitch = (
+            random.random() < 1 / self.every,
+            random.choice((-1, 1)),
+            *(random.uniform(*angles) for angles in (self.yaw, self.pitch)),
+        )
+        if not np.isfinite(face).all():
+            return image, face, np.full(len(face), np.nan, np.float32)
+        own = self.shape.pose(face).yaw
+        if not chosen or abs(own) > MOST_OWN_YAW:
+            return image, face, np.full(len(face), 1.0 if abs(own) <= FRONTAL else np.nan, np.float32)
+        if abs(own) > 5:
+            side = 1 if own > 0 else -1
+        turned = turn_head(image, face, self.shape, side * min(yaw, MOST_YAW - abs(own)), pitch)
+        return turned.image, turned.points, turned.visible

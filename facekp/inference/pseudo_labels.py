@@ -1,0 +1,166 @@
+"""Labels that a network gives to photos, where it agrees with itself: for training on photos that nobody labelled.
+
+A face is kept if the network trusts it, and if its points hardly move when they are looked for once more and in the
+mirror image (as "Data distillation", Radosavovic et al., 2018, combines views of unlabelled images).
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from facekp.errors import UserError
+from facekp.inference.landmarker import Landmarker
+from facekp.inference.many import find_on_many
+from facekp.io.files import atomic_path
+from facekp.vision import geometry
+
+#: What says which photos are done, in the folder of the labels.
+DONE = "done.csv"
+
+_COLUMNS = ["image", "kept", "dropped", "error"]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What became of photos.
+
+    Attributes:
+        photos: Looked at, those of earlier runs included.
+        kept: Faces with a `.pts` file.
+        dropped: Faces that the network was not sure of.
+        failed: Photos that could not be read.
+    """
+
+    photos: int
+    kept: int
+    dropped: int
+    failed: int
+
+
+def agreed_points(
+    landmarker: Landmarker, image: np.ndarray, points: np.ndarray, least_score: float, most_change: float
+) -> np.ndarray | None:
+    """Points that the network finds again, and finds in the mirror image too.
+
+    Args:
+        landmarker: Found the points.
+        image: BGR uint8 (H, W, 3).
+        points: (K, 2) of one face.
+        least_score: Of both.
+        most_change: Greatest mean distance between the three, in percent of the face box's longer side.
+
+    Returns:
+        (K, 2), the mean of the two new ones; None if they do not agree.
+    """
+    width = image.shape[1]
+    mirrored = np.ascontiguousarray(image[:, ::-1])
+    order = landmarker.schema.flip_order
+
+    def mirror(face: np.ndarray) -> np.ndarray:
+        return geometry.apply(geometry.mirror(width), face)[order]
+
+    again, other = landmarker(image, points=points[None]), landmarker(mirrored, points=mirror(points)[None])
+    if min(again.scores[0], other.scores[0]) < least_score:
+        return None
+    views = [points, again.points[0], mirror(other.points[0])]
+    x0, y0, x1, y1 = landmarker.schema.face_box(points)
+    change = max(np.linalg.norm(a - b, axis=-1).mean() for a in views for b in views)
+    return None if change > most_change / 100 * max(x1 - x0, y1 - y0) else (views[1] + views[2]) / 2
+
+
+def label_photos(
+    paths: Sequence[Path],
+    landmarker: Landmarker,
+    folder: Path,
+    least_score: float = 0.9,
+    most_change: float = 1.5,
+    resume: bool = False,
+    threads: int | None = None,
+    progress: bool = False,
+) -> Labelled:
+    """Write a folder of photos with `.pts` files beside them, as `facekp.data.pts` reads it.
+
+    Args:
+        paths: The photos; a damaged one is reported and skipped.
+        landmarker: Must give scores.
+        folder: Photos without a kept face are not copied into it.
+        least_score: See `agreed_points`; also of the face.
+        most_change: See `agreed_points`.
+        resume: Skip the photos that are done.
+        threads: Decode so many photos at once; None for one on each core.
+        progress: Show a progress bar.
+
+    Raises:
+        UserError: The folder holds an earlier run's labels and `resume` was not asked for, two photos have one name,
+            or the network gives no scores.
+    """
+    if not landmarker.recipe.scored:
+        raise UserError("the network gives no scores, so nothing says which of its points to trust; choose another")
+    names: dict[str, Path] = {}
+    for path in paths:
+        if names.setdefault(path.stem, path) != path:
+            raise UserError(f"{path}: another photo is called {path.stem} too, {names[path.stem]}; rename one")
+    done = folder / DONE
+    rows = _read(done) if done.is_file() else {}
+    if rows and not resume:
+        raise UserError(f"{done}: holds labels of an earlier run; add --resume to go on, or choose another -o")
+    left = [path for path in paths if path.name not in rows]
+    quiet = None if progress else True
+    with tqdm(total=len(paths), initial=len(paths) - len(left), unit="photo", disable=quiet) as bar:
+        for seen in find_on_many(left, landmarker, threads):
+            kept, dropped, error = 0, 0, ""
+            if seen.image is None or isinstance(seen.found, UserError):
+                error = " ".join(str(seen.found).split())
+            else:
+                for points, _, score in seen.found:
+                    agreed = agreed_points(landmarker, seen.image, points, least_score, most_change)
+                    if agreed is None or score < least_score:
+                        dropped += 1
+                        continue
+                    if not kept:  # the photo first: labels without one would stop a training
+                        with atomic_path(folder / seen.path.name) as temporary:
+                            shutil.copyfile(seen.path, temporary)
+                    kept += 1
+                    write_pts(folder / f"{seen.path.stem}_{kept}.pts", agreed)
+            rows[seen.path.name] = [str(kept), str(dropped), error]
+            _append(done, [seen.path.name, *rows[seen.path.name]])
+            bar.update()
+    return Labelled(len(rows), *(sum(int(row[k]) for row in rows.values()) for k in (0, 1)),
+                    failed=sum(bool(row[2]) for row in rows.values()))  # fmt: skip
+
+
+def write_pts(path: Path, points: np.ndarray) -> None:
+    """Write the points of a face, (K, 2) counted from 0, as a `.pts` file, which counts from 1."""
+    lines = "".join(f"{x:.3f} {y:.3f}\n" for x, y in points + 1)
+    with atomic_path(path) as temporary:
+        temporary.write_text(f"version: 1\nn_points: {len(points)}\n{{\n{lines}}}\n", encoding="utf-8")
+
+
+def _append(path: Path, row: list[str]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = not path.is_file()
+        with path.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows([_COLUMNS, row] if new else [row])
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); mend that and add --resume") from error
+
+
+def _read(path: Path) -> dict[str, list[str]]:
+    """Photo -> its row; a last line that is not whole is cut off."""
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        with atomic_path(path) as temporary:
+            temporary.write_text(whole, encoding="utf-8")
+    rows = list(csv.reader(whole.splitlines()))
+    if rows and rows[0] != _COLUMNS:
+        raise UserError(f"{path}: not of facekp pseudo-label; choose another -o")
+    return {row[0]: row[1:] for row in rows[1:] if len(row) == len(_COLUMNS)}

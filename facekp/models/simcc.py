@@ -1,0 +1,91 @@
+"""A head that spreads every coordinate over bins and takes the mean."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+from paddle import Tensor, nn
+from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
+
+from facekp.codecs.points import OutputLayout, bin_places
+
+#: Channels that a feature map is reduced to first, so that the 5x5 convolution stays small.
+SQUEEZED = 128
+
+
+class SimCCHead(nn.Layer):
+    """A distribution over bins for each point's x and y; its mean is the coordinate, in the unit of `PercentCodec`.
+
+    After Li et al., "SimCC: a Simple Coordinate Classification Perspective for Human Pose Estimation" (2022): a
+    coordinate is found finer than the feature map by classifying it. Each point gets two channels of the map; one
+    linear layer, shared by all points, makes features of them, the points exchange what they know (one linear layer
+    from points to points), and another shared one makes the two distributions. All of it is a few matrix products.
+
+    In training mode it returns a pair: what it predicts, and the logits (N, 2K, bins) in the order of the coordinates,
+    for the loss `simcc`.
+
+    Args:
+        channels: Of the feature map.
+        layout: What to predict.
+        map_size: Side of the feature map.
+        features: Of each point.
+        bins: Of each coordinate; they reach beyond the crop, see `facekp.codecs.points.bin_places`.
+
+    Example:
+        >>> head = SimCCHead(32, OutputLayout(5, score=True, sigma=True), map_size=7)
+        >>> predicted, logits = head(paddle.zeros([2, 32, 7, 7]))
+        >>> list(predicted.shape), list(logits.shape)
+        ([2, 16], [2, 10, 256])
+        >>> _ = head.eval()
+        >>> list(head(paddle.zeros([2, 32, 7, 7])).shape)
+        [2, 16]
+    """
+
+    def __init__(
+        self, channels: int, layout: OutputLayout, map_size: int = 7, features: int = 192, bins: int = 256
+    ) -> None:
+        super().__init__()
+        if min(map_size, features, bins - 1) < 1:
+            raise ValueError("map_size and features are at least 1, and bins at least 2")
+        points = layout.num_points
+        self.layout, self.map_size = layout, map_size
+        self.squeeze = None
+        if channels > SQUEEZED:
+            self.squeeze = nn.Sequential(
+                nn.Conv2D(channels, SQUEEZED, 1, bias_attr=False), nn.BatchNorm2D(SQUEEZED), nn.ReLU()
+            )
+            channels = SQUEEZED
+        self.conv = nn.Conv2D(channels, 2 * points, 5, padding=2)
+        self.embed = nn.Linear(2 * map_size**2, features)
+        self.norm_points, self.norm_features = nn.LayerNorm(features), nn.LayerNorm(features)
+        self.mix_points = nn.Linear(points, points)
+        self.mix_features = nn.Linear(features, features)
+        self.spread = nn.Linear(features, 2 * bins)
+        self.register_buffer("places", paddle.to_tensor(bin_places(bins).astype(np.float32)), persistable=False)
+        self.score = nn.Linear(channels + features, 1) if layout.score else None
+        # What a point says of itself: its sigma and its visibility, by weights of its own.
+        said = layout.sigma + layout.visibility
+        self.say = self.create_parameter([points, features, said]) if said else None
+        self.say_bias = self.create_parameter([points * said], is_bias=True) if said else None
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """(N, channels, map_size, map_size) -> (N, layout.width), and (N, 2K, bins) logits in training mode."""
+        if list(x.shape[2:]) != [self.map_size] * 2:
+            raise ValueError(
+                f"the head simcc sees a map of {x.shape[2]}x{x.shape[3]}; set network.map_size to its side"
+            )
+        if self.squeeze is not None:
+            x = self.squeeze(x)
+        points = self.layout.num_points
+        seen = F.relu(self.embed(self.conv(x).reshape([-1, points, 2 * self.map_size**2])))  # (N, K, features)
+        seen = seen + self.mix_points(self.norm_points(seen).transpose([0, 2, 1])).transpose([0, 2, 1])
+        seen = seen + F.relu(self.mix_features(self.norm_features(seen)))
+        logits = self.spread(seen).reshape([-1, 2 * points, len(self.places)])
+        said = [paddle.matmul(F.softmax(logits, axis=-1), self.places)]
+        if self.score is not None:
+            said.append(self.score(paddle.concat([x.mean(axis=[2, 3]), seen.mean(axis=1)], axis=-1)))
+        if self.say is not None:
+            of_points = paddle.matmul(seen.transpose([1, 0, 2]), self.say)  # (K, N, said)
+            said.append(of_points.transpose([1, 2, 0]).flatten(1) + self.say_bias)
+        predicted = paddle.concat(said, axis=-1)
+        return (predicted, logits) if self.training else predicted
