@@ -166,7 +166,7 @@ class OnnxBackend:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or 0
-        # Threads that wait in a loop for the next picture take the CPU from those who decode it.
+        # Threads that wait in a loop for the next image take the CPU from those who decode it.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
@@ -223,7 +223,7 @@ def load_backend(
 def _forms(path: Path, recipe: AnyRecipe) -> dict[str, Callable[[int | None], Backend]]:
     """What builds each backend that there are files for, the fastest first."""
     found: dict[str, Callable[[int | None], Backend]] = {}
-    # Beside weights of one's own an ONNX file may be that of an earlier training; shipped ones are tested to agree.
+    # Beside weights of your own an ONNX file may be that of an earlier training; shipped ones are tested to agree.
     onnx = path / ONNX_FILE if path.is_dir() else path.with_suffix(".onnx")
     if onnx.is_file() and (path.is_dir() or path.resolve().parent == SHIPPED):
         found["onnx"] = partial(OnnxBackend, onnx, recipe)

@@ -152,7 +152,7 @@ def write_paddle(network: nn.Layer, recipe: AnyRecipe, folder: Path) -> Path:
     if isinstance(recipe, PointsRecipe):
         network = DecodedNetwork(network, recipe)
     else:
-        shape[2:] = [None, None]  # a detector takes pictures of any size
+        shape[2:] = [None, None]  # a detector takes images of any size
     stem = PARAMETERS_FILE.partition(".")[0]
     paddle.jit.save(network, str(folder / stem), [InputSpec(shape, "float32", "crops")])
     return next(folder / name for name in PROGRAM_FILES if (folder / name).is_file())

@@ -1,4 +1,4 @@
-"""The result of looking at a picture."""
+"""The result of looking at an image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INSIDE, SMALLER = 0.7, 0.35
 
 @dataclass(frozen=True)
 class Faces:
-    """All faces of one picture, largest first.
+    """All faces of one image, largest first.
 
     Attributes:
         points: (N, K, 2) float32, x and y in pixels of the image; K is 68 in iBUG order unless `schema` says otherwise.
@@ -108,7 +108,7 @@ class Faces:
         A detector's boxes may lie apart and still lead to the same points. And around a nose and a mouth the points of
         a small face may be found: a face counts as such that lies mostly inside of another one, is much smaller and
         less trusted. Two heads of which one hides a part of the other are both kept: so much of a face is not hidden
-        by one of its own size, and a child's face in front of a grown-up's leaves too little of that to be found.
+        by one of its own size, and a child's face in front of a expanded-up's leaves too little of that to be found.
 
         Args:
             most: Largest intersection over union that two different faces may have.

@@ -1,4 +1,4 @@
-"""From a picture to faces with points."""
+"""From an image to faces with points."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Landmarker:
         boxes: Sequence[Sequence[float]] | np.ndarray | None = None,
         points: np.ndarray | None = None,
     ) -> Faces:
-        """Find the faces of a picture.
+        """Find the faces of an image.
 
         Args:
             image: uint8 (H, W, 3), BGR. Grey (H, W) and BGRA (H, W, 4) are converted.
@@ -144,13 +144,13 @@ class Landmarker:
         return self._faces(said, np.ones(len(last)) if said.score is None else said.score)
 
     def many(self, images: Sequence[np.ndarray]) -> list[Faces]:
-        """Find the faces of several pictures: as calls with each, but their faces go through the network together.
+        """Find the faces of several images: as calls with each, but their faces go through the network together.
 
         Args:
             images: As for a call.
 
         Returns:
-            The faces of each picture.
+            The faces of each image.
         """
         images = [as_bgr(image) for image in images]
         detected = [self.detector(image) for image in images]
@@ -175,7 +175,7 @@ class Landmarker:
         return Faces.from_arrays(said.points, boxes, scores, self.schema, said.sigma, said.visibility)
 
     def _fit(self, images: Sequence[np.ndarray], boxes: np.ndarray, likely: np.ndarray) -> Outputs:
-        """What the network says, for each box, the picture that it lies in and the detector's score."""
+        """What the network says, for each box, the image that it lies in and the detector's score."""
         said = self._points(images, [self._crop(box) for box in boxes])
         worth = np.arange(len(boxes))
         if said.score is not None:
@@ -218,7 +218,7 @@ class Landmarker:
         return geometry.compose(turn, self._crop(schema.face_box(geometry.apply(turn, points))))
 
     def _points(self, images: Sequence[np.ndarray], crops: Sequence[np.ndarray]) -> Outputs:
-        """What the network says, in pixels of the picture, for each picture and crop's matrix."""
+        """What the network says, in pixels of the image, for each image and crop's matrix."""
         size = self.recipe.size
         parts = []
         for start in range(0, len(crops), BATCH_SIZE):

@@ -1,4 +1,4 @@
-"""Many pictures: decoded ahead in threads, faces of several in a batch, a table that survives being stopped."""
+"""Many images: decoded ahead in threads, faces of several in a batch, a table that survives being stopped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from facekp.io.files import atomic_path, locked, sweep
 from facekp.io.images import SUFFIXES, only_sound_images, read_image, write_image
 from facekp.landmarks import SIGNALS, PointSchema
 
-#: Pictures that are looked at together: so many, or fewer that hold so many pixels.
+#: Images that are looked at together: so many, or fewer that hold so many pixels.
 GROUP, GROUP_PIXELS = 16, 16_000_000
 
 #: Rows of a Parquet file's row groups.
@@ -37,7 +37,7 @@ Found = Union[Faces, UserError]
 
 @dataclass(frozen=True)
 class Seen:
-    """A picture and what was found on it.
+    """An image and what was found on it.
 
     Attributes:
         path: The file.
@@ -56,12 +56,12 @@ def find_on_many(
     threads: int | None = None,
     strict: bool = False,
 ) -> Iterator[Seen]:
-    """Find the faces of pictures, in their order, holding only a few of them in memory.
+    """Find the faces of images, in their order, holding only a few of them in memory.
 
     Args:
         paths: The files. A damaged one is reported as such and does not stop the others.
-        landmarker: See `facekp.load_landmarker`. If it has a method `many`, it gets several pictures at once.
-        threads: Decode so many pictures at once; None for one on each core.
+        landmarker: See `facekp.load_landmarker`. If it has a method `many`, it gets several images at once.
+        threads: Decode so many images at once; None for one on each core.
         strict: Images with a hole, which can be decoded all the same, count as damaged.
 
     Example:
@@ -131,10 +131,10 @@ def _one(image: np.ndarray, landmarker: Callable[[np.ndarray], Faces]) -> Found:
 
 
 class PointsTable:
-    """A CSV, Parquet or COCO file with the faces of many pictures, written picture by picture.
+    """A CSV, Parquet or COCO file with the faces of many images, written image by image.
 
     Rows go to `NAME.unfinished` as they come, a CSV whatever NAME is: the others cannot be read before their end is
-    written. `finish` makes NAME of it, all at once. Who is killed loses the picture in work; the next table that is
+    written. `finish` makes NAME of it, all at once. Who is killed loses the image in work; the next table that is
     made with `resume` cuts off what was half written and knows what is done.
 
     Args:
@@ -180,7 +180,7 @@ class PointsTable:
         self._head = ["facekp", source]
         if self.unfinished.is_file():
             if not resume:
-                raise UserError(f"{self.unfinished}: an earlier run was stopped; add --resume to go on, or delete it")
+                raise UserError(f"{self.unfinished}: an earlier run was stopped; add --resume to continue, or delete it")
             self._reopen()
         self._earlier = {row[0] for row in self._format.rows()} if self._adds else set()
         self._done |= self._earlier
@@ -194,11 +194,11 @@ class PointsTable:
                 self._file.close()
 
     def __contains__(self, image: str) -> bool:
-        """Whether a picture is done: its faces are in the table, or there was none on it."""
+        """Whether an image is done: its faces are in the table, or there was none on it."""
         return _text(image) in self._done
 
     def add(self, image: str, found: Found) -> None:
-        """Note a picture: its faces, or why it could not be read."""
+        """Note an image: its faces, or why it could not be read."""
         image = _text(image)
         if isinstance(found, UserError):
             rows = [[image, *[""] * (len(self._columns) - 1), "0", _text(" ".join(str(found).split()))]]
@@ -216,20 +216,20 @@ class PointsTable:
                 self._file = self.unfinished.open("wb")
                 rows = [[*self._head, str(int(self._adds))], [*self._columns, "faces", "error"], *rows]
             self._file.write(_lines(rows))
-            self._file.flush()  # who kills the process takes no more than the picture in work
+            self._file.flush()  # who kills the process takes no more than the image in work
         except OSError as error:
             raise UserError(
-                f"{self.unfinished}: cannot be written ({error.strerror}); mend that and add --resume"
+                f"{self.unfinished}: cannot be written ({error.strerror}); fix that and add --resume"
             ) from error
 
     def finish(self) -> tuple[dict[str, str], int]:
-        """Write the file, and beside it `NAME_failed.csv` if a picture could not be read.
+        """Write the file, and beside it `NAME_failed.csv` if an image could not be read.
 
         Returns:
-            Why each picture failed that did, and how many faces are in the file.
+            Why each image failed that did, and how many faces are in the file.
 
         Raises:
-            UserError: No picture could be read. Nothing is written then.
+            UserError: No image could be read. Nothing is written then.
         """
         self.__exit__()
         failed: dict[str, str] = {}
@@ -258,7 +258,7 @@ class PointsTable:
         return failed, faces
 
     def _rows(self) -> Iterator[list[str]]:
-        """Of the earlier table, then of this one, each picture once."""
+        """Of the earlier table, then of this one, each image once."""
         if self._adds:
             yield from self._format.rows()
         if self.unfinished.is_file():
@@ -277,7 +277,7 @@ class PointsTable:
             self._file.seek(self._end)
 
     def _unfinished_pictures(self) -> Iterator[list[list[str]]]:
-        """The rows of each whole picture; `_end` is where the last one ends."""
+        """The rows of each whole image; `_end` is where the last one ends."""
         self._end = 0
         # Behind a power cut anything may stand at the end of a file.
         with self.unfinished.open("rb") as file, suppress(csv.Error, ValueError):
@@ -285,7 +285,7 @@ class PointsTable:
             records = csv.reader(lines)
             head, columns = next(records, []), next(records, [])
             if not columns or not lines.whole:
-                return  # killed before the first picture
+                return  # killed before the first image
             if len(head) != 3 or head[:2] != self._head or columns != [*self._columns, "faces", "error"]:
                 raise UserError(
                     f"{self.unfinished}: was begun with --source {head[1] if len(head) > 1 else '?'}; give the same, "
@@ -400,7 +400,7 @@ class _Parquet:
 
 def _same_columns(path: Path, found: list[str], wanted: list[str]) -> None:
     if found != wanted:
-        raise UserError(f"{path}: holds other columns than would be added; choose another -o, or leave --resume away")
+        raise UserError(f"{path}: holds other columns than would be added; choose another -o, or omit --resume")
 
 
 class _Coco:

@@ -110,7 +110,7 @@ def label_photos(
     done = folder / DONE
     rows = _read(done) if done.is_file() else {}
     if rows and not resume:
-        raise UserError(f"{done}: holds labels of an earlier run; add --resume to go on, or choose another -o")
+        raise UserError(f"{done}: holds labels of an earlier run; add --resume to continue, or choose another -o")
     left = [path for path in paths if path.name not in rows]
     quiet = None if progress else True
     with tqdm(total=len(paths), initial=len(paths) - len(left), unit="photo", disable=quiet) as bar:
@@ -150,7 +150,7 @@ def _append(path: Path, row: list[str]) -> None:
         with path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([_COLUMNS, row] if new else [row])
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); mend that and add --resume") from error
+        raise UserError(f"{path}: cannot be written ({error.strerror}); fix that and add --resume") from error
 
 
 def _read(path: Path) -> dict[str, list[str]]:

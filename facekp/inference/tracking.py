@@ -25,7 +25,7 @@ class Landmarks(Protocol):
     """
 
     def __call__(self, image: np.ndarray, boxes: np.ndarray | None = None) -> Faces:
-        """Find the faces of a picture, or the points of faces in `boxes`."""
+        """Find the faces of an image, or the points of faces in `boxes`."""
 
 
 class OneEuro:
@@ -199,7 +199,7 @@ class Tracker:
         return None if not each or any(array is None for array in each) else np.concatenate(each)
 
     def _detect(self, image: np.ndarray, seconds: float) -> None:
-        """Look at the whole picture: confirm the faces that are known, add the new ones."""
+        """Look at the whole image: confirm the faces that are known, add the new ones."""
         found = self.landmarker(image)
         self._detected, self._schema = seconds, found.schema
         pairs = dict(match(_boxes(self._tracks), found.boxes))
@@ -270,6 +270,6 @@ def _boxes(tracks: list[_Track]) -> np.ndarray:
 
 
 def _meets(box: np.ndarray, image: np.ndarray) -> bool:
-    """Whether the middle of a box lies in the picture."""
+    """Whether the middle of a box lies in the image."""
     middle = (box[:2] + box[2:]) / 2
     return bool((middle >= 0).all() and (middle < image.shape[1::-1]).all())

@@ -28,8 +28,8 @@ class Newest:
         read: Waits for the next frame.
 
     Example:
-        >>> pictures = iter([np.zeros((2, 2, 3), np.uint8), None])
-        >>> with Newest(lambda: next(pictures)) as frames:
+        >>> images = iter([np.zeros((2, 2, 3), np.uint8), None])
+        >>> with Newest(lambda: next(images)) as frames:
         ...     [image.shape for image in frames]
         [(2, 2, 3)]
     """

@@ -1,4 +1,4 @@
-"""Pictures from and to files: BGR uint8, upright, whatever the file holds."""
+"""Images from and to files: BGR uint8, upright, whatever the file holds."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def only_sound_images() -> Iterator[None]:
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read a picture as OpenCV and PaddleHub have it.
+    """Read an image as OpenCV and PaddleHub have it.
 
     Grey, RGBA and 16-bit files work, whatever their suffix says; EXIF orientation is honoured; transparency
     is dropped (use `cv2.imread(path, cv2.IMREAD_UNCHANGED)` where it matters).
@@ -73,7 +73,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         (H, W, 3) uint8, BGR.
 
     Raises:
-        UserError: The file is missing, is no image, is too large or is damaged.
+        UserError: The file is missing, is not an image, is too large or is damaged.
     """
     try:
         data = np.frombuffer(read_bytes(path, MAX_BYTES), np.uint8)
@@ -91,7 +91,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def decode_image(data: np.ndarray) -> np.ndarray | None:
-    """Decode the bytes (uint8, 1-D) of a picture file to BGR uint8; None if they are no picture."""
+    """Decode the bytes (uint8, 1-D) of an image file to BGR uint8; None if they are no image."""
     try:
         return decode_and_check(data)[0]
     except ValueError:
@@ -102,11 +102,11 @@ def decode_and_check(data: np.ndarray) -> tuple[np.ndarray, str | None]:
     """Decode the bytes (uint8, 1-D) of an image file, and look whether it is as it was written.
 
     Returns:
-        BGR uint8, upright; and what is wrong with it, or None. JPEG and TIFF decoders go on behind a hole, and PNG has
+        BGR uint8, upright; and what is wrong with it, or None. JPEG and TIFF decoders continue behind a hole, and PNG has
         checksums that not every decoder compares. BMP and what OpenCV alone can decode show no holes.
 
     Raises:
-        ValueError: It is no image, too large, or too damaged, in the words of a message to the user.
+        ValueError: It is not an image, too large, or too damaged, in the words of a message to the user.
     """
     content = data.tobytes()
     kind, orientation, flaw = _look_at_header(content)
@@ -115,7 +115,7 @@ def decode_and_check(data: np.ndarray) -> tuple[np.ndarray, str | None]:
         image, flaw = _decode_jpeg(content)
         if image is not None:
             return _TURNS.get(orientation, np.asarray)(image), flaw
-    # IMREAD_COLOR makes three channels of eight bits out of anything and turns the picture by its EXIF tag.
+    # IMREAD_COLOR makes three channels of eight bits out of anything and turns the image by its EXIF tag.
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     except cv2.error:  # a header that promises more pixels than OpenCV is ready to hold
@@ -213,13 +213,13 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
-    """Write a BGR or BGRA uint8 picture; the file appears whole or not at all.
+    """Write a BGR or BGRA uint8 image; the file appears whole or not at all.
 
     Raises:
         UserError: The suffix names no known format, or the place cannot be written to.
     """
     if Path(path).suffix.lower() not in SUFFIXES:
-        raise UserError(f"{path}: unknown picture format; end the name in one of {', '.join(sorted(SUFFIXES))}")
+        raise UserError(f"{path}: unknown image format; end the name in one of {', '.join(sorted(SUFFIXES))}")
     with atomic_path(path) as temporary:
         parameters = [cv2.IMWRITE_JPEG_QUALITY, 95] if Path(path).suffix.lower() in {".jpg", ".jpeg"} else []
         if not cv2.imwrite(str(temporary), image, parameters):
@@ -258,7 +258,7 @@ def as_bgr(image: np.ndarray) -> np.ndarray:
     """An image as a caller gives it -> BGR uint8 (H, W, 3).
 
     Raises:
-        UserError: Not uint8, or of a shape that is no image.
+        UserError: Not uint8, or of a shape that is not an image.
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.size == 0:
         what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__

@@ -20,7 +20,7 @@ try:
 except ImportError:  # told by `_encoder` in words that help
     av = None
 
-#: Suffix of the video -> encoder of its pictures.
+#: Suffix of the video -> encoder of its images.
 ENCODERS = {
     ".mp4": "libx264",
     ".mov": "libx264",
@@ -71,7 +71,7 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], draw
         What was done.
 
     Raises:
-        UserError: PyAV is missing, the source is no video or holds no whole frame, the suffix is unknown.
+        UserError: PyAV is missing, the source is not a video or holds no whole frame, the suffix is unknown.
     """
     encoder = _encoder(target)
     try:
@@ -80,7 +80,7 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], draw
         raise UserError(f"{source}: not a video that can be read ({error.strerror}); check or replace it") from error
     with container, atomic_path(target) as temporary:
         if not container.streams.video:
-            raise UserError(f"{source}: holds no pictures; give a video")
+            raise UserError(f"{source}: holds no images; give a video")
         with av.open(os.fspath(temporary), "w") as output:
             report = _convert(container, output, encoder, draw)
         if report.stopped and not report.frames:
@@ -91,12 +91,12 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], draw
 
 
 def write_video(target: str | os.PathLike[str], images: Iterable[np.ndarray], fps: Fraction | int = 25) -> None:
-    """Write pictures as a video without sound.
+    """Write images as a video without sound.
 
     Args:
         target: Its suffix, one of `ENCODERS`, chooses the format. Appears whole or not at all.
         images: BGR uint8 (H, W, 3), all of one size.
-        fps: Pictures a second.
+        fps: Images a second.
 
     Raises:
         UserError: PyAV is missing, the suffix is unknown.
@@ -118,7 +118,7 @@ def read_video(source: str | os.PathLike[str]) -> Iterator[tuple[np.ndarray, flo
     """The whole frames of a video, BGR uint8, upright, each with its time in seconds.
 
     Raises:
-        UserError: PyAV is missing, or the source is no video.
+        UserError: PyAV is missing, or the source is not a video.
     """
     _need_av()
     try:
@@ -127,7 +127,7 @@ def read_video(source: str | os.PathLike[str]) -> Iterator[tuple[np.ndarray, flo
         raise UserError(f"{source}: not a video that can be read ({error.strerror}); check or replace it") from error
     with container:
         if not container.streams.video:
-            raise UserError(f"{source}: holds no pictures; give a video")
+            raise UserError(f"{source}: holds no images; give a video")
         pictures, report = container.streams.video[0], Report()
         for packet in _packets(container, [pictures], report):
             for frame in _decode(packet, report):
@@ -190,7 +190,7 @@ def _convert(source: Any, output: Any, encoder: str, draw: Draw) -> Report:
     elif sound is not None:
         report.sound = "kept"
     stream = copied = last = None
-    waiting: list[Any] = []  # sound that comes before the first picture: all streams must be known by then
+    waiting: list[Any] = []  # sound that comes before the first image: all streams must be known by then
     try:
         for packet in _packets(source, [s for s in (pictures, sound) if s is not None], report):
             if packet.stream is sound:

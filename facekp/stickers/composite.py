@@ -1,11 +1,11 @@
-"""Laying a patch over a picture: the Porter-Duff "over" with the blend modes of W3C's Compositing."""
+"""Laying a patch over an image: the Porter-Duff "over" with the blend modes of W3C's Compositing."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-#: Blend mode -> weights v, w, u. With c below and the patch's premultiplied s and a (all 0..1), an opaque picture
+#: Blend mode -> weights v, w, u. With c below and the patch's premultiplied s and a (all 0..1), an opaque image
 #: becomes c (1 - v a - w s) + u s: c (1 - a) + s is normal, c (1 - a + s) is multiply, c (1 - s) + s is screen.
 _BLENDS = {"normal": (1, 0, 1), "multiply": (1, -1, 0), "screen": (0, 1, 1)}
 
@@ -13,11 +13,11 @@ _BLENDS = {"normal": (1, 0, 1), "multiply": (1, -1, 0), "screen": (0, 1, 1)}
 def composite(
     image: np.ndarray, patch: np.ndarray, origin: tuple[int, int], blend: str = "normal", opacity: float = 1.0
 ) -> None:
-    """Lay a patch over a picture, in place; only the patch's rectangle is touched.
+    """Lay a patch over an image, in place; only the patch's rectangle is touched.
 
     Args:
         image: (H, W, 3) BGR or (H, W, 4) BGRA with straight alpha, uint8.
-        patch: (h, w, 4) float32, premultiplied BGRA, 0..255, wholly inside the picture.
+        patch: (h, w, 4) float32, premultiplied BGRA, 0..255, wholly inside the image.
         origin: x, y of the patch's first pixel.
         blend: "normal", "multiply" or "screen".
         opacity: 0..1.
@@ -26,9 +26,9 @@ def composite(
         ValueError: There is no such blend mode.
 
     Example:
-        >>> picture = np.full((2, 2, 3), 200, np.uint8)
-        >>> composite(picture, np.full((1, 1, 4), 100, np.float32), (1, 0))  # 100 of 255, premultiplied
-        >>> picture[0].tolist()
+        >>> image = np.full((2, 2, 3), 200, np.uint8)
+        >>> composite(image, np.full((1, 1, 4), 100, np.float32), (1, 0))  # 100 of 255, premultiplied
+        >>> image[0].tolist()
         [[200, 200, 200], [222, 222, 222]]
     """
     if blend not in _BLENDS:

@@ -28,10 +28,10 @@ Show = Callable[[np.ndarray, int], bool]
 
 
 class Effect(Protocol):
-    """What changes the faces of a picture: a `Sticker`, a `Hider`, or several as `Effects`."""
+    """What changes the faces of an image: a `Sticker`, a `Hider`, or several as `Effects`."""
 
     def apply(self, image: np.ndarray, faces: Faces, seconds: float = 0.0) -> np.ndarray:
-        """A new picture; see `Sticker.apply`."""
+        """A new image; see `Sticker.apply`."""
 
 
 class Effects:
@@ -45,7 +45,7 @@ class Effects:
         self.effects = effects
 
     def apply(self, image: np.ndarray, faces: Faces, seconds: float = 0.0) -> np.ndarray:
-        """A new picture; see `Sticker.apply`."""
+        """A new image; see `Sticker.apply`."""
         for effect in self.effects:
             image = effect.apply(image, faces, seconds)
         return image

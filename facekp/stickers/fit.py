@@ -154,7 +154,7 @@ class _Spline:
 
 
 def _frame(width: int, height: int) -> np.ndarray:
-    """Corners of a picture and the one pixel around it into which interpolation reaches."""
+    """Corners of an image and the one pixel around it into which interpolation reaches."""
     return np.array([[-1.0, -1.0], [width, -1.0], [width, height], [-1.0, height]])
 
 

@@ -1,4 +1,4 @@
-"""Plain pictures of glasses, without a manifest."""
+"""Plain images of glasses, without a manifest."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ class _Worn(_Strict):
 
 
 class LayerSpec(_Worn):
-    """One picture, or a sequence of pictures, tied to the face."""
+    """One image, or a sequence of images, tied to the face."""
 
     frames: list[Annotated[str, Field(pattern=r"^[^/\\:]+\.png$")]] = Field(
         min_length=1, max_length=1000, description="PNG files of the pack, shown one after the other, over and over."
@@ -142,8 +142,8 @@ class PaintSpec(_Worn):
 
 
 _Layer = Annotated[
-    Union[Annotated[LayerSpec, Tag("<picture>")], Annotated[PaintSpec, Tag("<paint>")]],
-    Discriminator(lambda value: "<paint>" if isinstance(value, dict) and "region" in value else "<picture>"),
+    Union[Annotated[LayerSpec, Tag("<image>")], Annotated[PaintSpec, Tag("<paint>")]],
+    Discriminator(lambda value: "<paint>" if isinstance(value, dict) and "region" in value else "<image>"),
 ]
 
 
@@ -226,7 +226,7 @@ def read_manifest(pack: Place) -> PackSpec:
     except ValidationError as error:
         raise UserError(f"{file}: {_explain(error)}") from error
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{file}: not valid JSON ({error}); mend that place") from error
+        raise UserError(f"{file}: not valid JSON ({error}); fix that place") from error
     for layer in spec.layers:
         if not isinstance(layer, LayerSpec):
             continue
@@ -258,5 +258,5 @@ def _explain(error: ValidationError) -> str:
 
 
 _KEYS: dict[str, type[BaseModel]] = {
-    "": PackSpec, "<picture>": LayerSpec, "<paint>": PaintSpec, "<trigger>": TriggerSpec
+    "": PackSpec, "<image>": LayerSpec, "<paint>": PaintSpec, "<trigger>": TriggerSpec
 }  # fmt: skip

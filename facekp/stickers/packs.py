@@ -68,7 +68,7 @@ def load_sticker(source: str | os.PathLike[str]) -> Sticker:
 
 
 def _load_layer(pack: Place, spec: LayerSpec | PaintSpec, max_faces: int) -> Worn:
-    """Read a layer's pictures and check its anchors against them."""
+    """Read a layer's images and check its anchors against them."""
     trigger = _trigger(spec.trigger)
     if isinstance(spec, PaintSpec):
         red, green, blue = bytes.fromhex(spec.colour[1:])
@@ -81,13 +81,13 @@ def _load_layer(pack: Place, spec: LayerSpec | PaintSpec, max_faces: int) -> Wor
         except ValueError as error:
             raise UserError(f"{here}, key 'frames': {pack / name}: {error}") from error
         if sum(frame.size[0] * frame.size[1] for frame in frames) > MAX_PIXELS:
-            raise UserError(f"{here}, key 'frames': more than {MAX_PIXELS >> 20} million pixels; shrink the pictures")
+            raise UserError(f"{here}, key 'frames': more than {MAX_PIXELS >> 20} million pixels; shrink the images")
     width, height = frames[0].size
     if any(frame.size != (width, height) for frame in frames):
-        raise UserError(f"{here}, key 'frames': the pictures differ in size; make all {width}x{height}")
+        raise UserError(f"{here}, key 'frames': the images differ in size; make all {width}x{height}")
     for place, (x, y) in spec.anchors.items():
         if not (0 <= x <= width and 0 <= y <= height):
-            raise UserError(f"{here}, key 'anchors.{place}': ({x:g}, {y:g}) lies outside the {width}x{height} picture")
+            raise UserError(f"{here}, key 'anchors.{place}': ({x:g}, {y:g}) lies outside the {width}x{height} image")
     pixels = np.array(list(spec.anchors.values()), np.float64)
     try:
         placement = fit("affine" if spec.fit == "face" else spec.fit, pixels, pixels)

@@ -30,7 +30,7 @@ class Photo:
     Attributes:
         image: (H, W, 3) BGR or (H, W, 4) BGRA, uint8.
         exif: Its EXIF block, with the orientation set to upright; None if it has none.
-        profile: Its ICC colour profile, if there is one that fits an RGB picture.
+        profile: Its ICC colour profile, if there is one that fits an RGB image.
     """
 
     image: np.ndarray
@@ -42,7 +42,7 @@ class Photo:
         """Read a photo.
 
         Raises:
-            UserError: The file is missing, is no picture or is damaged.
+            UserError: The file is missing, is not an image or is damaged.
         """
         image = read_image(path)
         try:
@@ -73,7 +73,7 @@ class Photo:
         """
         suffix = Path(path).suffix.lower()
         if suffix not in SUFFIXES:
-            raise UserError(f"{path}: unknown picture format; end the name in one of {', '.join(sorted(SUFFIXES))}")
+            raise UserError(f"{path}: unknown image format; end the name in one of {', '.join(sorted(SUFFIXES))}")
         opaque = suffix in {".jpg", ".jpeg", ".bmp"}  # they know no transparency
         image = self.image[..., :3] if opaque else self.image
         code = cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGBA

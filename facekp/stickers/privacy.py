@@ -50,7 +50,7 @@ class Hider:
         self._frames = 0
 
     def apply(self, image: np.ndarray, faces: Faces, seconds: float = 0.0) -> np.ndarray:
-        """Hide the faces of a picture.
+        """Hide the faces of an image.
 
         Args:
             image: (H, W, 3) BGR or (H, W, 4) BGRA, uint8.
@@ -58,7 +58,7 @@ class Hider:
             seconds: When it is shown, for `empty`.
 
         Returns:
-            A new picture, shape and dtype of `image`.
+            A new image, shape and dtype of `image`.
         """
         if not len(faces):
             self.empty.append((self._frames, seconds))

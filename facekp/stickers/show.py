@@ -56,7 +56,7 @@ def sheet(
 
 
 def save_animation(path: Path, images: Sequence[np.ndarray], seconds: float = 1.0) -> None:
-    """Write pictures that follow each other as a GIF, a video or a page with a video in it.
+    """Write images that follow each other as a GIF, a video or a page with a video in it.
 
     Args:
         path: Ends in `.gif`, `.html` or a suffix of `facekp.io.video.ENCODERS`.
@@ -79,7 +79,7 @@ def save_animation(path: Path, images: Sequence[np.ndarray], seconds: float = 1.
             save_animation(video, images, seconds)
             temporary.write_text(_PAGE.format(video=base64.b64encode(video.read_bytes()).decode()))
     elif suffix in ENCODERS:
-        fps = 10  # players stumble over one picture a second
+        fps = 10  # players stumble over one image a second
         write_video(path, (image for image in images for _ in range(max(round(seconds * fps), 1))), fps)
     else:
         raise UserError(f"{path}: no animation; end the name in .gif, .html or {', '.join(sorted(ENCODERS))}")

@@ -58,13 +58,13 @@ class Worn(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One picture, or a sequence of them, tied to places of the face.
+    """One image, or a sequence of them, tied to places of the face.
 
     Attributes:
         name: What messages call it.
-        frames: The pictures, all of one size.
+        frames: The images, all of one size.
         places: K names out of `facekp.landmarks.anchors`.
-        pixels: (K, 2) where those places lie in the pictures.
+        pixels: (K, 2) where those places lie in the images.
         fit: "similarity" (K >= 2), "affine" (K >= 3), "mesh" (K >= 4), or "face": `pixels` are the 84 points of
             `facekp.stickers.triangles.mesh_points`, and `places` are not looked at.
         frame_ms: How long each frame is shown.
@@ -108,7 +108,7 @@ class Layer:
         return fit(self.fit, self.pixels, target) if np.isfinite(target).all() else None
 
     def frame(self, seconds: float) -> Texture:
-        """The picture to show `seconds` after the start."""
+        """The image to show `seconds` after the start."""
         return self.frames[int(seconds * 1000 / self.frame_ms) % len(self.frames)]
 
     def put(self, image: np.ndarray, wearer: Wearer, visible: float, seconds: float) -> None:
@@ -158,7 +158,7 @@ class Sticker:
         self.name, self.title, self.fade = name, title, fade
 
     def apply(self, image: np.ndarray, faces: Faces, seconds: float = 0.0) -> np.ndarray:
-        """Put the sticker on the faces of a picture, the largest face last.
+        """Put the sticker on the faces of an image, the largest face last.
 
         Args:
             image: (H, W, 3) BGR or (H, W, 4) BGRA, uint8.
@@ -166,10 +166,10 @@ class Sticker:
             seconds: Time since the start, for layers of several frames.
 
         Returns:
-            A new picture, shape and dtype of `image`.
+            A new image, shape and dtype of `image`.
 
         Raises:
-            ValueError: `image` is no uint8 picture of three or four channels.
+            ValueError: `image` is no uint8 image of three or four channels.
             UserError: The points of the faces do not give a place that a layer is tied to.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4):

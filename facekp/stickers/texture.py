@@ -1,4 +1,4 @@
-"""A sticker's picture, made ready to be drawn at any size."""
+"""A sticker's image, made ready to be drawn at any size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 import cv2
 import numpy as np
 
-#: A picture with a longer side is refused: it would cost memory and show nothing more.
+#: An image with a longer side is refused: it would cost memory and show nothing more.
 MAX_SIDE = 4096
 
 
@@ -45,11 +45,11 @@ class Texture:
         return self._levels[0].size == 0
 
     def level(self, scale: float) -> tuple[np.ndarray, np.ndarray]:
-        """What to draw from when a pixel of the picture becomes `scale` pixels of the target.
+        """What to draw from when a pixel of the image becomes `scale` pixels of the target.
 
         Returns:
             The level, (h, w, 4) float32 premultiplied 0..255, and the (2, 3) matrix from its pixels to those of
-            the original picture.
+            the original image.
         """
         top = self._levels[0]
         deepest = int(np.log2(max(min(top.shape[:2]), 1)))
@@ -78,7 +78,7 @@ def decode_png(data: bytes) -> np.ndarray:
     """
     if data[:8] != b"\x89PNG\r\n\x1a\n" or len(data) < 33:
         raise ValueError("not a PNG; save it as one")
-    # The size stands in the header: a picture that would fill the memory is never decoded.
+    # The size stands in the header: an image that would fill the memory is never decoded.
     width, height = struct.unpack(">II", data[16:24])
     if max(width, height) > MAX_SIDE:
         raise ValueError(f"{width}x{height} pixels are too many; shrink it to at most {MAX_SIDE} a side")

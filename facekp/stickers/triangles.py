@@ -1,4 +1,4 @@
-"""A picture of a whole face, fitted onto another by the triangles between all their points."""
+"""An image of a whole face, fitted onto another by the triangles between all their points."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Trigger:
     mode: str = "while"
 
     def at_once(self, value: float, length: float) -> float | None:
-        """The same for a single picture, which has no before: the middle of a burst, the beginning otherwise.
+        """The same for a single image, which has no before: the middle of a burst, the beginning otherwise.
 
         Args:
             value: Of the signal.

@@ -27,7 +27,7 @@ class Wearer:
     """One of several faces. What nobody asks for is not worked out.
 
     Args:
-        faces: All faces of the picture.
+        faces: All faces of the image.
         rank: Which one; 0 is the largest.
     """
 
@@ -67,7 +67,7 @@ class Wearer:
         return self._unfolded(places, target) if fit == "mesh" and self.complete else target
 
     def _unfolded(self, places: tuple[str, ...], target: np.ndarray) -> np.ndarray:
-        """Keep places of the far side from passing behind the face's middle: a bent picture cannot be folded."""
+        """Keep places of the far side from passing behind the face's middle: a bent image cannot be folded."""
         yaw, roll = float(self.pose.yaw[0]), np.radians(float(self.pose.roll[0]))
         along = np.array([np.cos(roll), np.sin(roll)]) * np.sign(yaw)  # towards the far side
         camera = self.pose.camera[0, :2]
@@ -87,7 +87,7 @@ class Wearer:
         Args:
             layer: Whose trigger it is.
             trigger: The trigger.
-            seconds: When the picture is shown.
+            seconds: When the image is shown.
             length: Of the layer's frames, in seconds.
         """
         value = float(self._faces.signals[trigger.signal][self.rank])
