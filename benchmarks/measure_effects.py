@@ -72,6 +72,4 @@ class _Triggers:
 
 def _overlap(boxes: np.ndarray, others: np.ndarray) -> bool:
     """Whether any two meet."""
-    return any(
-        min(a[2], b[2]) > max(a[0], b[0]) and min(a[3], b[3]) > max(a[1], b[1]) for a in boxes for b in others
-    )
+    return any(min(a[2], b[2]) > max(a[0], b[0]) and min(a[3], b[3]) > max(a[1], b[1]) for a in boxes for b in others)

@@ -92,9 +92,7 @@ class Tracks(Faces):
     @functools.cached_property
     def signals(self) -> dict[str, np.ndarray]:
         """What the faces do, against each person's own face at rest: name -> (N,) float64, 0..1."""
-        return {
-            name: signal(self.measured[:, i], self.rest[:, i]) for i, (name, signal) in enumerate(SIGNALS.items())
-        }
+        return {name: signal(self.measured[:, i], self.rest[:, i]) for i, (name, signal) in enumerate(SIGNALS.items())}
 
 
 @dataclass
