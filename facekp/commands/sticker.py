@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
     if args.virtual_camera is not None and not 1 <= args.virtual_camera <= 240:
         raise UserError(f"--virtual-camera {args.virtual_camera:g}: 1 to 240 frames a second")
     window = args.preview or (args.camera is not None and args.virtual_camera is None)
-    if window:
+    if args.preview:
         need_display()
     if not args.inputs and (args.camera is None or args.sheet or args.animate):
         raise UserError("no photo or video given; see --help")

@@ -231,5 +231,5 @@ def show_all(
         write_image(sheet_path, sheet(image, faces, stickers))
         print(one_line(sheet_path))
     if animation is not None:
-        save_animation(animation, [sticker.apply(image, faces) for sticker in stickers])
+        save_animation(animation, [sticker.apply(image, faces, pretend=True) for sticker in stickers])
         print(one_line(animation))

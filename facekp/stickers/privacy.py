@@ -12,7 +12,7 @@ from facekp.inference.tracking import Landmarks, Tracker, Tracks
 from facekp.landmarks import face_outline
 
 #: How many cells a face is wide: all that is left of it, whatever its size. With more, detectors still see a face.
-CELLS = {"blur": 2, "mosaic": 3}
+CELLS = {"blur": 1.5, "mosaic": 3}
 METHODS = (*CELLS, "box")
 
 #: Grey of a box.

@@ -28,7 +28,7 @@ _PAGE = """<!doctype html>
 def sheet(
     image: np.ndarray, faces: Faces, stickers: Iterable[Sticker], side: int = 300, columns: int = 5
 ) -> np.ndarray:
-    """Every sticker on the largest face of a photo, as tiles with their names.
+    """Every sticker on the largest face of a photo, as tiles with their names; triggers count as fired.
 
     Args:
         image: (H, W, 3) BGR uint8.
@@ -50,7 +50,7 @@ def sheet(
     tile = geometry.warp(image, place, (side, side), "replicate")
     face = geometry.apply(place, points)
     worn_by = Faces.from_arrays(face, geometry.bounding_box(face), np.ones(1))
-    tiles = [_caption(sticker.apply(tile, worn_by), sticker.name) for sticker in stickers]
+    tiles = [_caption(sticker.apply(tile, worn_by, pretend=True), sticker.name) for sticker in stickers]
     tiles += [np.full_like(tile, 255)] * (-len(tiles) % columns)
     return np.vstack([np.hstack(tiles[row : row + columns]) for row in range(0, len(tiles), columns)])
 

@@ -157,13 +157,14 @@ class Sticker:
         self.layers = tuple(sorted(layers, key=lambda layer: layer.order))
         self.name, self.title, self.fade = name, title, fade
 
-    def apply(self, image: np.ndarray, faces: Faces, seconds: float = 0.0) -> np.ndarray:
+    def apply(self, image: np.ndarray, faces: Faces, seconds: float = 0.0, pretend: bool = False) -> np.ndarray:
         """Put the sticker on the faces of an image, the largest face last.
 
         Args:
             image: (H, W, 3) BGR or (H, W, 4) BGRA, uint8.
             faces: As the landmarker returns them; those of a tracker remember what triggered before.
             seconds: Time since the start, for layers of several frames.
+            pretend: Show layers with triggers as if the faces did what they wait for.
 
         Returns:
             A new image, shape and dtype of `image`.
@@ -185,16 +186,18 @@ class Sticker:
         for index in reversed(range(len(faces))):
             visible = float(np.clip((faces.scores[index] - low) / max(high - low, 1e-6), 0, 1))
             if visible > 0 and np.isfinite(faces.points[index]).all():
-                self._put(result, Wearer(faces, index), visible, seconds)
+                self._put(result, Wearer(faces, index), visible, seconds, pretend)
         return result
 
-    def _put(self, image: np.ndarray, wearer: Wearer, visible: float, seconds: float) -> None:
+    def _put(self, image: np.ndarray, wearer: Wearer, visible: float, seconds: float, pretend: bool) -> None:
         """Draw all layers on one face, in place."""
         for layer in self.layers:
             if wearer.rank >= layer.max_faces:
                 continue
             since: float | None = seconds
-            if layer.trigger is not None:
+            if layer.trigger is not None and pretend:
+                since = layer.trigger.at_once(1.0, layer.length)
+            elif layer.trigger is not None:
                 since = wearer.shown_for(layer, layer.trigger, seconds, layer.length)
             if since is not None:
                 layer.put(image, wearer, visible, since)

@@ -7,6 +7,7 @@ import os
 import struct
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ import pytest
 
 from facekp.errors import UserError
 from facekp.inference.faces import Faces
-from facekp.landmarks import MEAN_FACE, anchors
-from facekp.stickers import combine, list_stickers, load_sticker
-from facekp.stickers.manifest import LayerSpec, json_schema
+from facekp.landmarks import MEAN_FACE, SIGNALS, anchors
+from facekp.stickers import Sticker, combine, list_stickers, load_sticker
+from facekp.stickers.manifest import LayerSpec, PaintSpec, TriggerSpec, json_schema
 from facekp.stickers.packs import packs_folder
+from facekp.stickers.triggers import Trigger
 from facekp.vision import geometry
 
 
@@ -31,8 +33,12 @@ def portrait(openness: float = 0.0) -> tuple[np.ndarray, Faces]:
     return np.full((520, 500, 3), (150, 180, 210), np.uint8), faces
 
 
-def test_at_least_fourteen() -> None:
-    assert len(list_stickers()) >= 14
+def test_at_least_twenty_of_them_five_with_triggers() -> None:
+    assert len(list_stickers()) >= 20
+    triggered = [name for name in list_stickers() if any(layer.trigger for layer in load_sticker(name).layers)]
+    assert len(triggered) >= 6
+    modes = {layer.trigger.mode for name in triggered for layer in load_sticker(name).layers if layer.trigger}
+    assert modes == {"while", "burst"}
 
 
 @pytest.mark.parametrize("name", list_stickers())
@@ -43,12 +49,16 @@ def test_shipped_pack(name: str) -> None:
     assert manifest["licence"] == "CC0-1.0"
     photo, faces = portrait(openness=0.2)
     sticker = load_sticker(name)
-    changed = (sticker.apply(photo, faces) != photo).any(-1)
-    assert 0.005 < changed.mean() < 0.5
-    assert not changed[:, [0, -1]].any(), "a sticker on a face in the middle must not reach the picture's sides"
+    always = Sticker([replace(layer, trigger=None) for layer in sticker.layers])
+    seen = np.zeros(photo.shape[:2], bool)
+    for seconds in np.arange(0, max(layer.length for layer in sticker.layers) + 1e-6, 0.05):
+        changed = (always.apply(photo, faces, float(seconds)) != photo).any(-1)
+        assert not changed[:, [0, -1]].any(), "a sticker on a face in the middle must not reach the picture's sides"
+        seen |= changed
+    assert 0.005 < seen.mean() < 0.5
     for layer in sticker.layers:
-        assert all(512 <= max(frame.size) <= 1024 for frame in layer.frames)
-    used = {frame for layer in manifest["layers"] for frame in layer["frames"]}
+        assert all(512 <= max(frame.size) <= 1024 for frame in getattr(layer, "frames", ()))
+    used = {frame for layer in manifest["layers"] for frame in layer.get("frames", ())}
     assert {file.name for file in folder.glob("*.png")} == used
     assert {file.stem for file in folder.glob("*.svg")} == {Path(frame).stem for frame in used}
 
@@ -85,9 +95,10 @@ def test_published_schema_is_the_validators_own() -> None:
 def test_the_documents_example_and_places_are_true() -> None:
     text = (Path(__file__).parents[2] / "docs" / "stickers.md").read_text(encoding="utf-8")
     example = json.loads(text.split("```json")[1].split("```")[0])
-    assert example == json.loads((packs_folder() / "moustache" / "manifest.json").read_text(encoding="utf-8"))
+    assert example == json.loads((packs_folder() / "tongue" / "manifest.json").read_text(encoding="utf-8"))
     assert [name for name in anchors(MEAN_FACE) if f"`{name}`" not in text] == []
-    assert [key for key in LayerSpec.model_fields if f"`{key}`" not in text] == []
+    keys = {**LayerSpec.model_fields, **PaintSpec.model_fields, **TriggerSpec.model_fields}
+    assert [key for key in [*keys, *SIGNALS] if f"`{key}`" not in text] == []
 
 
 def test_zip_works_like_a_folder(tmp_path: Path) -> None:
@@ -104,7 +115,12 @@ def layer(**changes: Any) -> dict[str, Any]:
     return {key: value for key, value in {**result, **changes}.items() if value is not None}
 
 
-def write_pack(folder: Path, first: dict[str, Any], **changes: Any) -> Path:
+def paint(**changes: Any) -> dict[str, Any]:
+    result = {"name": "lips", "region": "lips", "colour": "#aa0033"}
+    return {key: value for key, value in {**result, **changes}.items() if value is not None}
+
+
+def write_pack(folder: Path, first: Any, **changes: Any) -> Path:
     manifest = {"name": "p", "title": "P", "author": "A", "licence": "CC0-1.0", "layers": [first], **changes}
     (folder / "manifest.json").write_text(json.dumps({k: v for k, v in manifest.items() if v is not None}))
     image = np.zeros((64, 64, 4), np.uint8)
@@ -154,14 +170,62 @@ THREE_IN_LINE = {"left_eye": [10, 20], "right_eye": [50, 20], "nose_bridge": [30
         (layer(fit="affine"), {}, ["'front'", "needs 3"]),
         (layer(fit="affine", anchors=THREE_IN_LINE), {}, ["'front'", "one line"]),
         (layer(anchors={"left_eye": [10], "right_eye": [50, 20]}), {}, ["layer 0", "'anchors.left_eye"]),
+        (layer(name=""), {}, ["layer 0", "'name'", "at least 1"]),
+        (layer(name=None), {}, ["layer 0", "'name'", "required"]),
+        (layer(frames=None), {}, ["layer 0", "'frames'", "required"]),
+        (layer(frames="a.png"), {}, ["layer 0", "'frames'", "list"]),
+        (layer(frames=["a.jpg"]), {}, ["'frames.0'", "pattern"]),
+        (layer(anchors=[[1, 2]]), {}, ["'anchors'", "dictionary"]),
+        (layer(anchors=None), {}, ["'anchors'", "required"]),
+        (layer(order="top"), {}, ["'order'", "integer"]),
+        (layer(fit="face"), {}, ["'front'", "needs 3"]),
+        (layer(fit="mesh", anchors=THREE_IN_LINE), {}, ["'front'", "needs 4"]),
+        (layer(behind="hair"), {}, ["'behind'", "face"]),
+        (layer(within="hair"), {}, ["'within'", "anywhere"]),
+        (layer(side="top"), {}, ["'side'", "left"]),
+        (layer(hidden_from=200), {}, ["'hidden_from'", "90"]),
+        (layer(trigger="sneeze"), {}, ["layer 0", "'trigger'", "sneeze", "mouth_open"]),
+        (layer(trigger=7), {}, ["layer 0", "'trigger'"]),
+        (layer(trigger={}), {}, ["'trigger.signal'", "required"]),
+        (layer(trigger={"signal": "sneeze"}), {}, ["'trigger.signal'", "sneeze", "mouth_wide"]),
+        (layer(trigger={"signal": "mouth_open", "on": 2}), {}, ["'trigger.on'", "less than or equal to 1"]),
+        (layer(trigger={"signal": "mouth_open", "on": 0.3}), {}, ["'trigger.off'", "0.35 is above 'on', 0.3"]),
+        (layer(trigger={"signal": "mouth_open", "off": -1}), {}, ["'trigger.off'", "greater"]),
+        (layer(trigger={"signal": "mouth_open", "hold_ms": -5}), {}, ["'trigger.hold_ms'", "greater"]),
+        (layer(trigger={"signal": "mouth_open", "mode": "once"}), {}, ["'trigger.mode'", "burst"]),
+        (layer(trigger={"signal": "mouth_open", "holds": 1}), {}, ["'trigger.holds'", "hold_ms"]),
+        (paint(region="ears"), {}, ["layer 0", "'region'", "ears", "lips"]),
+        (paint(colour="red"), {}, ["layer 0", "'colour'", "pattern"]),
+        (paint(colour=None), {}, ["'colour'", "required"]),
+        (paint(frames=["a.png"]), {}, ["'frames'", "region, colour"]),
+        (paint(opacity=2), {}, ["'opacity'", "less than or equal to 1"]),
+        (layer(), {"max_faces": 0}, ["'max_faces'", "1"]),
+        (layer(), {"title": ""}, ["'title'"]),
+        ("front", {}, ["layer 0", "dictionary"]),
     ],
 )  # fmt: skip
-def test_wrong_pack(tmp_path: Path, first: dict[str, Any], changes: dict[str, Any], told: list[str]) -> None:
+def test_wrong_pack(tmp_path: Path, first: Any, changes: dict[str, Any], told: list[str]) -> None:
     folder = write_pack(tmp_path, first, **changes)
     with pytest.raises(UserError) as error:
         load_sticker(folder)
     for word in ["manifest.json" if "gone.png" not in told else "gone.png", *told]:
         assert word in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "<" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "trigger"),
+    [
+        ("always", None),
+        ("mouth_open", Trigger("mouth_open")),
+        ({"signal": "mouth_wide", "mode": "burst"}, Trigger("mouth_wide", mode="burst")),
+        ({"signal": "brows_up", "on": 0.8, "off": 0.2, "hold_ms": 400}, Trigger("brows_up", 0.8, 0.2, 400)),
+    ],
+)
+def test_triggers_of_a_pack(tmp_path: Path, spec: Any, trigger: Trigger | None) -> None:
+    for first in (layer(trigger=spec), paint(trigger=spec)):
+        assert load_sticker(write_pack(tmp_path, first)).layers[0].trigger == trigger
 
 
 def test_broken_json_and_no_pack(tmp_path: Path) -> None:
