@@ -131,7 +131,7 @@ def _metric(motion: np.ndarray) -> np.ndarray:
     """
 
     def products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        ax, ay, az, bx, by, bz = *a.T, *b.T
+        (ax, ay, az), (bx, by, bz) = a.T, b.T
         return np.stack([ax * bx, ay * by, az * bz, ax * by + ay * bx, ax * bz + az * bx, ay * bz + az * by], 1)
 
     x, y = motion[:, 0], motion[:, 1]

@@ -261,7 +261,7 @@ def quantise(path: Path, crops: np.ndarray) -> None:
     except ImportError as error:
         raise UserError(f"int8 needs ONNX Runtime's tools ({error}): {INSTALL}") from error
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
+    class Reader(CalibrationDataReader):
         def __init__(self, name: str) -> None:
             self._batches = iter([{name: crop[None]} for crop in crops])
 

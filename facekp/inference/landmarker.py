@@ -167,7 +167,7 @@ class Landmarker:
         results = []
         for own in np.split(np.arange(len(scores)), np.cumsum([len(boxes) for boxes, _ in detected])[:-1]):
             own = own[kept[own]]
-            results.append(self._faces(said.each(lambda each, own=own: each[own]), scores[own]).without_doubles())
+            results.append(self._faces(said.take(own), scores[own]).without_doubles())
         return results
 
     def _faces(self, said: Outputs, scores: np.ndarray) -> Faces:
