@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from facekp.data.drawn import draw_face
+from facekp.landmarks import IBUG68, MEAN_FACE
 
 
 def write_csv(path, names, points):
@@ -48,3 +49,21 @@ def dot_under(image, point, reach=4):
     part = grey[y0 : y0 + 2 * reach + 1, x0 : x0 + 2 * reach + 1]
     y, x = np.mgrid[: part.shape[0], : part.shape[1]]
     return np.array([(part * x).sum() + x0 * part.sum(), (part * y).sum() + y0 * part.sum()]) / max(part.sum(), 1e-9)
+
+
+def head_in_space():
+    """The mean face bent over an ellipsoid: 68 points, symmetric, the nose in front."""
+    mean = MEAN_FACE.astype(np.float64)
+    mean = (mean + (mean * [-1, 1])[IBUG68.flip_order] + [1, 0]) / 2  # exactly symmetric
+    flat = (mean - mean.mean(0)) / (mean[16, 0] - mean[0, 0])
+    depth = 0.6 * (flat[:, 0] / 0.5) ** 2 + 0.1 * flat[:, 1] ** 2
+    depth[27:36] -= 0.15
+    return np.column_stack([flat, depth - depth.mean()])
+
+
+def seen_from(space, yaw, pitch=0.0, roll=0.0, scale=100.0):
+    a, b, c = np.radians([-yaw, pitch, roll])
+    around_y = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
+    around_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
+    around_z = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
+    return scale * (space @ (around_z @ around_y @ around_x).T)[:, :2] + 200

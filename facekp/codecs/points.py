@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Callable, NamedTuple, Union
+from typing import Any, NamedTuple, Union
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -193,14 +193,14 @@ class Outputs(NamedTuple):
     sigma: Any = None
     visibility: Any = None
 
-    def each(self, do: Callable[[Any], Any]) -> Outputs:
-        """Something done to all that is there.
+    def take(self, indices: Any) -> Outputs:
+        """Of some of the N.
 
         Example:
-            >>> Outputs(np.zeros((2, 4)), score=np.zeros(2)).each(lambda array: array[:1]).score.shape
+            >>> Outputs(np.zeros((2, 4)), score=np.zeros(2)).take(np.array([1])).score.shape
             (1,)
         """
-        return Outputs(*(None if field is None else do(field) for field in self))
+        return Outputs(*(None if field is None else field[indices] for field in self))
 
     def take(self, indices: np.ndarray) -> Outputs:
         """Those of some faces, by indices or by (N,) booleans."""

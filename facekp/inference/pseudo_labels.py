@@ -132,8 +132,8 @@ def label_photos(
             rows[seen.path.name] = [str(kept), str(dropped), error]
             _append(done, [seen.path.name, *rows[seen.path.name]])
             bar.update()
-    kept, dropped = (sum(int(row[k]) for row in rows.values()) for k in (0, 1))
-    return Labelled(len(rows), kept, dropped, sum(bool(row[2]) for row in rows.values()))
+    kept, dropped = (sum(int(row[column]) for row in rows.values()) for column in (0, 1))
+    return Labelled(len(rows), kept, dropped, failed=sum(bool(row[2]) for row in rows.values()))
 
 
 def write_pts(path: Path, points: np.ndarray) -> None:

@@ -32,7 +32,7 @@ from facekp.tasks.parts import check_transforms, load_parts
 from facekp.tasks.task import Evaluation, EvaluationSettings, Tables, Task, TaskData
 
 #: What a key's value needs of the codec. To all of them one is one percent of the crop.
-_NEEDED_CODECS: dict[tuple[str, object], tuple[str, ...]] = {
+_NEEDED_CODECS: dict[tuple[str, Any], tuple[str, ...]] = {
     ("loss", "wing"): ("mean_face", "percent"),
     ("loss", "simcc"): ("percent",),
     ("network.head", "soft_argmax"): ("mean_face", "percent"),

@@ -1,5 +1,6 @@
 """The tool that writes a network for applications, as people call it."""
 
+import numpy as np
 import paddle
 import pytest
 from paddle.nn import functional as F  # noqa: N812
@@ -53,3 +54,21 @@ def test_an_operator_that_onnx_lacks_ends_in_a_line(tmp_path):
     program = next(path for path in tmp_path.iterdir() if path.suffix in {".json", ".pdmodel"})
     with pytest.raises(UserError, match=r"unsupported operators.*--formats paddle"):
         convert_to_onnx(program, tmp_path / "model.onnx")
+
+
+@needs_converter
+def test_eight_bits_move_the_points_a_little(run_tool, tmp_path):
+    done = run_tool("export", "-o", tmp_path / "out", "--formats", "onnx", "--int8", "assets/photos")
+    assert done.returncode == 0, done.stderr
+    whole = facekp.load_landmarker()
+    small = facekp.load_landmarker(tmp_path / "out")
+    image = read_image("assets/photos/astronaut.png")
+    faces, others = whole(image), small(image)
+    distance = np.linalg.norm(faces.points - others.points, axis=-1).mean()
+    assert 0 < distance < 0.02 * (faces.boxes[0, 2] - faces.boxes[0, 0])
+    weights = (tmp_path / "out" / "model.onnx").stat().st_size
+    assert weights < 0.6 * 4 * 1.07e6  # convolutions of one byte a weight
+
+
+def test_eight_bits_are_for_points_in_onnx(refuses, tmp_path):
+    assert "int8 is for" in refuses("export", "-o", tmp_path / "out", "--formats", "paddle", "--int8", "assets/photos")

@@ -5,6 +5,7 @@ import random
 import cv2
 import numpy as np
 import pytest
+from tests_support import head_in_space, seen_from
 
 from facekp.data.drawn import draw_face
 from facekp.data.transforms import FaceCrop
@@ -12,24 +13,6 @@ from facekp.data.turned import HeadShape, TurnHead, turn_head
 from facekp.errors import UserError
 from facekp.landmarks import IBUG68, MEAN_FACE
 from facekp.vision import geometry
-
-
-def head_in_space():
-    """The mean face bent over an ellipsoid: 68 points, symmetric, the nose in front."""
-    mean = MEAN_FACE.astype(np.float64)
-    mean = (mean + (mean * [-1, 1])[IBUG68.flip_order] + [1, 0]) / 2  # exactly symmetric
-    flat = (mean - mean.mean(0)) / (mean[16, 0] - mean[0, 0])
-    depth = 0.6 * (flat[:, 0] / 0.5) ** 2 + 0.1 * flat[:, 1] ** 2
-    depth[27:36] -= 0.15
-    return np.column_stack([flat, depth - depth.mean()])
-
-
-def seen_from(space, yaw, pitch=0.0, roll=0.0, scale=100.0):
-    a, b, c = np.radians([-yaw, pitch, roll])
-    around_y = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
-    around_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
-    around_z = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
-    return scale * (space @ (around_z @ around_y @ around_x).T)[:, :2] + 200
 
 
 @pytest.fixture(scope="module")

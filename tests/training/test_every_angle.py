@@ -1,0 +1,70 @@
+"""The recipe for every angle in small: from a folder of labels to faces with sigma and visibility."""
+
+import numpy as np
+import pytest
+from tests_support import head_in_space, seen_from
+
+from facekp.errors import UserError
+from facekp.inference.backends import load_backend
+from facekp.inference.landmarker import Landmarker
+from facekp.inference.pseudo_labels import write_pts
+from facekp.io.images import write_image
+from facekp.tasks import EvaluationSettings
+from facekp.training import evaluate, load_config, train
+
+OPTIONS = [
+    "size=96", "data.train=[{type: FaceCrop, size: 96, rotate: 20, flip: 0.5}, {type: Cover, p: 0.5}]",
+    "data.validation=[{type: FaceCrop, size: 96}]", "network.channels=[4, 4, 8, 8, 8]", "network.map_size=6",
+    "train.epochs=1", "train.batch_size=8", "optimizer.warmup_epochs=0", "data.workers=0", "data.faces_per_no_face=4",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Noise with the labels of heads from several sides."""
+    folder, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for number in range(30):
+        write_image(folder / f"{number}.png", rng.integers(0, 256, (200, 200, 3)).astype(np.uint8))
+        face = seen_from(head_in_space(), *rng.uniform(-30, 30, 3), scale=80) - 100
+        write_pts(folder / f"{number}.pts", face)
+    return folder
+
+
+def test_a_run_and_what_comes_of_it(photos, tmp_path):
+    options = [f"output={tmp_path}", f"data.sources=[{{type: pts, root: {photos}}}]", *OPTIONS]
+    config = load_config("configs/every_angle_light.yml", options)
+    data = config.what.build_data(config)
+    labels = np.stack([data.train[index][1] for index in range(27)])
+    assert labels.shape == (27, 3 * 68)
+    seen = labels[:, 136:]
+    assert set(np.unique(seen[np.isfinite(seen)])) == {0.0, 1.0}  # turned away or covered, and seen
+    np.testing.assert_array_equal(data.train[3][0], data.train[3][0])
+    assert np.isnan(data.validation[0][1][136:]).all() and np.isfinite(data.validation[0][1][:136]).all()
+
+    summary = train(config)
+    assert np.isfinite(summary.best)
+    table = evaluate(config, str(summary.weights), EvaluationSettings()).tables["all"]
+    assert 0 <= table["within_1_sigma"] <= table["within_2_sigma"] <= 1
+    landmarker = Landmarker(*load_backend(summary.weights), lambda image: (np.zeros((0, 4)), np.zeros(0)))
+    faces = landmarker(np.zeros((100, 100, 3), np.uint8), boxes=[[20, 20, 80, 80]])
+    assert faces.sigma.shape == faces.visibility.shape == (1, 68)
+    assert (faces.sigma > 0).all() and ((faces.visibility >= 0) & (faces.visibility <= 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("codec=mean_face", "needs codec: percent"),
+        ("loss=smooth_l1", "belong together"),
+        ("network.head=map", "belong together"),
+        ("codec=standard", "needs codec: percent"),
+        ("data.turned.yaw=[60, 15]", "a least and a greatest angle"),
+        ("data.turned.every=0", "data.turned.every"),
+        ("data.train=[{type: Resize, size: 128}, {type: CenterCrop, size: 128}]", "begin with FaceCrop"),
+        ("network.map_size=7", "set network.map_size to its side"),
+    ],
+)
+def test_what_does_not_fit_together(photos, tmp_path, option, message):
+    with pytest.raises(UserError, match=message):
+        options = [f"output={tmp_path}", f"data.sources=[{{type: pts, root: {photos}}}]", "data.keep_crops=false"]
+        train(load_config("configs/every_angle_light.yml", [*options, "data.workers=0", option]))
