@@ -22,11 +22,16 @@ from facekp.data.drawn import draw_face
 from facekp.inference.backends import SHIPPED
 from facekp.inference.faces import Faces
 from facekp.inference.tracking import OneEuro
-from facekp.landmarks import MEAN_FACE, anchors, face_outline, mouth_openness
-from facekp.landmarks.pose import head_pose
+from facekp.landmarks import MEAN_FACE, SIGNALS, Neutral, anchors, face_outline, head_pose, measure
+from facekp.landmarks.head import HEAD_POINTS
+from facekp.landmarks.pose import complete_far_side, rotation
 from facekp.recipes import read_any_recipe, save_recipe
 from facekp.stickers import list_stickers, load_sticker
 from facekp.stickers.fit import fit
+from facekp.stickers.makeup import Paint
+from facekp.stickers.triangles import mesh_points, triangles
+from facekp.stickers.triggers import Switch, Trigger
+from facekp.stickers.wearer import Wearer
 from facekp.vision import geometry
 
 WEB = Path(__file__).resolve().parent.parent
@@ -85,10 +90,14 @@ def fixture() -> str:
     shrunk = geometry.compose(geometry.rotation(-10), geometry.scaling(0.23))
     values = {
         "face": face,
-        "camera": head_pose(face[None]).camera[0, :2, :3],
+        "poses": [posed(head(*angles, 130) + rng.normal(0, 1, (68, 2))) for angles in ANGLES],
         "anchors": anchors(face),
         "outline": face_outline(face),
-        "openness": mouth_openness(face),
+        "triangles": np.uint8(triangles()),
+        "mesh": mesh_points(face),
+        "signals": {name: signals(acting(name) * 90) for name in SIGNALS},
+        "rest": rest(rng),
+        "switches": switches(rng),
         "steps": steps,
         "smoothed": [smooth(points, 0.1 * (index + 1)) for index, points in enumerate(steps)],
         "source": source,
@@ -107,12 +116,81 @@ def fixture() -> str:
     return json.dumps(rounded(values)) + "\n"
 
 
+#: Yaw, pitch and roll of heads.
+ANGLES = ((0, 0, 0), (20, -10, 15), (-45, 10, -30), (60, 5, 100), (-80, 0, 0))
+
+
+def head(yaw: float, pitch: float, roll: float, size: float) -> np.ndarray:
+    """The points of a turned average head, (68, 2), in a picture of 400 x 400."""
+    return (HEAD_POINTS - (0.5, 0.45, 0.3)) @ rotation(yaw, pitch, roll)[:2].T * size + 200
+
+
+def posed(points: np.ndarray) -> dict[str, object]:
+    """A face's pose and what follows from it."""
+    pose = head_pose(points[None])
+    return {
+        "points": points,
+        "angles": [*pose.yaw, *pose.pitch, *pose.roll],
+        "camera": pose.camera[0, :2],
+        "measured": measure(points[None], pose.camera)[0],
+        "completed": complete_far_side(points, pose),
+        "anchors": anchors(points),
+        "outline": face_outline(points),
+    }
+
+
+def acting(signal: str) -> np.ndarray:
+    """The mean face with one expression."""
+    face = MEAN_FACE.astype(np.float64)
+    if signal == "mouth_open":
+        face[[*range(5, 12), *range(55, 60), *range(65, 68)], 1] += 0.11
+    elif signal == "mouth_wide":
+        face[[48, 60, 54, 64]] += np.array([[-0.06, -0.05], [-0.06, -0.05], [0.06, -0.05], [0.06, -0.05]])
+    elif signal == "lips_round":
+        face[48:68, 0] = 0.5 + 0.65 * (face[48:68, 0] - 0.5)
+    elif signal.endswith("eye_closed"):
+        face[[40, 41] if signal.startswith("left") else [46, 47], 1] -= 0.045
+    else:
+        brows = {"left_brow_up": range(17, 22), "right_brow_up": range(22, 27)}.get(signal, range(17, 27))
+        face[list(brows), 1] -= 0.06
+    return face
+
+
+def signals(points: np.ndarray) -> list[float]:
+    """All signals of a face against the average face at rest."""
+    faces = Faces.from_arrays([points], [[0, 0, 1, 1]], [1])
+    return [float(values[0]) for values in faces.signals.values()]
+
+
+def rest(rng: np.random.Generator) -> dict[str, object]:
+    """A face at rest, learned from some frames."""
+    neutral, average = Neutral(1.0), np.array([signal.neutral for signal in SIGNALS.values()])
+    measured, learned = average + rng.normal(0.01, 0.01, (12, len(SIGNALS))), []
+    for frame, each in enumerate(measured):
+        neutral.learn(each, yaw=30.0 if frame == 3 else 0.0, seconds=0.1 * frame)
+        learned.append(neutral.values)
+    return {"measured": list(measured), "learned": learned}
+
+
+def switches(rng: np.random.Generator) -> list[dict[str, object]]:
+    """What triggers do while their signal wanders."""
+    told = []
+    for hold, mode in ((0, "while"), (600, "while"), (0, "burst"), (300, "burst")):
+        trigger, switch = Trigger("mouth_open", 0.6, 0.4, hold, mode), Switch()
+        values = np.clip(0.5 + np.cumsum(rng.normal(0, 0.15, 60)) % 1 - 0.5, 0, 1)
+        shown = [switch(trigger, float(value), 0.07 * frame, 0.5) for frame, value in enumerate(values)]
+        told.append({"hold": hold, "mode": mode, "values": values, "shown": [-1 if t is None else t for t in shown]})
+    return told
+
+
 def rounded(value: object) -> object:
     """Arrays and all that holds them, as JSON has them."""
     if isinstance(value, dict):
         return {key: rounded(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [rounded(each) for each in value]
+    if isinstance(value, (str, int, float)):
+        return round(value, 6) if isinstance(value, float) else value
     array = np.asarray(value)
     return array.astype(int).ravel().tolist() if array.dtype == np.uint8 else array.round(6).ravel().tolist()
 
@@ -141,20 +219,33 @@ def write_pictures() -> None:
         described.append({"file": f"{index:02}.png", "name": name, "faces": rows(faces)})
     worn = []
     for number, index in enumerate(i for i, each in enumerate(described) if each["name"] in WORN):
-        picture = cv2.imread(str(PICTURES / f"{index:02}.png"))
-        found = described[index]["faces"]
-        faces = Faces.from_arrays(*(np.array([face[key] for face in found]) for key in ("points", "boxes", "scores")))
         for name in list_stickers():
-            file = f"{number}_{name}.png"
-            cv2.imwrite(str(PICTURES / file), load_sticker(name).apply(picture, faces, 0.2))
-            worn.append({"picture": f"{index:02}.png", "sticker": name, "file": file, "seconds": 0.2})
+            worn.append(wear(name, f"{number}_{name}", index, described[index]["faces"]))
+    for number, (angles, index) in enumerate(zip(ANGLES, (0, 4, 20, 21, 22))):
+        for name in list_stickers():
+            triggers = [layer.trigger.signal for layer in load_sticker(name).layers if layer.trigger]
+            points = head(*angles, 120)
+            if triggers:  # seen by the same camera, with the expression
+                shift = acting(triggers[0]) - MEAN_FACE
+                points = points + shift @ rotation(*angles)[:2, :2].T * 120
+            box = [*points.min(0), *points.max(0)]
+            faces = [{"points": points.round(4).tolist(), "boxes": box, "scores": 0.9}]
+            worn.append(wear(name, f"turned_{number}_{name}", index, faces))
     placed = placements()
     text = json.dumps({"pictures": described, "worn": worn, "placed": placed})
     (PICTURES / "index.json").write_text(text, encoding="utf-8")
     print(f"{len(described)} pictures, {sum(len(d['faces']) for d in described)} faces, {len(worn)} with stickers")
 
 
-#: The pictures of which every pack is drawn.
+def wear(name: str, file: str, index: int, found: list[dict[str, object]]) -> dict[str, object]:
+    """Draw one pack on faces over a picture."""
+    picture = cv2.imread(str(PICTURES / f"{index:02}.png"))
+    faces = Faces.from_arrays(*(np.array([face[key] for face in found]) for key in ("points", "boxes", "scores")))
+    cv2.imwrite(str(PICTURES / f"{file}.png"), load_sticker(name).apply(picture, faces, 0.2))
+    return {"picture": f"{index:02}.png", "sticker": name, "file": f"{file}.png", "seconds": 0.2, "faces": found}
+
+
+#: The pictures of which every pack is drawn, on the faces in them; on turned heads it is drawn as well.
 WORN = {"astronaut", "hopper turned 20", "drawn 3"}
 
 
@@ -167,18 +258,20 @@ def rows(faces: Faces) -> list[dict[str, object]]:
 
 
 def placements() -> list[dict[str, object]]:
-    """Where the corners of every layer's picture come to lie on an upright and on a turned face."""
+    """What every layer is tied to on turned heads, and where the corners of its picture come to lie."""
     placed = []
-    for angle in (0, 25):
-        upright = geometry.rotation(angle, (0.5, 0.5))
-        turn = geometry.compose(upright, geometry.scaling(260), geometry.translation(200, 160))
-        points = geometry.apply(turn, MEAN_FACE.astype(np.float64))
+    for angles in ANGLES:
+        points = head(*angles, 260)
+        wearer = Wearer(Faces.from_arrays([points], [[0, 0, 1, 1]], [1]), 0)
         for name in list_stickers():
             for index, layer in enumerate(load_sticker(name).layers):
+                if isinstance(layer, Paint):
+                    continue
                 width, height = layer.frames[0].size
                 corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
-                carried = layer.place(anchors(points))(corners)
-                placed.append({"angle": angle, "sticker": name, "layer": index, "points": points.ravel().tolist(),
+                carried = np.zeros((0, 2)) if layer.fit == "face" else layer.place(wearer)(corners)
+                placed.append({"sticker": name, "layer": index, "points": points.ravel().tolist(),
+                               "target": wearer.target(layer.places, layer.fit).ravel().tolist(),
                                "corners": corners.ravel().tolist(), "carried": carried.ravel().tolist()})  # fmt: skip
     return placed
 

@@ -6,7 +6,7 @@ import { type Drop, dropOf, kindOf } from "./drops";
 import { pump } from "./frames";
 import { type Recording, canRecord, record, save, soundOf } from "./recorder";
 import { startStudio } from "./studio/client";
-import type { Choice } from "./studio/studio";
+import type { Choice, Wanted } from "./studio/studio";
 import { addChoice, canvas, clear, complain, element, markChoices, setRate, show, tell, translate } from "./view";
 import { PageError, currentLanguage, setLanguage } from "./words";
 
@@ -169,11 +169,11 @@ async function openVideo(file: File): Promise<void> {
   refresh();
 }
 
-async function addZip(file: File): Promise<void> {
+async function addZip(file: File, wanted?: Wanted): Promise<void> {
   await ready;
   const most = file.size > MAX_PACK_BYTES ? MAX_NETWORK_BYTES : MAX_PACK_BYTES;
   const bytes = [...(await filesOf([file], most)).values()][0]!;
-  const added = await studio.addZip(bytes, file.name);
+  const added = await studio.addZip(bytes, file.name, wanted);
   if ("network" in added) return networkUsed(added.network);
   offer(added.sticker);
   worn.delete(added.sticker.name);
@@ -273,8 +273,8 @@ function wire(): void {
   });
   choose("photo", ([file]) => openPhoto(file!));
   choose("video", ([file]) => openVideo(file!));
-  choose("pack", ([file]) => addZip(file!));
-  choose("network", ([file]) => addZip(file!));
+  choose("pack", ([file]) => addZip(file!, "pack"));
+  choose("network", ([file]) => addZip(file!, "network"));
   choose("folder", (files) => {
     const name = files[0]!.webkitRelativePath.split("/")[0] ?? "";
     return addFolder({ kind: "folder", name, files });

@@ -28,10 +28,19 @@ export function area([x0, y0, x1, y1]: Box): number {
 
 /** Intersection over union. */
 export function iou(a: Box, b: Box): number {
+  const shared = overlap(a, b);
+  return shared / Math.max(area(a) + area(b) - shared, 1e-9);
+}
+
+/** Which part of `a` lies inside of `b`. */
+export function partInside(a: Box, b: Box): number {
+  return overlap(a, b) / Math.max(area(a), 1e-9);
+}
+
+function overlap(a: Box, b: Box): number {
   const width = Math.min(a[2], b[2]) - Math.max(a[0], b[0]);
   const height = Math.min(a[3], b[3]) - Math.max(a[1], b[1]);
-  const overlap = Math.max(width, 0) * Math.max(height, 0);
-  return overlap / Math.max(area(a) + area(b) - overlap, 1e-9);
+  return Math.max(width, 0) * Math.max(height, 0);
 }
 
 /**

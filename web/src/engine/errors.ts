@@ -10,6 +10,8 @@ export const MESSAGES = {
   "zip.encrypted": "{file}: needs a password; pack it again without one",
   "zip.name": "{file}: the name {name} leads out of the archive; pack it again",
   "zip.many": "{file}: holds more than {most} files; pack only what is needed",
+  "zip.neither":
+    "{file}: neither a sticker pack (manifest.json) nor a network (recipe.json, model.onnx); choose another .zip",
   "pack.none": "{file}: no sticker pack; give a .zip that holds manifest.json",
   "pack.file": "{file}: missing in the pack; put it in or mend the manifest",
   "pack.json": "{file}: not valid JSON ({reason}); mend that place",
@@ -20,6 +22,7 @@ export const MESSAGES = {
   "pack.outside": "{file}: {where}: lies outside the {width}x{height} picture",
   "pack.line": "{file}: {where}: coincide or lie on one line; move them apart",
   "pack.size": "{file}: {where}: the pictures differ in size; make all {width}x{height}",
+  "pack.pixels": "{file}: {where}: more than {most} million pixels; shrink the pictures",
   "png.not": "{file}: not a PNG; save it as one",
   "png.large": "{file}: {width}x{height} pixels are too many; shrink it to at most {most} a side",
   "png.opaque": "{file}: has no transparency; export it as a PNG with an alpha channel",

@@ -1,5 +1,5 @@
 /** The result of looking at a picture. */
-import { type ScoredBox, area, suppressOverlaps } from "./boxes";
+import { type ScoredBox, area, partInside, suppressOverlaps } from "./boxes";
 import { boundingBox } from "./geometry";
 
 /** A face of a picture. */
@@ -7,6 +7,12 @@ export interface Face extends ScoredBox {
   /** x, y, x, y, ... in pixels of the picture: 68 points in iBUG order. */
   readonly points: Float32Array;
 }
+
+/**
+ * A face of which more than the first part lies inside of another one's box, whose area is less than the second part of
+ * the other's, and that is trusted less, is a part of that other face.
+ */
+const [INSIDE, SMALLER] = [0.7, 0.35];
 
 /** Two faces that share more of their union are one. */
 const MOST_SHARED = 0.4;
@@ -22,9 +28,20 @@ export function largestFirst<T extends ScoredBox>(faces: readonly T[]): T[] {
 }
 
 /**
- * Keep the better-scored of two faces that lie on each other: a detector's boxes may lie apart and still lead to the
- * same points.
+ * Keep the better-scored of two faces that lie on each other, and drop what is found inside of a face.
+ *
+ * A detector's boxes may lie apart and still lead to the same points. And around a nose and a mouth the points of a small
+ * face may be found.
  */
 export function withoutDoubles(faces: readonly Face[]): Face[] {
-  return largestFirst(suppressOverlaps(largestFirst(faces), MOST_SHARED));
+  const kept = largestFirst(suppressOverlaps(largestFirst(faces), MOST_SHARED));
+  return kept.filter(
+    (face) =>
+      !kept.some(
+        (other) =>
+          partInside(face.box, other.box) > INSIDE &&
+          area(face.box) < SMALLER * area(other.box) &&
+          face.score < other.score,
+      ),
+  );
 }

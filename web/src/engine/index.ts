@@ -11,10 +11,13 @@ export { type Folder, MAX_NETWORK_BYTES, MAX_PACK_BYTES, filesOf, folderAt, fold
 export type { Box, Matrix, Point, Points } from "./geometry";
 export { type Context, type Source, contextOf, createCanvas } from "./image";
 export { Landmarker, type LandmarkerOptions, loadLandmarker, openLandmarker } from "./landmarker";
-export { ANCHOR_NAMES, CURVES, MEAN_FACE, NUM_POINTS, anchors } from "./landmarks";
+export { MEAN_FACE } from "./head";
+export { ANCHOR_NAMES, CURVES, NUM_POINTS, anchors } from "./landmarks";
 export { MODEL_FILE, RECIPE_FILE, type Runtime } from "./network";
+export { type Camera, type Pose, headPose } from "./pose";
 export { readRecipe } from "./recipe";
-export { Sticker, combine } from "./stickers/sticker";
+export { AVERAGE_REST, SIGNAL_NAMES, type SignalName, measure, signalsOf } from "./signals";
+export { Layer, Sticker, type Worn, combine } from "./stickers/sticker";
 export { MANIFEST_FILE } from "./stickers/manifest";
 export { loadSticker, openSticker, unzipSticker } from "./stickers/packs";
 export { type TrackedFace, Tracker, type TrackerOptions } from "./tracking";

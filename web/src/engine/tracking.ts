@@ -5,6 +5,8 @@ import { type Box, clamp } from "./geometry";
 import { type Source, toPixels } from "./image";
 import type { Landmarker } from "./landmarker";
 import { eyeDistance } from "./landmarks";
+import { headPose } from "./pose";
+import { Neutral, measure } from "./signals";
 import type { Pixels } from "./warp";
 
 /** Boxes that overlap less are not the same face. */
@@ -80,11 +82,19 @@ function blur(points: Float64Array): Float64Array {
 /** A face that knows which it is: it keeps its number for as long as it is followed. */
 export interface TrackedFace extends Face {
   readonly id: number;
+  /** Seconds since a detector last saw the face. */
+  readonly unseen: number;
+  /** What the signals measure on this person's face at rest, as far as it is known. */
+  readonly rest: readonly number[];
+  /** What others keep about a face from frame to frame; forgotten with it. */
+  readonly memory: WeakMap<object, object>;
 }
 
 interface Track {
   readonly id: number;
   readonly smooth: OneEuro;
+  readonly neutral: Neutral;
+  readonly memory: WeakMap<object, object>;
   points: Float32Array; // as found, unsmoothed
   box: Box;
   score: number;
@@ -140,7 +150,15 @@ export class Tracker {
     this.tracks = this.tracks.filter((track) => this.visible(track, seconds) > 0 && meets(track.box, image));
     const shown = this.tracks.map((track) => {
       const points = Float32Array.from(track.smooth.next(track.points, seconds));
-      return { ...faceOf(points, track.score * this.visible(track, seconds)), id: track.id };
+      const { camera, yaw } = headPose(points);
+      track.neutral.learn(measure(points, camera), yaw, seconds);
+      return {
+        ...faceOf(points, track.score * this.visible(track, seconds)),
+        id: track.id,
+        unseen: seconds - track.confirmed,
+        rest: track.neutral.values,
+        memory: track.memory,
+      };
     });
     return shown.sort((a, b) => area(b.box) - area(a.box));
   }
@@ -170,7 +188,8 @@ export class Tracker {
     for (const { points, box, score } of fresh) {
       if (match([box], boxesOf(seen)).length) continue; // found twice
       const smooth = new OneEuro(this.options.cutoff, this.options.beta);
-      seen.push({ id: this.nextId++, smooth, points, box, score, confirmed: seconds });
+      const own = { id: this.nextId++, smooth, neutral: new Neutral(), memory: new WeakMap() };
+      seen.push({ ...own, points, box, score, confirmed: seconds });
     }
     // Two tracks on one face: the one that the detector saw stays.
     const doubles = new Set(match(boxesOf(unseen), boxesOf(seen)).map(([index]) => index));

@@ -275,7 +275,8 @@ describe("a network of one's own", () => {
     };
     const cases: [string, Buffer, string][] = [
       ["cut model", await network(recipe, model.subarray(0, 100_000)), "ONNX Runtime cannot run it"],
-      ["no recipe", await zip({ "model.onnx": model }), "no sticker pack"],
+      ["no recipe", await zip({ "model.onnx": model }), "no network"],
+      ["empty", await zip({ "readme.txt": Buffer.from("hello") }), "no network"],
       ["format", await network('{"format": "other"}'), "not a network of facekp"],
       ["points", await network(changed("schema", { points: ["a", "b"] })), "finds 2 points"],
       ["size", await network(changed("size", 64)), "cannot run it"],

@@ -7,10 +7,22 @@ import type { Pixels } from "../../src/engine/warp";
 
 interface Reference {
   face: number[];
-  camera: number[];
+  poses: {
+    points: number[];
+    angles: number[];
+    camera: number[];
+    measured: number[];
+    completed: number[];
+    anchors: Record<string, number[]>;
+    outline: number[];
+  }[];
   anchors: Record<string, number[]>;
   outline: number[];
-  openness: number[];
+  triangles: number[];
+  mesh: number[];
+  signals: Record<string, number[]>;
+  rest: { measured: number[][]; learned: number[][] };
+  switches: { hold: number; mode: "while" | "burst"; values: number[]; shown: number[] }[];
   steps: number[][];
   smoothed: number[][];
   source: number[];

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { faceOf } from "../../src/engine/faces";
 import { apply, compose, scaling, translation } from "../../src/engine/geometry";
-import { MEAN_FACE } from "../../src/engine/landmarks";
+import { MEAN_FACE } from "../../src/engine/head";
 import { blank } from "../../src/engine/network";
 import { OneEuro, Tracker, match } from "../../src/engine/tracking";
 import { expectClose, reference } from "./reference";

@@ -1,6 +1,7 @@
 /** In the browser: the engine on the pictures of `reference.py --pictures`, compared with what Python made of them. */
-import { type Face, anchors, loadLandmarker, loadSticker } from "../../src/engine";
-import { fit } from "../../src/engine/stickers/placement";
+import { type Face, Layer, loadLandmarker, loadSticker } from "../../src/engine";
+import { faceOf } from "../../src/engine/faces";
+import { Wearer } from "../../src/engine/stickers/wearer";
 
 interface Described {
   points: [number, number][];
@@ -10,8 +11,15 @@ interface Described {
 
 interface Index {
   pictures: { file: string; name: string; faces: Described[] }[];
-  worn: { picture: string; sticker: string; file: string; seconds: number }[];
-  placed: { sticker: string; layer: number; points: number[]; corners: number[]; carried: number[] }[];
+  worn: { picture: string; sticker: string; file: string; seconds: number; faces: Described[] }[];
+  placed: {
+    sticker: string;
+    layer: number;
+    points: number[];
+    target: number[];
+    corners: number[];
+    carried: number[];
+  }[];
 }
 
 const FOLDER = "/tests/.pictures/";
@@ -54,13 +62,12 @@ async function comparePoints(index: Index) {
 /** Every pack on the faces that Python found: differences of grey levels where either side drew. */
 async function compareStickers(index: Index) {
   const results = [];
-  for (const { picture: file, sticker: name, file: drawn, seconds } of index.worn) {
+  for (const { picture: file, sticker: name, file: drawn, seconds, faces } of index.worn) {
     const image = await picture(file);
     const canvas = new OffscreenCanvas(image.width, image.height);
     const context = canvas.getContext("2d", { willReadFrequently: true })!;
     context.putImageData(image, 0, 0);
-    const faces = index.pictures.find((each) => each.file === file)!.faces.map(toFace);
-    (await loadSticker(`/stickers/${name}/`)).draw(context, faces, seconds);
+    (await loadSticker(`/stickers/${name}/`)).draw(context, faces.map(toFace), seconds);
     const mine = context.getImageData(0, 0, image.width, image.height).data;
     const theirs = (await picture(drawn)).data;
     let [sum, count, worst] = [0, 0, 0];
@@ -77,7 +84,7 @@ async function compareStickers(index: Index) {
       }
     }
     results.push({
-      name: `${name} on ${file}`,
+      name: `${drawn} on ${file}`,
       mean: sum / Math.max(count, 1),
       worst,
       share: count / (0.75 * mine.length),
@@ -86,23 +93,23 @@ async function compareStickers(index: Index) {
   return results;
 }
 
-/** Where the corners of every layer lie: the largest distance in pixels. */
+/** What every layer is tied to, and where its corners lie: the largest distance in pixels. */
 async function comparePlacements(index: Index) {
   const stickers = new Map<string, Awaited<ReturnType<typeof loadSticker>>>();
   let worst = 0;
-  for (const { sticker: name, layer: number, points, corners, carried } of index.placed) {
+  const compare = (mine: ArrayLike<number>, theirs: ArrayLike<number>) => {
+    for (let i = 0; i < theirs.length; i += 2) {
+      worst = Math.max(worst, Math.hypot(mine[i]! - theirs[i]!, mine[i + 1]! - theirs[i + 1]!));
+    }
+  };
+  for (const { sticker: name, layer: number, points, target, corners, carried } of index.placed) {
     if (!stickers.has(name)) stickers.set(name, await loadSticker(`/stickers/${name}/`));
-    const layer = stickers.get(name)!.layers[number]!;
-    const face = anchors(Float64Array.from(points));
-    const target = Object.keys(layer.anchors).flatMap((place) => [...face[place]!]);
-    const placement = fit(
-      layer.fit,
-      Float64Array.from(Object.values(layer.anchors).flat()),
-      Float64Array.from(target),
-    )!;
-    for (let i = 0; i < corners.length; i += 2) {
-      const [x, y] = placement.carry([corners[i]!, corners[i + 1]!]);
-      worst = Math.max(worst, Math.hypot(x - carried[i]!, y - carried[i + 1]!));
+    const layer = stickers.get(name)!.layers[number] as Layer;
+    const wearer = new Wearer(faceOf(Float32Array.from(points), 1), 0);
+    compare(layer.target(wearer), target);
+    const placement = layer.place(wearer)!;
+    for (let i = 0; i < carried.length; i += 2) {
+      compare(placement.carry!([corners[i]!, corners[i + 1]!]), carried.slice(i, i + 2));
     }
   }
   return worst;

@@ -47,6 +47,9 @@ export interface Choice {
 /** What was in an archive. */
 export type Added = { readonly sticker: Choice } | { readonly network: string };
 
+/** What an archive should be. */
+export type Wanted = "pack" | "network";
+
 /** Files with their bytes, by name. */
 export type Files = Map<string, Uint8Array<ArrayBuffer>>;
 
@@ -89,7 +92,7 @@ export class Studio {
     const sticker = this.own.get(name) ?? this.packs.get(name) ?? (await this.fetchPack(name));
     const context = contextOf(createCanvas(THUMBNAIL, THUMBNAIL));
     drawDummy(context);
-    sticker.draw(context, [dummy()], 0);
+    sticker.drawWhole(context, dummy());
     return pictureOf(context);
   }
 
@@ -104,11 +107,21 @@ export class Studio {
     this.worn = combine(names.map((name) => this.own.get(name) ?? this.packs.get(name)!));
   }
 
-  /** Add a stranger's archive: a sticker pack, or a network. */
-  async addZip(bytes: Uint8Array<ArrayBuffer>, file: string): Promise<Added> {
+  /**
+   * Add a stranger's archive: a sticker pack, or a network.
+   *
+   * @param bytes - The archive.
+   * @param file - What messages call it.
+   * @param wanted - What the user takes it for, if that is known.
+   */
+  async addZip(bytes: Uint8Array<ArrayBuffer>, file: string, wanted?: Wanted): Promise<Added> {
     const files = await unzip(bytes, file, MAX_NETWORK_BYTES);
-    const isNetwork = [...files.keys()].some((path) => path.split("/").at(-1) === RECIPE_FILE);
-    if (isNetwork) return { network: await this.useNetwork(files, file) };
+    const names = [...files.keys()].map((path) => path.split("/").at(-1));
+    // Without its recipe a network is still no sticker pack.
+    if (names.includes(RECIPE_FILE) || names.some((name) => name?.endsWith(".onnx"))) {
+      return { network: await this.useNetwork(files, file) };
+    }
+    if (!names.includes(MANIFEST_FILE)) throw new UserError(wanted ? `${wanted}.none` : "zip.neither", { file });
     const sticker = await openSticker(folderOf(file, files, MANIFEST_FILE));
     const name = `own:${sticker.name}`;
     this.own.set(name, sticker);

@@ -2,36 +2,65 @@
 import { UserError, reasonOf } from "../errors";
 import { ANCHOR_NAMES } from "../landmarks";
 import { isNumber, isRecord } from "../recipe";
+import { SIGNAL_NAMES } from "../signals";
+import { REGION_NAMES, type Region } from "./makeup";
+import type { Trigger } from "./triggers";
 
 export const MANIFEST_FILE = "manifest.json";
 
-const FITS = ["similarity", "affine", "mesh"] as const;
+const FITS = ["similarity", "affine", "mesh", "face"] as const;
 const BLENDS = ["normal", "multiply", "screen"] as const;
-const TRIGGERS = ["always", "mouth_open"] as const;
+const TRIGGERS = ["always", ...SIGNAL_NAMES] as const;
+const MODES = ["while", "burst"] as const;
 const COVERS = ["nothing", "face"] as const;
+const HOLDERS = ["anywhere", "face"] as const;
+const SIDES = ["none", "left", "right"] as const;
 
 export type Fit = (typeof FITS)[number];
 export type Blend = (typeof BLENDS)[number];
+export type Side = (typeof SIDES)[number];
 
 /** How many anchors each fit needs at least. */
-const LEAST_ANCHORS: Record<Fit, number> = { similarity: 2, affine: 3, mesh: 4 };
+const LEAST_ANCHORS: Record<Fit, number> = { similarity: 2, affine: 3, mesh: 4, face: 3 };
+
+/** No pack has more layers, no layer more frames. */
+const [MOST_LAYERS, MOST_FRAMES] = [32, 1000];
+
+/** What every layer has. */
+interface WornSpec {
+  /** What messages call the layer. */
+  readonly name: string;
+  /** Lower layers are drawn first, across all stickers of a face. */
+  readonly order: number;
+  /** When the layer is shown; undefined: always. */
+  readonly trigger?: Trigger;
+  readonly opacity: number;
+}
 
 /** One picture, or a sequence of pictures, tied to the face. */
-export interface LayerSpec {
-  readonly name: string;
+export interface LayerSpec extends WornSpec {
   /** PNG files of the pack, shown one after the other, over and over. */
   readonly frames: readonly string[];
   readonly frameMs: number;
   /** Place of the face -> its x, y in pixels of the PNG. */
   readonly anchors: Readonly<Record<string, readonly [number, number]>>;
   readonly fit: Fit;
-  /** Lower layers are drawn first, across all stickers of a face. */
-  readonly order: number;
-  readonly opacity: number;
   readonly blend: Blend;
-  readonly trigger: (typeof TRIGGERS)[number];
   /** What hides the layer where they overlap. */
   readonly behind: (typeof COVERS)[number];
+  /** Where alone the layer shows. */
+  readonly within: (typeof HOLDERS)[number];
+  /** The side of the head, as the viewer sees it, that carries the layer. */
+  readonly side: Side;
+  /** Degrees of yaw from which that side is hidden. */
+  readonly hiddenFrom: number;
+}
+
+/** Make-up: colour on a part of the face. */
+export interface PaintSpec extends WornSpec {
+  readonly region: Region;
+  /** Red, green, blue, 0 to 255. */
+  readonly colour: readonly [number, number, number];
 }
 
 /** A sticker: who drew it, and its layers. */
@@ -42,13 +71,17 @@ export interface PackSpec {
   readonly licence: string;
   /** How many faces wear it at most, the largest first. */
   readonly maxFaces: number;
-  readonly layers: readonly LayerSpec[];
+  readonly layers: readonly (LayerSpec | PaintSpec)[];
 }
 
 const PACK_KEYS = ["$schema", "name", "title", "author", "licence", "max_faces", "layers"];
+const WORN_KEYS = ["name", "order", "trigger"];
 const LAYER_KEYS = [
-  ...["name", "frames", "frame_ms", "anchors", "fit", "order", "opacity", "blend", "trigger", "behind"],
+  ...WORN_KEYS,
+  ...["frames", "frame_ms", "anchors", "fit", "opacity", "blend", "behind", "within", "side", "hidden_from"],
 ];
+const PAINT_KEYS = [...WORN_KEYS, "region", "colour", "opacity"];
+const TRIGGER_KEYS = ["signal", "on", "off", "hold_ms", "mode"];
 
 /**
  * Read and check a pack's manifest.
@@ -64,7 +97,7 @@ export function readManifest(text: string, file: string): PackSpec {
     throw new UserError("pack.json", { file, reason: reasonOf(error) });
   }
   const pack = new Reader(whole, PACK_KEYS, file, "");
-  const layers = pack.take("layers", isFilledList, "[layer, ...]");
+  const layers = pack.take("layers", isLayers, `[layer, ...], ${MOST_LAYERS} at most`);
   return {
     name: pack.take("name", isPackName, "a-z 0-9 _ -"),
     title: pack.take("title", isText, '"text"'),
@@ -75,8 +108,47 @@ export function readManifest(text: string, file: string): PackSpec {
   };
 }
 
-function readLayer(value: unknown, index: number, file: string): LayerSpec {
-  const layer = new Reader(value, LAYER_KEYS, file, `layer ${index}, `);
+function readLayer(value: unknown, index: number, file: string): LayerSpec | PaintSpec {
+  const prefix = `layer ${index}, `;
+  return isRecord(value) && "region" in value
+    ? readPaint(new Reader(value, PAINT_KEYS, file, prefix))
+    : readPicture(new Reader(value, LAYER_KEYS, file, prefix), file);
+}
+
+function readWorn(layer: Reader, opacity: number): WornSpec {
+  return {
+    name: layer.take("name", isText, '"text"'),
+    order: layer.take("order", isWhole, "0, 1, ...", 0),
+    trigger: readTrigger(layer),
+    opacity: layer.take("opacity", isShare, "0 ... 1", opacity),
+  };
+}
+
+function readTrigger(layer: Reader): Trigger | undefined {
+  const trigger = layer.inside("trigger", TRIGGER_KEYS);
+  const word = trigger ? trigger.choose("signal", SIGNAL_NAMES, true) : layer.choose("trigger", TRIGGERS);
+  if (word === "always") return undefined;
+  const on = trigger?.take("on", isTurnOn, "> 0, 1 at most", 0.5) ?? 0.5;
+  return {
+    signal: word,
+    on,
+    off: trigger?.take("off", (value): value is number => isShare(value) && value <= on, `0 ... ${on}`, 0.35) ?? 0.35,
+    holdMs: trigger?.take("hold_ms", isNotNegative, ">= 0", 0) ?? 0,
+    mode: trigger?.choose("mode", MODES) ?? "while",
+  };
+}
+
+function readPaint(layer: Reader): PaintSpec {
+  const colour = layer.take("colour", isColour, "#rrggbb");
+  const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  return {
+    ...readWorn(layer, 0.6),
+    region: layer.choose("region", REGION_NAMES, true),
+    colour: [red!, green!, blue!],
+  };
+}
+
+function readPicture(layer: Reader, file: string): LayerSpec {
   const fit = layer.choose("fit", FITS);
   const anchors = layer.take("anchors", isAnchors, '{"place": [x, y], ...}');
   const where = layer.where("anchors");
@@ -89,16 +161,16 @@ function readLayer(value: unknown, index: number, file: string): LayerSpec {
     throw new UserError("pack.few", { file, where, fit, least: LEAST_ANCHORS[fit], count });
   }
   return {
-    name: layer.take("name", isText, '"text"'),
+    ...readWorn(layer, 1),
     frames: layer.take("frames", isFrames, '["NAME.png", ...]'),
     frameMs: layer.take("frame_ms", isPositive, "> 0", 100),
     anchors,
     fit,
-    order: layer.take("order", isWhole, "0, 1, ...", 0),
-    opacity: layer.take("opacity", isShare, "0 ... 1", 1),
     blend: layer.choose("blend", BLENDS),
-    trigger: layer.choose("trigger", TRIGGERS),
     behind: layer.choose("behind", COVERS),
+    within: layer.choose("within", HOLDERS),
+    side: layer.choose("side", SIDES),
+    hiddenFrom: layer.take("hidden_from", isAngle, "0 ... 90", 20),
   };
 }
 
@@ -111,6 +183,7 @@ class Reader {
     keys: readonly string[],
     private readonly file: string,
     private readonly prefix: string,
+    private readonly path = "",
   ) {
     if (!isRecord(value)) throw this.wrong("(the whole)", "{...}");
     this.values = value;
@@ -122,7 +195,7 @@ class Reader {
 
   /** Layer and key. */
   where(key: string): string {
-    return `${this.prefix}key '${key}'`;
+    return `${this.prefix}key '${this.path}${key}'`;
   }
 
   /** A value that passes a check; the default where there is none. */
@@ -132,9 +205,15 @@ class Reader {
     return value;
   }
 
-  /** One of several words; the first where there is none. */
-  choose<T extends string>(key: string, words: readonly T[]): T {
-    const value = this.values[key] ?? words[0];
+  /** The object that a key holds; undefined if it holds something else. */
+  inside(key: string, keys: readonly string[]): Reader | undefined {
+    const value = this.values[key];
+    return isRecord(value) ? new Reader(value, keys, this.file, this.prefix, `${this.path}${key}.`) : undefined;
+  }
+
+  /** One of several words; the first where there is none, unless it is `required`. */
+  choose<T extends string>(key: string, words: readonly T[], required = false): T {
+    const value = this.values[key] ?? (required ? undefined : words[0]);
     const word = words.find((each) => each === value);
     if (word === undefined) throw this.wrong(key, words.join(" | "));
     return word;
@@ -149,10 +228,16 @@ const isText = (value: unknown): value is string => typeof value === "string" &&
 const isPackName = (value: unknown): value is string => isText(value) && /^[a-z0-9][a-z0-9_-]*$/.test(value);
 const isFrame = (value: unknown): value is string => isText(value) && /^[^/\\:]+\.png$/.test(value);
 const isFilledList = (value: unknown): value is unknown[] => Array.isArray(value) && value.length > 0;
-const isFrames = (value: unknown): value is string[] => isFilledList(value) && value.every(isFrame);
+const isLayers = (value: unknown): value is unknown[] => isFilledList(value) && value.length <= MOST_LAYERS;
+const isFrames = (value: unknown): value is string[] =>
+  isFilledList(value) && value.length <= MOST_FRAMES && value.every(isFrame);
+const isColour = (value: unknown): value is string => isText(value) && /^#[0-9a-fA-F]{6}$/.test(value);
 const isWhole = (value: unknown): value is number => Number.isSafeInteger(value);
 const isCount = (value: unknown): value is number => isWhole(value) && value >= 1;
 const isPositive = (value: unknown): value is number => isNumber(value) && value > 0;
+const isNotNegative = (value: unknown): value is number => isNumber(value) && value >= 0;
+const isTurnOn = (value: unknown): value is number => isPositive(value) && value <= 1;
+const isAngle = (value: unknown): value is number => isNotNegative(value) && value <= 90;
 const isShare = (value: unknown): value is number => isNumber(value) && value >= 0 && value <= 1;
 const isPair = (value: unknown): value is [number, number] =>
   Array.isArray(value) && value.length === 2 && value.every(isNumber);

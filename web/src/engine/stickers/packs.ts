@@ -2,10 +2,18 @@
 import { unzip } from "../archive";
 import { UserError } from "../errors";
 import { type Folder, MAX_PACK_BYTES, folderAt, folderOf } from "../files";
+import { affine, apply } from "../geometry";
+import { MEAN_FACE } from "../head";
+import { anchors } from "../landmarks";
+import { Paint } from "./makeup";
 import { type LayerSpec, MANIFEST_FILE, readManifest } from "./manifest";
+import { meshPoints } from "./mesh";
 import { Degenerate, fit } from "./placement";
-import { type Layer, Sticker } from "./sticker";
+import { Layer, Sticker, type Worn } from "./sticker";
 import { Texture, decodePng } from "./texture";
+
+/** A layer has no more pixels, in all its frames together: a quarter of a gigabyte once they are decoded. */
+const MAX_PIXELS = 32 << 20;
 
 /**
  * Load a sticker and check every word of its manifest.
@@ -31,43 +39,59 @@ export async function openSticker(folder: Folder): Promise<Sticker> {
   const manifest = await folder.read(MANIFEST_FILE);
   if (!manifest) throw new UserError("pack.none", { file: folder.name });
   const spec = readManifest(new TextDecoder().decode(manifest), `${folder.name}/${MANIFEST_FILE}`);
-  const layers: Layer[] = [];
+  const layers: Worn[] = [];
   for (const [index, layer] of spec.layers.entries()) {
-    layers.push({ ...(await openLayer(folder, layer, index)), maxFaces: spec.maxFaces });
+    layers.push(
+      "region" in layer ? new Paint(layer, spec.maxFaces) : await openLayer(folder, layer, index, spec.maxFaces),
+    );
   }
   return new Sticker(layers, spec.name, spec.title);
 }
 
 /** Read a layer's pictures and check its anchors against them. */
-async function openLayer(folder: Folder, spec: LayerSpec, index: number): Promise<Omit<Layer, "maxFaces">> {
+async function openLayer(folder: Folder, spec: LayerSpec, index: number, maxFaces: number): Promise<Layer> {
   const frames: Texture[] = [];
+  const manifest = `${folder.name}/${MANIFEST_FILE}`;
+  const where = `layer ${index}, key 'frames'`;
+  let size = 0;
   for (const name of spec.frames) {
     const [file, bytes] = [`${folder.name}/${name}`, await folder.read(name)];
     if (!bytes) throw new UserError("pack.file", { file });
     if (bytes.length > MAX_PACK_BYTES) {
       throw new UserError("file.large", { file, bytes: bytes.length, most: MAX_PACK_BYTES });
     }
-    frames.push(new Texture(await decodePng(bytes, file)));
+    const frame = new Texture(await decodePng(bytes, file));
+    size += frame.width * frame.height;
+    if (size > MAX_PIXELS) throw new UserError("pack.pixels", { file: manifest, where, most: MAX_PIXELS >> 20 });
+    frames.push(frame);
   }
-  const file = `${folder.name}/${MANIFEST_FILE}`;
   const { width, height } = frames[0]!;
   if (frames.some((frame) => frame.width !== width || frame.height !== height)) {
-    throw new UserError("pack.size", { file, where: `layer ${index}, key 'frames'`, width, height });
+    throw new UserError("pack.size", { file: manifest, where, width, height });
   }
   for (const [place, [x, y]] of Object.entries(spec.anchors)) {
     if (x >= 0 && y >= 0 && x <= width && y <= height) continue;
-    throw new UserError("pack.outside", { file, where: `layer ${index}, key 'anchors.${place}'`, width, height });
+    const key = `layer ${index}, key 'anchors.${place}'`;
+    throw new UserError("pack.outside", { file: manifest, where: key, width, height });
   }
-  const pixels = Float64Array.from(Object.values(spec.anchors).flat());
-  if (!fits(spec, pixels)) throw new UserError("pack.line", { file, where: `layer ${index}, key 'anchors'` });
-  return { ...spec, frames };
+  const pixels = pixelsOf(spec);
+  if (!pixels) throw new UserError("pack.line", { file: manifest, where: `layer ${index}, key 'anchors'` });
+  return new Layer(spec, frames, pixels, maxFaces);
 }
 
-function fits(spec: LayerSpec, pixels: Float64Array): boolean {
+/** Where what the layer is tied to lies in its pictures; null if that ties it to nothing. */
+function pixelsOf(spec: LayerSpec): Float64Array | null {
+  const pixels = Float64Array.from(Object.values(spec.anchors).flat());
   try {
-    return fit(spec.fit, pixels, pixels) !== null;
+    if (!fit(spec.fit === "face" ? "affine" : spec.fit, pixels, pixels)) return null;
   } catch (error) {
-    if (error instanceof Degenerate) return false;
+    if (error instanceof Degenerate) return null;
     throw error;
   }
+  if (spec.fit !== "face") return pixels;
+  // Drawn over the mean face: where its anchors are, all its points are.
+  const mean = anchors(MEAN_FACE);
+  const places = Float64Array.from(Object.keys(spec.anchors).flatMap((name) => [...mean[name]!]));
+  const drawn = affine(places, pixels);
+  return drawn && apply(drawn, meshPoints(MEAN_FACE));
 }

@@ -7,23 +7,24 @@ import {
   affine,
   apply,
   boundingBox,
-  clamp,
   compose,
   determinant,
   invert,
   similarity,
   smallestScale,
 } from "../geometry";
-import { type Canvas, type Context, contextOf, createCanvas } from "../image";
+import type { Context } from "../image";
 import type { Pixels } from "../warp";
 import type { Fit } from "./manifest";
+import { Mesh } from "./mesh";
+import { drawPatch, meet, sample } from "./patch";
 import { type Spline, createSpline } from "./spline";
-import { type Texture, drawLevel, straight } from "./texture";
+import { type Texture, drawLevel } from "./texture";
 
 /** A way of a picture to a face. */
 export interface Placement {
-  /** Carry a place of the picture to the photo. */
-  carry(place: Point): Point;
+  /** Carry a place of the picture to the photo; a mesh has no single way for all of them. */
+  carry?(place: Point): Point;
   /** Draw a picture that is not empty, in pixels of the context's current transform. */
   draw(context: Context, texture: Texture): void;
 }
@@ -34,7 +35,7 @@ export class Degenerate extends Error {}
 /**
  * Tie anchors of a sticker to places of a face.
  *
- * @param kind - How far the picture gives way.
+ * @param kind - How far the picture gives way; "face": the points are those of `meshPoints`.
  * @param source - In pixels of the sticker.
  * @param target - In pixels of the photo, finite.
  * @returns The placement; null if the face is so small or so squeezed that there is nothing to draw.
@@ -43,6 +44,7 @@ export function fit(kind: Fit, source: Points, target: Points): Placement | null
   const matrix = (kind === "similarity" ? similarity : affine)(source, target);
   if (!matrix) throw new Degenerate();
   if (!(smallestScale(matrix) >= 1e-3)) return null;
+  if (kind === "face") return new Mesh(source, target);
   return kind === "mesh" ? bend(matrix, source, target) : flat(matrix);
 }
 
@@ -63,8 +65,8 @@ function flat(matrix: Matrix): Placement {
   };
 }
 
-/** The bent map is computed at every so many pixels and interpolated between. */
-const GRID = 8;
+/** The bent map is computed at so many places along its longer side, at most at every fourth pixel, and interpolated. */
+const [KNOTS, LEAST_STEP] = [20, 4];
 
 /** Places of the sticker that are carried along each side to see what the bent picture covers. */
 const PROBES = 9;
@@ -76,20 +78,22 @@ function bend(matrix: Matrix, source: Points, target: Points): Placement | null 
   return {
     carry: ([x, y]) => forth(x, y),
     draw(context, texture) {
-      const { width, height } = context.canvas;
-      const box = covered(forth, texture.box!, width, height);
+      const there = probes(forth, texture.box!);
+      const box = meet(there, context.canvas.width, context.canvas.height);
       if (!box) return;
+      const [left, top, right, bottom] = boundingBox(there);
+      const step = Math.max(Math.ceil(Math.max(right - left, bottom - top) / KNOTS), LEAST_STEP);
+      // The knots lie alike whatever part of the sticker the canvas shows.
+      const knot = (start: number, from: number) => start + Math.floor((from - start) / step) * step;
+      const first: Point = [knot(Math.floor(left), box[0]), knot(Math.floor(top), box[1])];
       const level = texture.level(scale);
-      const patch = remap(level.pixels, invert(level.matrix), back, box);
-      const { width: w, height: h } = patch;
-      context.imageSmoothingEnabled = false; // pixels on pixels
-      context.drawImage(patchCanvas(straight(patch)), 0, 0, w, h, box[0], box[1], w, h);
+      drawPatch(context, remap(level.pixels, invert(level.matrix), back, box, first, step), box[0], box[1]);
     },
   };
 }
 
-/** Whole pixels of a canvas that a bent picture covers. */
-function covered(forth: Spline, [x0, y0, x1, y1]: Box, width: number, height: number): Box | null {
+/** Where places all over a picture are carried. */
+function probes(forth: Spline, [x0, y0, x1, y1]: Box): Float64Array {
   const places: number[] = [];
   for (let row = 0; row < PROBES; row++) {
     for (let column = 0; column < PROBES; column++) {
@@ -97,35 +101,35 @@ function covered(forth: Spline, [x0, y0, x1, y1]: Box, width: number, height: nu
       places.push(...forth(x0 + u * (x1 - x0), y0 + v * (y1 - y0)));
     }
   }
-  const [left, top, right, bottom] = boundingBox(Float64Array.from(places));
-  const box: Box = [
-    clamp(Math.floor(left), 0, width),
-    clamp(Math.floor(top), 0, height),
-    clamp(Math.ceil(right) + 1, 0, width),
-    clamp(Math.ceil(bottom) + 1, 0, height),
-  ];
-  return box[2] > box[0] && box[3] > box[1] ? box : null;
+  return Float64Array.from(places);
 }
 
-/** Premultiplied pixels of the photo's `box`, each from where the spline says in the level. */
-function remap(level: Pixels, toLevel: Matrix, back: Spline, [x0, y0, x1, y1]: Box): Pixels {
+/**
+ * Premultiplied pixels of the photo's `box`, each from where the spline says in the level.
+ *
+ * The spline is asked at knots alone, `step` pixels apart from `first` on.
+ */
+function remap(level: Pixels, toLevel: Matrix, back: Spline, box: Box, first: Point, step: number): Pixels {
+  const [x0, y0, x1, y1] = box;
   const [width, height] = [x1 - x0, y1 - y0];
   const out = new Uint8ClampedArray(4 * width * height);
-  const columns = Math.floor((width - 1) / GRID) + 2;
+  const columns = Math.floor((x1 - 1 - first[0]) / step) + 2;
   const knots = (row: number): Float64Array => {
     const places = new Float64Array(2 * columns);
     for (let column = 0; column < columns; column++) {
-      places.set(back(x0 + GRID * column, y0 + GRID * row), 2 * column);
+      places.set(back(first[0] + step * column, first[1] + step * row), 2 * column);
     }
     return apply(toLevel, places);
   };
   let [above, below] = [knots(0), knots(1)];
   for (let y = 0; y < height; y++) {
-    const low = (y % GRID) / GRID;
-    if (y && y % GRID === 0) [above, below] = [below, knots(y / GRID + 1)];
+    const down = y + y0 - first[1];
+    const low = (down % step) / step;
+    if (y && down % step === 0) [above, below] = [below, knots(down / step + 1)];
     for (let x = 0; x < width; x++) {
-      const column = 2 * Math.floor(x / GRID);
-      const right = (x % GRID) / GRID;
+      const over = x + x0 - first[0];
+      const column = 2 * Math.floor(over / step);
+      const right = (over % step) / step;
       const a = (1 - right) * (1 - low);
       const b = right * (1 - low);
       const c = (1 - right) * low;
@@ -136,40 +140,4 @@ function remap(level: Pixels, toLevel: Matrix, back: Spline, [x0, y0, x1, y1]: B
     }
   }
   return { data: out, width, height };
-}
-
-/** Write what lies at a place between four pixels; outside of the picture all is transparent. */
-function sample({ data, width, height }: Pixels, u: number, v: number, out: Uint8ClampedArray, at: number): void {
-  const left = Math.floor(u);
-  const top = Math.floor(v);
-  if (!(left >= -1 && top >= -1 && left < width && top < height)) return;
-  const right = u - left;
-  const low = v - top;
-  const w00 = left >= 0 && top >= 0 ? (1 - right) * (1 - low) : 0;
-  const w01 = left + 1 < width && top >= 0 ? right * (1 - low) : 0;
-  const w10 = left >= 0 && top + 1 < height ? (1 - right) * low : 0;
-  const w11 = left + 1 < width && top + 1 < height ? right * low : 0;
-  const p = 4 * (top * width + left);
-  const i00 = w00 ? p : 0;
-  const i01 = w01 ? p + 4 : 0;
-  const i10 = w10 ? p + 4 * width : 0;
-  const i11 = w11 ? p + 4 * width + 4 : 0;
-  for (let channel = 0; channel < 4; channel++) {
-    out[at + channel] =
-      w00 * data[i00 + channel]! + w01 * data[i01 + channel]! + w10 * data[i10 + channel]! + w11 * data[i11 + channel]!;
-  }
-}
-
-let patches: Context | undefined;
-
-/** A canvas that shows a patch in its top left corner; it grows as needed and is used again. */
-function patchCanvas(patch: ImageData): Canvas {
-  patches ??= contextOf(createCanvas(patch.width, patch.height), true);
-  const { canvas } = patches;
-  if (canvas.width < patch.width || canvas.height < patch.height) {
-    const [width, height] = [Math.max(canvas.width, patch.width), Math.max(canvas.height, patch.height)];
-    Object.assign(canvas, { width, height });
-  }
-  patches.putImageData(patch, 0, 0);
-  return canvas;
 }

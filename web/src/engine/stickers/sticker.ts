@@ -2,13 +2,12 @@
 import type { Face } from "../faces";
 import { type Points, clamp } from "../geometry";
 import { type Context, contextOf, createCanvas } from "../image";
-import { anchors, faceOutline, mouthOpenness } from "../landmarks";
 import type { Blend, LayerSpec } from "./manifest";
-import { fit } from "./placement";
+import { trace } from "./patch";
+import { type Placement, fit } from "./placement";
 import type { Texture } from "./texture";
-
-/** From this gap between the lips on (over the mouth's width) the mouth counts as open. */
-const MOUTH_OPEN = 0.3;
+import { type Trigger, still } from "./triggers";
+import { Wearer } from "./wearer";
 
 /** Scores between which a face's sticker goes from invisible to its full opacity. */
 const FADE = [0.2, 0.4] as const;
@@ -19,17 +18,91 @@ const COMPOSITES: Record<Blend, GlobalCompositeOperation> = {
   screen: "screen",
 };
 
-/** One picture, or a sequence of them, tied to places of the face. */
-export interface Layer extends Omit<LayerSpec, "frames"> {
-  /** The pictures, all of one size. */
-  readonly frames: readonly Texture[];
+/** What a sticker is made of: `Layer` or `Paint`. */
+export interface Worn {
+  /** What messages call it. */
+  readonly name: string;
+  /** Lower layers are drawn first. */
+  readonly order: number;
+  /** When it is shown; undefined: always. */
+  readonly trigger?: Trigger;
   /** How many faces wear it at most, the largest first. */
   readonly maxFaces: number;
+  /** How long its frames take, in seconds. */
+  readonly length: number;
+  /**
+   * Draw it on one face.
+   *
+   * @param context - Shows the picture that the face was found in, pixel on pixel.
+   * @param wearer - The face.
+   * @param visible - 0 to 1, how strongly.
+   * @param seconds - Time since the start, or since its trigger fired.
+   */
+  put(context: Context, wearer: Wearer, visible: number, seconds: number): void;
+}
+
+/** One picture, or a sequence of them, tied to places of the face. */
+export class Layer implements Worn {
+  readonly name: string;
+  readonly order: number;
+  readonly trigger?: Trigger;
+  readonly length: number;
+
+  /**
+   * @param spec - What its manifest says.
+   * @param frames - The pictures, all of one size.
+   * @param pixels - Where the places lie in the pictures; those of `meshPoints` if the fit is "face".
+   * @param maxFaces - How many faces wear it at most, the largest first.
+   */
+  constructor(
+    private readonly spec: LayerSpec,
+    readonly frames: readonly Texture[],
+    private readonly pixels: Float64Array,
+    readonly maxFaces: number,
+  ) {
+    ({ name: this.name, order: this.order, trigger: this.trigger } = spec);
+    this.length = (frames.length * spec.frameMs) / 1000;
+  }
+
+  /** What it is tied to on a face. */
+  target(wearer: Wearer): Float64Array {
+    return wearer.target(Object.keys(this.spec.anchors), this.spec.fit);
+  }
+
+  /** Where it lies on a face; null if the face is too small to show it. */
+  place(wearer: Wearer): Placement | null {
+    return fit(this.spec.fit, this.pixels, this.target(wearer));
+  }
+
+  put(context: Context, wearer: Wearer, visible: number, seconds: number): void {
+    const { opacity, side, hiddenFrom, frameMs, behind, within, blend } = this.spec;
+    const shown = opacity * visible * wearer.facing(side, hiddenFrom);
+    const texture = this.frames[Math.floor((seconds * 1000) / frameMs) % this.frames.length]!;
+    if (!texture.box || !shown) return;
+    const placement = this.place(wearer);
+    if (!placement) return;
+    context.save();
+    context.globalCompositeOperation = COMPOSITES[blend];
+    context.globalAlpha = shown;
+    if (behind === "face" || within === "face") {
+      const { width, height } = context.canvas;
+      const scratch = clearScratch(width, height);
+      scratch.save();
+      placement.draw(scratch, texture);
+      scratch.restore();
+      if (behind === "face") cut(scratch, wearer.outline, "destination-out");
+      if (within === "face") cut(scratch, wearer.outline, "destination-in");
+      context.drawImage(scratch.canvas, 0, 0, width, height, 0, 0, width, height);
+    } else {
+      placement.draw(context, texture);
+    }
+    context.restore();
+  }
 }
 
 /** Layers that are put on faces together. */
 export class Sticker {
-  readonly layers: readonly Layer[];
+  readonly layers: readonly Worn[];
 
   /**
    * @param layers - In any order; `order` says which is drawn first.
@@ -37,7 +110,7 @@ export class Sticker {
    * @param title - What people call it.
    */
   constructor(
-    layers: readonly Layer[],
+    layers: readonly Worn[],
     readonly name = "",
     readonly title = "",
   ) {
@@ -48,45 +121,29 @@ export class Sticker {
    * Put the sticker on faces, the largest last.
    *
    * @param context - Shows the picture that the faces were found in, pixel on pixel.
-   * @param faces - As the landmarker or the tracker returns them, the largest first.
+   * @param faces - As the landmarker or the tracker returns them, the largest first; those of a tracker remember what
+   *   triggered before.
    * @param seconds - Time since the start, for layers of several frames.
    */
   draw(context: Context, faces: readonly Face[], seconds = 0): void {
     for (let rank = faces.length - 1; rank >= 0; rank--) {
       const { points, score } = faces[rank]!;
       const visible = clamp((score - FADE[0]) / (FADE[1] - FADE[0]), 0, 1);
-      if (visible > 0 && points.every(Number.isFinite)) this.put(context, points, rank, visible, seconds);
+      if (!(visible > 0 && points.every(Number.isFinite))) continue;
+      const wearer = new Wearer(faces[rank]!, rank);
+      for (const layer of this.layers) {
+        if (rank >= layer.maxFaces) continue;
+        const { trigger, length } = layer;
+        const since = trigger ? wearer.shownFor(layer, trigger, seconds, length) : seconds;
+        if (since !== null) layer.put(context, wearer, visible, since);
+      }
     }
   }
 
-  /** Draw all layers on one face. */
-  private put(context: Context, points: Points, rank: number, visible: number, seconds: number): void {
-    const face = anchors(points);
-    for (const layer of this.layers) {
-      if (rank >= layer.maxFaces) continue;
-      if (layer.trigger === "mouth_open" && mouthOpenness(points) < MOUTH_OPEN) continue;
-      const texture = layer.frames[Math.floor((seconds * 1000) / layer.frameMs) % layer.frames.length]!;
-      const names = Object.keys(layer.anchors);
-      const source = Float64Array.from(names.flatMap((name) => [...layer.anchors[name]!]));
-      const target = Float64Array.from(names.flatMap((name) => [...face[name]!]));
-      const placement = fit(layer.fit, source, target);
-      if (!texture.box || !placement) continue;
-      context.save();
-      context.globalCompositeOperation = COMPOSITES[layer.blend];
-      context.globalAlpha = layer.opacity * visible;
-      if (layer.behind === "face") {
-        const { width, height } = context.canvas;
-        const scratch = clearScratch(width, height);
-        scratch.save();
-        placement.draw(scratch, texture);
-        scratch.restore();
-        cutOut(scratch, faceOutline(points));
-        context.drawImage(scratch.canvas, 0, 0, width, height, 0, 0, width, height);
-      } else {
-        placement.draw(context, texture);
-      }
-      context.restore();
-    }
+  /** Put all of the sticker on a face, whatever the face does: as a picture to choose it by. */
+  drawWhole(context: Context, face: Face): void {
+    const wearer = new Wearer(face, 0);
+    for (const layer of this.layers) layer.put(context, wearer, 1, still(layer.trigger, layer.length));
   }
 }
 
@@ -112,13 +169,11 @@ function clearScratch(width: number, height: number): Context {
   return scratch;
 }
 
-/** Clear what lies inside of a polygon, with a smooth edge. */
-function cutOut(context: Context, polygon: Points): void {
+/** Clear what lies inside of a polygon, or outside, with a smooth edge. */
+function cut(context: Context, polygon: Points, how: "destination-out" | "destination-in"): void {
   context.save();
-  context.globalCompositeOperation = "destination-out";
-  context.beginPath();
-  for (let i = 0; i < polygon.length; i += 2) context.lineTo(polygon[i]! + 0.5, polygon[i + 1]! + 0.5);
-  context.closePath();
+  context.globalCompositeOperation = how;
+  trace(context, polygon);
   context.fill();
   context.restore();
 }

@@ -7,6 +7,7 @@ const stickers = resolve(import.meta.dirname, "../../../../assets/stickers");
 const packs = readdirSync(stickers, { withFileTypes: true }).filter((each) => each.isDirectory());
 
 const layer = { name: "nose", frames: ["a.png"], anchors: { nose_tip: [1, 2], chin: [3, 4] } };
+const paint = { name: "lips", region: "lips", colour: "#b5123F" };
 const pack = { name: "x", title: "X", author: "me", licence: "CC0-1.0", layers: [layer] };
 const read = (changes: object, inLayer: object = {}) =>
   readManifest(JSON.stringify({ ...pack, layers: [{ ...layer, ...inLayer }], ...changes }), "x/manifest.json");
@@ -21,10 +22,32 @@ describe("a manifest", () => {
     expect(read({})).toMatchObject({ maxFaces: 100, layers: [{ fit: "similarity", opacity: 1, frameMs: 100 }] });
   });
 
+  it("has triggers, by name or in full", () => {
+    const trigger = (value: unknown) => read({}, { trigger: value }).layers[0]!.trigger;
+    const full = { signal: "mouth_open", on: 0.5, off: 0.35, holdMs: 0, mode: "while" };
+    expect(trigger("always")).toBeUndefined();
+    expect(trigger("mouth_open")).toEqual(full);
+    expect(trigger({ signal: "mouth_open", hold_ms: 9, mode: "burst" })).toEqual({ ...full, holdMs: 9, mode: "burst" });
+  });
+
+  it("has make-up", () => {
+    expect(read({ layers: [paint] }).layers[0]).toMatchObject({ colour: [0xb5, 0x12, 0x3f], opacity: 0.6, order: 0 });
+  });
+
   it.each<[object, object, string]>([
     [{ name: "Not so" }, {}, "key 'name': must be"],
     [{ layers: [] }, {}, "key 'layers': must be [layer, ...]"],
     [{ max_faces: 0 }, {}, "key 'max_faces': must be 1, 2, ..."],
+    [{ layers: Array(33).fill(layer) }, {}, "key 'layers': must be [layer, ...], 32 at most"],
+    [{}, { trigger: "yawn" }, "layer 0, key 'trigger': must be always | mouth_open |"],
+    [{}, { trigger: { on: 0.5 } }, "layer 0, key 'trigger.signal': must be mouth_open |"],
+    [{}, { trigger: { signal: "mouth_open", off: 0.6 } }, "key 'trigger.off': must be 0 ... 0.5"],
+    [{}, { trigger: { signal: "mouth_open", hold: 1 } }, "key 'trigger.hold': unknown; the keys are signal, on"],
+    [{}, { side: "top" }, "key 'side': must be none | left | right"],
+    [{}, { hidden_from: 91 }, "key 'hidden_from': must be 0 ... 90"],
+    [{ layers: [{ ...paint, colour: "red" }] }, {}, "layer 0, key 'colour': must be #rrggbb"],
+    [{ layers: [{ ...paint, region: "chin" }] }, {}, "layer 0, key 'region': must be lips |"],
+    [{ layers: [{ ...paint, frames: [] }] }, {}, "key 'frames': unknown; the keys are name, order, trigger, region"],
     [{ hat: 1 }, {}, "key 'hat': unknown; the keys are $schema, name"],
     [{}, { frames: ["../a.png"] }, "layer 0, key 'frames': must be"],
     [{}, { frame_ms: 0 }, "layer 0, key 'frame_ms': must be > 0"],

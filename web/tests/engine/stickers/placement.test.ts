@@ -10,7 +10,7 @@ describe("a placement", () => {
     const placement = fit(kind, source, target)!;
     const carried = [];
     for (let i = 0; i < reference.probes.length; i += 2) {
-      carried.push(...placement.carry([reference.probes[i]!, reference.probes[i + 1]!]));
+      carried.push(...placement.carry!([reference.probes[i]!, reference.probes[i + 1]!]));
     }
     expectClose(carried, reference.carried[kind], 3);
   });

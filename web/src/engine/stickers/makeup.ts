@@ -1,0 +1,157 @@
+/** Make-up: colour on the parts of a face that its points enclose. */
+import { type Points, clamp } from "../geometry";
+import { type Context, contextOf, createCanvas } from "../image";
+import { eyeDistance, part } from "../landmarks";
+import type { PaintSpec } from "./manifest";
+import { meet, trace } from "./patch";
+import type { Trigger } from "./triggers";
+import type { Wearer } from "./wearer";
+
+/** Half the height of a brow, of the distance of the outer eye corners. */
+const BROW = 0.035;
+
+/** The same along a brow, from its outer end to the inner one, as shares. */
+const TAPER = [0.3, 0.8, 1, 1, 0.8];
+
+/** How soft the edge is, of the distance of the outer eye corners. */
+const SOFT = 0.012;
+
+const brow =
+  (...indices: readonly number[]) =>
+  (points: Points): Points[] => {
+    const line = indices.map((index) => [points[2 * index]!, points[2 * index + 1]!] as const);
+    const [first, last] = [line[0]!, line.at(-1)!];
+    const [dx, dy] = [last[0] - first[0], last[1] - first[1]];
+    const half = (BROW * eyeDistance(points)) / Math.max(Math.hypot(dx, dy), 1e-6);
+    const moved = (sign: number) =>
+      line.map(([x, y], i) => [x + sign * half * TAPER[i]! * dy, y - sign * half * TAPER[i]! * dx]);
+    return [Float64Array.from([...moved(1), ...moved(-1).reverse()].flat())];
+  };
+
+/** From 68 points to outlines: what the second one holds stays free. A new region is one entry. */
+const REGIONS = {
+  lips: (points: Points): Points[] => [part(points, [48, 60]), part(points, [60, 68])],
+  left_brow: brow(17, 18, 19, 20, 21),
+  right_brow: brow(26, 25, 24, 23, 22),
+};
+
+/** Which part of the face. */
+export type Region = keyof typeof REGIONS;
+
+/** Names of all regions. */
+export const REGION_NAMES = Object.keys(REGIONS) as Region[];
+
+/** Red, green, blue: how bright they look. */
+const LIGHT = [0.299, 0.587, 0.114] as const;
+
+/** Colour on a region: hue and saturation are the colour's, light and shade stay the face's. */
+export class Paint {
+  readonly name: string;
+  readonly order: number;
+  readonly trigger?: Trigger;
+  readonly length = 0;
+
+  /**
+   * @param spec - What its manifest says.
+   * @param maxFaces - How many faces wear it at most, the largest first.
+   */
+  constructor(
+    private readonly spec: PaintSpec,
+    readonly maxFaces: number,
+  ) {
+    ({ name: this.name, order: this.order, trigger: this.trigger } = spec);
+  }
+
+  /** Draw it on one face. */
+  put(context: Context, wearer: Wearer, visible: number): void {
+    const outlines = REGIONS[this.spec.region](wearer.points).map(rounded);
+    const soft = Math.max(SOFT * eyeDistance(wearer.points), 0.5);
+    const around = Float64Array.from(outlines.flatMap((outline) => [...outline]));
+    const box = meet(around, context.canvas.width, context.canvas.height, 3 * soft);
+    if (!box) return;
+    const [x0, y0] = box;
+    const [width, height] = [box[2] - x0, box[3] - y0];
+    const shares = blurred(fill(outlines, x0, y0, width, height), width, height, soft);
+    const image = context.getImageData(x0, y0, width, height);
+    const { data } = image;
+    const light = Float32Array.from(shares, (_, i) => luma(data[4 * i]!, data[4 * i + 1]!, data[4 * i + 2]!));
+    const total = shares.reduce((sum, share) => sum + share, 0);
+    const mean = shares.reduce((sum, share, i) => sum + share * light[i]!, 0) / Math.max(total, 1e-6);
+    const own = luma(...this.spec.colour);
+    // Half way from the face's lightness to the colour's, its light and shade in proportion.
+    const gain = 0.5 + (0.5 * own) / Math.max(mean, 1);
+    shares.forEach((share, i) => {
+      if (!share) return;
+      const opacity = share * this.spec.opacity * visible;
+      const brighter = light[i]! * gain - own;
+      for (let channel = 0; channel < 3; channel++) {
+        const below = data[4 * i + channel]!;
+        const painted = clamp(this.spec.colour[channel]! + brighter, 0, 255);
+        data[4 * i + channel] = below + opacity * (painted - below);
+      }
+    });
+    context.putImageData(image, x0, y0);
+  }
+}
+
+function luma(red: number, green: number, blue: number): number {
+  return LIGHT[0] * red + LIGHT[1] * green + LIGHT[2] * blue;
+}
+
+/** Cut the corners of a polygon, twice (Chaikin, 1974). */
+function rounded(outline: Points): Points {
+  let points = [...outline];
+  for (let round = 0; round < 2; round++) {
+    const count = points.length;
+    points = points.flatMap((_, i) => {
+      if (i % 2) return [];
+      const [x, y, u, v] = [points[i]!, points[i + 1]!, points[(i + 2) % count]!, points[(i + 3) % count]!];
+      return [0.75 * x + 0.25 * u, 0.75 * y + 0.25 * v, 0.25 * x + 0.75 * u, 0.25 * y + 0.75 * v];
+    });
+  }
+  return Float64Array.from(points);
+}
+
+let masks: Context | undefined;
+
+/** 0 to 1: how far pixels lie within the first outline and not within the second. */
+function fill(outlines: readonly Points[], x0: number, y0: number, width: number, height: number): Float32Array {
+  masks ??= contextOf(createCanvas(width, height), true);
+  const { canvas } = masks;
+  if (canvas.width < width || canvas.height < height) {
+    Object.assign(canvas, { width: Math.max(canvas.width, width), height: Math.max(canvas.height, height) });
+  }
+  masks.clearRect(0, 0, width, height);
+  masks.setTransform(1, 0, 0, 1, -x0, -y0);
+  outlines.forEach((outline, i) => {
+    masks!.globalCompositeOperation = i ? "destination-out" : "source-over";
+    trace(masks!, outline);
+    masks!.fill();
+  });
+  masks.resetTransform();
+  const { data } = masks.getImageData(0, 0, width, height);
+  return Float32Array.from({ length: width * height }, (_, i) => data[4 * i + 3]! / 255);
+}
+
+/** Blur by a Gaussian, its edges reflected. */
+function blurred(values: Float32Array, width: number, height: number, sigma: number): Float32Array {
+  const radius = Math.round(6 * sigma + 1) >> 1;
+  const kernel = Array.from({ length: 2 * radius + 1 }, (_, i) => Math.exp(-((i - radius) ** 2) / (2 * sigma * sigma)));
+  const sum = kernel.reduce((total, weight) => total + weight, 0);
+  const pass = (from: Float32Array, count: number, step: number, lines: number, stride: number) => {
+    const to = new Float32Array(from.length);
+    for (let line = 0; line < lines; line++) {
+      for (let i = 0; i < count; i++) {
+        let value = 0;
+        for (let k = -radius; k <= radius; k++) {
+          let at = Math.abs(i + k);
+          if (at >= count) at = Math.max(2 * count - 2 - at, 0);
+          value += kernel[k + radius]! * from[line * stride + at * step]!;
+        }
+        to[line * stride + i * step] = value / sum;
+      }
+    }
+    return to;
+  };
+  return pass(pass(values, width, 1, height, width), height, width, width, 1);
+}
