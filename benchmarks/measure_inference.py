@@ -92,12 +92,12 @@ def _detectors(args: argparse.Namespace, folder: Path) -> None:
     photo = read_image(args.photo)
     scale = 720 / photo.shape[0]
     photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    picture = cv2.copyMakeBorder(photo, 0, 0, 0, max(0, 1280 - photo.shape[1]), cv2.BORDER_REFLECT)[:720, :1280]
+    image = cv2.copyMakeBorder(photo, 0, 0, 0, max(0, 1280 - photo.shape[1]), cv2.BORDER_REFLECT)[:720, :1280]
     sources = {name: SHIPPED_DETECTOR if name == "dygraph" else folder / "detector" for name in BACKENDS}
     detectors = {name: load_detector(source, name, threads=1) for name, source in sources.items()}
     detectors["haar"] = load_detector("haar")
     rounds = max(1, args.rounds // 3)
-    times = interleaved([partial(detector, picture) for detector in detectors.values()], rounds, row=2)
+    times = interleaved([partial(detector, image) for detector in detectors.values()], rounds, row=2)
     print(f"\nfaces of an image of 1280x720, one thread: milliseconds of CPU, medians of {rounds}\n")
     print("| | ms | of haar |\n|---|---|---|")
     for name, value in zip(detectors, times):

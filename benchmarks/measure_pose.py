@@ -120,7 +120,7 @@ def _print(what: str, errors: np.ndarray | list[np.ndarray]) -> None:
 
 
 def _cost() -> None:
-    """Milliseconds a face, for one face 250 pixels wide on a 1280x720 picture."""
+    """Milliseconds a face, for one face 250 pixels wide on a 1280x720 image."""
     image = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), np.uint8)
     points = (MEAN_FACE * 250 + (500, 200)).astype(np.float32)[None]
     box = np.array([[500, 200, 750, 441]], np.float32)

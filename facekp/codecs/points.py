@@ -202,10 +202,6 @@ class Outputs(NamedTuple):
         """
         return Outputs(*(None if field is None else field[indices] for field in self))
 
-    def take(self, indices: np.ndarray) -> Outputs:
-        """Those of some faces, by indices or by (N,) booleans."""
-        return self.each(lambda field: field[indices])
-
 
 @dataclass(frozen=True)
 class OutputLayout:

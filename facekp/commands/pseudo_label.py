@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
 
     landmarker = load_landmarker(args.source, args.detector)
     if not isinstance(landmarker, Landmarker):
-        raise UserError(f"--source {args.source}: gives no scores; choose a shipped model or weights of one's own")
+        raise UserError(f"--source {args.source}: gives no scores; choose a shipped model or weights of your own")
     done = label_photos(
         find_files(args.input),
         landmarker,

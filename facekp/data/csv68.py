@@ -97,13 +97,13 @@ class FacialKeypointsDataset(FilesDataset):
         """The file's name."""
         return self.names[self.rows[index]]
 
-    def picture(self, index: int) -> Path:
+    def image_path(self, index: int) -> Path:
         """See `FilesDataset`."""
         return self.folder / self.name(index)
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Read one image and its points."""
-        return read_image(self.picture(index)), self.points[self.rows[index]].copy()
+        return read_image(self.image_path(index)), self.points[self.rows[index]].copy()
 
 
 def read_points_csv(path: Path) -> tuple[list[str], np.ndarray]:

@@ -77,7 +77,7 @@ class FivePointDataset(FilesDataset):
         """The path of the list, with slashes."""
         return self.names[self.rows[index]]
 
-    def picture(self, index: int) -> Path:
+    def image_path(self, index: int) -> Path:
         """See `FilesDataset`."""
         return self.source.parent / self.name(index)
 
@@ -88,7 +88,7 @@ class FivePointDataset(FilesDataset):
             UserError: The image cannot be read, or the box reaches out of it.
         """
         row = self.rows[index]
-        image = read_image(self.picture(index))
+        image = read_image(self.image_path(index))
         x0, y0, x1, y1 = self.boxes[row]
         height, width = image.shape[:2]
         if min(x0, y0) < 0 or x1 >= width or y1 >= height:

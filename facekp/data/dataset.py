@@ -136,7 +136,7 @@ class FilesDataset(LandmarkDataset):
         """Where the label of a sample stands, for messages."""
         raise NotImplementedError
 
-    def picture(self, index: int) -> Path:
+    def image_path(self, index: int) -> Path:
         """The file of a sample's image."""
         raise NotImplementedError
 

@@ -55,16 +55,16 @@ class LabelsDataset(FilesDataset):
     def name(self, index: int) -> str:
         """The image's path below the labels' folder, or the whole of it."""
         folder = self.source if self.source.is_dir() else self.source.parent
-        path = self.picture(index)
+        path = self.image_path(index)
         return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
 
-    def picture(self, index: int) -> Path:
+    def image_path(self, index: int) -> Path:
         """See `FilesDataset`."""
         return self.face(index).image
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Read one image and one of its faces."""
-        return read_image(self.picture(index)), self.points[self.rows[index]].copy()
+        return read_image(self.image_path(index)), self.points[self.rows[index]].copy()
 
     def visibility(self, index: int) -> np.ndarray:
         """See `LandmarkDataset`."""
@@ -72,7 +72,7 @@ class LabelsDataset(FilesDataset):
 
     def faces_beside(self, index: int) -> np.ndarray:
         """See `FilesDataset`."""
-        return self.points[self._beside[self.picture(index)]]
+        return self.points[self._beside[self.image_path(index)]]
 
     def split(self: D, every: int = 10) -> tuple[D, D]:
         """Hold out all faces of every `every`-th image: (for training, for validation)."""

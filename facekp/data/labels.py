@@ -238,7 +238,7 @@ def read_json(path: Path, most: int = MAX_BYTES) -> dict[str, Any]:
     """Read a JSON object; NaN and Infinity, which JSON does not have, are refused.
 
     Raises:
-        UserError: See `read_text`; or it is no JSON, or no object.
+        UserError: See `read_text`; or it is not JSON, or not an object.
     """
     try:
         values = json.loads(read_text(path, most), parse_constant=_no_constant)
@@ -274,7 +274,7 @@ def parse_numbers(texts: Sequence[str], where: str) -> np.ndarray:
     """Texts as float64.
 
     Raises:
-        UserError: One is no finite number.
+        UserError: One is not a finite number.
     """
     try:
         values = np.array(texts, np.float64)

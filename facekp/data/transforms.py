@@ -315,7 +315,7 @@ class Occlude(_Sometimes):
 class Cover(BaseTransform):
     """Cover a part of a face as masks, hands, dark glasses and hair do, and say which points are hidden.
 
-    One of four shapes is laid over the face, in a colour or a piece of the picture: most often the lower face from the
+    One of four shapes is laid over the face, in a colour or a piece of the image: most often the lower face from the
     nose or from the mouth on (a mask, a scarf), else a band over the eyes, an ellipse at the edge of the face (a hand,
     hair), or an ellipse anywhere on it. Points under it become 0 in "visible". It comes behind `FaceCrop`.
 
@@ -364,7 +364,7 @@ class Cover(BaseTransform):
         if over is None:
             return image
         colour = np.array([random.randrange(256) for _ in range(3)])
-        if random.random() < 0.4:  # a piece of the picture itself: skin, cloth
+        if random.random() < 0.4:  # a piece of the image itself: skin, cloth
             cover = np.roll(image, (random.randrange(image.shape[0]), random.randrange(image.shape[1])), (0, 1))
         else:
             rng = np.random.default_rng(random.getrandbits(32))

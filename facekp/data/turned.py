@@ -29,7 +29,7 @@ MOST_YAW, MOST_OWN_YAW = 82.0, 40.0
 FRONTAL = 20.0
 
 _EARS, _NOSE, _CHIN, _BROWS = (0, 16), 30, 8, slice(17, 27)
-#: Moves the points a little, for the mesh alone: lips that are closed lie on each other.
+#: Moves the points a little, for the mesh alone: lips that are closed coincide.
 _APART = np.random.default_rng(0).uniform(-0.02, 0.02, (256, 2))
 
 

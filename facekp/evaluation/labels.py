@@ -78,7 +78,7 @@ class Finding:
     @property
     def image(self) -> Path:
         """The file."""
-        return self.part.picture(self.index)
+        return self.part.image_path(self.index)
 
     @property
     def where(self) -> str:

@@ -143,21 +143,21 @@ def predict_in_use(
 def predict_found(
     landmarker: Callable[[np.ndarray], Faces], dataset: FilesDataset, progress: bool = False
 ) -> Predictions:
-    """Find the faces of pictures as in use, with the landmarker's own detector, and their points.
+    """Find the faces of images as in use, with the landmarker's own detector, and their points.
 
     A labelled face is found if the box of a face's points shares at least `FOUND` of its union with that of the labels.
 
     Args:
         landmarker: Called with an image.
-        dataset: Its pictures are taken untouched.
+        dataset: Its images are taken untouched.
         progress: Show a progress bar.
 
     Returns:
-        In pixels of the pictures; NaN where a face was not found.
+        In pixels of the images; NaN where a face was not found.
     """
     rows: dict[Path, list[int]] = {}
     for index in range(len(dataset)):
-        rows.setdefault(dataset.picture(index), []).append(index)
+        rows.setdefault(dataset.image_path(index), []).append(index)
     truth = np.stack([dataset.load(index)[1] for index in range(len(dataset))])
     predicted, sigma = np.full_like(truth, np.nan), np.full(truth.shape[:2], np.nan, np.float32)
     for indices in tqdm(rows.values(), "finding", leave=False, disable=None if progress else True):

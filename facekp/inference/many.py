@@ -180,7 +180,9 @@ class PointsTable:
         self._head = ["facekp", source]
         if self.unfinished.is_file():
             if not resume:
-                raise UserError(f"{self.unfinished}: an earlier run was stopped; add --resume to continue, or delete it")
+                raise UserError(
+                    f"{self.unfinished}: an earlier run was stopped; add --resume to continue, or delete it"
+                )
             self._reopen()
         self._earlier = {row[0] for row in self._format.rows()} if self._adds else set()
         self._done |= self._earlier

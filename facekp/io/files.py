@@ -108,7 +108,7 @@ def open_regular(path: str | os.PathLike[str]) -> int:
         A file descriptor.
 
     Raises:
-        OSError: It cannot be opened; ENXIO or EISDIR where it is no regular file.
+        OSError: It cannot be opened; ENXIO or EISDIR where it is not a regular file.
     """
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))

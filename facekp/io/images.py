@@ -91,7 +91,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def decode_image(data: np.ndarray) -> np.ndarray | None:
-    """Decode the bytes (uint8, 1-D) of an image file to BGR uint8; None if they are no image."""
+    """Decode the bytes (uint8, 1-D) of an image file to BGR uint8; None if they are not an image."""
     try:
         return decode_and_check(data)[0]
     except ValueError:
@@ -102,8 +102,8 @@ def decode_and_check(data: np.ndarray) -> tuple[np.ndarray, str | None]:
     """Decode the bytes (uint8, 1-D) of an image file, and look whether it is as it was written.
 
     Returns:
-        BGR uint8, upright; and what is wrong with it, or None. JPEG and TIFF decoders continue behind a hole, and PNG has
-        checksums that not every decoder compares. BMP and what OpenCV alone can decode show no holes.
+        BGR uint8, upright; and what is wrong with it, or None. JPEG and TIFF decoders continue behind a hole, and PNG
+        has checksums that not every decoder compares. BMP and what OpenCV alone can decode show no holes.
 
     Raises:
         ValueError: It is not an image, too large, or too damaged, in the words of a message to the user.

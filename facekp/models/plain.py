@@ -49,7 +49,7 @@ class PlainResNet(nn.Layer):
         blocks: Residual blocks in each stage.
         head: See `heads`.
         map_size: Side of the map that the head "map" or "simcc" sees.
-        last_stride: Of the last stage; with 1 it does not halve the map: 7 x 7 of a picture of 112 pixels.
+        last_stride: Of the last stage; with 1 it does not halve the map: 7 x 7 of an image of 112 pixels.
         score: See `facekp.codecs.points.OutputLayout`; so `sigma` and `visibility`.
 
     Example:

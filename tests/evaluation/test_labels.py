@@ -100,12 +100,14 @@ def test_each_kind_of_mistake_is_found(parts, tmp_path):
 
 
 def test_weights_show_the_faces_that_they_predict_worst(parts):
-    truth = {part.picture(i): part.load(i)[1] for _, part in parts for i in range(len(part)) if part.problem(i) is None}
+    truth = {
+        part.image_path(i): part.load(i)[1] for _, part in parts for i in range(len(part)) if part.problem(i) is None
+    }
     images = {read_image(path).tobytes(): points for path, points in truth.items()}
 
     def landmarker(image, boxes):
         points = images[image.tobytes()].copy()
-        if image.tobytes() == read_image(parts[1][1].picture(4)).tobytes():
+        if image.tobytes() == read_image(parts[1][1].image_path(4)).tobytes():
             points += 8
         return Faces.from_arrays(points[None], boxes, [1.0])
 

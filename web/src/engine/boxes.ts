@@ -21,7 +21,7 @@ export function countCells(width: number, height: number): number {
   return STRIDES.reduce((sum, stride) => sum + (width / stride) * (height / stride), 0);
 }
 
-/** In square pixels; 0 if a box is turned inside out. */
+/** In square pixels; 0 if a box has no inside. */
 export function area([x0, y0, x1, y1]: Box): number {
   return Math.max(x1 - x0, 0) * Math.max(y1 - y0, 0);
 }

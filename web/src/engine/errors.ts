@@ -1,5 +1,5 @@
 /**
- * What a user can mend, said in one line.
+ * What a user can fix, said in one line.
  *
  * Every message has a code, so that a page can say it in another language.
  */
@@ -13,8 +13,8 @@ export const MESSAGES = {
   "zip.neither":
     "{file}: neither a sticker pack (manifest.json) nor a network (recipe.json, model.onnx); choose another .zip",
   "pack.none": "{file}: no sticker pack; give a .zip that holds manifest.json",
-  "pack.file": "{file}: missing in the pack; put it in or mend the manifest",
-  "pack.json": "{file}: not valid JSON ({reason}); mend that place",
+  "pack.file": "{file}: missing in the pack; put it in or fix the manifest",
+  "pack.json": "{file}: not valid JSON ({reason}); fix that place",
   "pack.key": "{file}: {where}: must be {expected}",
   "pack.unknown": "{file}: {where}: unknown; the keys are {known}",
   "pack.place": "{file}: {where}: no place is called {name}; take of {known}",
@@ -46,7 +46,7 @@ export type Code = keyof typeof MESSAGES;
 /** What stands between the braces of a message. */
 export type Details = Record<string, string | number>;
 
-/** An error that the user can mend; the message says what and how. */
+/** An error that the user can fix; the message says what and how. */
 export class UserError extends Error {
   constructor(
     readonly code: Code,

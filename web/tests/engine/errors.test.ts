@@ -3,7 +3,7 @@ import { UserError, fillIn, reasonOf } from "../../src/engine/errors";
 
 it("say what and how", () => {
   expect(new UserError("pack.file", { file: "a.png" }).message).toBe(
-    "a.png: missing in the pack; put it in or mend the manifest",
+    "a.png: missing in the pack; put it in or fix the manifest",
   );
   expect(fillIn("{a} and {b}", { a: 1 })).toBe("1 and {b}");
 });

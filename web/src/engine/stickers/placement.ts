@@ -29,7 +29,7 @@ export interface Placement {
   draw(context: Context, texture: Texture): void;
 }
 
-/** Anchors of the sticker coincide or lie on one line: no face can mend that. */
+/** Anchors of the sticker coincide or lie on one line, whatever the face. */
 export class Degenerate extends Error {}
 
 /**
