@@ -57,7 +57,7 @@ def test_grey_and_bytes_without_metadata(tmp_path: Path) -> None:
 
 def test_what_cannot_be_written(tmp_path: Path) -> None:
     photo = Photo(np.zeros((4, 4, 3), np.uint8))
-    with pytest.raises(UserError, match="unknown picture format"):
+    with pytest.raises(UserError, match="unknown image format"):
         photo.write(tmp_path / "a.xyz")
     with pytest.raises(UserError, match="cannot be read"):
         Photo.read(tmp_path / "none.png")
