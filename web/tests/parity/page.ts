@@ -84,6 +84,7 @@ async function compareStickers(index: Index) {
       }
     }
     results.push({
+      pack: name,
       name: `${drawn} on ${file}`,
       mean: sum / Math.max(count, 1),
       worst,

@@ -57,10 +57,16 @@ describe("Python and the browser", () => {
     for (const { name, mean, worst } of result.stickers) {
       if (mean > 1) console.log(`  ${name}: mean ${mean.toFixed(2)}, worst ${worst} levels`);
     }
-    const mean = result.stickers.reduce((sum, each) => sum + each.mean, 0) / result.stickers.length;
+    const meanOf = (drawn: readonly { mean: number }[]) =>
+      drawn.reduce((sum, each) => sum + each.mean, 0) / drawn.length;
+    const packs = [...new Set(result.stickers.map(({ pack }) => pack))];
+    const means = packs.map((pack) => ({ pack, mean: meanOf(result.stickers.filter((each) => each.pack === pack)) }));
+    means.sort((a, b) => b.mean - a.mean);
     console.log(
-      `stickers: mean ${mean.toFixed(2)}, worst pack ${Math.max(...result.stickers.map((s) => s.mean)).toFixed(2)}`,
+      `stickers: mean ${meanOf(result.stickers).toFixed(2)}, worst pack ${means[0]!.pack} ${means[0]!.mean.toFixed(2)}, ` +
+        `worst picture ${Math.max(...result.stickers.map(({ mean }) => mean)).toFixed(2)}`,
     );
-    for (const each of result.stickers) expect(each.mean, each.name).toBeLessThan(2);
+    for (const { pack, mean } of means) expect(mean, pack).toBeLessThan(2);
+    for (const { name, mean } of result.stickers) expect(mean, name).toBeLessThan(2.5);
   });
 });

@@ -35,6 +35,9 @@ const REGIONS = {
   right_brow: brow(26, 25, 24, 23, 22),
 };
 
+/** Pixels that an outline reaches beyond its line: what it touches belongs to it. */
+const RIM = 0.65;
+
 /** Which part of the face. */
 export type Region = keyof typeof REGIONS;
 
@@ -122,11 +125,14 @@ function fill(outlines: readonly Points[], x0: number, y0: number, width: number
     Object.assign(canvas, { width: Math.max(canvas.width, width), height: Math.max(canvas.height, height) });
   }
   masks.clearRect(0, 0, width, height);
+  masks.lineWidth = 2 * RIM;
+  masks.lineJoin = "round";
   masks.setTransform(1, 0, 0, 1, -x0, -y0);
   outlines.forEach((outline, i) => {
     masks!.globalCompositeOperation = i ? "destination-out" : "source-over";
     trace(masks!, outline);
-    masks!.fill();
+    masks!.fill("evenodd");
+    masks!.stroke();
   });
   masks.resetTransform();
   const { data } = masks.getImageData(0, 0, width, height);
