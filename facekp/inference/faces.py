@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facekp.landmarks import IBUG68, SIGNALS, PointSchema, Pose, head_pose, measure
+from facekp.landmarks import IBUG68, PointSchema, Pose, head_pose, measure, scaled
 from facekp.vision.boxes import area, suppress_overlaps
 
 
@@ -78,7 +78,7 @@ class Faces:
             >>> sorted(Faces.none().signals)[:3]
             ['brows_up', 'left_brow_up', 'left_eye_closed']
         """
-        return {name: signal(self.measured[:, i]) for i, (name, signal) in enumerate(SIGNALS.items())}
+        return scaled(self.measured)
 
     def without_doubles(self, most: float = 0.4) -> Faces:
         """Keep the higher-scoring of two faces that coincide.

@@ -9,20 +9,23 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     Tag,
     ValidationError,
     ValidationInfo,
     field_validator,
 )
+from pydantic_core import core_schema
 
 from facekp.errors import UserError
 from facekp.landmarks import SIGNALS, anchor_names
@@ -44,21 +47,28 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _one_of(names: list[str]) -> Any:
-    """A string that is one of `names`."""
+class _OneOf:
+    """Marks a string that is one of some names."""
 
-    def check(value: str) -> str:
-        if value not in names:
-            raise ValueError(f"there is no {value!r}; take one of {', '.join(names)}")
-        return value
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = [*names]
 
-    return Annotated[str, AfterValidator(check), Field(json_schema_extra={"enum": [*names]})]
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        def check(value: str) -> str:
+            if value not in self.names:
+                raise ValueError(f"there is no {value!r}; take one of {', '.join(self.names)}")
+            return value
+
+        return core_schema.no_info_after_validator_function(check, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string", "enum": self.names}
 
 
 class TriggerSpec(_Strict):
     """What the face must do for the layer to be shown."""
 
-    signal: _one_of(list(SIGNALS)) = Field(description="What is watched, 0 to 1.")  # type: ignore[valid-type]
+    signal: Annotated[str, _OneOf(SIGNALS)] = Field(description="What is watched, 0 to 1.")
     on: float = Field(0.5, gt=0, le=1, description="Shown from this value of the signal on,")
     off: float = Field(0.35, ge=0, le=1, description="until it falls to this one.", validate_default=True)
     hold_ms: float = Field(0, ge=0, description="Shown for at least so long, in milliseconds.")
@@ -77,7 +87,7 @@ class TriggerSpec(_Strict):
 # Their own tags keep pydantic from trying every kind and complaining about all of them.
 _Trigger = Annotated[
     Union[
-        Annotated[_one_of(["always", *SIGNALS]), Tag("<name>")],  # type: ignore[valid-type]
+        Annotated[str, _OneOf(["always", *SIGNALS]), Tag("<name>")],
         Annotated[TriggerSpec, Tag("<trigger>")],
     ],
     Discriminator(lambda value: "<name>" if isinstance(value, str) else "<trigger>"),
@@ -121,7 +131,7 @@ class LayerSpec(_Worn):
 class PaintSpec(_Worn):
     """Make-up: colour on a part of the face."""
 
-    region: _one_of(list(REGIONS)) = Field(description="The part.")  # type: ignore[valid-type]
+    region: Annotated[str, _OneOf(REGIONS)] = Field(description="The part.")
     colour: str = Field(pattern=r"^#[0-9a-fA-F]{6}$", description="As in HTML: #rrggbb.")
     opacity: float = Field(0.6, ge=0, le=1)
 
