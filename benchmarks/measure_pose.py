@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 from typing import Callable
 
@@ -142,7 +142,7 @@ def _cost() -> None:
         hider, seen = Hider(method), faces()
         assert seen.pose is not None
         copying = _median(image.copy)
-        print(f", {method} {_median(functools.partial(hider.apply, image, seen)) - copying:.2f} ms", end="")
+        print(f", {method} {_median(partial(hider.apply, image, seen)) - copying:.2f} ms", end="")
     print()
 
 

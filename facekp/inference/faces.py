@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facekp.errors import UserError
-from facekp.landmarks import IBUG68, SIGNALS, PointSchema, Pose, head_pose, measure
+from facekp.landmarks import IBUG68, PointSchema, Pose, head_pose, measure, scaled
 from facekp.vision.boxes import area, part_inside, suppress_overlaps
 
 #: A face of which more than this part lies inside of another one's box, whose area is less than this part of the
@@ -100,7 +100,7 @@ class Faces:
             >>> sorted(Faces.none().signals)[:3]
             ['brows_up', 'left_brow_up', 'left_eye_closed']
         """
-        return {name: signal(self.measured[:, i]) for i, (name, signal) in enumerate(SIGNALS.items())}
+        return scaled(self.measured)
 
     def without_doubles(self, most: float = 0.4) -> Faces:
         """Keep the higher-scoring of two faces that coincide, and drop what is found inside of a face.
@@ -108,7 +108,7 @@ class Faces:
         A detector's boxes may lie apart and still lead to the same points. And around a nose and a mouth the points of
         a small face may be found: a face counts as such that lies mostly inside of another one, is much smaller and
         less trusted. Two heads of which one hides a part of the other are both kept: so much of a face is not hidden
-        by one of its own size, and a child's face in front of a expanded-up's leaves too little of that to be found.
+        by one of its own size, and a child's face in front of a grown-up's leaves too little of that to be found.
 
         Args:
             most: Largest intersection over union that two different faces may have.

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from facekp.inference.faces import Faces
-from facekp.landmarks import IBUG68, SIGNALS, Neutral, PointSchema
+from facekp.landmarks import IBUG68, SIGNALS, Neutral, PointSchema, scaled
 from facekp.vision.boxes import iou
 
 #: Boxes that overlap less are not the same face.
@@ -96,7 +96,7 @@ class Tracks(Faces):
     @functools.cached_property
     def signals(self) -> dict[str, np.ndarray]:
         """What the faces do, against each person's own face at rest: name -> (N,) float64, 0..1."""
-        return {name: signal(self.measured[:, i], self.rest[:, i]) for i, (name, signal) in enumerate(SIGNALS.items())}
+        return scaled(self.measured, self.rest)
 
 
 @dataclass

@@ -43,13 +43,23 @@ def anchors(points: np.ndarray, schema: PointSchema = IBUG68, pose: Pose | None 
         return _means(p, schema)
     pose = head_pose(whole[None]) if pose is None else pose
     whole = complete_far_side(whole, pose)
-    head = {name: (pose.camera[0] @ (*place, 1))[:2] for name, place in HEAD_PLACES.items()}
+    camera = pose.camera[0, :2]
+    head = dict(zip(HEAD_PLACES, np.array([*HEAD_PLACES.values()]) @ camera[:, :3].T + camera[:, 3]))
     own = {} if schema.name == IBUG68.name else _means(p, schema)
     return {**head, **_means(whole, IBUG68), **own}
 
 
 def _means(points: np.ndarray, schema: PointSchema) -> dict[str, np.ndarray]:
-    return {name: points[list(indices)].mean(0) for name, indices in schema.anchors.items()}
+    return dict(zip(schema.anchors, _shares(schema) @ points))
+
+
+@functools.lru_cache
+def _shares(schema: PointSchema) -> np.ndarray:
+    """(A, K): how much each point counts for each anchor."""
+    shares = np.zeros((len(schema.anchors), schema.num_points))
+    for row, indices in zip(shares, schema.anchors.values()):
+        np.add.at(row, list(indices), 1 / len(indices))
+    return shares
 
 
 @functools.lru_cache

@@ -28,11 +28,6 @@ class Signal:
     neutral: float
     full: float
 
-    def __call__(self, measured: np.ndarray, neutral: np.ndarray | float | None = None) -> np.ndarray:
-        """The signal, 0..1, from what was measured; `neutral` is the person's own, where it is known."""
-        rest = self.neutral if neutral is None else neutral
-        return np.clip((measured - rest) / (self.full - self.neutral), 0, 1)
-
 
 def _gap(upper: Sequence[int], lower: Sequence[int]) -> Callable[[np.ndarray], np.ndarray]:
     """How far the mean of some points lies below that of others."""
@@ -86,6 +81,26 @@ def measure(points: np.ndarray, camera: np.ndarray) -> np.ndarray:
     face = from_the_front(points, np.where(np.isnan(camera), np.eye(3, 4), camera))
     values = np.array([signal.measure(face) for signal in SIGNALS.values()]).T
     return np.where(np.isfinite(camera[:, :1, 0]), values, np.nan)
+
+
+def scaled(measured: np.ndarray, rest: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """The signals of faces.
+
+    Args:
+        measured: (N, S), see `measure`.
+        rest: (N, S), the same of these people at rest, where that is known.
+
+    Returns:
+        Name -> (N,) float64, 0..1; NaN where `measured` is.
+
+    Example:
+        >>> open_wide = np.array([[0.12, 0.37, 0.34, 0.28, 0.28, 0.14, 0.14, 0.14]])
+        >>> float(scaled(open_wide)["mouth_open"][0])
+        1.0
+    """
+    neutral, full = np.array([(signal.neutral, signal.full) for signal in SIGNALS.values()]).T
+    values = (measured - (neutral if rest is None else rest)) / (full - neutral)
+    return dict(zip(SIGNALS, np.minimum(np.maximum(values, 0), 1).T))
 
 
 class Neutral:

@@ -76,23 +76,19 @@ class Bend:
             return None
         level, from_level = texture.level(float(self.scale))
         x0, y0, x1, y1 = box
-        # The knots lie alike whatever part of the sticker the canvas shows.
-        start = np.floor(there.min(0))
-        step = max(float(np.ceil(np.ptp(there, 0).max() / _KNOTS)), 4.0)
-        first = np.floor((np.array([x0, y0]) - start) / step)
-        columns, rows = np.ceil((np.array([x1, y1]) - start) / step - first).astype(int) + 1
+        # Cells of `step` pixels with a knot in the middle of each, alike whatever part of the sticker the canvas shows;
+        # a cell more on every side, as interpolation ends at the outermost knots.
+        start = np.floor(there.min(0)).astype(int)
+        step = max(int(np.ceil(np.ptp(there, 0).max() / _KNOTS)), 4)
+        first = (np.array([x0, y0]) - start) // step - 1
+        columns, rows = -((start - (x1, y1)) // step) - first + 1
         origin = start + first * step
-        knots = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1) * step + origin
+        knots = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1) * step + origin + (step - 1) / 2
         coarse = geometry.apply(geometry.invert(from_level), self._back(knots.reshape(-1, 2)))
         coarse = coarse.reshape(rows, columns, 2).astype(np.float32)
-        # From knots to every pixel; the matrix says where pixel (0, 0) and its neighbours lie among the knots.
-        fine = cv2.warpAffine(
-            coarse,
-            geometry.compose(geometry.scaling(step), geometry.translation(*(origin - (x0, y0)))),
-            (x1 - x0, y1 - y0),
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
+        fine = cv2.resize(coarse, (int(columns) * step, int(rows) * step), interpolation=cv2.INTER_LINEAR)
+        left, top = (int(v) for v in (x0, y0) - origin)
+        fine = fine[top : top + y1 - y0, left : left + x1 - x0]
         return cv2.remap(level, fine, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), (x0, y0)
 
 

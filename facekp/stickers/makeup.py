@@ -91,7 +91,7 @@ class Paint:
         mean = float((light * share).sum() / max(float(share.sum()), 1e-6))
         # Half way from the face's lightness to the colour's, its light and shade in proportion.
         wanted = light * (0.5 + 0.5 * own / max(mean, 1.0))
-        painted = np.clip(np.asarray(self.colour, np.float32) + (wanted - own), 0, 255)
+        painted = np.clip(np.array(self.colour, np.float32) + (wanted - own), 0, 255)
         share *= np.float32(self.opacity * visible)
         region[:] = np.round(region + share * (painted - region))
 

@@ -11,6 +11,7 @@ import lzma
 import os
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
@@ -26,7 +27,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import core_schema
 
 from facekp.errors import UserError
 from facekp.io.files import read_bytes
@@ -53,27 +54,27 @@ class _Strict(BaseModel):
 
 
 class _OneOf:
-    """Of a field of type string: it is one of `names`, in the published schema too."""
+    """Marks a string that is one of some names."""
 
-    def __init__(self, *names: str) -> None:
-        self._names = names
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = [*names]
 
-    def _check(self, value: str) -> str:
-        if value not in self._names:
-            raise ValueError(f"there is no {value!r}; take one of {', '.join(self._names)}")
-        return value
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        def check(value: str) -> str:
+            if value not in self.names:
+                raise ValueError(f"there is no {value!r}; take one of {', '.join(self.names)}")
+            return value
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._check, handler(source))
+        return core_schema.no_info_after_validator_function(check, handler(source))
 
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {**handler(core), "enum": [*self._names]}
+    def __get_pydantic_json_schema__(self, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string", "enum": self.names}
 
 
 class TriggerSpec(_Strict):
     """What the face must do for the layer to be shown."""
 
-    signal: Annotated[str, _OneOf(*SIGNALS)] = Field(description="What is watched, 0 to 1.")
+    signal: Annotated[str, _OneOf(SIGNALS)] = Field(description="What is watched, 0 to 1.")
     on: float = Field(0.5, gt=0, le=1, description="Shown from this value of the signal on,")
     off: float = Field(0.35, ge=0, le=1, description="until it falls to this one.", validate_default=True)
     hold_ms: float = Field(0, ge=0, description="Shown for at least so long, in milliseconds.")
@@ -92,7 +93,7 @@ class TriggerSpec(_Strict):
 # Their own tags keep pydantic from trying every kind and complaining about all of them.
 _Trigger = Annotated[
     Union[
-        Annotated[str, _OneOf("always", *SIGNALS), Tag("<name>")],
+        Annotated[str, _OneOf(["always", *SIGNALS]), Tag("<name>")],
         Annotated[TriggerSpec, Tag("<trigger>")],
     ],
     Discriminator(lambda value: "<name>" if isinstance(value, str) else "<trigger>"),
@@ -136,7 +137,7 @@ class LayerSpec(_Worn):
 class PaintSpec(_Worn):
     """Make-up: colour on a part of the face."""
 
-    region: Annotated[str, _OneOf(*REGIONS)] = Field(description="The part.")
+    region: Annotated[str, _OneOf(REGIONS)] = Field(description="The part.")
     colour: str = Field(pattern=r"^#[0-9a-fA-F]{6}$", description="As in HTML: #rrggbb.")
     opacity: float = Field(0.6, ge=0, le=1)
 

@@ -151,6 +151,13 @@ def test_video(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (["blank.png", "--source", "nobody"], "nobody"),
         pytest.param(["torn.mp4"], "torn.mp4", marks=needs_pyav),
         (["--camera", "97"], "camera 97"),
+        (["--camera", "97", "--virtual-camera", "--record", "x.mp4"], "camera 97"),
+        (["--camera", "97", "--virtual-camera", "0"], "1 to 240"),
+        (["blank.png", "--virtual-camera"], "need --camera N"),
+        (["blank.png", "--hide", "blur"], "blank.png: no face found"),
+        (["blank.png", "--hide", "blur", "--sheet"], "no --hide"),
+        (["blank.png", "--face", "blank.png"], "no face found to wear"),
+        (["blank.png", "--face", "text.png"], "text.png"),
     ],
 )
 def test_what_the_user_can_mend(
@@ -165,3 +172,29 @@ def test_what_the_user_can_mend(
     assert last.startswith("sticker.py: ")
     assert told in last
     assert sorted(tmp_path.iterdir()) == before
+
+
+@needs_pyav
+def test_hiding_in_a_video_lists_frames_without_a_face(
+    call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = cv2.resize(cv2.imread(str(ASTRONAUT)), (256, 256), interpolation=cv2.INTER_AREA)
+    empty = np.full_like(photo, 128)
+    write_video(tmp_path / "in.mp4", [photo] * 4, 10)
+    assert call("in.mp4", "--hide", "mosaic", "-o", "out.mp4") == 0
+    assert not (tmp_path / "out_no_face.csv").exists()
+    write_video(tmp_path / "in.mp4", [empty, empty, photo, photo], 10)
+    assert call("in.mp4", "--hide", "mosaic", "-o", "out.mp4") == 0
+    assert (tmp_path / "out_no_face.csv").read_text().splitlines() == ["frame,seconds", "0,0.000", "1,0.100"]
+    assert "no face in 2 of 4 frames" in capsys.readouterr().err
+
+
+def test_hiding_and_another_face(call: Call, tmp_path: Path) -> None:
+    assert call(str(ASTRONAUT), "--hide", "box", "-o", "hidden.png") == 0
+    before, hidden = cv2.imread(str(ASTRONAUT)), cv2.imread(str(tmp_path / "hidden.png"))
+    changed = (before != hidden).any(-1)
+    assert (hidden[changed] == 40).all()
+    assert 0.02 < changed.mean() < 0.2
+    assert call(str(ASTRONAUT), "--face", str(ASTRONAUT), "-o", "same.png") == 0
+    same = cv2.imread(str(tmp_path / "same.png")).astype(int)
+    assert np.abs(same - before).mean() < 1  # its own face fits best

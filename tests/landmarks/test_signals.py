@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facekp.inference.faces import Faces
-from facekp.landmarks import MEAN_FACE, SIGNALS, Neutral
+from facekp.landmarks import MEAN_FACE, SIGNALS, Neutral, scaled
 from facekp.landmarks.head import DEPTH
 from facekp.landmarks.pose import rotation
 
@@ -88,9 +88,8 @@ def learned(frames, seconds=3.0, yaw=0.0):
 def test_a_person_with_high_brows_is_at_rest():
     high = measured(brows_up=0.165)
     assert learned([high] * 100)["brows_up"] == pytest.approx(0.165)
-    signal = SIGNALS["brows_up"]
-    assert signal(np.array(0.165), 0.165) == 0
-    assert signal(np.array(0.165)) > 0.3
+    assert scaled(high[None], high[None])["brows_up"] == 0
+    assert scaled(high[None])["brows_up"] > 0.3
 
 
 def test_who_starts_with_an_open_mouth_is_not_at_rest():
