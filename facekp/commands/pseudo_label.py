@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detector", help="faces from: haar, mediapipe, yunet:MODEL, or path of weights (default: ours)"
     )
-    parser.add_argument("--least-score", type=float, default=0.9, help="of a face that is kept (%(default)s)")
+    parser.add_argument("--least-score", type=float, default=0.9, help="that the network must give (%(default)s)")
     parser.add_argument("--most-change", type=float, default=1.5, metavar="PERCENT",
                         help="of a face's points between the looks, on average, in percent of the longer side of its "
                              "box (%(default)s)")  # fmt: skip

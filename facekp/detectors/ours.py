@@ -67,7 +67,7 @@ class FaceDetector:
         small = cv2.resize(image, (wide, high), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         padded = np.zeros((-(-high // self._WHOLE) * self._WHOLE, -(-wide // self._WHOLE) * self._WHOLE, 3), np.uint8)
         padded[:high, :wide] = small
-        outputs = self.backend(self._pixels(padded)[None]).points
+        outputs = self.backend(self._pixels(padded)[None])[0]
         boxes, scores = BoxCodec(*padded.shape[:2]).choose(outputs[0], self.least_score)
         shrunk = np.array([wide / width, high / height] * 2, np.float32)
         return (boxes + 0.5) / shrunk - 0.5, scores

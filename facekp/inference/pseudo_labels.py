@@ -53,7 +53,7 @@ def agreed_points(
         landmarker: Found the points.
         image: BGR uint8 (H, W, 3).
         points: (K, 2) of one face.
-        least_score: Of both.
+        least_score: Of both new ones, the network's own.
         most_change: Greatest mean distance between the three, in percent of the face box's longer side.
 
     Returns:
@@ -91,7 +91,7 @@ def label_photos(
         paths: The photos; a damaged one is reported and skipped.
         landmarker: Must give scores.
         folder: Photos without a kept face are not copied into it.
-        least_score: See `agreed_points`; also of the face.
+        least_score: See `agreed_points`.
         most_change: See `agreed_points`.
         resume: Skip the photos that are done.
         threads: Decode so many photos at once; None for one on each core.
@@ -119,9 +119,9 @@ def label_photos(
             if seen.image is None or isinstance(seen.found, UserError):
                 error = " ".join(str(seen.found).split())
             else:
-                for points, _, score in seen.found:
+                for points in seen.found.points:
                     agreed = agreed_points(landmarker, seen.image, points, least_score, most_change)
-                    if agreed is None or score < least_score:
+                    if agreed is None:
                         dropped += 1
                         continue
                     if not kept:  # the photo first: labels without one would stop a training
