@@ -9,7 +9,7 @@ const FOLDER = resolve(import.meta.dirname, "../public/thumbnails");
 
 it("draws thumbnails", async () => {
   const host = await serve();
-  const context = await openChromium();
+  const context = await openChromium({ serviceWorkers: "block" });
   try {
     const page = await context.newPage();
     await page.route("**/thumbnails/*", (route) => route.abort()); // so that the page draws them itself

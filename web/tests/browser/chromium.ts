@@ -19,6 +19,8 @@ export interface Options {
   readonly locale?: string;
   readonly viewport?: { width: number; height: number };
   readonly permissions?: string[];
+  /** Whether pages may have service workers; those answer before a test does. */
+  readonly serviceWorkers?: "allow" | "block";
 }
 
 /** Start Chromium with an empty profile; `close` removes that, too. */
@@ -32,6 +34,7 @@ export async function openChromium(options: Options = {}): Promise<BrowserContex
     locale: options.locale ?? "en-US",
     viewport: options.viewport ?? { width: 1280, height: 900 },
     permissions: options.permissions ?? [],
+    serviceWorkers: options.serviceWorkers ?? "allow",
     acceptDownloads: true,
   });
   context.on("close", () => void rm(profile, { recursive: true, force: true, maxRetries: 9 }).catch(() => undefined));
