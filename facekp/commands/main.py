@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import stat
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from facekp.commands.runner import run
 from facekp.errors import UserError
@@ -52,7 +54,8 @@ def _check_names(given: argparse.Namespace) -> None:
     """Look at the arguments as names of files, which most of them are.
 
     Raises:
-        UserError: No system can have a file of such a name.
+        UserError: No system can have a file of such a name; or it is a pipe, a socket or a device, which would keep
+            us waiting or has no end.
     """
     for key, values in vars(given).items():
         for value in values if isinstance(values, (list, tuple)) else [values]:
@@ -63,6 +66,10 @@ def _check_names(given: argparse.Namespace) -> None:
                 raise UserError(f"{text[:40]}: a name cannot hold a NUL byte")
             if max(len(os.fsencode(part)) for part in text.replace(os.sep, "/").split("/")) > LONGEST_NAME:
                 raise UserError(f"{text[:40]}...: no such file, the name is too long")
+            with suppress(OSError):
+                mode = os.stat(text).st_mode
+                if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                    raise UserError(f"{text}: a pipe, a socket or a device; give a file or a folder")
 
 
 def execute(name: str, arguments: Sequence[str] | None = None, prog: str | None = None) -> None:

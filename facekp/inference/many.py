@@ -534,8 +534,8 @@ def _target(folder: Path, path: Path) -> Path:
 
 
 def _check_targets(folder: Path, paths: Sequence[Path]) -> None:
-    taken = {path.resolve() for path in paths}
+    taken = {os.path.realpath(path) for path in paths}
     for target in (_target(folder, path) for path in paths):
-        if target.resolve() in taken:
+        if os.path.realpath(target) in taken:
             raise UserError(f"{target}: would be written twice, or over an input; choose another -o, or fewer inputs")
-        taken.add(target.resolve())
+        taken.add(os.path.realpath(target))

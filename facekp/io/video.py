@@ -13,7 +13,7 @@ from typing import Any, Callable
 import numpy as np
 
 from facekp.errors import UserError
-from facekp.io.files import atomic_path
+from facekp.io.files import atomic_path, open_regular
 
 try:
     import av
@@ -75,6 +75,7 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], draw
     """
     encoder = _encoder(target)
     try:
+        os.close(open_regular(source))  # FFmpeg would wait for who writes into a pipe
         container = av.open(os.fspath(source))
     except (OSError, av.error.FFmpegError) as error:
         raise UserError(f"{source}: not a video that can be read ({error.strerror}); check or replace it") from error

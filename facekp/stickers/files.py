@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -120,7 +121,7 @@ def sticker_video(
     Raises:
         UserError: See `facekp.io.video.convert`.
     """
-    with tqdm(unit="frame", desc=one_line(file.name), leave=False) as bar:
+    with tqdm(unit="frame", desc=one_line(file.name), leave=False, disable=None) as bar:
 
         def draw(image: np.ndarray, seconds: float) -> np.ndarray:
             tracks = tracker(image, seconds)
@@ -166,14 +167,14 @@ def plan(files: Sequence[Path], output: Path | None, found: Sequence[Path]) -> l
     Raises:
         UserError: An output would overwrite an input or another output.
     """
-    results = {target(file, None, 1).resolve() for file in files} if output is None else set()
-    files = [file for file in files if file not in found or file.resolve() not in results]
+    results = {os.path.realpath(target(file, None, 1)) for file in files} if output is None else set()
+    files = [file for file in files if file not in found or os.path.realpath(file) not in results]
     pairs = [(file, target(file, output, len(files))) for file in files]
-    taken = {file.resolve() for file in files}
+    taken = {os.path.realpath(file) for file in files}
     for _, out in pairs:
-        if out.resolve() in taken:
+        if os.path.realpath(out) in taken:
             raise UserError(f"{out}: would be overwritten; choose another -o")
-        taken.add(out.resolve())
+        taken.add(os.path.realpath(out))
     return pairs
 
 

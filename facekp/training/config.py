@@ -17,6 +17,7 @@ from facekp.codecs.points import CODECS
 from facekp.data.formats import parse_source
 from facekp.data.source import Source
 from facekp.errors import UserError
+from facekp.io.files import read_bytes
 from facekp.registry import check_name
 from facekp.tasks import TASKS, Task
 
@@ -278,17 +279,14 @@ def _fields(location: Sequence[str | int]) -> list[str]:
 
 
 def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    if path.resolve() in seen:
+    if Path(os.path.realpath(path)) in seen:
         raise UserError(f"{path}: its _base_ leads back to itself")
     if len(seen) > MAX_DEPTH:
         raise UserError(f"{path}: more than {MAX_DEPTH} files lead to it by _base_")
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
+        text = read_bytes(path, MAX_BYTES)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); configs are in configs/") from error
-    if len(text) > MAX_BYTES:
-        raise UserError(f"{path}: larger than {MAX_BYTES >> 20} MiB; not a config")
     try:
         values = _load_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -298,7 +296,7 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     base = values.pop("_base_", None)
     if base is not None and not isinstance(base, str):
         raise UserError(f"{path}: _base_ must be the path of another file, not {_short(repr(base))}")
-    return values if base is None else _merge(_read(path.parent / base, (*seen, path.resolve())), values)
+    return values if base is None else _merge(_read(path.parent / base, (*seen, Path(os.path.realpath(path)))), values)
 
 
 class _Loader(yaml.SafeLoader):
