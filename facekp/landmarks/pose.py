@@ -9,7 +9,7 @@ import numpy as np
 from facekp.landmarks.head import DEPTH, EYES_MIDDLE, HEAD_POINTS, MEAN_FACE
 from facekp.landmarks.schema import IBUG68
 
-#: The points that the skull carries, and how far each may be trusted to stay when the face moves (brows, lids).
+#: The points that the skull carries, and how far each may be trusted when the face moves: brows rise, lids close.
 RIGID = np.arange(17, 48)
 _TRUST = np.array([0.3] * 10 + [1.0] * 9 + [1, 0.5, 0.5, 1, 0.5, 0.5] * 2)
 _TRUST /= _TRUST.sum()
