@@ -67,5 +67,5 @@ def build(registry: Mapping[str, Callable[..., T]], spec: Spec, what: str, **con
             )
     try:
         return registry[name](**options, **given)
-    except (ArithmeticError, IndexError, TypeError, ValueError) as error:
+    except (ArithmeticError, AssertionError, IndexError, TypeError, ValueError) as error:
         raise UserError(f"{what} {name}: an option has a wrong value ({str(error)[:200]})") from error

@@ -11,7 +11,7 @@ from facekp.errors import UserError
 from facekp.stickers.fit import fit
 from facekp.stickers.manifest import LayerSpec, Place, open_pack, read_file, read_manifest
 from facekp.stickers.sticker import Layer, Sticker
-from facekp.stickers.texture import Texture, decode_png
+from facekp.stickers.texture import Texture, decode_png, png_size
 
 #: A layer has no more pixels, in all its frames together: half a gigabyte once they are decoded.
 MAX_PIXELS = 32 << 20
@@ -66,13 +66,19 @@ def _load_layer(pack: Place, spec: LayerSpec, max_faces: int) -> Layer:
     """Read a layer's pictures and check its anchors against them."""
     here = f"{pack / 'manifest.json'}: layer {spec.name!r}"
     frames: list[Texture] = []
-    for name in spec.frames:
-        try:
-            frames.append(Texture(decode_png(read_file(pack, name))))
-        except ValueError as error:
-            raise UserError(f"{here}, key 'frames': {pack / name}: {error}") from error
-        if sum(frame.size[0] * frame.size[1] for frame in frames) > MAX_PIXELS:
-            raise UserError(f"{here}, key 'frames': more than {MAX_PIXELS >> 20} million pixels; shrink the pictures")
+    pixels = 0
+    for decode in (False, True):  # what is too much is told before anything is decoded
+        for name in spec.frames:
+            data = read_file(pack, name)
+            try:
+                width, height = png_size(data)
+                pixels += 0 if decode else width * height
+                if pixels > MAX_PIXELS:
+                    raise ValueError(f"more than {MAX_PIXELS >> 20} million pixels with those before it; shrink them")
+                if decode:
+                    frames.append(Texture(decode_png(data)))
+            except ValueError as error:
+                raise UserError(f"{here}, key 'frames': {pack / name}: {error}") from error
     width, height = frames[0].size
     if any(frame.size != (width, height) for frame in frames):
         raise UserError(f"{here}, key 'frames': the pictures differ in size; make all {width}x{height}")
