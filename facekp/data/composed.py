@@ -121,7 +121,7 @@ def read_unchecked_boxes(path: Path) -> dict[Path, list[np.ndarray]]:
         if not isinstance(name, str) or not (face[2] > face[0]).all():  # nor is a NaN
             raise UserError(f"{path}: row {table.index[row] + 1}: needs an image, x0 < x1 and y0 < y1")
         if not (path.parent / name).is_file():
-            raise UserError(f"{path}: row {table.index[row] + 1}: there is not an image {name} beside it")
+            raise UserError(f"{path}: row {table.index[row] + 1}: there is no image {name} beside it")
         found.setdefault(path.parent / name, []).append(face)
     return found
 

@@ -135,8 +135,8 @@ def prepare(
         training: 1 images, 1 people, label mean 5.0000, std 0.0000
         test: 1 images, 1 people, label mean 5.0000, std 0.0000
     """
-    output = Path(output).resolve()  # a link to a larger disk stays a link
-    source = None if source is None else Path(source).resolve()
+    output = Path(os.path.realpath(output))  # a link to a larger disk stays a link
+    source = None if source is None else Path(os.path.realpath(source))
     sha256 = _checksum(sha256)
     if _is_ready(output, source, overwrite):
         return False

@@ -341,10 +341,13 @@ class _Csv:
         self._path, self._columns = path, columns
 
     def rows(self) -> Iterator[list[str]]:
-        with self._path.open(newline="", encoding="utf-8") as file:
-            records = csv.reader(file)
-            _same_columns(self._path, next(records, []), self._columns)
-            yield from records
+        try:
+            with self._path.open(newline="", encoding="utf-8") as file:
+                records = csv.reader(file)
+                _same_columns(self._path, next(records, []), self._columns)
+                yield from records
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise UserError(f"{self._path}: no CSV, or damaged ({error}); choose another -o") from error
 
     @contextmanager
     def writer(self, path: Path) -> Iterator[Callable[[list[str]], object]]:

@@ -76,7 +76,7 @@ def receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes]:
         >>> send(pipe, {"do": "look"}, b"image")
         >>> _ = pipe.seek(0)
         >>> receive(pipe)
-        ({'do': 'look', 'bytes': 7}, b'image')
+        ({'do': 'look', 'bytes': 5}, b'image')
     """
     (length,) = struct.unpack(">I", _exactly(stream, 4))
     header = json.loads(_exactly(stream, length))

@@ -13,7 +13,7 @@ from facekp.stickers.fit import fit
 from facekp.stickers.makeup import Paint
 from facekp.stickers.manifest import LayerSpec, PaintSpec, Place, TriggerSpec, open_pack, read_file, read_manifest
 from facekp.stickers.sticker import Layer, Sticker, Worn
-from facekp.stickers.texture import Texture, decode_png
+from facekp.stickers.texture import Texture, decode_png, png_size
 from facekp.stickers.triangles import mesh_points
 from facekp.stickers.triggers import Trigger
 from facekp.vision import geometry
@@ -75,13 +75,19 @@ def _load_layer(pack: Place, spec: LayerSpec | PaintSpec, max_faces: int) -> Wor
         return Paint(spec.name, spec.region, (blue, green, red), spec.opacity, spec.order, trigger, max_faces)
     here = f"{pack / 'manifest.json'}: layer {spec.name!r}"
     frames: list[Texture] = []
-    for name in spec.frames:
-        try:
-            frames.append(Texture(decode_png(read_file(pack, name))))
-        except ValueError as error:
-            raise UserError(f"{here}, key 'frames': {pack / name}: {error}") from error
-        if sum(frame.size[0] * frame.size[1] for frame in frames) > MAX_PIXELS:
-            raise UserError(f"{here}, key 'frames': more than {MAX_PIXELS >> 20} million pixels; shrink the images")
+    total = 0
+    for decode in (False, True):  # what is too much is told before anything is decoded
+        for name in spec.frames:
+            data = read_file(pack, name)
+            try:
+                width, height = png_size(data)
+                total += 0 if decode else width * height
+                if total > MAX_PIXELS:
+                    raise ValueError(f"more than {MAX_PIXELS >> 20} million pixels with those before it; shrink them")
+                if decode:
+                    frames.append(Texture(decode_png(data)))
+            except ValueError as error:
+                raise UserError(f"{here}, key 'frames': {pack / name}: {error}") from error
     width, height = frames[0].size
     if any(frame.size != (width, height) for frame in frames):
         raise UserError(f"{here}, key 'frames': the images differ in size; make all {width}x{height}")

@@ -64,6 +64,20 @@ class Texture:
         return self._levels[index], np.array([[step, 0, shift + self.box[0]], [0, step, shift + self.box[1]]])
 
 
+def png_size(data: bytes) -> tuple[int, int]:
+    """Width and height of a PNG, as its header says.
+
+    Raises:
+        ValueError: It is none, or too large, in the words of a message to the user.
+    """
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or len(data) < 33:
+        raise ValueError("not a PNG; save it as one")
+    width, height = struct.unpack(">II", data[16:24])
+    if max(width, height) > MAX_SIDE:
+        raise ValueError(f"{width}x{height} pixels are too many; shrink it to at most {MAX_SIDE} a side")
+    return width, height
+
+
 def decode_png(data: bytes) -> np.ndarray:
     """Decode a PNG with transparency.
 
@@ -76,12 +90,7 @@ def decode_png(data: bytes) -> np.ndarray:
     Raises:
         ValueError: What is wrong with it, in the words of a message to the user.
     """
-    if data[:8] != b"\x89PNG\r\n\x1a\n" or len(data) < 33:
-        raise ValueError("not a PNG; save it as one")
-    # The size stands in the header: an image that would fill the memory is never decoded.
-    width, height = struct.unpack(">II", data[16:24])
-    if max(width, height) > MAX_SIDE:
-        raise ValueError(f"{width}x{height} pixels are too many; shrink it to at most {MAX_SIDE} a side")
+    png_size(data)  # an image that would fill the memory is never decoded
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise ValueError("a damaged PNG; export it again")

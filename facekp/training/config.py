@@ -279,6 +279,8 @@ def _fields(location: Sequence[str | int]) -> list[str]:
 
 
 def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if "\0" in str(path):
+        raise UserError(f"{path}: a name cannot hold a NUL byte")
     if Path(os.path.realpath(path)) in seen:
         raise UserError(f"{path}: its _base_ leads back to itself")
     if len(seen) > MAX_DEPTH:

@@ -147,9 +147,8 @@ def sweep_shared_memory(folder: Path = Path("/dev/shm")) -> None:
 
 
 def _start_worker(_: int) -> None:
-    # The process that reads from this one takes the signals; that of its group would end this one with a traceback.
+    # Ctrl-C reaches all processes of a terminal; the one that reads from this one ends it. Paddle has set SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(0)  # or the workers fight for the cores
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 

@@ -57,9 +57,7 @@ def read_run(folder: Path) -> RunLog:
         raise UserError(f"{folder}: no run with a finished epoch; give the folder that tools/train.py wrote")
     try:
         epochs = pd.read_csv(io.BytesIO(read_bytes(folder / METRICS_FILE, MAX_METRICS)))
-        os.close(open_regular(folder / LOG_FILE))
-        if (folder / LOG_FILE).stat().st_size > MAX_LOG:
-            raise ValueError(f"{LOG_FILE} is larger than {MAX_LOG >> 20} MiB")
+        _check_records(folder / LOG_FILE)
         records = LogReader(file_path=str(folder / LOG_FILE)).get_data("scalar", "step/train_loss")
         steps = pd.DataFrame({"step": [r.id for r in records], "loss": [r.value for r in records]})
         metric = next(name[6:] for name in epochs if name.startswith("train_") and name != "train_loss")
@@ -72,3 +70,30 @@ def read_run(folder: Path) -> RunLog:
         raise UserError(f"{error.filename or folder}: cannot be read ({error.strerror or error})") from error
     except (KeyError, StopIteration, ValueError, TypeError, RuntimeError, DecodeError, struct.error) as error:
         raise UserError(f"{folder}: its logs are damaged ({error}); train again, or give another run") from error
+
+
+def _check_records(path: Path) -> None:
+    """Walk through VisualDL's log, which begins each record with its length, before its reader trusts that length.
+
+    The last record may be cut: the run goes on, or was killed.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is no such log, or too large.
+    """
+    with open(open_regular(path), "rb") as file:
+        size, place = os.fstat(file.fileno()).st_size, 0
+        if size > MAX_LOG:
+            raise ValueError(f"{LOG_FILE} is larger than {MAX_LOG >> 20} MiB")
+        while place + 8 <= size:
+            file.seek(place)
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > MAX_RECORD:
+                raise ValueError(f"{LOG_FILE} claims a record of {length} bytes")
+            place += 8 + length
+    if not place:
+        raise ValueError(f"{LOG_FILE} holds no record")
+
+
+#: No record of VisualDL's log is larger: its images are a few hundred kilobytes.
+MAX_RECORD = 64 << 20

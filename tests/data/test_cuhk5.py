@@ -35,7 +35,7 @@ def test_five_points_lie_on_the_square_around_the_box(five_list):
     [
         ("some\\a.png 10 28 20 41 1 2 3 4 5 6 7 8 9", "13 numbers"),
         ("some\\a.png 28 10 20 41 " + FIVE, "empty"),
-        ("some\\a.png 10 28 20 x " + FIVE, "no number"),
+        ("some\\a.png 10 28 20 x " + FIVE, "not a number"),
         ("some\\a.png 10 28 20 nan " + FIVE, "14"),
         ("some\\a.png 10 28 20 60 " + FIVE, "reaches out of the 40x50"),
         ("some\\b.png 10 28 20 41 " + FIVE, "b.png"),

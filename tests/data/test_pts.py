@@ -39,7 +39,8 @@ def test_pts_split_keeps_a_photo_together(pts_folder):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [("1 2\n" * 67, "134 numbers"), ("1 a\n" * 68, "no number"), ("1 nan\n" * 68, "not finite")]
+    ("content", "message"),
+    [("1 2\n" * 67, "134 numbers"), ("1 a\n" * 68, "not a number"), ("1 nan\n" * 68, "not finite")],
 )
 def test_a_wrong_pts_is_named(pts_folder, content, message):
     (pts_folder / "set" / "photo1.pts").write_text(content)

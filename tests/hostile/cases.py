@@ -389,7 +389,7 @@ def pack_cases() -> Iterator[Case]:
                 "no alpha": encoded(".png"), "jpeg": encoded(".jpg"), "empty": b""}  # fmt: skip
     for what, data in pictures.items():
         yield Case(f"pack picture {what}", pack(MANIFEST, {"l.png": data}), command)
-    big = layer_png(4000, 4000)
+    big = layer_png(4096, 4096)
     yield Case("pack of too many pixels", pack(layer(frames=["l.png"] * 9), {"l.png": big}), command)
     yield Case("zip that is none", put(b"PK\x03\x04" + bytes(100), "x"), command)
     yield Case("zip cut", lambda folder: (pack(MANIFEST, zipped=True)(folder),
@@ -406,7 +406,7 @@ def config_cases() -> Iterator[Case]:
     texts = {
         "empty": "", "text": "hello", "list": "- 1", "tabs": "\ta: 1", "python": "!!python/object/apply:os.system ['id']",
         "alias": "a: &a [1]\nb: *a", "laughs": "a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]", "deep": "a: " + "[" * 3000,
-        "flow": "{" * 2000, "nul": "a: \0", "latin": b"a: \xff\xfe", "unknown": "evil: 1", "self": "_base_: c.yml",
+        "flow": "{" * 2000, "deep and large": "[" * (1 << 20), "nul": "a: \0", "latin": b"a: \xff\xfe", "unknown": "evil: 1", "self": "_base_: c.yml",
         "base missing": "_base_: gone.yml", "base number": "_base_: 7", "base nul": '_base_: "a\\0b"', "date": "name: 2024-01-01",
         "large": "# " + "x" * (2 << 20), "binary": bytes(range(256)), "twice": "name: a\nname: b",
     }  # fmt: skip
@@ -630,4 +630,4 @@ def all_cases() -> list[Case]:
     return [case for family in FAMILIES.values() for case in family()]
 
 
-__all__ = ["FAMILIES", "Case", "all_cases", "partial", "Image"]
+__all__ = ["FAMILIES", "Case", "Image", "all_cases", "partial"]
