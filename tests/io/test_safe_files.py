@@ -100,7 +100,7 @@ def test_a_place_is_tried_before_the_work(tmp_path):
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     import tempfile
 
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: open("/dev/full", "wb"))
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: open("/dev/full", "wb"))  # noqa: SIM115
     with pytest.raises(UserError, match="No space left"):
         check_place(tmp_path)
 
