@@ -284,12 +284,8 @@ def pictures() -> Iterator[tuple[str, np.ndarray]]:
         for degrees in (-35, -20, 20, 35):
             yield f"{name} turned {degrees}", turned(photo, degrees)
         for scale in (0.25, 0.5, 2.2):
-            yield (
-                f"{name} times {scale}",
-                cv2.resize(
-                    photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-                ),
-            )
+            how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+            yield f"{name} times {scale}", cv2.resize(photo, None, fx=scale, fy=scale, interpolation=how)
         yield f"{name} mirrored", np.ascontiguousarray(photo[:, ::-1])
     drawn = [draw_face(seed, 240)[0] for seed in range(12)]
     for seed in range(12):

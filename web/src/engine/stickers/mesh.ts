@@ -1,5 +1,15 @@
 /** A picture of a whole face, fitted onto another by the triangles between all their points. */
-import { type Box, type Matrix, type Point, type Points, affine, compose, determinant, invert } from "../geometry";
+import {
+  type Box,
+  type Matrix,
+  type Point,
+  type Points,
+  affine,
+  clamp,
+  compose,
+  determinant,
+  invert,
+} from "../geometry";
 import type { Context } from "../image";
 import { faceOutline } from "../landmarks";
 import type { Pose } from "../pose";
@@ -86,7 +96,7 @@ export class Mesh {
     drawPatch(context, { data, width, height }, x0, y0);
   }
 
-  /** For every pixel of a box, the number of its triangle, from 1 on; 0: none. */
+  /** For every pixel of a box, the number of a triangle in it, from 1 on; 0: none. What an edge touches is in it. */
   private owners([x0, y0, x1, y1]: Box): Uint8Array {
     const width = x1 - x0;
     const owner = new Uint8Array(width * (y1 - y0));
@@ -94,11 +104,21 @@ export class Mesh {
       const ys = corners.map(([, y]) => y);
       const [low, high] = [Math.min(...ys), Math.max(...ys)];
       for (let y = Math.max(Math.round(low), y0); y <= Math.min(Math.round(high), y1 - 1); y++) {
-        const [left, right] = span(corners, Math.min(Math.max(y, low), high));
+        const [left, right] = span(corners, clamp(y, low, high));
         const from = Math.max(Math.round(left), x0);
         const to = Math.min(Math.round(right), x1 - 1);
         if (from <= to) owner.fill(index + 1, (y - y0) * width + from - x0, (y - y0) * width + to - x0 + 1);
       }
+      // Rows miss what a flat edge touches between them: a shut mouth would stay open a little.
+      corners.forEach(([ax, ay], i) => {
+        const [bx, by] = corners[(i + 1) % 3]!;
+        if (Math.abs(bx - ax) <= Math.abs(by - ay)) return;
+        const [left, right] = [Math.min(ax, bx), Math.max(ax, bx)];
+        for (let x = Math.max(Math.round(left), x0); x <= Math.min(Math.round(right), x1 - 1); x++) {
+          const y = Math.round(ay + ((clamp(x, left, right) - ax) / (bx - ax)) * (by - ay));
+          if (y >= y0 && y < y1) owner[(y - y0) * width + x - x0] = index + 1;
+        }
+      });
     });
     return owner;
   }
