@@ -38,6 +38,7 @@ import pandas as pd
 
 from facekp.data.download import download, forget, local_errors, root_cause
 from facekp.errors import UserError
+from facekp.io.files import read_start
 
 URL = "https://s3.amazonaws.com/video.udacity-data.com/topher/2018/May/5aea1b91_train-test-data/train-test-data.zip"
 SPLITS = ("training", "test")
@@ -327,7 +328,7 @@ def _contents(source: Path) -> Iterator[dict[PurePosixPath, Write]]:
                 if not info.is_dir():
                     files[path] = partial(_write, partial(zip_file.open, info))
             yield _without_junk(files)
-    elif tarfile.is_tarfile(source):
+    elif _begins(source) and tarfile.is_tarfile(source):
         with tarfile.open(source) as tar_file:
             for member in tar_file.getmembers():
                 path = _inside(member.name, source)
@@ -339,6 +340,11 @@ def _contents(source: Path) -> Iterator[dict[PurePosixPath, Write]]:
             yield _without_junk(files)
     else:
         raise DamagedError(f"{source}: neither a folder nor a zip or tar archive, or cut short; get it again")
+
+
+def _begins(source: Path) -> bool:
+    """Whether there is anything but zeros in a file's beginning: `tarfile` would look for an end of them."""
+    return any(read_start(source, 512))
 
 
 def _inside(name: str, source: Path) -> PurePosixPath:

@@ -370,14 +370,17 @@ class _Parquet:
 
     def rows(self) -> Iterator[list[str]]:
         try:
-            file = self._arrow.parquet.ParquetFile(self._path)
-        except self._arrow.ArrowInvalid as error:
+            with self._arrow.parquet.ParquetFile(self._path) as file:
+                _same_columns(self._path, file.schema_arrow.names, self._columns)
+                if not file.schema_arrow.equals(self._schema):
+                    raise self._arrow.ArrowInvalid("its columns are of other types")
+                for batch in file.iter_batches(ROW_GROUP):
+                    for image, number, score, *values in zip(*(column.to_pylist() for column in batch.columns)):
+                        if image is None or number is None or score is None or None in values:
+                            raise self._arrow.ArrowInvalid("a value is missing")
+                        yield [image, str(number), f"{score:.3f}", *(f"{value:.2f}" for value in values)]
+        except (self._arrow.ArrowException, OSError, ValueError) as error:  # UnicodeDecodeError is a ValueError
             raise UserError(f"{self._path}: no Parquet file, or damaged ({error}); choose another -o") from error
-        with file:
-            _same_columns(self._path, file.schema_arrow.names, self._columns)
-            for batch in file.iter_batches(ROW_GROUP):
-                for image, number, score, *values in zip(*(column.to_pylist() for column in batch.columns)):
-                    yield [image, str(number), f"{score:.3f}", *(f"{value:.2f}" for value in values)]
 
     @contextmanager
     def writer(self, path: Path) -> Iterator[Callable[[list[str]], object]]:

@@ -131,7 +131,7 @@ class Tracker:
 
     Args:
         landmarker: Finds points, with or without boxes.
-        detect_every: Frames from one detection to the next.
+        detect_every: Frames from one detection to the next; fewer if they take longer than `hold`.
         retry_every: The same while a face has not been seen by the last detection.
         hold: Seconds that an unconfirmed face keeps its score.
         fade: Seconds in which its score then falls to nothing.
@@ -167,7 +167,9 @@ class Tracker:
     def __call__(self, image: np.ndarray, seconds: float) -> Tracks:
         """Take the next frame, BGR uint8, shown at `seconds`; return the faces in it, the largest first."""
         unsure = not self._tracks or any(track.confirmed < self._detected for track in self._tracks)
-        if self._frame % (self.retry_every if unsure else self.detect_every) == 0:
+        # At few frames a second `detect_every` of them last longer than an unconfirmed face is kept.
+        due = bool(self._tracks) and seconds - self._detected >= self.hold
+        if due or self._frame % (self.retry_every if unsure else self.detect_every) == 0:
             self._detect(image, seconds)
         else:
             self._follow(image, self._tracks)

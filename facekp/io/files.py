@@ -162,6 +162,16 @@ def check_place(folder: Path, least: int = 1 << 20) -> None:
             from error  # fmt: skip
 
 
+def read_start(path: str | os.PathLike[str], count: int) -> bytes:
+    """Read the first bytes of a file.
+
+    Raises:
+        OSError: See `open_regular`.
+    """
+    with open(open_regular(path), "rb") as file:
+        return file.read(count)
+
+
 @contextmanager
 def locked(path: str | os.PathLike[str], remedy: str) -> Iterator[None]:
     """Keep every other process from working on a file or folder until the block ends.

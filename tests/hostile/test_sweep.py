@@ -24,6 +24,11 @@ SECONDS, BYTES = 10.0, 2 << 30
 CASES = all_cases()
 
 
+def shown(case):
+    """The name of a test."""
+    return case.name.encode("ascii", "backslashreplace").decode()[:60]
+
+
 def test_there_are_enough_cases_of_different_names():
     assert len(CASES) >= 600
     assert len({case.name for case in CASES}) == len(CASES)
@@ -49,8 +54,8 @@ def once(landmarker, monkeypatch):
 
 def files_of(folder):
     """Name -> what tells a file from another one."""
-    return {str(path.relative_to(folder)): (path.lstat().st_mode, path.lstat().st_mtime_ns) for path in folder.rglob("*")
-            if not path.is_dir() or path.is_symlink()}  # fmt: skip
+    files = [path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()]
+    return {str(path.relative_to(folder)): (path.lstat().st_mode, path.lstat().st_mtime_ns) for path in files}
 
 
 def check(case, status, said, before, after, seconds):
@@ -66,7 +71,7 @@ def check(case, status, said, before, after, seconds):
     assert not [name for name in after if Path(name).name.startswith(".") and name not in before], "a temporary file"
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.encode("ascii", "backslashreplace").decode()[:60])
+@pytest.mark.parametrize("case", CASES, ids=shown)
 def test_it_ends_as_promised(case, tmp_path, capsys, monkeypatch, once):
     monkeypatch.chdir(ROOT)
     case.make(tmp_path)
@@ -104,16 +109,12 @@ def sample(share):
             and not any("\0" in part for part in case.command)]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "case", sample(97), ids=lambda case: case.name.encode("ascii", "backslashreplace").decode()[:60]
-)
+@pytest.mark.parametrize("case", sample(97), ids=shown)
 def test_it_ends_as_promised_in_a_process_of_its_own(case, tmp_path):
     in_a_process(case, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "case", sample(7), ids=lambda case: case.name.encode("ascii", "backslashreplace").decode()[:60]
-)
+@pytest.mark.parametrize("case", sample(7), ids=shown)
 def test_more_of_them_in_processes_of_their_own(case, tmp_path):
     in_a_process(case, tmp_path)

@@ -29,9 +29,8 @@ with locked(sys.argv[1], "wait"):
 
 def test_a_second_process_is_told_at_once_and_a_dead_one_does_not_block(tmp_path):
     table = tmp_path / "new" / "points.csv"
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, table], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, table], cwd=ROOT, **pipes)
     assert holder.stdout.readline() == b"held\n"
     with pytest.raises(UserError, match=r"points\.csv: another process is working on it; wait"), locked(table, "wait"):
         pass
@@ -55,7 +54,7 @@ def test_a_forked_child_does_not_keep_the_lock(tmp_path):
     with locked(tmp_path / "run", "wait"):
         child = os.fork()
         if not child:
-            os.read(0 if False else os.pipe()[0], 1)  # for ever
+            os.read(os.pipe()[0], 1)  # for ever
     try:
         with locked(tmp_path / "run", "wait"):
             pass
@@ -115,9 +114,7 @@ def as_jpeg(image, **options):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-@pytest.mark.parametrize(
-    "options", [{}, {"progressive": True}, {"subsampling": 0}, {"quality": 20}, {"subsampling": 1}]
-)
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"quality": 20}])
 @pytest.mark.parametrize("orientation", range(10))
 def test_a_jpeg_is_decoded_as_opencv_does(photo, tmp_path, mode, options, orientation):
     exif = Image.Exif()
