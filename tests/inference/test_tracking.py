@@ -73,6 +73,16 @@ def test_a_lost_face_is_held_then_fades_then_is_forgotten_and_comes_back_as_itse
     assert tracks.ids.tolist() == [1]
 
 
+@pytest.mark.parametrize("fps", [4, 10, 14])
+def test_at_few_frames_a_second_a_face_does_not_fade_between_two_detections(fps: int) -> None:
+    scene = Scene()
+    scene.points = [face(300)]
+    tracker = Tracker(scene)
+    for frame in range(3 * fps):
+        tracks = tracker(FRAME, frame / fps)
+        assert (tracks.ids.tolist(), tracks.scores.tolist()) == ([0], [1.0])
+
+
 def test_a_short_loss_keeps_the_id() -> None:
     scene = Scene()
     scene.points = [face(300)]
