@@ -150,7 +150,7 @@ def test_a_silent_worker_is_ended(home, hub_environment, tmp_path):
 
 @pytest.mark.hub
 def test_no_orphan_when_we_are_killed(home, hub_environment, fifo, tmp_path):
-    code = "import facekp; from hub_modules import image, HANG; facekp.load_landmarker('hub')(image(first=HANG))"
+    code = "import facekp; from hub_modules import picture, HANG; facekp.load_landmarker('hub')(picture(first=HANG))"
     with subprocess.Popen(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT / "tests")}
     ) as parent:
