@@ -114,8 +114,8 @@ def runs(folder: Path, kills: int, dice: random.Random) -> bool:
 
             def act(name: str, path: str = path, config: str = config) -> None:
                 run = folder / name / config
-                train(load_config(path, options(config, folder, name)), resume=(run / "last.safetensors").is_file(),
-                      overwrite=(run / "config.yml").is_file() and not (run / "last.safetensors").is_file())  # fmt: skip
+                resume, begun = (run / "last.safetensors").is_file(), (run / "config.yml").is_file()
+                train(load_config(path, options(config, folder, name)), resume=resume, overwrite=begun and not resume)
 
             if config not in lengths:
                 begun = time.monotonic()
@@ -131,8 +131,8 @@ def runs(folder: Path, kills: int, dice: random.Random) -> bool:
             equal = well and same_run(folder / "whole" / config, folder / name / config)
             good &= equal
             left = [file.name for file in (folder / name).rglob(".*")]
-            print(f"{config}: killed {killed} times, {'equal' if equal else 'DIFFERS'}, left behind: {left or 'nothing'}",
-                  flush=True)  # fmt: skip
+            said = "equal" if equal else "DIFFERS"
+            print(f"{config}: killed {killed} times, {said}, left behind: {left or 'nothing'}", flush=True)
             shutil.rmtree(folder / name)
     print(f"runs: {total} kills, {finished} runs finished")
     return good
@@ -146,8 +146,10 @@ def pairs(folder: Path, kills: int, dice: random.Random) -> bool:
         run = folder / name / "quickstart"
         again = ["--resume"] if (run / "last.safetensors").is_file() else (
             ["--overwrite"] if (run / "config.yml").is_file() else [])  # fmt: skip
-        launcher = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", folder / "log"]
-        chosen = [part for option in [*options("quickstart", folder, name), "train.epochs=20"] for part in ("-o", option)]
+        launcher = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2"]
+        launcher += ["--log_dir", str(folder / "log")]
+        values = [*options("quickstart", folder, name), "train.epochs=20"]
+        chosen = [part for value in values for part in ("-o", value)]
         command = [*launcher, "tools/train.py", "-c", "configs/quickstart.yml", *chosen, *again]
         return subprocess.Popen([*map(str, command)], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
@@ -226,7 +228,11 @@ def video(folder: Path, kills: int, dice: random.Random) -> bool:
 
     def act() -> None:
         tracker, sticker = Tracker(load_landmarker(threads=1)), load_sticker("sunglasses")
-        convert(folder / "in.mp4", target, lambda image, seconds: sticker.apply(image, tracker(image, seconds), seconds))
+
+        def draw(image: np.ndarray, seconds: float) -> np.ndarray:
+            return sticker.apply(image, tracker(image, seconds), seconds)
+
+        convert(folder / "in.mp4", target, draw)
 
     begun = time.monotonic()
     kill_until_done(lambda: forked(act), 1.0, 0, dice)

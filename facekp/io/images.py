@@ -216,9 +216,11 @@ def find_files(inputs: Sequence[str], suffixes: Collection[str] = frozenset(SUFF
         if path.is_dir():
             matches = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes)
         else:
-            matches = [path] if path.exists() else [
-                Path(match) for match in sorted(glob.glob(name, recursive=True)) if os.path.exists(match)
-            ]
+            matches = (
+                [path]
+                if path.exists()
+                else [Path(match) for match in sorted(glob.glob(name, recursive=True)) if os.path.exists(match)]
+            )
         if not matches:
             raise UserError(f"{name}: no such file, or nothing to work on in it; check the name")
         found.update(dict.fromkeys(matches))

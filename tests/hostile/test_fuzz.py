@@ -128,7 +128,8 @@ def test_packs(tmp_path):
     @few
     @given(st.one_of(
         st.binary(max_size=200), damaged(source.read_bytes()),
-        st.tuples(st.sampled_from(sorted(whole)), json_values).map(lambda kv: json.dumps({**whole, kv[0]: kv[1]}).encode()),
+        st.tuples(st.sampled_from(sorted(whole)), json_values).map(
+            lambda kv: json.dumps({**whole, kv[0]: kv[1]}).encode()),
         st.tuples(st.sampled_from(sorted(whole["layers"][0])), json_values).map(
             lambda kv: json.dumps({**whole, "layers": [{**whole["layers"][0], kv[0]: kv[1]}]}).encode()),
     ))  # fmt: skip

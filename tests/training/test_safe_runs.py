@@ -118,7 +118,8 @@ def test_a_log_that_claims_gigabytes_is_told(tmp_path):
 def test_shared_memory_of_dead_processes_is_swept_and_no_other(tmp_path):
     done = subprocess.Popen([sys.executable, "-c", ""])
     done.wait()
-    dead, alive, other = (tmp_path / name for name in (f"paddle_{done.pid}_1_2", f"paddle_{os.getpid()}_1_2", "other_1"))
+    names = (f"paddle_{done.pid}_1_2", f"paddle_{os.getpid()}_1_2", "other_1")
+    dead, alive, other = (tmp_path / name for name in names)
     for file in (dead, alive, other):
         file.write_bytes(b"")
     sweep_shared_memory(tmp_path)
