@@ -66,14 +66,14 @@ def _load_layer(pack: Place, spec: LayerSpec, max_faces: int) -> Layer:
     """Read a layer's pictures and check its anchors against them."""
     here = f"{pack / 'manifest.json'}: layer {spec.name!r}"
     frames: list[Texture] = []
-    pixels = 0
+    total = 0
     for decode in (False, True):  # what is too much is told before anything is decoded
         for name in spec.frames:
             data = read_file(pack, name)
             try:
                 width, height = png_size(data)
-                pixels += 0 if decode else width * height
-                if pixels > MAX_PIXELS:
+                total += 0 if decode else width * height
+                if total > MAX_PIXELS:
                     raise ValueError(f"more than {MAX_PIXELS >> 20} million pixels with those before it; shrink them")
                 if decode:
                     frames.append(Texture(decode_png(data)))
