@@ -1,0 +1,289 @@
+"""Kill trainings, predictions and videos at random moments, start them again, and compare with runs left alone.
+
+    python benchmarks/measure_reliability.py runs|pairs|predict|video|memory [--kills N] [--folder DIR]
+
+Prints what docs/reliability.md reports; ends with status 1 if one result differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+PHOTO = ROOT / "assets" / "photos" / "astronaut.png"
+
+#: Config -> options that make it small; DATA stands for a folder of drawn faces.
+RUNS = {
+    "quickstart": ["network.channels=[4, 4]", "data.sources=[{type: drawn, train: 48, validation: 8}]"],
+    "face_detector": ["network={type: plain_detector, channels: [4, 4, 8, 8, 8], width: 8, blocks: [1, 1, 1]}",
+                      "size=96",
+                      "data.sources=[{type: csv68, root: DATA}]"],
+    "resnet18_frozen": ["data.sources=[{type: drawn, train: 16, validation: 4}]"],
+}  # fmt: skip
+COMMON = ["train.epochs=4", "train.batch_size=8", "data.workers=1"]
+
+COMMAND = [sys.executable, "-c", "from facekp.commands.main import main; main()"]
+
+
+def options(config: str, folder: Path, name: str) -> list[str]:
+    """Of a training of `config` whose run lies in `folder / name`."""
+    data = folder / "data"
+    return [*(text.replace("DATA", str(data)) for text in RUNS[config]), *COMMON, f"output={folder / name}"]
+
+
+def same_arrays(one: Path, other: Path) -> bool:
+    """Whether two safetensors files hold the same arrays, bit by bit."""
+    from safetensors.numpy import load_file
+
+    a, b = load_file(one), load_file(other)
+    return a.keys() == b.keys() and all(np.array_equal(a[key], b[key], equal_nan=True) for key in a)
+
+
+def same_run(one: Path, other: Path) -> bool:
+    """Whether two runs came to the same: weights, checkpoint and table of metrics, less the seconds."""
+    import pandas as pd
+
+    tables = [pd.read_csv(run / "metrics.csv").drop(columns="seconds") for run in (one, other)]
+    files = all(same_arrays(one / name, other / name) for name in ("best.safetensors", "last.safetensors"))
+    return files and tables[0].equals(tables[1])
+
+
+def forked(act: Callable[[], object]) -> int:
+    """Run a function in a child with the libraries imported already; returns the child's number."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        os.setsid()
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
+        act()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def kill_until_done(start: Callable[[], int], seconds: float, left: int, dice: random.Random) -> tuple[int, bool]:
+    """Start, kill after a random time, start again, and so on; without kills left it is let alone.
+
+    Returns:
+        How often it was killed, and whether it ended well.
+    """
+    killed = 0
+    while True:
+        child, deadline = start(), time.monotonic() + dice.uniform(0.0, seconds)
+        while True:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return killed, os.waitstatus_to_exitcode(status) == 0
+            if killed < left and time.monotonic() > deadline:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                killed += 1
+                break
+            time.sleep(0.005)
+
+
+def runs(folder: Path, kills: int, dice: random.Random) -> bool:
+    """Trainings in one process: points, boxes and a frozen start."""
+    from tests_support import draw_csv
+
+    from facekp.training import load_config, train
+
+    (folder / "data").mkdir()
+    draw_csv(folder / "data")
+    good, total, finished = True, 0, 0
+    lengths: dict[str, float] = {}
+    while total < kills:
+        for config in RUNS:
+            path = f"configs/{config}.yml"
+
+            def act(name: str, path: str = path, config: str = config) -> None:
+                run = folder / name / config
+                resume, begun = (run / "last.safetensors").is_file(), (run / "config.yml").is_file()
+                train(load_config(path, options(config, folder, name)), resume=resume, overwrite=begun and not resume)
+
+            if config not in lengths:
+                begun = time.monotonic()
+                _, well = kill_until_done(lambda act=act: forked(lambda: act("whole")), 1.0, 0, dice)  # type: ignore[misc]
+                lengths[config] = time.monotonic() - begun
+                assert well, f"{config}: a run left alone failed"
+            name = f"killed{finished}"
+            killed, well = kill_until_done(
+                lambda act=act, name=name: forked(lambda: act(name)),  # type: ignore[misc]
+                lengths[config] * 0.7, min(8, kills - total), dice,
+            )  # fmt: skip
+            total, finished = total + killed, finished + 1
+            equal = well and same_run(folder / "whole" / config, folder / name / config)
+            good &= equal
+            left = [file.name for file in (folder / name).rglob(".*")]
+            said = "equal" if equal else "DIFFERS"
+            print(f"{config}: killed {killed} times, {said}, left behind: {left or 'nothing'}", flush=True)
+            shutil.rmtree(folder / name)
+    print(f"runs: {total} kills, {finished} runs finished")
+    return good
+
+
+def pairs(folder: Path, kills: int, dice: random.Random) -> bool:
+    """Trainings in two processes, all of whose processes are killed at once."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+    def start(name: str) -> subprocess.Popen[bytes]:
+        run = folder / name / "quickstart"
+        again = ["--resume"] if (run / "last.safetensors").is_file() else (
+            ["--overwrite"] if (run / "config.yml").is_file() else [])  # fmt: skip
+        launcher = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2"]
+        launcher += ["--log_dir", str(folder / "log")]
+        values = [*options("quickstart", folder, name), "train.epochs=20"]
+        chosen = [part for value in values for part in ("-o", value)]
+        command = [*launcher, "tools/train.py", "-c", "configs/quickstart.yml", *chosen, *again]
+        return subprocess.Popen([*map(str, command)], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
+
+    begun = time.monotonic()
+    assert start("whole").wait() == 0
+    length = time.monotonic() - begun
+    total, good, finished = 0, True, 0
+    while total < kills:
+        name = f"killed{finished}"
+        for _ in range(min(4, kills - total)):
+            process = start(name)
+            try:
+                process.wait(dice.uniform(length * 0.3, length))
+                break
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                total += 1
+        else:
+            process = start(name)
+        equal = process.wait() == 0 and same_run(folder / "whole" / "quickstart", folder / name / "quickstart")
+        good, finished = good and equal, finished + 1
+        print(f"two processes: {total} kills so far, {'equal' if equal else 'DIFFERS'}", flush=True)
+    return good
+
+
+def predict(folder: Path, kills: int, dice: random.Random) -> bool:
+    """Tables of points, CSV and Parquet."""
+    import cv2
+
+    from facekp.inference.many import predict as find
+    from facekp.loading import load_landmarker
+
+    (folder / "in").mkdir()
+    photo = cv2.imread(str(PHOTO))
+    for number in range(40):
+        cv2.imwrite(str(folder / "in" / f"{number:02d}.jpg"), np.roll(photo, 3 * number, 1))
+    paths = sorted((folder / "in").iterdir())
+    good = True
+    for suffix in (".csv", ".parquet"):
+
+        def act(name: str, suffix: str = suffix) -> None:
+            find(paths, lambda: load_landmarker(threads=1), folder / (name + suffix), resume=True, threads=1)
+
+        begun = time.monotonic()
+        kill_until_done(lambda act=act: forked(lambda: act("whole")), 1.0, 0, dice)  # type: ignore[misc]
+        length, total, finished = time.monotonic() - begun, 0, 0
+        while total < kills // 2:
+            name = f"killed{finished}"
+            killed, well = kill_until_done(
+                lambda act=act, name=name: forked(lambda: act(name)),  # type: ignore[misc]
+                length * 0.6, min(8, kills // 2 - total), dice,
+            )  # fmt: skip
+            total, finished = total + killed, finished + 1
+            equal = well and (folder / f"whole{suffix}").read_bytes() == (folder / (name + suffix)).read_bytes()
+            good &= equal
+        left = sorted(file.name for file in folder.iterdir() if file.suffix not in (".csv", ".parquet", ""))
+        print(f"predict {suffix}: {total} kills, {finished} tables finished, {'equal' if good else 'DIFFERS'}, left "
+              f"behind: {left or 'nothing'}", flush=True)  # fmt: skip
+    return good
+
+
+def video(folder: Path, kills: int, dice: random.Random) -> bool:
+    """A sticker on a video: after a kill there is the whole result of before, or none."""
+    import cv2
+
+    from facekp.inference.tracking import Tracker
+    from facekp.io.video import convert, write_video
+    from facekp.loading import load_landmarker
+    from facekp.stickers import load_sticker
+
+    photo = cv2.imread(str(PHOTO))
+    write_video(folder / "in.mp4", [np.roll(photo, 2 * number, 1) for number in range(60)])
+    target = folder / "out.mp4"
+
+    def act() -> None:
+        tracker, sticker = Tracker(load_landmarker(threads=1)), load_sticker("sunglasses")
+
+        def draw(image: np.ndarray, seconds: float) -> np.ndarray:
+            return sticker.apply(image, tracker(image, seconds), seconds)
+
+        convert(folder / "in.mp4", target, draw)
+
+    begun = time.monotonic()
+    kill_until_done(lambda: forked(act), 1.0, 0, dice)
+    length, whole = time.monotonic() - begun, target.read_bytes()
+    total, halves, finished = 0, 0, 0
+    while total < kills:
+        target.unlink(missing_ok=True)
+        child = forked(act)
+        time.sleep(dice.uniform(0, length))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        total += 1
+        if target.exists():
+            finished += 1
+            halves += target.read_bytes() != whole
+    temporary = len(list(folder.glob(".out-*")))
+    print(f"video: {total} kills, {finished} were too late, {halves} half written; {temporary} temporary files stay")
+    return not halves
+
+
+def memory(folder: Path, kills: int, dice: random.Random) -> bool:
+    """Resident memory of one process over many images."""
+    import psutil
+
+    from facekp.inference.many import find_on_many
+    from facekp.loading import load_landmarker
+
+    landmarker, process = load_landmarker(threads=1), psutil.Process()
+    used: list[float] = []
+    for number, _ in enumerate(find_on_many([PHOTO] * 2000, landmarker, 2), 1):
+        if number % 250 == 0:
+            used.append(process.memory_info().rss / 1e6)
+            print(f"{number} images: {used[-1]:.0f} MB", flush=True)
+    return used[-1] < used[1] * 1.1
+
+
+def main() -> None:
+    """Measure one of them."""
+    kinds: dict[str, Any] = {"runs": runs, "pairs": pairs, "predict": predict, "video": video, "memory": memory}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=kinds)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+    os.chdir(ROOT)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with tempfile.TemporaryDirectory() as folder:
+        good = kinds[args.what](Path(folder), args.kills, random.Random(args.seed))
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()
