@@ -52,7 +52,10 @@ export const HEAD_PLACES: Readonly<Record<string, Place>> = {
 };
 
 /** The middle of the eyes. */
-export const EYES_MIDDLE: Place = [...mean(MEAN_FACE.subarray(72, 96)), 0.29];
+export const EYES_MIDDLE: Place = [
+  ...mean(MEAN_FACE.subarray(72, 96)),
+  DEPTH.slice(36, 48).reduce((sum, depth) => sum + depth / 12, 0),
+];
 
 /** After mirroring a picture, its point i is the one that was `MIRRORED[i]`. */
 // prettier-ignore

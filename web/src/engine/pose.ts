@@ -28,13 +28,15 @@ const RIGID = Array.from({ length: 31 }, (_, i) => 17 + i);
 /** How far each may be trusted to stay when the face moves. */
 const TRUST = [...Array<number>(10).fill(0.3), ...Array<number>(9).fill(1), ...[1, 2].flatMap(() => [1, 0.5, 0.5, 1, 0.5, 0.5])]; // prettier-ignore
 
-const SHAPE = RIGID.map(headPoint);
+const ALL = TRUST.reduce((sum, trust) => sum + trust, 0);
 
-/** A point that lies so far off, in units of the mean face, counts half. */
-const OFF = 0.03;
+/** The same points of the average head, from their weighted mean. */
+const SHAPE = RIGID.map(headPoint).map((place, _, all) =>
+  place.map((value, axis) => value - all.reduce((sum, other, k) => sum + (TRUST[k]! / ALL) * other[axis]!, 0)),
+);
 
-/** Looks at the points, each with other weights, and Gauss-Newton steps in each. */
-const [ROUNDS, STEPS] = [2, 2];
+/** The weighted sums of the products of their coordinates. */
+const SPREAD = [0, 1, 2].map((i) => [0, 1, 2].map((j) => weighted(SHAPE, SHAPE, i, j)));
 
 /** How strongly a face is drawn to the mean face where the camera hardly shows it: the far side of a turned head. */
 const DRAW = 0.02;
@@ -56,7 +58,7 @@ export function project([a, b, c, tx, d, e, f, ty]: Camera, [x, y, z]: Place): P
 /**
  * Find how a head is turned, from 68 points.
  *
- * Brows, nose and eyes are fitted; mouth and jaw move too freely. Points that lie off count less.
+ * Brows, nose and eyes are fitted, what moves less with more weight; mouth and jaw move too freely.
  */
 export function headPose(points: Points): Pose {
   const seen = RIGID.map((index): Point => [points[2 * index]!, points[2 * index + 1]!]);
@@ -117,42 +119,18 @@ export function completeFarSide(points: Points, { yaw, camera }: Pose): Points {
 
 /** The rotation (3x3), and its first two rows times the scale. */
 function fitHead(seen: readonly Point[]): { turn: Rows; flat: Rows } | null {
-  let weights = TRUST;
-  let turn: Rows = [];
-  let flat: Rows = [];
-  let scale = 0;
-  for (let look = 0; look < ROUNDS; look++) {
-    const total = weights.reduce((sum, weight) => sum + weight, 0);
-    const share = weights.map((weight) => weight / total);
-    const middle = [0, 1].map((axis) => seen.reduce((sum, point, i) => sum + share[i]! * point[axis]!, 0));
-    const centre = [0, 1, 2].map((axis) => SHAPE.reduce((sum, place, i) => sum + share[i]! * place[axis]!, 0));
-    const q = seen.map((point) => [point[0] - middle[0]!, point[1] - middle[1]!]);
-    const shape = SHAPE.map((place) => place.map((value, axis) => value - centre[axis]!));
-    // All that the fit needs to know.
-    const spread = [0, 1, 2].map((i) => [0, 1, 2].map((j) => weighted(share, shape, shape, i, j)));
-    const cross = [0, 1].map((i) => [0, 1, 2].map((j) => weighted(share, q, shape, i, j)));
-    if (look === 0) {
-      const loose = solve(spread, transposed(cross)); // spread is symmetric
-      const nearest = loose && nearestTurn(transposed(loose));
-      if (!nearest) return null;
-      ({ turn, scale } = nearest);
-    }
-    for (let step = 0; step < STEPS; step++) {
-      const next = improved(turn, scale, spread, cross);
-      if (!next) return null;
-      ({ turn, scale } = next);
-    }
-    flat = turn.slice(0, 2).map((row) => row.map((value) => scale * value));
-    weights = TRUST.map((trust, i) => {
-      const [x, y] = flat.map((row, axis) => q[i]![axis]! - dot(row, shape[i]!)) as [number, number];
-      return trust / (1 + (x * x + y * y) / (scale * OFF) ** 2);
-    });
-  }
-  return { turn, flat };
+  // All that the fit needs to know.
+  const cross = [0, 1].map((i) => [0, 1, 2].map((j) => weighted(seen, SHAPE, i, j)));
+  const loose = solve(SPREAD, transposed(cross)); // SPREAD is symmetric
+  const nearest = loose && nearestTurn(transposed(loose));
+  const best = nearest && improved(nearest.turn, nearest.scale, SPREAD, cross);
+  if (!best) return null;
+  const flat = best.turn.slice(0, 2).map((row) => row.map((value) => best.scale * value));
+  return { turn: best.turn, flat };
 }
 
-function weighted(weights: readonly number[], a: Rows, b: Rows, i: number, j: number): number {
-  return weights.reduce((sum, weight, k) => sum + weight * a[k]![i]! * b[k]![j]!, 0);
+function weighted(a: Rows, b: Rows, i: number, j: number): number {
+  return TRUST.reduce((sum, trust, k) => sum + (trust / ALL) * a[k]![i]! * b[k]![j]!, 0);
 }
 
 /** The rotation and scale that are nearest to an affine camera (2x3), by its polar decomposition. */
@@ -170,7 +148,7 @@ function nearestTurn([top, bottom]: Rows): { turn: Rows; scale: number } | null 
   return { turn: [...rows, crossed(rows[0]!, rows[1]!)], scale: t / 2 };
 }
 
-/** One Gauss-Newton step on rotation and scale; the sums over the points are in two small matrices. */
+/** One Gauss-Newton step on rotation and scale; more change nothing. The sums over the points are small matrices. */
 function improved(turn: Rows, scale: number, spread: Rows, cross: Rows): { turn: Rows; scale: number } | null {
   const back = transposed(turn);
   const m = times(times(turn, spread), back);
@@ -188,14 +166,15 @@ function improved(turn: Rows, scale: number, spread: Rows, cross: Rows): { turn:
   const solved = solve(system, right);
   if (!solved) return null;
   const [x, y, z, grow] = solved.flat() as [number, number, number, number];
-  const angle = Math.hypot(x, y, z) + 1e-12;
+  const size = Math.hypot(x, y, z) + 1e-12;
+  const angle = 2 * Math.atan(size / 2); // Cayley's map, as in Python
   const axis = [
     [0, -z, y],
     [z, 0, -x],
     [-y, x, 0],
   ];
   const twice = times(axis, axis);
-  const [sin, cos] = [Math.sin(angle) / angle, (1 - Math.cos(angle)) / angle ** 2];
+  const [sin, cos] = [Math.sin(angle) / size, (1 - Math.cos(angle)) / size ** 2];
   // Rodrigues
   const change = axis.map((row, i) => row.map((value, j) => Number(i === j) + sin * value + cos * twice[i]![j]!));
   return { turn: times(change, turn), scale: scale * Math.exp(clamp(grow, -1, 1)) };
