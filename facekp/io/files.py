@@ -93,6 +93,9 @@ def sweep(folder: Path, stems: Collection[str] | None = None) -> None:
         match = _TEMPORARY.fullmatch(file.name)
         if match and (wanted is None or match[1] in wanted) and file.is_file() and not file.is_symlink():
             file.unlink(missing_ok=True)
+    for file in folder.glob(".tmp??????") if wanted is None else ():  # safetensors' own, beside ours
+        if file.is_file() and not file.is_symlink():
+            file.unlink(missing_ok=True)
 
 
 #: So many characters of the target's name stand in the temporary one.

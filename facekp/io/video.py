@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, Callable
 import numpy as np
 
 from facekp.errors import UserError
-from facekp.io.files import atomic_path, open_regular
+from facekp.io.files import atomic_path, locked, open_regular, sweep
 
 try:
     import av
@@ -79,7 +79,9 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], draw
         container = av.open(os.fspath(source))
     except (OSError, av.error.FFmpegError) as error:
         raise UserError(f"{source}: not a video that can be read ({error.strerror}); check or replace it") from error
-    with container, atomic_path(target) as temporary:
+    with container, locked(target, "wait for its end, or choose another -o"), ExitStack() as stack:
+        sweep(Path(target).parent, {Path(target).stem})  # what was killed left
+        temporary = stack.enter_context(atomic_path(target))
         if not container.streams.video:
             raise UserError(f"{source}: holds no images; give a video")
         with av.open(os.fspath(temporary), "w") as output:

@@ -203,6 +203,8 @@ def read_file(pack: Place, name: str) -> bytes:
         UserError: It is missing, leads out of the pack, or is larger than `MAX_BYTES`.
     """
     file = pack / name
+    if "\0" in name:
+        raise UserError(f"{pack}: the file {name!r} has a NUL byte in its name; rename it")
     if isinstance(pack, Path) and not (pack / name).resolve().is_relative_to(pack.resolve()):
         raise UserError(f"{pack}: the file {name!r} leads out of the pack; put it into the pack")
     try:

@@ -216,7 +216,7 @@ def image_cases() -> Iterator[Case]:
     for kind, maker in NO_FILES.items():
         for suffix in (".jpg", ".png", ".mp4", ".gif"):
             name = f"{kind}{suffix}"
-            yield Case(f"sticker {name}", maker(name), ("sticker", "{}/" + name, "-o", "{}/out" + suffix))
+            yield Case(f"sticker a {name}", maker(name), ("sticker", "{}/" + name, "-o", "{}/out" + suffix))
         yield Case(f"predict a {kind}", maker("x.jpg"), ("predict", "{}/x.jpg", "-o", "{}/p.csv"))
 
 
@@ -272,7 +272,7 @@ def name_cases() -> Iterator[Case]:
             if place == "plot":
                 continue
             command_here = tuple(part.replace("@", "{}/thing") for part in command)
-            yield Case(f"{place}: {kind}", maker("thing"), command_here)
+            yield Case(f"{place}: a {kind}", maker("thing"), command_here)
 
 
 # Weights ---------------------------------------------------------------------------------------------------------
@@ -366,13 +366,13 @@ def weights_files() -> dict[str, Make]:
         ).encode()
         found[f"type {kind}"] = put(with_header(header, body), name)
     huge = [10**9, -1, 0, 2**31, 2**62, 10**30, 1e300, "many", None, [], {}, True, "../../etc/passwd"]
-    for value in huge:
-        found[f"channels {str(value)[:8]}"] = setting("network", "channels", value=[value] * 3)
-        found[f"size {str(value)[:8]}"] = setting("size", value=value)
-    for value in huge[:6]:
-        found[f"blocks {str(value)[:8]}"] = setting("network", "blocks", value=value)
-        found[f"map_size {str(value)[:8]}"] = setting("network", "map_size", value=value)
-        found[f"in_channels {str(value)[:8]}"] = setting("network", "in_channels", value=value)
+    for number, value in enumerate(huge):
+        found[f"channels {number} {str(value)[:8]}"] = setting("network", "channels", value=[value] * 3)
+        found[f"size {number} {str(value)[:8]}"] = setting("size", value=value)
+    for number, value in enumerate(huge[:6]):
+        found[f"blocks {number} {str(value)[:8]}"] = setting("network", "blocks", value=value)
+        found[f"map_size {number} {str(value)[:8]}"] = setting("network", "map_size", value=value)
+        found[f"in_channels {number} {str(value)[:8]}"] = setting("network", "in_channels", value=value)
     for value in ("os.system", "vgg99", None, 3, [], {"type": "x"}):
         found[f"network {str(value)[:8]}"] = setting("network", "type", value=value)
     for value in (float("nan"), float("inf"), -1, 0, 99, "x"):

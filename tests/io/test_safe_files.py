@@ -84,7 +84,10 @@ def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
         raise RuntimeError
     sweep(tmp_path, {"other"})
     assert left.exists()
+    (tmp_path / ".tmpA1b2C3").write_text("half")
     sweep(tmp_path, {"last"})
+    assert not left.exists()
+    sweep(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".mine-file", "a-12345678.txt"]
 
 
