@@ -78,8 +78,6 @@ def peak_memory():
 
 @pytest.mark.parametrize("case", CASES, ids=shown)
 def test_it_ends_as_promised(case, tmp_path, capsys, monkeypatch, once):
-    if case.name in ("predict a large", "a table .json"):
-        pytest.xfail("open: not yet as promised when run among all other tests")
     monkeypatch.chdir(ROOT)
     case.make(tmp_path)
     before, start = files_of(tmp_path), time.perf_counter()
