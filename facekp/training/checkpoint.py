@@ -31,7 +31,8 @@ class RunState:
         step: Finished training steps.
         best: Lowest validation metric so far, the NME or what a detector misses.
         log_sizes: Bytes of the run's growing files at the end of the last finished epoch; what stands behind
-            them was written by an epoch that did not finish, and is cut off when the run goes on.  `cut_logs` checks them.
+            them was written by an epoch that did not finish, and is cut off when the run goes on.
+            `cut_logs` checks them.
         processes: That train together.
     """
 
