@@ -8,6 +8,7 @@ Prints what docs/reliability.md reports; ends with status 1 if one result differ
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import shutil
@@ -140,6 +141,8 @@ def runs(folder: Path, kills: int, dice: random.Random) -> bool:
 
 def pairs(folder: Path, kills: int, dice: random.Random) -> bool:
     """Trainings in two processes, all of whose processes are killed at once."""
+    import psutil
+
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
     def start(name: str) -> subprocess.Popen[bytes]:
@@ -166,7 +169,11 @@ def pairs(folder: Path, kills: int, dice: random.Random) -> bool:
                 process.wait(dice.uniform(length * 0.3, length))
                 break
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+                everyone = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+                for each in everyone:  # the launcher's children have sessions of their own
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        each.kill()
+                psutil.wait_procs(everyone, 10)
                 process.wait()
                 total += 1
         else:

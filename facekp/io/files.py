@@ -136,8 +136,9 @@ def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:
         OSError: See `open_regular`; EFBIG if it is larger.
     """
     with open(open_regular(path), "rb") as file:
-        data = file.read(most + 1)
-    if len(data) > most:
+        too_large = os.fstat(file.fileno()).st_size > most
+        data = b"" if too_large else file.read(most + 1)
+    if too_large or len(data) > most:
         raise OSError(errno.EFBIG, f"it is larger than {most >> 20} MiB", str(path))
     return data
 

@@ -22,7 +22,7 @@ from facekp.models.weights import set_state
 from facekp.training.logs import GROWING_FILES
 
 
-@dataclass(config=ConfigDict(extra="forbid"))
+@dataclass(config=ConfigDict(extra="forbid", strict=True))
 class RunState:
     """Where a run stands. The callbacks share one object.
 
@@ -32,13 +32,14 @@ class RunState:
         best: Lowest validation metric so far, the NME or what a detector misses.
         log_sizes: Bytes of the run's growing files at the end of the last finished epoch; what stands behind
             them was written by an epoch that did not finish, and is cut off when the run continues.
+            `cut_logs` checks them.
         processes: That train together.
     """
 
     epoch: NonNegativeInt = 0
     step: NonNegativeInt = 0
     best: float = float("inf")
-    log_sizes: dict[str, int] = field(default_factory=dict)
+    log_sizes: dict[str, Any] = field(default_factory=dict)
     processes: PositiveInt = 1
 
 
