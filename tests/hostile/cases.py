@@ -742,7 +742,7 @@ def table_cases() -> Iterator[Case]:
                 yield Case(f"resume a table {suffix} {what}", put(text, f"p{suffix}"), command)
         unfinished = put(text, "p.csv.unfinished")
         yield Case(f"an unfinished table {what}", unfinished, ("predict", str(PHOTO), "-o", "{}/p.csv"))
-    for suffix in (".xlsx", ".json", ".txt", ".jpg", ".zip"):
+    for suffix in (".xlsx", ".txt", ".jpg", ".zip"):
         yield Case(f"a table {suffix}", lambda folder: None, ("predict", str(PHOTO), "-o", "{}/p" + suffix))
     for suffix in ("", ".doc", ".csv"):
         yield Case(f"a plot {suffix}", lambda folder: None, ("plot", "{}", "-o", "{}/c" + suffix))
