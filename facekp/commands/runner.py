@@ -69,7 +69,7 @@ def _signals() -> Iterator[list[int]]:
     """SIGTERM raises what Ctrl-C raises; the block gets a list of the signals that came."""
     received: list[int] = []
 
-    def handle(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None = None) -> None:
         received.append(number)
         if len(received) > 3:  # nobody listens: a library swallows what is raised
             os._exit(128 + number)
@@ -81,9 +81,14 @@ def _signals() -> Iterator[list[int]]:
                 if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
                     signal.signal(number, handle)
 
+    def after_paddle() -> None:
+        take()
+        if received:  # an import swallowed what was raised
+            handle(received.pop())
+
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     take()
-    watch = _AfterImport("paddle", take)  # which puts a handler of its own in our place, with a traceback
+    watch = _AfterImport("paddle", after_paddle)  # which puts a handler of its own in our place, with a traceback
     sys.meta_path.insert(0, watch)
     try:
         yield received

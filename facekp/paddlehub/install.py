@@ -11,6 +11,7 @@ import sysconfig
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from facekp.data.download import local_errors
 from facekp.errors import UserError
@@ -99,7 +100,7 @@ def fetch_modules(
         (home / "modules").mkdir(parents=True, exist_ok=True)
         # Beside the modules, so that they are on the same disk and only need to be renamed.
         with tempfile.TemporaryDirectory(prefix=".facekp-", dir=home) as scratch:
-            worker = Worker(python, seconds, Path(scratch), sys.stderr, "--minutes")
+            worker = Worker(python, seconds, Path(scratch), _stderr(), "--minutes")
             try:
                 need_packages(worker)
                 worker.ask(
@@ -137,3 +138,12 @@ def _run(command: list[str]) -> str:
             f"{' '.join(command)}: failed, {why.strip()}; check the network, or run it yourself to see more"
         )
     return done.stdout
+
+
+def _stderr() -> IO[str] | None:
+    """What another process can write its messages to: stderr, or None where it is not a file (notebooks, tests)."""
+    try:
+        sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):
+        return None
+    return sys.stderr

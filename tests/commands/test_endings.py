@@ -78,8 +78,8 @@ def test_a_killed_loader_process_is_one_line(tmp_path):
     assert b"Traceback" not in said
 
 
-def test_ctrl_c_while_libraries_are_imported_is_one_line():
-    process = subprocess.Popen(**command(*TRAIN, "-o", "output=/nonexistent/x"))
+def test_ctrl_c_while_libraries_are_imported_is_one_line(tmp_path):
+    process = subprocess.Popen(**command(*TRAIN, "-o", f"output={tmp_path}"))
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)

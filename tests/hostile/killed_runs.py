@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 
 
 def in_child(act):
@@ -18,6 +19,8 @@ def in_child(act):
     try:
         act()
         code = 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

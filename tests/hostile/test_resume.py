@@ -25,6 +25,10 @@ TINY = {
     "loss_smooth_l1.yml": ["network.channels=[4, 4]"],
     "face_detector.yml": ["network={type: plain_detector, channels: [4, 4, 8, 8, 8], width: 8, blocks: [1, 1, 1]}",
                           "size=96"],
+    "cuhk5_resnet18_frozen.yml": ["pretrained=false", "train.freeze_epochs=2"],
+    "cuhk5_resnet18_thawed.yml": ["pretrained=false"],
+    "every_angle.yml": ["data.turned=null", "optimizer.warmup_epochs=1"],  # drawn faces have no depth
+    "every_angle_light.yml": ["data.turned=null", "optimizer.warmup_epochs=1"],
 }  # fmt: skip
 
 #: One of each kind: points, boxes, and a start with a frozen network.
