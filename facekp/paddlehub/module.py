@@ -89,7 +89,7 @@ def write_hub_module(folder: Path, network: Path, detector: Path) -> None:
     Raises:
         UserError: `network` or `detector` is no such folder, or `folder` is taken or cannot be written.
     """
-    from facekp.data.download import local_errors  # brings packages that the module itself does without
+    from facekp.io.files import local_errors  # brings packages that the module itself does without
 
     parts = {NETWORK: _exported_files(network), DETECTOR: _exported_files(detector)}
     folder = folder.absolute()
