@@ -19,6 +19,7 @@ COMMANDS = {
     "predict": "find faces, write their points as CSV, Parquet or COCO, and draw them",
     "train": "train a landmark network, or a face detector",
     "evaluate": "judge weights on the validation split of a config",
+    "models": "list the models, and get those that are not part of the package",
     "pseudo-label": "label photos by a network, where it agrees with itself",
     "plot": "draw the curves of one run, or of several",
     "export": "write a trained network for Paddle Inference and ONNX Runtime",

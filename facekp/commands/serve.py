@@ -12,9 +12,9 @@ import webbrowser
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from facekp.errors import UserError
+from facekp.extras import missing
 
-EXAMPLE = "example: python tools/serve.py --weights output/face_crop_light/best.safetensors"
+EXAMPLE = "example: facekp serve --weights output/face_crop_light/best.safetensors"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +68,7 @@ def serve_api(args: argparse.Namespace, page: Path) -> None:
 
         from facekp.web.api import build_api
     except ImportError as error:
-        raise UserError(f'--api needs {error.name}: pip install "facekp[serve]"') from error
+        raise missing(error.name, "--api") from error
     from facekp.inference.landmarker import Landmarker
     from facekp.loading import load_landmarker
 

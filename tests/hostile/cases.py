@@ -24,8 +24,8 @@ import numpy as np
 from safetensors.numpy import load_file, save, save_file
 
 from facekp.data.drawn import draw_face
-from facekp.inference.backends import SHIPPED
 from facekp.io.safetensors import read_metadata
+from facekp.zoo import SHIPPED
 
 ROOT = Path(__file__).resolve().parents[2]
 PHOTO = ROOT / "assets" / "photos" / "astronaut.png"

@@ -10,11 +10,11 @@ from safetensors.numpy import save_file
 
 from facekp.codecs.points import StandardCodec, codec_to_dict
 from facekp.errors import UserError
-from facekp.inference.backends import SHIPPED
 from facekp.landmarks import IBUG68
 from facekp.models import build_network
 from facekp.models.weights import load_any_weights, load_detector_weights, load_weights, save_weights
 from facekp.recipes import FORMAT, BoxesRecipe, PointsRecipe, read_recipe, save_recipe
+from facekp.zoo import SHIPPED
 
 NETWORK = {"type": "plain_resnet", "channels": [4, 8], "map_size": 2}
 RECIPE = PointsRecipe(
