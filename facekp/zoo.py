@@ -8,18 +8,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from functools import cache
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
 from filelock import FileLock
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from facekp.errors import UserError
 from facekp.io.files import atomic_path, local_errors, sha256_of
 
-#: Models that are part of the package: `NAME.safetensors`, and beside it the same network for ONNX Runtime, `NAME.onnx`.
+#: Models that are part of the package: `NAME.safetensors`, and the same network for ONNX Runtime, `NAME.onnx`.
 SHIPPED = Path(__file__).resolve().parent / "shipped"
 #: The face detector among them.
 SHIPPED_DETECTOR = SHIPPED / "face_detector.safetensors"
@@ -60,8 +60,8 @@ class Model(_Entry):
         nme: Set of faces -> error in percent, as measured in the card.
         licence: Of the weights.
         card: Where accuracy, training data and weaknesses are written down.
-        urls: Where each of its files is, tried in this order; `{file}` stands for the file's name. One without a host is
-            taken from the mirror.
+        urls: Where its files are, tried in this order; `{file}` stands for a file's name. One without a host is taken
+            from the mirror.
         files: Suffix -> size and checksum, for each of `SUFFIXES`; `facekp export --shipped` fills them in.
     """
 
@@ -79,7 +79,10 @@ class Model(_Entry):
         return sum(file.size for file in self.files.values())
 
 
-@cache
+_FILE = TypeAdapter(dict[str, Model])
+
+
+@lru_cache
 def models() -> dict[str, Model]:
     """Name -> entry, of all models.
 
@@ -88,11 +91,13 @@ def models() -> dict[str, Model]:
         'points'
     """
     try:
-        entries = json.loads(_INDEX.read_text(encoding="utf-8"))
-        return {name: Model.model_validate(entry) for name, entry in entries.items()}
-    except (OSError, ValueError) as error:
-        where = error.errors()[0]["loc"] if isinstance(error, ValidationError) else error
-        raise UserError(f"{_INDEX}: is damaged ({where}); install facekp again") from error
+        return _FILE.validate_json(_INDEX.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ": ".join(str(part) for part in first["loc"])
+        raise UserError(f"{_INDEX}: is damaged ({where}: {first['msg']}); install facekp again") from error
+    except OSError as error:
+        raise UserError(f"{_INDEX}: cannot be read ({error.strerror}); install facekp again") from error
 
 
 def find(name: str) -> Path | None:

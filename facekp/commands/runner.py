@@ -20,6 +20,7 @@ from typing import Any, Callable
 
 from facekp.errors import FacekpWarning, UserError, one_line
 from facekp.extras import EXTRAS, missing
+from facekp.io.terminal import tell
 
 
 def run(main: Callable[[], object], name: str | None = None) -> None:
@@ -68,10 +69,9 @@ def _told(error: ImportError) -> ImportError | UserError:
     name = str(error.name).partition(".")[0]
     if isinstance(error, ModuleNotFoundError) and name in EXTRAS:
         return missing(name, "this command")
-    if name == "cv2":  # the ordinary one needs libraries of a system with a desktop
+    if name == "cv2":  # the ordinary one needs libraries of a desktop
         return UserError(
-            f"OpenCV cannot be loaded ({error}); pip install opencv-python, or opencv-python-headless where there is no "
-            "desktop"
+            f"OpenCV cannot be loaded ({error}); pip install opencv-python, or opencv-python-headless on a server"
         )
     return error
 
@@ -164,12 +164,7 @@ def _libraries_quiet() -> Iterator[Callable[[], str]]:
 
 def _show(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
     """Print a warning as one line."""
-    tqdm = sys.modules.get("tqdm")
-    text = f"warning: {one_line(message)}"
-    if tqdm is not None:
-        tqdm.tqdm.write(text, file=sys.stderr)  # above its bar
-    else:
-        print(text, file=sys.stderr)
+    tell(f"warning: {one_line(message)}", sys.stderr)
 
 
 @contextmanager

@@ -347,7 +347,7 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         text = read_bytes(path, MAX_BYTES)
     except OSError as error:
         raise UserError(
-            f"{path}: cannot be read ({error.strerror}); give a file, or a name that facekp train --list tells"
+            f"{path}: cannot be read ({error.strerror}); facekp train --list names the shipped ones"
         ) from error
     try:
         values = _load_yaml(text)
