@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import shutil
 import stat
 import sys
+import textwrap
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -73,6 +75,12 @@ def _check_names(given: argparse.Namespace) -> None:
                     raise UserError(f"{text}: a pipe, a socket or a device; give a file or a folder")
 
 
+def _filled(text: str) -> str:
+    """Paragraphs, as wide as the terminal."""
+    width = shutil.get_terminal_size().columns - 2
+    return "\n\n".join(textwrap.fill(paragraph, width) for paragraph in text.split("\n\n"))
+
+
 def execute(name: str, arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run one command and leave with its exit status.
 
@@ -86,7 +94,7 @@ def execute(name: str, arguments: Sequence[str] | None = None, prog: str | None 
         command = importlib.import_module(f"facekp.commands.{name.replace('-', '_')}")
         parser = argparse.ArgumentParser(
             prog=prog,
-            description=command.__doc__,
+            description=_filled(command.__doc__ or ""),
             epilog=command.EXAMPLE,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
