@@ -29,14 +29,16 @@ def run(args: argparse.Namespace) -> None:
         for name in args.get:
             print(zoo.get(name))
         return
+    if args.check:
+        for name in zoo.models():
+            zoo.verify(name)
+        print("the files at hand are what the index says")
+        return
     print(f"{'name':18} {'size':>8}  {'error (NME)':28} {'licence':14} at hand")
     for name, model in zoo.models().items():
-        if args.check:
-            zoo.verify(name)
         errors = ", ".join(f"{faces} {nme:.2f} %" for faces, nme in model.nme.items()) or f"finds {model.finds}"
         print(f"{name:18} {model.size / 1e6:5.1f} MB  {errors:28} {model.licence:14} {_where(zoo.find(name))}")
-    if args.check:
-        print("the files at hand are what the index says")
+    print(f"licence of the weights: {zoo.SHIPPED / 'LICENSE.weights'}; their cards: docs/models.md")
 
 
 def _where(weights: Path | None) -> str:

@@ -44,7 +44,7 @@ def load_detector(
     Args:
         source: None for ours, the shipped one; a name of `DETECTORS`: "haar" for OpenCV's cascades, "mediapipe" where
             that is installed, "yunet:PATH" for OpenCV's YuNet with a model file that you have; or the path of weights
-            that `tools/train.py` wrote, or of a folder that `tools/export.py` wrote.
+            that `facekp train` wrote, or of a folder that `facekp export` wrote.
         backend: See `facekp.load_landmarker`; of our own detectors.
         threads: As well.
 

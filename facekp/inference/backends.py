@@ -23,7 +23,7 @@ from facekp.recipes import AnyRecipe, PointsRecipe, R, read_recipe
 if TYPE_CHECKING:
     from paddle import nn
 
-#: Files of a folder that `tools/export.py` wrote.
+#: Files of a folder that `facekp export` wrote.
 RECIPE_FILE, ONNX_FILE, PARAMETERS_FILE = "recipe.json", "model.onnx", "model.pdiparams"
 PROGRAM_FILES = ("model.json", "model.pdmodel")  # Paddle 3, Paddle 2
 
@@ -139,7 +139,7 @@ class OnnxBackend:
     """ONNX Runtime on the CPU; no Paddle needed.
 
     Args:
-        model: An ONNX file of `tools/export.py`.
+        model: An ONNX file of `facekp export`.
         recipe: Of the network.
         threads: CPU threads; None for one on each core.
 
@@ -176,7 +176,7 @@ def load_backend(
     """Read weights or an exported network, and run them the fastest way that is there.
 
     Args:
-        path: A file of weights, or a folder of `tools/export.py`.
+        path: A file of weights, or a folder of `facekp export`.
         name: One of `BACKENDS`; None for the first of them that the path has files for and that is installed.
         threads: CPU threads of the network; None for the library's own choice.
         kind: `PointsRecipe` for points, `BoxesRecipe` for a face detector.
@@ -193,13 +193,13 @@ def load_backend(
         raise UserError(f"threads must be at least 1, not {threads}")
     path = Path(path)
     if path.is_dir() and not (path / RECIPE_FILE).is_file():
-        raise UserError(f"{path}: holds no {RECIPE_FILE}, as tools/export.py writes; name a file of weights in it")
+        raise UserError(f"{path}: holds no {RECIPE_FILE}, as facekp export writes; name a file of weights in it")
     recipe = read_recipe(path / RECIPE_FILE if path.is_dir() else path, kind)
     found = _forms(path, recipe)
     if name is not None and name not in found:
         raise UserError(
             f"{path}: has no form for the backend {name}; use {' or '.join(found) or 'another path'}, or write it: "
-            "tools/export.py"
+            "facekp export"
         )
     for form in [name] if name is not None else found:
         if importlib.util.find_spec(BACKENDS[form]) is not None:

@@ -125,7 +125,7 @@ def _exported_files(folder: Path) -> list[Path]:
     names = (*PROGRAM_FILES, PARAMETERS_FILE, RECIPE_FILE)
     files = [folder / name for name in names if (folder / name).is_file()]
     if len(files) != 3:
-        raise UserError(f"{folder}: holds no network for Paddle Inference; write it with tools/export.py")
+        raise UserError(f"{folder}: holds no network for Paddle Inference; write it with facekp export")
     return files
 
 

@@ -137,7 +137,7 @@ class TrainConfig(_Section):
     epochs: int = Field(50, gt=0)
     #: Of one process.
     batch_size: int = Field(64, gt=0)
-    #: Processes that train together on this machine, each with a share of every batch's images; tools/train.py starts
+    #: Processes that train together on this machine, each with a share of every batch's images; facekp train starts
     #: them. See docs/many_machines.md.
     processes: int = Field(1, gt=0, le=256)
     #: Stop after this epoch, with the schedule of all epochs; --resume continues.
