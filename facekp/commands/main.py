@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from facekp.commands.runner import run
 from facekp.errors import UserError
+from facekp.version import VERSION
 
 #: Command -> what it does; each is a module of this package with `add_arguments` and `run`.
 COMMANDS = {
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="facekp COMMAND ...",
     )
+    parser.add_argument("--version", action="version", version=f"facekp {VERSION}")
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="what to do")
     given = list(sys.argv[1:] if arguments is None else arguments)
     name = parser.parse_args(given[:1]).command
