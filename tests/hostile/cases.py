@@ -239,6 +239,7 @@ PLACES = {
     "evaluate --weights": ("evaluate", "-w", "@"),
     "evaluate --config": ("evaluate", "-w", str(SHIPPED / "face_crop_light.safetensors"), "-c", "@"),
     "export --weights": ("export", "-w", "@", "-o", "{}/e"),
+    "models --get": ("models", "--get", "@"),
     "plot": ("plot", "@", "-o", "{}/c.png"),
     "prepare-data": ("prepare-data", "--from", "@", "-o", "{}/d"),
 }
