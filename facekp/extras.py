@@ -17,6 +17,7 @@ EXTRAS = {
     "pandas": "cpu",
     "pyarrow": "parquet",
     "pyvirtualcam": "camera",
+    "ray": "ray",
     "requests": "cpu",
     "scipy": "mat",
     "uvicorn": "serve",
