@@ -140,6 +140,8 @@ def get(name: str) -> Path:
     path = find(name)
     if path is not None:
         return path
+    if not models()[name].files:
+        raise UserError(f"{name}: its entry in {_INDEX} has no files yet; run facekp export --shipped")
     folder = _folder(name)
     with local_errors(folder, f"set {CACHE} to another folder"):
         folder.mkdir(parents=True, exist_ok=True)

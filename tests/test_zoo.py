@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -171,6 +172,39 @@ def test_without_a_mirror_the_remedy_is_named(cache, server, monkeypatch):
     with pytest.raises(UserError, match=r"v1/far\.safetensors: the server answered 404.*set FACEKP_ZOO to another"):
         zoo.get(NAME)
     assert not cache.exists() or left(cache) == []
+
+
+def test_an_entry_without_files_is_told_what_to_do(cache):
+    values = json.loads(zoo._INDEX.read_text())
+    del values[NAME]["files"]
+    zoo._INDEX.write_text(json.dumps(values))
+    zoo.models.cache_clear()
+    with pytest.raises(UserError, match=r"far: its entry in .* has no files yet; run facekp export --shipped"):
+        zoo.get(NAME)
+
+
+def test_adding_a_model_is_one_entry(monkeypatch, tmp_path):
+    """`export --shipped` fills in the rest."""
+    shipped = tmp_path / "shipped"
+    shutil.copytree(zoo.SHIPPED, shipped)
+    monkeypatch.setattr(zoo, "SHIPPED", shipped)
+    monkeypatch.setattr(zoo, "CLONE", tmp_path / "zoo")
+    monkeypatch.setattr(zoo, "_INDEX", shipped / "index.json")
+    for suffix in zoo.SUFFIXES:
+        (tmp_path / "zoo").mkdir(exist_ok=True)
+        shutil.copy(shipped / f"face_crop_light.{suffix}", tmp_path / "zoo" / f"new.{suffix}")
+    values = json.loads((shipped / "index.json").read_text())
+    values["new"] = {key: value for key, value in values["face_crop_light"].items() if key != "files"}
+    (shipped / "index.json").write_text(json.dumps(values))
+    zoo.models.cache_clear()
+    try:
+        zoo.write_index()
+        assert zoo.models()["new"].files == zoo.models()["face_crop_light"].files
+        zoo.verify("new")
+        assert zoo.find("new") == tmp_path / "zoo" / "new.safetensors"
+    finally:
+        monkeypatch.undo()
+        zoo.models.cache_clear()
 
 
 def test_a_cache_that_cannot_be_written_to_is_named(cache, monkeypatch):
