@@ -60,6 +60,7 @@ class Model(_Entry):
         nme: Set of faces -> error in percent, as measured in the card.
         licence: Of the weights.
         card: Where accuracy, training data and weaknesses are written down.
+        config: The shipped config that it was trained with, and is judged by.
         urls: Where its files are, tried in this order; `{file}` stands for a file's name. One without a host is taken
             from the mirror.
         files: Suffix -> size and checksum, for each of `SUFFIXES`; `facekp export --shipped` fills them in.
@@ -70,6 +71,7 @@ class Model(_Entry):
     nme: dict[str, float] = {}
     licence: str
     card: str
+    config: str
     urls: list[str] = Field(min_length=1)
     files: dict[Literal["safetensors", "onnx"], File] = {}
 

@@ -72,7 +72,8 @@ def cache(monkeypatch, tmp_path):
     """An index with one model that is not at hand, and an empty cache."""
     files = {s: {"size": len(c), "sha256": hashlib.sha256(c).hexdigest()} for s, c in CONTENT.items()}
     entry = {
-        "finds": "points", "about": "", "licence": "none", "card": "", "urls": ["v1/{file}", "{file}"], "files": files,
+        "finds": "points", "about": "", "licence": "none", "card": "", "config": "",
+        "urls": ["v1/{file}", "{file}"], "files": files,
     }  # fmt: skip
     (tmp_path / "index.json").write_text(json.dumps({NAME: entry}))
     monkeypatch.setattr(zoo, "_INDEX", tmp_path / "index.json")
@@ -247,6 +248,7 @@ def test_the_files_of_this_clone_are_what_the_index_says():
     """After new weights: python tools/export.py --shipped."""
     for name, model in zoo.models().items():
         assert set(model.files) == set(zoo.SUFFIXES)
+        assert (ROOT / "configs" / f"{model.config}.yml").is_file()
         assert zoo.find(name) is not None
         zoo.verify(name)
     files = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-EXAMPLE = "example: facekp train -c configs/quickstart.yml -o train.epochs=3"
+EXAMPLE = "example: facekp train -c quickstart -o train.epochs=3"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
