@@ -146,6 +146,9 @@ class TrainConfig(_Section):
     amp: Literal["O0", "O1"] = "O0"
     #: Judge and keep the weights' moving average over about 1 / (1 - ema) steps; 0: the weights themselves.
     ema: float = Field(0.0, ge=0, lt=1)
+    #: Log histograms, the worst validation faces and the score's confusion after every so many epochs, and the last
+    #: one; 0: never.
+    details_every: int = Field(5, ge=0)
 
 
 class Config(_Section):
@@ -228,7 +231,7 @@ def load_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> Co
         >>> load_config("configs/sam_googlenet_bn.yml", ["train.epochs=3"]).train.epochs
         3
     """
-    values = _read(Path(path))
+    values = read_values(Path(path))
     for option in options:
         key, equals, text = option.partition("=")
         if not equals or not key:
@@ -278,7 +281,12 @@ def _fields(location: Sequence[str | int]) -> list[str]:
     return list(model.model_fields)
 
 
-def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+def read_values(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The plain values of a config file and its bases, not checked.
+
+    Raises:
+        UserError: A file is missing or not YAML.
+    """
     if "\0" in str(path):
         raise UserError(f"{path}: a name cannot hold a NUL byte")
     if Path(os.path.realpath(path)) in seen:
@@ -298,7 +306,11 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     base = values.pop("_base_", None)
     if base is not None and not isinstance(base, str):
         raise UserError(f"{path}: _base_ must be the path of another file, not {_short(repr(base))}")
-    return values if base is None else _merge(_read(path.parent / base, (*seen, Path(os.path.realpath(path)))), values)
+    return (
+        values
+        if base is None
+        else _merge(read_values(path.parent / base, (*seen, Path(os.path.realpath(path)))), values)
+    )
 
 
 class _Loader(yaml.SafeLoader):

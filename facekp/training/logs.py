@@ -19,6 +19,8 @@ from facekp.io.files import open_regular, read_bytes
 METRICS_FILE = "metrics.csv"
 #: VisualDL's log.
 LOG_FILE = "vdlrecords.facekp.log"
+#: Tag of the worst validation images in it.
+WORST = "validation/worst"
 #: Those that grow with every epoch.
 GROWING_FILES = (METRICS_FILE, LOG_FILE)
 
