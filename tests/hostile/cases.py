@@ -240,6 +240,7 @@ PLACES = {
     "evaluate --config": ("evaluate", "-w", str(SHIPPED / "face_crop_light.safetensors"), "-c", "@"),
     "export --weights": ("export", "-w", "@", "-o", "{}/e"),
     "plot": ("plot", "@", "-o", "{}/c.png"),
+    "compare": ("compare", "@", "-o", "{}/c.html"),
     "prepare-data": ("prepare-data", "--from", "@", "-o", "{}/d"),
 }
 
@@ -269,7 +270,7 @@ def name_cases() -> Iterator[Case]:
         for kind, maker in NO_FILES.items():
             if kind == "folder" and place in {"predict the input", "sticker the input"}:
                 continue
-            if place == "plot":
+            if place in {"plot", "compare"}:
                 continue
             command_here = tuple(part.replace("@", "{}/thing") for part in command)
             yield Case(f"{place}: a {kind}", maker("thing"), command_here)
@@ -772,6 +773,7 @@ def run_cases() -> Iterator[Case]:
                 (folder / "vdlrecords.facekp.log").write_bytes(log)
 
             yield Case(f"plot {what} with a log {which}", make, ("plot", "{}", "-o", "{}/c.png"))
+            yield Case(f"compare {what} with a log {which}", make, ("compare", "{}", "-o", "{}/c.html"))
 
 
 def archive_cases() -> Iterator[Case]:
