@@ -15,6 +15,7 @@ from visualdl import LogWriter
 
 from facekp import plots
 from facekp.io.images import write_image
+from facekp.models import build_network
 from facekp.tasks import TaskData
 from facekp.training.callbacks import History, scalar_of
 from facekp.training.checkpoint import RunState
@@ -58,14 +59,16 @@ class Dashboard(Callback):
         return every > 0 and (self.epoch % every == 0 or self.epoch == self.config.train.epochs)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Log the hyperparameters, and the network's graph where this Paddle can write it; once in a run."""
+        """Log the hyperparameters, and the network's graph where Paddle writes what VisualDL reads; once in a run."""
         if self.state.epoch:
             return
         names = [f"epoch/{name}" for name in ("best", *(f"val_{metric.name()}" for metric in self.model._metrics))]
         self.writer.add_hparams(hyperparameters(self.config), names)
         if paddle.__version__.startswith("2."):
+            network = build_network(**self.data.recipe.network_arguments())  # add_graph changes what it is given
+            network.eval()
             shape = [None, *self.inputs.shape[1:]]
-            self.writer.add_graph(self.model.network, [paddle.static.InputSpec(shape, "float32")])
+            self.writer.add_graph(network, [paddle.static.InputSpec(shape, "float32")])
 
     def on_train_batch_begin(self, step: int, logs: Any = None) -> None:
         """Note the rate of this step, before the schedule continues, and catch the last gradients."""

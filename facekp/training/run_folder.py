@@ -92,27 +92,34 @@ def _same_config(written: Path, config: Config) -> None:
             )
 
 
+#: Keys that change nothing in what a run learns.
+_MAY_DIFFER = {"train.stop_after", "train.details_every", "data.workers", "output"}
+
+
 def essentials(config: Config) -> dict[str, Any]:
     """Key -> value of a config, less what may differ when a run continues: where the data lie and who loads them."""
-    may_differ = {"train.stop_after", "train.details_every", "data.workers", "output"}
     values = leaves(plain_values(config))
     moved = re.compile(r"data\.sources\.\d+\.root")
-    return {key: value for key, value in values.items() if key not in may_differ and not moved.fullmatch(key)}
+    return {key: value for key, value in values.items() if key not in _MAY_DIFFER and not moved.fullmatch(key)}
 
 
 def hyperparameters(config: Config) -> dict[str, str | int | float]:
     """What makes runs differ, for a table of them: one column for each key, whose values are numbers or short texts.
 
-    A mapping stands under its key by its `type`, and a list of mappings by all of theirs.
+    A mapping stands under its key by its `type`, and a list of mappings by all of theirs. Keys are joined by slashes:
+    VisualDL shows nothing under a key with a dot. Those of the data come last.
 
     Example:
         >>> from facekp.training.config import load_config
         >>> found = hyperparameters(load_config("configs/quickstart.yml"))
-        >>> found["network"], found["optimizer.lr"], found["data.train"], found["train.epochs"]
+        >>> found["network"], found["optimizer/lr"], found["data/train"], found["train/epochs"]
         ('plain_resnet', 0.5, 'FaceCrop', 8)
     """
-    values = {key: value for key, value in plain_values(config).items() if key not in ("name", "output")}
-    return {key.removesuffix(".type"): _short(value) for key, value in leaves(_types_of_lists(values)).items()}
+    values = plain_values(config)
+    values["data"] = values.pop("data")
+    flat = leaves(_types_of_lists(values))
+    shown = {key.removesuffix(".type"): value for key, value in flat.items() if key not in {"name", *_MAY_DIFFER}}
+    return {key.replace(".", "/"): _short(value) for key, value in shown.items()}
 
 
 def _types_of_lists(value: Any) -> Any:
