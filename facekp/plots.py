@@ -131,7 +131,7 @@ def draw_scores(faces: np.ndarray, others: np.ndarray, confusion: np.ndarray) ->
         shares.hist(scores, bins, weights=weights, color=colour, alpha=0.6, label=f"{name} ({len(scores)})")
     shares.axvline(0.5, color="0.5", linestyle="--", linewidth=1)
     shares.set(xlabel="score", ylabel="share, %", xlim=(0, 1))
-    shares.legend(fontsize=8)
+    shares.legend(fontsize=8, loc="upper center")
     parts = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     counts.imshow(parts, cmap="Blues", vmin=0, vmax=1)
     for row, column in itertools.product(range(2), range(2)):

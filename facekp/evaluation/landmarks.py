@@ -27,8 +27,8 @@ BOX_EXPANSION = 1.1
 #: Jittered boxes are moved by up to this part of their sides, and scaled by a factor in this range.
 JITTER_SHIFT, JITTER_SCALE = 0.15, (0.8, 1.25)
 
-#: Degrees between which faces are judged by their yaw; `head_pose` says no more than 90.
-YAWS = (0, 15, 30, 45, 60, 91)
+#: Degrees from which faces are judged by their yaw, each until the next.
+YAWS = (0, 15, 30, 45, 60)
 
 #: Intersection over union of the boxes around the points from which on a labelled face counts as found.
 FOUND = 0.4
@@ -256,23 +256,23 @@ def by_yaw(predictions: Predictions, schema: PointSchema = IBUG68) -> dict[str, 
         schema: What the points are.
 
     Returns:
-        "FROM-TO" in degrees -> a fraction, of the ranges between `YAWS` that have faces; empty where the schema's
+        "FROM-TO" in degrees or "60 up" -> a fraction, of the ranges of `YAWS` that have faces; empty where the schema's
         points cannot be converted into the 68 that the pose is found from.
 
     Example:
         >>> truth = IBUG68.mean_points[None].astype(np.float64)
         >>> {name: round(error, 3) for name, error in by_yaw(Predictions(truth + [0.01, 0], truth)).items()}
-        {'0-15': 0.016}
+        {'0-15': 0.017}
     """
     points = schema.converted(predictions.truth, IBUG68)
     if points is None:
         return {}
     yaw, errors = np.abs(head_pose(points).yaw), predictions.errors(schema)
     table = {}
-    for low, high in zip(YAWS, YAWS[1:]):
+    for low, high in zip(YAWS, (*YAWS[1:], np.inf)):
         chosen = (yaw >= low) & (yaw < high) & np.isfinite(errors)
         if chosen.any():
-            table[f"{low}-{high}"] = float(errors[chosen].mean())
+            table[f"{low}-{high}" if np.isfinite(high) else f"{low} up"] = float(errors[chosen].mean())
     return table
 
 

@@ -100,6 +100,7 @@ class PointsReview(Review):
 
     Example:
         >>> from facekp.codecs.points import UnitCodec
+        >>> from facekp.landmarks import IBUG68
         >>> review = PointsReview(UnitCodec(100), IBUG68, OutputLayout(68))
         >>> face = IBUG68.mean_points[None] * 50
         >>> review.add(UnitCodec(100).encode(face + 1), UnitCodec(100).encode(face))

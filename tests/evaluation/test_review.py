@@ -21,7 +21,7 @@ def test_errors_by_yaw_count_each_face_in_its_range():
     moved = truth + np.array([1, 2, 3, 4, 5, 6])[:, None, None] * [1, 0]
     errors = Predictions(moved, truth).errors()
     table = by_yaw(Predictions(moved, truth))
-    assert list(table) == ["0-15", "15-30", "30-45", "45-60", "60-91"]
+    assert list(table) == ["0-15", "15-30", "30-45", "45-60", "60 up"]
     assert list(table.values()) == pytest.approx([errors[:2].mean(), *errors[2:]])
 
 
