@@ -107,7 +107,7 @@ def hyperparameters(config: Config) -> dict[str, str | int | float]:
     """What makes runs differ, for a table of them: one column for each key, whose values are numbers or short texts.
 
     A mapping stands under its key by its `type`, and a list of mappings by all of theirs. Keys are joined by slashes:
-    VisualDL shows nothing under a key with a dot. Those of the data come last.
+    VisualDL shows nothing under a key with a dot. What is tried out most comes first.
 
     Example:
         >>> from facekp.training.config import load_config
@@ -116,8 +116,8 @@ def hyperparameters(config: Config) -> dict[str, str | int | float]:
         ('plain_resnet', 0.5, 'FaceCrop', 8)
     """
     values = plain_values(config)
-    values["data"] = values.pop("data")
-    flat = leaves(_types_of_lists(values))
+    first = {key: values[key] for key in ("loss", "optimizer", "train", "network")}
+    flat = leaves(_types_of_lists({**first, **values}))
     shown = {key.removesuffix(".type"): value for key, value in flat.items() if key not in {"name", *_MAY_DIFFER}}
     return {key.replace(".", "/"): _short(value) for key, value in shown.items()}
 
