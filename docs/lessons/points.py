@@ -1,0 +1,5 @@
+# %% [markdown]
+# # A lesson
+# Text.
+# %%
+print(1 + 1)
