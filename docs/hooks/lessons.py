@@ -1,8 +1,8 @@
 """MkDocs hook: runs the lessons and makes pages of them.
 
-A lesson is a jupytext notebook, docs/lessons/NAME.py; NAME.zh.py is the same code with Chinese text. The code runs once,
-in a kernel of its own, and an error in it stops the build. What it showed is kept in build/lessons/ until the lesson or
-the package changes.
+A lesson is a jupytext notebook, docs/lessons/NAME.py; NAME.zh.py is the same code with Chinese text. The code runs
+once, in a kernel of its own, and an error in it stops the build. What it showed is kept in build/lessons/ until the
+lesson or the package changes.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ LESSONS = ROOT / "docs" / "lessons"
 CACHE = ROOT / "build" / "lessons"
 SECONDS = 300  # no cell takes longer
 DOWNLOAD = {
-    "en": "[This lesson as a notebook]({name}.ipynb) · [as a script]({name}.py)",
-    "zh": "[下载本课 notebook]({name}.ipynb) · [脚本]({name}.py)",
+    "en": '<a href="{name}.ipynb" download>This lesson as a notebook</a> · <a href="{name}.py" download>as a script</a>',
+    "zh": '<a href="{name}.ipynb" download>下载本课 notebook</a> · <a href="{name}.py" download>脚本</a>',
 }
 
 SUFFIXES = {"en": "", "zh": ".zh"}

@@ -1,7 +1,8 @@
 """MkDocs hook: pages for the files outside of docs/ that pages link to.
 
 The documents in the root of the repository (`PAGES`) and every file or folder that a page links to get a page, so that
-the site needs no other host and the same links work where the repository itself is browsed.
+the site needs no other host and the same links work where the repository itself is browsed. A link to a lesson's file
+leads to its page.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ def on_page_markdown(markdown, page, config, files):
             uri = path.relative_to(ROOT / "docs").as_posix()
         if path.parent == ROOT and path.name in PAGES:
             uri = path.name
+        if path.parent == ROOT / "docs" / "lessons" and path.suffix == ".py":
+            uri = f"lessons/{path.stem}.md"
         here = posixpath.dirname(page.file.src_uri)
         return link[1] + (posixpath.relpath(uri, here or ".") if uri else link[2]) + link[3]
 

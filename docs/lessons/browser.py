@@ -52,8 +52,8 @@ show(cv2.imread(str(summary.folder / "faces.png")))
 # %% [markdown]
 # ## Export
 #
-# The exported network decodes its points itself: what comes out is pixels of the crop. `recipe.json` says how the crop is
-# cut; `model.onnx` is all that the browser needs besides.
+# The exported network decodes its points itself: what comes out is pixels of the crop. `recipe.json` says how the crop
+# is cut; `model.onnx` is all that the browser needs besides.
 
 # %%
 from facekp.inference.export import export
@@ -86,9 +86,9 @@ print(f"largest difference: {max(np.abs(a - b).max() for a, b in zip(ours, expor
 # facekp serve --weights output/quickstart/best.safetensors
 # ```
 #
-# builds the page, if it is not built (that needs [Node](../web.md#build)), puts your network in the place of the shipped one
-# and opens it. `facekp serve --build site/ --weights ...` writes the same as a folder for any web host. On a page that is
-# open already, *Network (folder)* loads the folder `exported`.
+# builds the page, if it is not built (that needs [Node](../web.md#build)), puts your network in the place of the
+# shipped one and opens it. `facekp serve --build site/ --weights ...` writes the same as a folder for any web host. On
+# a page that is open already, *Network (folder)* loads the folder `exported`.
 #
 # This is what the page shows for three drawn faces, drawn here by the same network and the same packs:
 

@@ -7,7 +7,7 @@
 # %% [markdown]
 # # 从训练到浏览器
 #
-# 训练一个小网络,导出,再加载到浏览器中给人脸加贴纸的页面里。人脸由程序绘制,所以网络学到的是绘图而不是真人;换成自己的数据,步骤不变。
+# 训练一个小网络，导出，再加载到浏览器中给人脸加贴纸的页面里。人脸由程序绘制，所以网络学到的是绘图而不是真人；换成自己的数据，步骤不变。
 
 # %%
 import os
@@ -33,7 +33,7 @@ def show(image):
 # %% [markdown]
 # ## 训练
 #
-# 使用 `configs/quickstart.yml`,600 张人脸、六轮(原为 1,500 张、八轮)。
+# 使用 `configs/quickstart.yml`,600 张人脸、六轮（原为 1,500 张、八轮）。
 
 # %%
 from facekp.training import load_config, train
@@ -51,7 +51,7 @@ show(cv2.imread(str(summary.folder / "faces.png")))
 # %% [markdown]
 # ## 导出
 #
-# 导出的网络自带解码:输出就是裁剪图中的像素坐标。`recipe.json` 说明如何裁剪;除此之外浏览器只需要 `model.onnx`。
+# 导出的网络自带解码：输出就是裁剪图中的像素坐标。`recipe.json` 说明如何裁剪；除此之外浏览器只需要 `model.onnx`。
 
 # %%
 from facekp.inference.export import export
@@ -60,7 +60,7 @@ for path in export(summary.weights, "exported"):
     print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
 
 # %% [markdown]
-# 导出结果与权重得到的点相同,而 ONNX Runtime(浏览器中以 WebAssembly 运行)更快:
+# 导出结果与权重得到的点相同，而 ONNX Runtime（浏览器中以 WebAssembly 运行）更快：
 
 # %%
 from facekp.data.drawn import draw_face
@@ -84,11 +84,11 @@ print(f"largest difference: {max(np.abs(a - b).max() for a, b in zip(ours, expor
 # facekp serve --weights output/quickstart/best.safetensors
 # ```
 #
-# 页面若尚未构建,会先构建(需要 [Node](../web.zh.md#build)),再用你的网络替换自带的网络并打开页面。
-# `facekp serve --build site/ --weights ...` 把同样的内容写成可放到任意网站主机的文件夹。在已经打开的页面上,
-# 用*网络(文件夹)*加载文件夹 `exported`。
+# 页面若尚未构建，会先构建(需要 [Node](../web.zh.md#build))，再用你的网络替换自带的网络并打开页面。
+# `facekp serve --build site/ --weights ...` 把同样的内容写成可放到任意网站主机的文件夹。在已经打开的页面上，
+# 用*网络（文件夹）*加载文件夹 `exported`。
 #
-# 下面用同一个网络和同样的贴纸包,绘制页面在三张人脸上显示的效果:
+# 下面用同一个网络和同样的贴纸包，绘制页面在三张人脸上显示的效果：
 
 # %%
 from facekp.stickers import combine, load_sticker

@@ -7,8 +7,8 @@
 # %% [markdown]
 # # The reference document, step by step
 #
-# facekp began as a tutorial: SAM-GoogLeNet-BN finds 68 points of a face and puts glasses on it. This lesson goes through
-# the tutorial with facekp. Where the document is wrong, the text says so at that step, and the code shows it.
+# facekp began as a tutorial: SAM-GoogLeNet-BN finds 68 points of a face and puts glasses on it. This lesson goes
+# through the tutorial with facekp. Where the document is wrong, the text says so at that step, and the code shows it.
 #
 # Everything runs on drawn faces and on one photo in the public domain, in about a minute on one core. What 3,462 real
 # images give is in [the document, reproduced](../reproduction.md).
@@ -56,11 +56,12 @@ show(np.hstack([draw_points(image, points) for image, points in (faces[i] for i 
 #
 # Shorter side to 256, a random crop of 224, grey, divided by 255; labels minus 104.47, divided by 43.17.
 #
-# > **Wrong in the document.** Validation crops at random as well, so the same weights get another error each time. Below
-# > are three validation crops of one image, by the document and repaired.
+# > **Wrong in the document.** Validation crops at random as well, so the same weights get another error each time.
+# > Below are three validation crops of one image, by the document and repaired.
 # >
-# > **Odd in the document.** 104.47 and 43.17 are the mean and the standard deviation of the labels before the images were
-# > resized, used after resizing. It does no harm: any two numbers of that size do. facekp stores them with the weights.
+# > **Odd in the document.** 104.47 and 43.17 are the mean and the standard deviation of the labels before the images
+# > were resized, used after resizing. It does no harm: any two numbers of that size do. facekp stores them with the
+# > weights.
 
 # %%
 from facekp.data.transforms import CenterCrop, RandomCrop, Resize
@@ -90,8 +91,9 @@ print(f"{sum(value.size for value in network.state_dict().values()):,} parameter
 print(network(paddle.zeros([1, 3, 224, 224])).shape)
 
 # %% [markdown]
-# > **Wrong in the document.** Its attention looks at the mean of the channels and at their `argmax`: the *number* of the
-# > strongest channel, where CBAM has its *value*. A number of a channel has no order, and no gradient flows through it.
+# > **Wrong in the document.** Its attention looks at the mean of the channels and at their `argmax`: the *number* of
+# > the strongest channel, where CBAM has its *value*. A number of a channel has no order, and no gradient flows through
+# > it.
 #
 # Below: the photo, the strongest value, and the number of the strongest channel after the first module of the untrained
 # network.
@@ -144,8 +146,8 @@ figure.tight_layout()
 #
 # Momentum at 0.01, falling along a cosine of 50 epochs.
 #
-# > **Wrong in the document.** It counts 3462 // 64 = 54 steps an epoch, so its cosine ends after 2,700 steps. An epoch has
-# > 55, because the last, smaller batch counts: for the last 50 steps the rate rises again.
+# > **Wrong in the document.** It counts 3462 // 64 = 54 steps an epoch, so its cosine ends after 2,700 steps. An epoch
+# > has 55, because the last, smaller batch counts: for the last 50 steps the rate rises again.
 
 # %%
 from facekp.training import load_config
@@ -168,8 +170,8 @@ figure.tight_layout()
 #
 # NME: the mean distance of the points over the distance of the outer corners of the eyes.
 #
-# > **Wrong in the document.** Its "NME" forgets its sum at every batch but divides by all faces so far. What it prints is
-# > the error of the last batch, divided by the number of all faces: the more faces, the better.
+# > **Wrong in the document.** Its "NME" forgets its sum at every batch but divides by all faces so far. What it prints
+# > is the error of the last batch, divided by the number of all faces: the more faces, the better.
 #
 # Here are 770 faces, each wrong by 10 % of the eye distance, in batches of 64:
 
@@ -195,8 +197,8 @@ for metric in (DocumentNME(), NME()):
 # The repaired recipe, `sam_googlenet_bn`, on 64 drawn faces at 96 pixels. Two epochs of four steps are far too few for
 # the network; they show what is printed and kept.
 #
-# > **Wrong in the document.** The loss that it prints for an epoch is the last batch's, because `paddle.Model.fit` prints
-# > that. It jumps up and down. facekp prints the mean and keeps both.
+# > **Wrong in the document.** The loss that it prints for an epoch is the last batch's, because `paddle.Model.fit`
+# > prints that. It jumps up and down. facekp prints the mean and keeps both.
 
 # %%
 from facekp.training import train
@@ -220,15 +222,15 @@ table = pd.read_csv(summary.folder / "metrics.csv")
 print(table[["epoch", "train_loss", "train_last_loss", "val_loss", "val_nme", "val_document_nme"]].round(4).to_string())
 
 # %% [markdown]
-# The document's number says a few percent, the NME more than a hundred. The points below, true in green and predicted in
-# red, show which of the two to believe.
+# The document's number says a few percent, the NME more than a hundred. The points below, true in green and predicted
+# in red, show which of the two to believe.
 
 # %%
 show(cv2.imread(str(summary.folder / "faces.png")))
 
 # %% [markdown]
 # The recipe needs its 50 epochs on thousands of images: [the document, reproduced](../reproduction.md). A small network
-# on the crop of the face learns the drawn faces in half a minute: [from training to the browser](browser.md). The
+# on the crop of the face learns the drawn faces in half a minute: [from training to the browser](browser.py). The
 # networks that come with facekp see the crop of a face, too, are trained on two data sets of photos, and err by less
 # than 5 %: [the weights](../models.md).
 #
@@ -238,8 +240,8 @@ show(cv2.imread(str(summary.folder / "faces.png")))
 # eyes are apart, turned with them.
 #
 # > **Wrong in the document.** With four points there is no perspective: on a head that looks to the side such glasses
-# > float. facekp's packs are tied to three places and have arms that disappear behind the head. `facekp sticker --glasses`
-# > takes plain PNGs, as the document does.
+# > float. facekp's packs are tied to three places and have arms that disappear behind the head. `facekp sticker
+# > --glasses` takes plain PNGs, as the document does.
 #
 # The same photo with the document's rule, worked out by hand, and with packs:
 
@@ -263,12 +265,14 @@ alpha = placed[:, :, 3:] / 255
 by_hand = (photo * (1 - alpha) + placed[:, :, :3] * alpha).astype(np.uint8)
 
 by_pack = load_sticker("round_glasses").apply(photo, found)
-dressed = combine([load_sticker("top_hat"), load_sticker("heart_glasses"), load_sticker("moustache")]).apply(photo, found)
+dressed = combine([load_sticker("top_hat"), load_sticker("heart_glasses"), load_sticker("moustache")]).apply(
+    photo, found
+)
 show(np.hstack([image[0:300, 80:380] for image in (draw_points(photo, points), by_hand, by_pack, dressed)]))
 
 # %% [markdown]
-# The document ends with a video of all glasses, one second each; `save_animation` writes one, or a GIF. This sheet shows
-# all stickers that come with facekp:
+# The document ends with a video of all glasses, one second each; `save_animation` writes one, or a GIF. This sheet
+# shows all stickers that come with facekp:
 
 # %%
 from facekp.stickers import list_stickers

@@ -84,7 +84,8 @@ labels = json.loads(Path("faces/labels.json").read_text())
 print(labels["annotations"][0]["keypoints"][:6], "...")
 
 # %% [markdown]
-# Somebody is going to confuse left and right. We swap the corners of the mouth in one label, and look whether it is found.
+# Somebody is going to confuse left and right. We swap the corners of the mouth in one label, and look whether it is
+# found.
 
 # %%
 keypoints = labels["annotations"][41]["keypoints"]
@@ -99,7 +100,9 @@ from facekp.evaluation.labels import check_labels
 def check(path):
     """Print what is found in a file of labels."""
     split = labels_source("coco", Path(path), "twelve.yml").load()
-    checked = check_labels([("train", part) for part in split.train] + [("validation", part) for part in split.validation])
+    checked = check_labels(
+        [("train", part) for part in split.train] + [("validation", part) for part in split.validation]
+    )
     print(path, len(checked.findings), "findings")
     for finding in checked.findings:
         print(f"  {finding.kind}: {finding.text}; {finding.image.name}")
@@ -107,8 +110,7 @@ def check(path):
 
 
 checked = check("faces/mistaken.json")
-check("faces/labels.json");
-
+check("faces/labels.json")
 # %%
 from facekp.viz import draw_points
 
@@ -117,12 +119,14 @@ image, points = finding.part.load(finding.index)
 picture = cv2.resize(draw_points(image, points, schema=schema), None, fx=3, fy=3)
 for point in finding.points:
     x, y = (3 * points[point]).astype(int)
-    cv2.putText(picture, schema.points[point], (x - 60, y - 12), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
+    cv2.putText(
+        picture, schema.points[point], (x - 60, y - 12), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA
+    )
 show(picture)
 
 # %% [markdown]
-# `facekp check-labels` writes the same as a page with pictures. It proposes and changes nothing. We go on with the labels
-# that are right.
+# `facekp check-labels` writes the same as a page with pictures. It proposes and changes nothing. We go on with the
+# labels that are right.
 #
 # ## Training
 #
@@ -149,7 +153,8 @@ show(result.worst)
 #
 # ## Use
 #
-# The weights know their schema, so the landmarker does, and the shipped stickers work where the schema has their places.
+# The weights know their schema, so the landmarker does, and the shipped stickers work where the schema has their
+# places.
 
 # %%
 from facekp.stickers import load_sticker

@@ -7,8 +7,8 @@
 # %% [markdown]
 # # 十分钟定义自己的关键点
 #
-# 用 12 个点代替 68 个:用点集定义(schema)描述它们,用 `check_labels` 找出标注错误,训练一个小网络,最后把胡子贴上去。
-# 人脸由程序绘制,无需下载;换成自己的照片和标注,步骤完全相同。对应的命令见[自定义关键点](../own-points.zh.md)。
+# 用 12 个点代替 68 个：用点集定义(schema)描述它们，用 `check_labels` 找出标注错误，训练一个小网络，最后把胡子贴上去。
+# 人脸由程序绘制，无需下载；换成自己的照片和标注，步骤完全相同。对应的命令见[自定义关键点](../own-points.zh.md)。
 
 # %%
 import json
@@ -34,7 +34,7 @@ def show(image):
 # %% [markdown]
 # ## 点集定义
 #
-# 只写点的名称就够了,其余各项按用途添加:`normalise` 用于计算误差,`regions` 用于查看误差出在哪里,`anchors` 用于贴纸,
+# 只写点的名称就够了，其余各项按用途添加：`normalise` 用于计算误差，`regions` 用于查看误差出在哪里，`anchors` 用于贴纸，
 # `convert_from` 用于从 68 点的人脸得到这些点。
 
 # %%
@@ -73,7 +73,7 @@ print(schema.num_points, "points; mirror pairs:", schema.mirror_pairs)
 #
 # ## 标注
 #
-# 200 张绘制的人脸及其 COCO 关键点标注,格式与 CVAT 或 Label Studio 导出的相同。
+# 200 张绘制的人脸及其 COCO 关键点标注，格式与 CVAT 或 Label Studio 导出的相同。
 
 # %%
 from facekp.data.drawn import write_drawn_faces
@@ -83,7 +83,7 @@ labels = json.loads(Path("faces/labels.json").read_text())
 print(labels["annotations"][0]["keypoints"][:6], "...")
 
 # %% [markdown]
-# 总会有人把左右弄反。我们在一个标注里交换两个嘴角,看看能否被发现。
+# 总会有人把左右弄反。我们在一个标注里交换两个嘴角，看看能否被发现。
 
 # %%
 keypoints = labels["annotations"][41]["keypoints"]
@@ -98,7 +98,9 @@ from facekp.evaluation.labels import check_labels
 def check(path):
     """Print what is found in a file of labels."""
     split = labels_source("coco", Path(path), "twelve.yml").load()
-    checked = check_labels([("train", part) for part in split.train] + [("validation", part) for part in split.validation])
+    checked = check_labels(
+        [("train", part) for part in split.train] + [("validation", part) for part in split.validation]
+    )
     print(path, len(checked.findings), "findings")
     for finding in checked.findings:
         print(f"  {finding.kind}: {finding.text}; {finding.image.name}")
@@ -106,8 +108,7 @@ def check(path):
 
 
 checked = check("faces/mistaken.json")
-check("faces/labels.json");
-
+check("faces/labels.json")
 # %%
 from facekp.viz import draw_points
 
@@ -116,15 +117,17 @@ image, points = finding.part.load(finding.index)
 picture = cv2.resize(draw_points(image, points, schema=schema), None, fx=3, fy=3)
 for point in finding.points:
     x, y = (3 * points[point]).astype(int)
-    cv2.putText(picture, schema.points[point], (x - 60, y - 12), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
+    cv2.putText(
+        picture, schema.points[point], (x - 60, y - 12), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA
+    )
 show(picture)
 
 # %% [markdown]
-# `facekp check-labels` 会把同样的结果写成带图片的网页。它只提出建议,不改动任何内容。下面继续使用正确的标注。
+# `facekp check-labels` 会把同样的结果写成带图片的网页。它只提出建议，不改动任何内容。下面继续使用正确的标注。
 #
 # ## 训练
 #
-# 使用 `configs/own_points.yml` 和我们的标注,训练 12 轮(原为 25 轮)。
+# 使用 `configs/own_points.yml` 和我们的标注，训练 12 轮（原为 25 轮）。
 
 # %%
 from facekp.training import evaluate, load_config, train
@@ -143,11 +146,11 @@ for name, value in result.tables["all"].items():
 show(result.worst)
 
 # %% [markdown]
-# 以上是误差最大的几张人脸:绿色为真实点,红色为预测点。
+# 以上是误差最大的几张人脸：绿色为真实点，红色为预测点。
 #
 # ## 使用
 #
-# 权重里保存着点集定义,所以检测器知道各点的含义;只要点集定义给出了贴纸需要的位置,自带的贴纸就能使用。
+# 权重里保存着点集定义，所以检测器知道各点的含义；只要点集定义给出了贴纸需要的位置，自带的贴纸就能使用。
 
 # %%
 from facekp.stickers import load_sticker
@@ -165,7 +168,7 @@ for path in sorted(Path("faces/images").iterdir())[:8]:
 show(np.vstack([np.hstack(tiles[:4]), np.hstack(tiles[4:])]))
 
 # %% [markdown]
-# 如果点集定义缺少某个位置,错误信息会指出是哪一个:
+# 如果点集定义缺少某个位置，错误信息会指出是哪一个：
 
 # %%
 from facekp.errors import UserError

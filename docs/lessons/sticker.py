@@ -8,7 +8,8 @@
 # # Design a sticker
 #
 # A sticker pack is a folder with PNGs and a `manifest.json` that ties pixels of the PNGs to places of the face. This
-# lesson draws one from nothing: star glasses with a trigger. The reference of all keys is in [stickers](../stickers.md#packs).
+# lesson draws one from nothing: star glasses with a trigger. The reference of all keys is in
+# [stickers](../stickers.md#packs).
 
 # %%
 import json
@@ -34,8 +35,8 @@ def show(image):
 # %% [markdown]
 # ## Draw
 #
-# Any program that writes PNGs with transparency will do. We draw two golden stars and a bridge, four times too large and
-# then shrunk, which makes smooth edges.
+# Any program that writes PNGs with transparency will do. We draw two golden stars and a bridge, four times too large
+# and then shrunk, which makes smooth edges.
 
 # %%
 WIDTH, HEIGHT = 600, 440
@@ -75,8 +76,8 @@ show((255 * (1 - alpha) + front[:, :, :3] * alpha).astype(np.uint8)[::2, ::2])
 # ## Tie it to the face
 #
 # Two anchors are a `similarity`: the layer is moved, turned and scaled. Glasses follow a turned head better with three,
-# `affine`: here the third is `above_eyes`, as high above the eyes as they are apart. Anchors lie inside the PNG, so ours
-# has empty space at the top.
+# `affine`: here the third is `above_eyes`, as high above the eyes as they are apart. Anchors lie inside the PNG, so
+# ours has empty space at the top.
 
 # %%
 manifest = {
@@ -135,8 +136,8 @@ except UserError as error:
 # %% [markdown]
 # ## A trigger
 #
-# A second layer: sparks that fly while the mouth is wide open. Three frames, tied to the eyes, with `mouth_open` as their
-# trigger.
+# A second layer: sparks that fly while the mouth is wide open. Three frames, tied to the eyes, with `mouth_open` as
+# their trigger.
 
 # %%
 rng = np.random.default_rng(0)
@@ -184,5 +185,5 @@ show(np.hstack([crowned.apply(photo, found, pretend=pretend)[0:300, 80:380] for 
 # facekp sticker photo.jpg --sticker star_glasses/
 # ```
 #
-# and, as a zip, in [the page in the browser](../web.md): *Sticker pack (.zip)*. To draw over the mean face in SVG, so that the anchors
-# need no measuring, see [drawing one](../stickers.md#drawing-one).
+# and, as a zip, in [the page in the browser](../web.md): *Sticker pack (.zip)*. To draw over the mean face in SVG, so
+# that the anchors need no measuring, see [drawing one](../stickers.md#drawing-one).
