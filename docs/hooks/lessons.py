@@ -29,9 +29,9 @@ from links import add
 ROOT = Path(__file__).resolve().parents[2]
 LESSONS = ROOT / "docs" / "lessons"
 CACHE = ROOT / "build" / "lessons"
-SECONDS = 300  # no cell takes longer
+SECONDS = 600  # no cell takes longer
 DOWNLOAD = {
-    "en": '<a href="{name}.ipynb" download>This lesson as a notebook</a> · <a href="{name}.py" download>as a script</a>',
+    "en": '<a href="{name}.ipynb" download>Download this notebook</a> · <a href="{name}.py" download>as a script</a>',
     "zh": '<a href="{name}.ipynb" download>下载本课 notebook</a> · <a href="{name}.py" download>脚本</a>',
 }
 
@@ -46,8 +46,8 @@ def on_startup(command, dirty):
         for name, notebook in zip(names, pool.map(executed, names)):
             for language, suffix in SUFFIXES.items():
                 suffix = suffix if (LESSONS / f"{name}{suffix}.py").is_file() else ""
-                path = LESSONS / f"{name}{suffix}.py"
-                _pages[language].update(render(name, suffix, language, _told(jupytext.read(path), notebook, path)))
+                told = _with_outputs(LESSONS / f"{name}{suffix}.py", notebook)
+                _pages[language].update(render(name, suffix, language, told))
 
 
 @event_priority(-150)  # after i18n, before links
@@ -60,14 +60,14 @@ def on_files(files, config):
 
 def executed(name: str) -> nbformat.NotebookNode:
     """A lesson with what its code shows."""
-    path = LESSONS / f"{name}.py"
-    digest = hashlib.sha256(path.read_bytes())
+    notebook = jupytext.read(LESSONS / f"{name}.py")
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    digest = hashlib.sha256("\n\n".join(code).encode())
     for source in sorted((ROOT / "facekp").rglob("*.py")):
         digest.update(source.read_bytes())
     kept = CACHE / f"{name}-{digest.hexdigest()[:16]}.ipynb"
     if kept.is_file():
         return nbformat.read(kept, 4)
-    notebook = jupytext.read(path)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         NotebookClient(notebook, timeout=SECONDS, kernel_name="python3").execute(cwd=str(LESSONS))
@@ -80,8 +80,9 @@ def executed(name: str) -> nbformat.NotebookNode:
     return notebook
 
 
-def _told(text: nbformat.NotebookNode, run: nbformat.NotebookNode, path: Path) -> nbformat.NotebookNode:
-    """A lesson's text with the outputs of the run."""
+def _with_outputs(path: Path, run: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A lesson's file with the outputs of the run."""
+    text = jupytext.read(path)
     cells = [[cell for cell in notebook.cells if cell.cell_type == "code"] for notebook in (text, run)]
     if len(cells[0]) != len(cells[1]):
         raise PluginError(f"{path.name}: has not as many cells of code as the English lesson")
@@ -94,10 +95,11 @@ def _told(text: nbformat.NotebookNode, run: nbformat.NotebookNode, path: Path) -
 
 def render(name: str, suffix: str, language: str, notebook: nbformat.NotebookNode) -> dict[str, str | bytes]:
     """A lesson as a page, its pictures and the notebook: URI -> content."""
-    parts, files = [], {}
+    parts, files, heading = [], {}, []
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             parts.append(cell.source)
+            heading = re.findall(r"^#+ (.*)$", cell.source, re.MULTILINE)[-1:] or heading
             continue
         parts.append(f"```python\n{cell.source}\n```")
         for output in cell.outputs:
@@ -107,7 +109,7 @@ def render(name: str, suffix: str, language: str, notebook: nbformat.NotebookNod
             if kind:
                 picture = f"{name}_{len(files) + 1}.{kind[6:]}"
                 files[f"lessons/{picture}"] = base64.b64decode(data[kind])
-                parts.append(f"![]({picture})")
+                parts.append(f"![{''.join(heading)}]({picture})")
             elif printed.strip():
                 parts.append(f'<div class="output" markdown>\n\n```text\n{_plain(printed)}\n```\n\n</div>')
     parts.insert(1, DOWNLOAD[language].format(name=name))

@@ -222,7 +222,7 @@ show(cv2.imread(str(summary.folder / "faces.png")))
 # %% [markdown]
 # 这个配置需要在数千张图像上训练 50 轮：见[教程复现](../reproduction.md)。而一个只看人脸裁剪区域的小网络，半分钟就能学会绘制的人脸：
 # 见[从训练到浏览器](browser.py)。facekp 自带的网络同样只看人脸裁剪区域，在两个照片数据集上训练，误差低于 5 %:
-# 见[权重与精度](../models.md)。
+# 见[权重与精度](../models.zh.md)。
 #
 # ## 眼镜
 #
