@@ -1,9 +1,4 @@
-"""Kill trainings, predictions and videos at random moments, start them again, and compare with runs left alone.
-
-    python benchmarks/measure_reliability.py runs|pairs|predict|video|memory [--kills N] [--folder DIR]
-
-Prints what docs/reliability.md reports; ends with status 1 if one result differs.
-"""
+"""Reliability: trainings, tables and videos killed at random moments and started again; memory over long work."""
 
 from __future__ import annotations
 
@@ -18,7 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable
+from typing import Callable
 
 import numpy as np
 
@@ -260,37 +255,90 @@ def video(folder: Path, kills: int, dice: random.Random) -> bool:
     return not halves
 
 
-def memory(folder: Path, kills: int, dice: random.Random) -> bool:
+def images(folder: Path, count: int, dice: random.Random) -> bool:
     """Resident memory of one process over many images."""
-    import psutil
-
     from facekp.inference.many import find_on_many
     from facekp.loading import load_landmarker
 
-    landmarker, process = load_landmarker(threads=1), psutil.Process()
-    used: list[float] = []
-    for number, _ in enumerate(find_on_many([PHOTO] * 2000, landmarker, 2), 1):
-        if number % 250 == 0:
-            used.append(process.memory_info().rss / 1e6)
-            print(f"{number} images: {used[-1]:.0f} MB", flush=True)
-    return used[-1] < used[1] * 1.1
+    landmarker, used = load_landmarker(threads=1), _Memory()
+    for number, _ in enumerate(find_on_many([PHOTO] * count, landmarker, 2), 1):
+        if number % (count // 10) == 0:
+            used.note(f"{number} images")
+    return used.flat
 
 
-def main() -> None:
-    """Measure one of them."""
-    kinds: dict[str, Any] = {"runs": runs, "pairs": pairs, "predict": predict, "video": video, "memory": memory}
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=kinds)
-    parser.add_argument("--kills", type=int, default=100)
+def hour(folder: Path, count: int, dice: random.Random) -> bool:
+    """Resident memory of one process that puts a sticker on a long video: so many minutes, 25 frames a second."""
+    import av
+    import cv2
+
+    from facekp.inference.tracking import Tracker
+    from facekp.io.video import convert, write_video
+    from facekp.loading import load_landmarker
+    from facekp.stickers import load_sticker
+
+    photo = cv2.resize(cv2.imread(str(PHOTO)), (320, 320))
+    minute = folder / "minute.mp4"
+    write_video(minute, (np.roll(photo, round(20 * np.sin(number / 25)), 1) for number in range(60 * 25)), 25)
+    with av.open(str(folder / "long.mp4"), "w") as long:  # the same packets again and again
+        stream, at = None, 0
+        for _ in range(count):
+            with av.open(str(minute)) as once:
+                stream = stream or long.add_stream_from_template(once.streams.video[0])
+                length = 0
+                for packet in once.demux(video=0):
+                    if packet.dts is not None:
+                        length = max(length, packet.pts + packet.duration)
+                        packet.pts, packet.dts, packet.stream = packet.pts + at, packet.dts + at, stream
+                        long.mux(packet)
+                at += length
+    tracker, sticker = Tracker(load_landmarker(threads=1)), load_sticker("sunglasses")
+    used, frames = _Memory(), 0
+
+    def draw(image: np.ndarray, seconds: float) -> np.ndarray:
+        nonlocal frames
+        frames += 1
+        if frames % (count * 150) == 0:
+            used.note(f"{seconds / 60:.0f} minutes")
+        return sticker.apply(image, tracker(image, seconds), seconds)
+
+    convert(folder / "long.mp4", folder / "out.mp4", draw)
+    return used.flat
+
+
+class _Memory:
+    """Notes the resident memory of this process; flat if it grows less than 5 % behind the first fifth."""
+
+    def __init__(self) -> None:
+        self._noted: list[float] = []
+
+    def note(self, what: str) -> None:
+        import psutil
+
+        self._noted.append(psutil.Process().memory_info().rss / 1e6)
+        print(f"{what}: {self._noted[-1]:.0f} MB", flush=True)
+
+    @property
+    def flat(self) -> bool:
+        return max(self._noted[2:]) < self._noted[1] * 1.05
+
+
+KINDS: dict[str, Callable[[Path, int, random.Random], bool]] = {
+    "runs": runs, "pairs": pairs, "predict": predict, "video": video, "images": images, "hour": hour,
+}  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be set on the command line."""
+    parser.add_argument("what", choices=KINDS)
+    parser.add_argument("--count", type=int, default=100, help="kills, images, or minutes of video (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-    os.chdir(ROOT)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure one of them."""
+    sys.path.insert(0, str(ROOT / "tests"))
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with tempfile.TemporaryDirectory() as folder:
-        good = kinds[args.what](Path(folder), args.kills, random.Random(args.seed))
-    sys.exit(0 if good else 1)
-
-
-if __name__ == "__main__":
-    main()
+        if not KINDS[args.what](Path(folder), args.count, random.Random(args.seed)):
+            raise SystemExit(f"{args.what}: not as promised")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from facekp.errors import UserError, one_line
@@ -32,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true",
                         help="skip damaged images that could be decoded in part, too")  # fmt: skip
     parser.add_argument("--threads", type=int, help="decode so many images at once (one on each core)")
+    parser.add_argument("--ray", nargs="?", const="local", metavar="ADDRESS", help="on the workers of a Ray cluster, "
+                        "by default one on this machine; with --threads N on N workers")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
@@ -49,9 +52,16 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"{args.output}: --format {args.format} is written to a {TABLES[args.format]} or a folder")
     schema = None if args.schema is None else load_schema(args.schema)
     paths = find_files(args.input)
+    # A worker is one process on one core.
+    load = partial(load_landmarker, args.source, args.detector, threads=None if args.ray is None else 1)
+    find = None
+    if args.ray is not None:
+        from facekp.inference.on_ray import find_on_ray
+
+        find = partial(find_on_ray, load=load, address=args.ray, workers=args.threads, strict=args.strict)
     done = predict(
         paths,
-        lambda: load_landmarker(args.source, args.detector),
+        load,
         args.output,
         source=str(args.source),
         resume=args.resume,
@@ -61,6 +71,7 @@ def run(args: argparse.Namespace) -> None:
         schema=schema,
         strict=args.strict,
         signals=args.signals,
+        find=find,
     )
     print(f"{done.faces} faces in {len(paths) - len(done.failed)} images, {len(done.failed)} unreadable: "
           f"{one_line(done.table)}")  # fmt: skip

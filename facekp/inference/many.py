@@ -473,6 +473,7 @@ def predict(
     schema: PointSchema | None = None,
     strict: bool = False,
     signals: bool = False,
+    find: Callable[[Sequence[Path]], Iterator[Seen]] | None = None,
 ) -> Predicted:
     """Find the faces of images, and write their points.
 
@@ -489,6 +490,8 @@ def predict(
         schema: Convert the points to it.
         strict: Skip images with a hole as well, which can be decoded; without it a `DamagedImageWarning` tells of them.
         signals: Write pose and expressions too.
+        find: What finds the faces, in the images' order; `find_on_many` in this process if None. Without the images,
+            as from `facekp.inference.on_ray.find_on_ray`, `output` is a table.
 
     Returns:
         What was done.
@@ -499,6 +502,8 @@ def predict(
     draw = output.suffix.lower() not in _FORMATS
     if draw and output.suffix.lower() in _OTHER_FILES and not output.is_dir():
         raise UserError(f"{output}: a table of points ends in {' or '.join(_FORMATS)}; a folder's name in neither")
+    if draw and find is not None:
+        raise UserError(f"{output}: images are drawn where they are read, not with --ray; name a table, NAME.csv")
     if draw:
         _check_targets(output, paths)
     target = output / f"points{TABLES[format]}" if draw else output
@@ -511,7 +516,7 @@ def predict(
         done = len(paths) - len(left)
         with tqdm(total=len(paths), initial=done, unit="image", disable=None if progress else True) as bar:
             try:
-                for seen in find_on_many(left, landmarker, threads, strict):
+                for seen in find(left) if find else find_on_many(left, landmarker, threads, strict):
                     if schema is not None and isinstance(seen.found, Faces):
                         seen = replace(seen, found=seen.found.converted(schema))
                     if isinstance(seen.found, UserError):

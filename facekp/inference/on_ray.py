@@ -1,0 +1,98 @@
+"""Many images on the workers of a Ray cluster, on one machine or many."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+
+from facekp.errors import UserError
+from facekp.inference.many import Found, Seen, find_on_many
+
+#: Images of one task: what a worker that dies has done in vain.
+BATCH = 16
+
+#: The address of a cluster of one's own, which ends with the program.
+LOCAL = "local"
+
+
+class _Finder:
+    """What runs on a worker."""
+
+    def __init__(self, load: Callable[[], Any], strict: bool) -> None:
+        self._landmarker, self._strict = load(), strict
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+        paths = [Path(path) for path in batch["path"]]
+        found = [seen.found for seen in find_on_many(paths, self._landmarker, 1, self._strict)]
+        return {"path": batch["path"], "found": np.array([pickle.dumps(each) for each in found], object)}
+
+
+def find_on_ray(
+    paths: Sequence[Path],
+    load: Callable[[], Any],
+    address: str = LOCAL,
+    workers: int | None = None,
+    strict: bool = False,
+) -> Iterator[Seen]:
+    """As `facekp.inference.many.find_on_many`, on the workers of a Ray cluster, with Ray Data.
+
+    The images come back in their order, each once: the batch of a worker that dies is given to another one.
+
+    Args:
+        paths: The files, which the workers must be able to read under the same names.
+        load: Loads the landmarker, on each worker.
+        address: Of the cluster; "local" starts one on this machine for as long as the program runs.
+        workers: So many processes; None for one on each core of the cluster.
+        strict: Images with a hole, which can be decoded all the same, count as damaged.
+
+    Yields:
+        Each image's path and what was found on it, without the image.
+
+    Raises:
+        UserError: Ray is not installed, or there is no cluster at the address.
+    """
+    ray = _connect(address, workers)
+    import ray.data  # noqa: F811
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    items = [{"path": os.path.abspath(path)} for path in paths]
+    found = ray.data.from_items(items, override_num_blocks=-(-len(items) // BATCH)).map_batches(
+        _Finder,
+        fn_constructor_args=(load, strict),
+        batch_size=BATCH,
+        num_cpus=1,
+        compute=ray.data.ActorPoolStrategy(size=workers or int(ray.cluster_resources().get("CPU", 1))),
+    )
+    for path, row in zip(paths, found.iter_rows()):
+        each: Found = pickle.loads(row["found"])  # from our own workers
+        yield Seen(path, None, each)
+
+
+def _connect(address: str, workers: int | None) -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report home
+    try:
+        import ray
+    except ImportError as error:
+        raise UserError('--ray needs Ray: pip install "facekp[ray]"') from error
+    if not ray.is_initialized():
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        if address == LOCAL:  # Ray counts the cores; a worker more than it knows of would wait for ever
+            options.update(num_cpus=workers, include_dashboard=False)
+        try:
+            if address not in (LOCAL, "auto"):  # Ray itself tries for minutes, and then ends the program
+                host, _, port = address.rpartition(":")
+                socket.create_connection((host.rpartition("/")[2], int(port)), 10).close()
+            ray.init(address=address, **options)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise UserError(f"--ray {address}: no Ray cluster ({error}); start one with ray start --head") from error
+    return ray
