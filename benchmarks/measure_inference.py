@@ -19,12 +19,13 @@ import numpy as np
 
 from facekp.detectors import load_detector
 from facekp.errors import UserError
-from facekp.inference.backends import BACKENDS, SHIPPED_DETECTOR, Backend, find_weights, load_backend
+from facekp.inference.backends import BACKENDS, Backend, find_weights, load_backend
 from facekp.inference.landmarker import Landmarker
 from facekp.io.images import read_image, write_image
 from facekp.loading import DEFAULT
 from facekp.stickers import load_sticker
 from facekp.stickers.photo import Photo
+from facekp.zoo import SHIPPED_DETECTOR
 
 ROOT = Path(__file__).resolve().parents[1]
 

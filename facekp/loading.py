@@ -25,8 +25,8 @@ def load_landmarker(
     """Load a landmarker: the shipped weights, or one's own.
 
     Args:
-        source: Name of a shipped model, path of weights that `tools/train.py` wrote, or of a folder that
-            `tools/export.py` wrote; "hub" for PaddleHub's, see `facekp.paddlehub.client`, which
+        source: Name of a shipped model, path of weights that `facekp train` wrote, or of a folder that
+            `facekp export` wrote; "hub" for PaddleHub's, see `facekp.paddlehub.client`, which
             takes no other argument than `detector`; `DEFAULT` if None.
         detector: Finds the faces when a call brings no boxes: anything called as `inference.landmarker.Detector` is, or
             what `detectors.load_detector` takes, such as "haar". None for ours; for PaddleHub, its own. Ours counts on

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from facekp import zoo
 from facekp.data.composed import ComposedDataset, FaceOutline, LabelledImage
 from facekp.errors import UserError
 from facekp.inference import backends
@@ -45,7 +46,7 @@ def test_a_broken_library_is_not_taken_for_a_missing_one(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)  # found on the disk, but its import fails
     monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: object())
     with pytest.raises((ImportError, UserError), match="onnxruntime"):
-        backends.load_backend(backends.shipped_weights()["face_crop_light"])
+        backends.load_backend(zoo.get("face_crop_light"))
 
 
 def test_a_photo_that_is_named_is_done_also_if_it_looks_like_a_result(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from facekp.errors import UserError
 
-EXAMPLE = "example: python tools/check_labels.py labels.json --schema my_points.yml -o check.html"
+EXAMPLE = "example: facekp check-labels labels.json --schema my_points.yml -o check.html"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

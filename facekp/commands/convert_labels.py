@@ -10,7 +10,7 @@ from pathlib import Path
 
 from facekp.errors import UserError
 
-EXAMPLE = "example: python tools/convert_labels.py labels.json labels.csv --schema my_points.yml"
+EXAMPLE = "example: facekp convert-labels labels.json labels.csv --schema my_points.yml"
 
 #: End of a file's name -> its format; folders are told by --from and --to.
 SUFFIXES = {".json": "coco", ".csv": "csv", ".xml": "imglab"}

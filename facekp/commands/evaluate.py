@@ -11,7 +11,7 @@ from pathlib import Path
 
 from facekp.errors import UserError
 
-EXAMPLE = "example: python tools/evaluate.py -w output/sam_googlenet_bn/best.safetensors"
+EXAMPLE = "example: facekp evaluate -w output/sam_googlenet_bn/best.safetensors"
 
 #: Of a table: what is not a fraction.
 COUNTS = ("images", "faces", "distance_px", "false_per_image", "false_on_no_faces", "parts_without_a_face")
@@ -38,25 +38,23 @@ def run(args: argparse.Namespace) -> None:
     """Judge, write, print."""
     if args.passes < 1:
         raise UserError(f"--passes {args.passes}: at least 1")
-    from facekp.inference.backends import shipped_weights
+    from facekp import zoo
     from facekp.io.files import check_place
 
     weights = Path(args.weights)
     if weights.is_dir():
         raise UserError(f"{weights}: a folder; give the file of weights in it, {weights / 'best.safetensors'}")
-    if not args.config and args.weights in shipped_weights():
-        raise UserError(f"{args.weights}: a shipped model; give the config that it is judged by with -c, "
-                        f"for example -c configs/{args.weights}.yml")  # fmt: skip
+    model = zoo.models().get(args.weights)
+    if model is not None:
+        args.config = args.config or model.config
     if not args.config and not weights.exists():
-        raise UserError(f"{weights}: no such weights; another detector needs -c configs/face_detector.yml")
+        raise UserError(f"{weights}: no such weights; another detector needs -c face_detector")
     if not args.config and not weights.with_name("config.yml").is_file():
         raise UserError(f"{weights}: there is no config.yml beside it; give the config of the training with -c")
 
     from facekp.tasks import EvaluationSettings
     from facekp.training import evaluate, load_config
 
-    if args.weights in shipped_weights():
-        args.weights = str(shipped_weights()[args.weights])
     config = load_config(args.config or weights.with_name("config.yml"), args.option)
     name = "detector" if weights.exists() else args.weights.partition(":")[0]
     how = args.boxes if config.task == "points" else name + "_points" * bool(args.points)
@@ -64,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
     output = args.output or place / f"evaluation_{how}"
     check_place(output)  # before the work, not after it
     settings = EvaluationSettings(args.boxes, args.passes, args.flip, args.points, progress=True)
-    tables = evaluate(config, args.weights, settings, output).tables
+    tables = evaluate(config, args.weights if model is None else str(zoo.get(args.weights)), settings, output).tables
 
     sources = ", ".join(source.type for source in config.data.sources)
     print(f"{args.weights} on the validation split of {sources} ({how})")

@@ -9,14 +9,14 @@ import argparse
 import os
 import sys
 import tempfile
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
 from facekp.errors import UserError
+from facekp.extras import install
 
-EXAMPLE = "example: python tools/export.py -w output/face_crop_light/best.safetensors -o exported"
+EXAMPLE = "example: facekp export -w output/face_crop_light/best.safetensors -o exported"
 
 FORMATS = ("paddle", "onnx")
 
@@ -24,7 +24,7 @@ FORMATS = ("paddle", "onnx")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument(
-        "-w", "--weights", default="face_crop_light", help="a file, or the name of a shipped model (%(default)s)"
+        "-w", "--weights", default="face_crop_light", help="a file, or the name of a model (%(default)s)"
     )
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for the network and its recipe")
     parser.add_argument("--formats", nargs="+", choices=FORMATS,
@@ -35,23 +35,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="quantise the ONNX file to eight bits, faster and a little less accurate, on some hundred "
                              "photos with faces, or folders of them")  # fmt: skip
     parser.add_argument("--shipped", action="store_true",
-                        help="for maintainers: the ONNX files of all shipped weights anew, and SHA256SUMS")  # fmt: skip
+                        help="for maintainers: the ONNX files of all models anew, and the index")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
     """Write, print."""
     os.environ.setdefault("GLOG_minloglevel", "2")  # or Paddle tells its own troubles with tracing on stderr
-    from facekp.inference.backends import SHIPPED, SHIPPED_DETECTOR, shipped_weights
-    from facekp.inference.export import INSTALL, ONNX_FILE, can_write_onnx, export, put
-    from facekp.io.files import atomic_path
+    from facekp import zoo
+    from facekp.inference.backends import ONNX_FILE, find_weights
+    from facekp.inference.export import can_write_onnx, export, put
     from facekp.recipes import read_recipe
 
     if not (args.output or args.hub or args.shipped):
         raise UserError("nowhere to write to; give -o DIR")
     if args.output and args.output.exists() and not args.output.is_dir():
         raise UserError(f"{args.output}: is a file; choose another -o")
-    shipped = {**shipped_weights(), SHIPPED_DETECTOR.stem: SHIPPED_DETECTOR}
-    weights = shipped.get(args.weights, Path(args.weights))
+    weights = find_weights(args.weights)
 
     if args.output:
         formats = args.formats or (FORMATS if can_write_onnx() else FORMATS[:1])
@@ -59,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
         for path in export(weights, args.output, formats, args.half, crops):
             print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
         if "onnx" not in formats and not args.formats:
-            print(f"no ONNX file, three times as fast to run: {INSTALL}", file=sys.stderr)
+            print(f"no ONNX file, three times as fast to run: {install('paddle2onnx')}", file=sys.stderr)
     if args.hub:
         read_recipe(weights)  # points it must find
         from facekp.paddlehub.module import write_hub_module
@@ -67,17 +66,15 @@ def run(args: argparse.Namespace) -> None:
         with tempfile.TemporaryDirectory() as temporary:
             network, detector = Path(temporary, "network"), Path(temporary, "detector")
             export(weights, network, ["paddle"])
-            export(SHIPPED_DETECTOR, detector, ["paddle"])
+            export(zoo.SHIPPED_DETECTOR, detector, ["paddle"])
             write_hub_module(args.hub, network, detector)
         print(args.hub)
     if args.shipped:
-        for path in shipped.values():
+        for path in zoo.own_weights().values():
             with tempfile.TemporaryDirectory() as temporary:
                 export(path, temporary, ["onnx"], half=True)  # the weights ship in half precision too
                 print(put(Path(temporary) / ONNX_FILE, path.with_suffix(".onnx")))
-        with atomic_path(SHIPPED / "SHA256SUMS") as sums:
-            files = sorted([*SHIPPED.glob("*.onnx"), *SHIPPED.glob("*.safetensors")])
-            sums.write_text("".join(f"{sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files))
+        zoo.write_index()
 
 
 def _crops(weights: Path, photos: list[str]) -> np.ndarray:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import shutil
 import stat
 import sys
+import textwrap
 from collections.abc import Sequence
 from contextlib import suppress
 
 from facekp.commands.runner import run
 from facekp.errors import UserError
+from facekp.version import VERSION
 
 #: Command -> what it does; each is a module of this package with `add_arguments` and `run`.
 COMMANDS = {
@@ -19,6 +22,7 @@ COMMANDS = {
     "predict": "find faces, write their points as CSV, Parquet or COCO, and draw them",
     "train": "train a landmark network, or a face detector",
     "evaluate": "judge weights on the validation split of a config",
+    "models": "list the models, and get those that are not part of the package",
     "pseudo-label": "label photos by a network, where it agrees with itself",
     "plot": "draw the curves of one run, or of several",
     "export": "write a trained network for Paddle Inference and ONNX Runtime",
@@ -40,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="facekp COMMAND ...",
     )
+    parser.add_argument("--version", action="version", version=f"facekp {VERSION}")
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="what to do")
     given = list(sys.argv[1:] if arguments is None else arguments)
     name = parser.parse_args(given[:1]).command
@@ -72,6 +77,12 @@ def _check_names(given: argparse.Namespace) -> None:
                     raise UserError(f"{text}: a pipe, a socket or a device; give a file or a folder")
 
 
+def _filled(text: str) -> str:
+    """Paragraphs, as wide as the terminal."""
+    width = shutil.get_terminal_size().columns - 2
+    return "\n\n".join(textwrap.fill(paragraph, width) for paragraph in text.split("\n\n"))
+
+
 def execute(name: str, arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run one command and leave with its exit status.
 
@@ -85,7 +96,7 @@ def execute(name: str, arguments: Sequence[str] | None = None, prog: str | None 
         command = importlib.import_module(f"facekp.commands.{name.replace('-', '_')}")
         parser = argparse.ArgumentParser(
             prog=prog,
-            description=command.__doc__,
+            description=_filled(command.__doc__ or ""),
             epilog=command.EXAMPLE,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )

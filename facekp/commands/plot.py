@@ -7,7 +7,7 @@ from pathlib import Path
 
 from facekp.errors import UserError, one_line
 
-EXAMPLE = "example: python tools/plot.py output/loss_l1 output/loss_l2"
+EXAMPLE = "example: facekp plot output/loss_l1 output/loss_l2"
 
 #: What the curves can be written as.
 SUFFIXES = (".png", ".pdf", ".svg")

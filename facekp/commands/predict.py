@@ -8,7 +8,7 @@ from pathlib import Path
 
 from facekp.errors import UserError, one_line
 
-EXAMPLE = "example: python tools/predict.py photos/ -o points.csv"
+EXAMPLE = "example: facekp predict photos/ -o points.csv"
 
 #: Of `facekp.inference.many.TABLES`.
 FORMATS = ("csv", "parquet", "coco")

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-EXAMPLE = "example: python tools/prepare_data.py --from P1_Facial_Keypoints.zip"
+EXAMPLE = "example: facekp prepare-data --from P1_Facial_Keypoints.zip"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from facekp.errors import UserError
 from facekp.paddlehub.client import DETECTOR, MODULE, Worker, check_module, hub_home, hub_python, need_packages
 from facekp.paddlehub.install import SERVER, fetch_modules, make_environment
 
-EXAMPLE = "example: python tools/prepare_hub.py --check"
+EXAMPLE = "example: facekp prepare-hub --check"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

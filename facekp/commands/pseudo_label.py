@@ -11,7 +11,7 @@ from pathlib import Path
 
 from facekp.errors import UserError
 
-EXAMPLE = "example: python tools/pseudo_label.py photos/ -o data/photos_labelled --source face_crop"
+EXAMPLE = "example: facekp pseudo-label photos/ -o data/photos_labelled --source face_crop"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

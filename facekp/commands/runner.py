@@ -19,6 +19,8 @@ from types import FrameType, ModuleType
 from typing import Any, Callable
 
 from facekp.errors import FacekpWarning, UserError, one_line
+from facekp.extras import EXTRAS, missing
+from facekp.io.terminal import tell
 
 
 def run(main: Callable[[], object], name: str | None = None) -> None:
@@ -51,6 +53,8 @@ def run(main: Callable[[], object], name: str | None = None) -> None:
                 # Libraries make something else of a signal that comes while they are imported.
                 print("stopped", file=sys.stderr)
                 sys.exit(128 + (received[0] if received else signal.SIGINT))
+            if isinstance(error, ImportError):
+                error = _told(error)
             if isinstance(error, UserError):
                 print(f"{name}: {one_line(error)}", file=sys.stderr)
                 sys.exit(2)
@@ -58,6 +62,18 @@ def run(main: Callable[[], object], name: str | None = None) -> None:
                 raise
             print(said(), end="", file=sys.stderr)
             raise
+
+
+def _told(error: ImportError) -> ImportError | UserError:
+    """In words that help, if what cannot be imported is of an extra, or OpenCV."""
+    name = str(error.name).partition(".")[0]
+    if isinstance(error, ModuleNotFoundError) and name in EXTRAS:
+        return missing(name, "this command")
+    if name == "cv2":  # the ordinary one needs libraries of a desktop
+        return UserError(
+            f"OpenCV cannot be loaded ({error}); pip install opencv-python, or opencv-python-headless on a server"
+        )
+    return error
 
 
 class _Stopped(KeyboardInterrupt):
@@ -148,12 +164,7 @@ def _libraries_quiet() -> Iterator[Callable[[], str]]:
 
 def _show(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
     """Print a warning as one line."""
-    tqdm = sys.modules.get("tqdm")
-    text = f"warning: {one_line(message)}"
-    if tqdm is not None:
-        tqdm.tqdm.write(text, file=sys.stderr)  # above its bar
-    else:
-        print(text, file=sys.stderr)
+    tell(f"warning: {one_line(message)}", sys.stderr)
 
 
 @contextmanager

@@ -13,8 +13,9 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from facekp.errors import UserError
+from facekp.extras import missing
 
-EXAMPLE = "example: python tools/serve.py --weights output/face_crop_light/best.safetensors"
+EXAMPLE = "example: facekp serve --weights output/face_crop_light/best.safetensors"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,10 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Find, export, serve."""
-    from facekp.web.page import find_page, write_page
+    from facekp.web.page import write_page
     from facekp.web.server import open_server
 
-    page, network = find_page(), None
+    page, network = _page(needed=not args.api or args.build is not None), None
     with ExitStack() as stack:
         if args.weights is not None:
             from facekp.inference.export import export
@@ -45,12 +46,13 @@ def run(args: argparse.Namespace) -> None:
             read_recipe(args.weights)  # points it must find
             network = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             export(args.weights, network, ["onnx"])
+        if args.api and args.build is None:
+            serve_api(args, page)
+            return
+        assert page is not None
         if args.build is not None:
             write_page(page, network, args.build)
             print(args.build)
-            return
-        if args.api:
-            serve_api(args, page)
             return
         server = stack.enter_context(open_server(page, network, args.host, args.port))
         address = f"http://{args.host}:{server.server_port}/"
@@ -61,14 +63,26 @@ def run(args: argparse.Namespace) -> None:
             server.serve_forever()
 
 
-def serve_api(args: argparse.Namespace, page: Path) -> None:
-    """Serve the page and the API, by uvicorn."""
+def _page(needed: bool) -> Path | None:
+    """The built page; None where it is not part of the installation and only the API is asked for."""
+    from facekp.web.page import find_page
+
+    try:
+        return find_page()
+    except UserError:
+        if needed:
+            raise
+        return None
+
+
+def serve_api(args: argparse.Namespace, page: Path | None) -> None:
+    """Serve the API, and the page if there is one, by uvicorn."""
     try:
         import uvicorn
 
         from facekp.web.api import build_api
     except ImportError as error:
-        raise UserError(f'--api needs {error.name}: pip install "facekp[serve]"') from error
+        raise missing(error.name, "--api") from error
     from facekp.inference.landmarker import Landmarker
     from facekp.loading import load_landmarker
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from facekp.errors import UserError
 
-EXAMPLE = "example: python tools/sticker.py photo.jpg --sticker crown --sticker blush"
+EXAMPLE = "example: facekp sticker photo.jpg --sticker crown --sticker blush"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-EXAMPLE = "example: python tools/train.py -c configs/quickstart.yml -o train.epochs=3"
+EXAMPLE = "example: facekp train -c quickstart -o train.epochs=3"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument("-c", "--config", default="configs/sam_googlenet_bn.yml", help="the recipe (%(default)s)")
+    parser.add_argument("-c", "--config", default="sam_googlenet_bn",
+                        help="the recipe: a YAML file, or the name of a shipped one (%(default)s)")  # fmt: skip
     parser.add_argument("-o", "--option", action="append", default=[], metavar="KEY=VALUE",
                         help="replace a value of the config, for example -o train.epochs=3")  # fmt: skip
+    parser.add_argument("--list", action="store_true", help="name the shipped recipes and end")
+    parser.add_argument("--show", metavar="CONFIG", help="print a recipe, with what it is based on, and end")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="continue after the last finished epoch")
     again.add_argument("--overwrite", action="store_true", help="delete an earlier run of this name")
@@ -20,8 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train."""
     from facekp.training import load_config, train
+    from facekp.training.config import list_configs, show_config
     from facekp.training.processes import launch, launched
 
+    if args.list:
+        print(*list_configs(), sep="\n")
+        return
+    if args.show:
+        print(show_config(args.show, args.option), end="")
+        return
     config = load_config(args.config, args.option)
     if config.train.processes > 1 and not launched():
         again = ["--resume"] * args.resume + ["--overwrite"] * args.overwrite

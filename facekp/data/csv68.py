@@ -21,7 +21,7 @@ NUM_POINTS = IBUG68.num_points
 
 
 class Csv68Source(Source):
-    """A folder with training/, test/ and their two CSVs, as `tools/prepare_data.py` makes it."""
+    """A folder with training/, test/ and their two CSVs, as `facekp prepare-data` makes it."""
 
     root: str = "data"
     #: document: its training and test files, which show the same people.
@@ -121,7 +121,7 @@ def read_points_csv(path: Path) -> tuple[list[str], np.ndarray]:
     try:
         table = pd.read_csv(path, dtype={0: str})
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; get the data set with python tools/prepare_data.py") from error
+        raise UserError(f"{path}: no such file; get the data set with facekp prepare-data") from error
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise UserError(f"{path}: cannot be read as a CSV ({error})") from error
     expected = 1 + 2 * NUM_POINTS

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from facekp.errors import UserError
+from facekp.extras import missing
 
 #: A file is no larger.
 MAX_BYTES = 1 << 32
-
-INSTALL = 'pip install "facekp[mat]"'
 
 
 def read_mat(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -44,7 +43,7 @@ def read_mat(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
             return _read_hdf5(path, names)
         from scipy.io import loadmat
     except ImportError as error:
-        raise UserError(f"{path}: reading .mat files needs {error.name}: {INSTALL}") from error
+        raise missing(error.name, f"{path}: a .mat file") from error
     try:
         found = loadmat(str(path), variable_names=list(names))
     except Exception as error:  # scipy raises whatever a damaged file leads to

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import errno
 import gzip
-import hashlib
 import lzma
 import os
 import shutil
@@ -36,9 +35,9 @@ from typing import IO, Callable
 import numpy as np
 import pandas as pd
 
-from facekp.data.download import download, forget, local_errors, root_cause
 from facekp.errors import UserError
-from facekp.io.files import read_start
+from facekp.io.download import download, forget, root_cause
+from facekp.io.files import local_errors, read_start, sha256_of
 
 URL = "https://s3.amazonaws.com/video.udacity-data.com/topher/2018/May/5aea1b91_train-test-data/train-test-data.zip"
 SPLITS = ("training", "test")
@@ -60,6 +59,11 @@ ARCHIVE_ERRORS = (
     NotImplementedError,  # a compression method that Python's zipfile does not know
     UnicodeDecodeError,  # a member's name
 )
+
+#: For messages.
+OTHERWISE = "get the archive some other way and give it with --from"
+ELSEWHERE = "choose another place with -o"
+REMEDY = f"check the rights and the free space, or {ELSEWHERE}"
 
 Write = Callable[[Path], None]
 
@@ -147,9 +151,9 @@ def prepare(
         return True
 
     part = output.with_name(output.name + ".part")
-    with local_errors(part):
+    with local_errors(part, REMEDY):
         part.parent.mkdir(parents=True, exist_ok=True)
-    download(url, part)
+    download(url, part, OTHERWISE, ELSEWHERE)
     try:
         _verify(part, sha256)
         install(part, output, published=url == URL)
@@ -177,7 +181,7 @@ def summarise(folder: Path, label: object = None) -> list[Summary]:
 
 def altered(folder: Path) -> list[str]:
     """The names of the CSVs in `folder` that are not, byte by byte, the published ones."""
-    return [name for name, digest in PUBLISHED.items() if _sha256(folder / name) != digest]
+    return [name for name, digest in PUBLISHED.items() if sha256_of(folder / name) != digest]
 
 
 def install(source: Path, output: Path, *, published: bool = False) -> None:
@@ -195,7 +199,7 @@ def install(source: Path, output: Path, *, published: bool = False) -> None:
         DamagedError: `source` is not the data set, or is damaged.
         UserError: Something cannot be read or written.
     """
-    with local_errors(output):
+    with local_errors(output, REMEDY):
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
             new, old = Path(scratch, "new"), Path(scratch, "old")
@@ -219,7 +223,7 @@ def install(source: Path, output: Path, *, published: bool = False) -> None:
 
 def _is_ready(output: Path, source: Path | None, overwrite: bool) -> bool:
     """Whether a complete data folder is there; UserError if something else is and must not be replaced."""
-    with local_errors(output):
+    with local_errors(output, REMEDY):
         if not output.exists():
             return False
         if not output.is_dir():
@@ -279,18 +283,10 @@ def _verify(source: Path, sha256: str | None) -> None:
         return
     if source.is_dir():
         raise UserError(f"{source}: a folder has no checksum; leave --sha256 away or give the archive")
-    with local_errors(source):
-        digest = _sha256(source)
+    with local_errors(source, REMEDY):
+        digest = sha256_of(source)
     if digest != sha256:
         raise DamagedError(f"{source}: its SHA-256 is {digest}, not {sha256}; check --sha256 or get it again")
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(partial(file.read, 1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _unpack(source: Path, target: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from typing import Callable
 
+from facekp import zoo
 from facekp.detectors.haar import HaarDetector
 from facekp.detectors.ours import FaceDetector
 from facekp.errors import UserError
-from facekp.inference.backends import SHIPPED_DETECTOR, load_backend
+from facekp.inference.backends import load_backend
 from facekp.inference.landmarker import Detector
 from facekp.recipes import BoxesRecipe
 
@@ -43,7 +44,7 @@ def load_detector(
     Args:
         source: None for ours, the shipped one; a name of `DETECTORS`: "haar" for OpenCV's cascades, "mediapipe" where
             that is installed, "yunet:PATH" for OpenCV's YuNet with a model file that you have; or the path of weights
-            that `tools/train.py` wrote, or of a folder that `tools/export.py` wrote.
+            that `facekp train` wrote, or of a folder that `facekp export` wrote.
         backend: See `facekp.load_landmarker`; of our own detectors.
         threads: As well.
 
@@ -56,11 +57,13 @@ def load_detector(
         >>> boxes.shape
         (1, 4)
     """
-    source = SHIPPED_DETECTOR if source is None else source
+    source = zoo.SHIPPED_DETECTOR if source is None else source
     name, _, argument = str(source).partition(":")
     if name in DETECTORS:
         return DETECTORS[name](argument)
     if not os.path.exists(source):
+        if str(source) in zoo.models():
+            return load_detector(zoo.get(str(source)), backend, threads)
         known = ", ".join(DETECTORS)
         raise UserError(
             f"{str(source)[:200]}: neither a detector ({known}), nor a file of weights, nor an exported folder"

@@ -14,52 +14,40 @@ from typing import TYPE_CHECKING, Callable, Protocol
 
 import numpy as np
 
+from facekp import zoo
 from facekp.codecs.points import Outputs
 from facekp.errors import UserError
+from facekp.extras import install
 from facekp.recipes import AnyRecipe, PointsRecipe, R, read_recipe
 
 if TYPE_CHECKING:
     from paddle import nn
 
-#: Weights that come with facekp, `NAME.safetensors`, and beside each the same network for ONNX Runtime, `NAME.onnx`.
-SHIPPED = Path(__file__).resolve().parent.parent / "shipped"
-#: The face detector among them.
-SHIPPED_DETECTOR = SHIPPED / "face_detector.safetensors"
-
-#: Files of a folder that `tools/export.py` wrote.
+#: Files of a folder that `facekp export` wrote.
 RECIPE_FILE, ONNX_FILE, PARAMETERS_FILE = "recipe.json", "model.onnx", "model.pdiparams"
 PROGRAM_FILES = ("model.json", "model.pdmodel")  # Paddle 3, Paddle 2
 
-#: Name -> what to install for it; the fastest first.
-BACKENDS = {"onnx": "onnxruntime", "paddle": "paddlepaddle", "dygraph": "paddlepaddle"}
-
-
-#: Name -> the module that it imports.
-_MODULES = {"onnx": "onnxruntime", "paddle": "paddle", "dygraph": "paddle"}
-
-
-def shipped_weights() -> dict[str, Path]:
-    """Name -> file of the networks of points that come with facekp."""
-    return {path.stem: path for path in sorted(SHIPPED.glob("*.safetensors")) if path != SHIPPED_DETECTOR}
+#: Name -> the module that it imports; the fastest first.
+BACKENDS = {"onnx": "onnxruntime", "paddle": "paddle", "dygraph": "paddle"}
 
 
 def find_weights(source: str | os.PathLike[str]) -> Path:
-    """The file or folder of a network of points.
+    """The file or folder of a network.
 
     Args:
-        source: Name of a shipped model, path of weights, or of a folder that `tools/export.py` wrote.
+        source: Name of a model, see `facekp.zoo`; path of weights, or of a folder that `facekp export` wrote.
 
     Raises:
         UserError: There is none.
     """
-    shipped = shipped_weights()
-    path = shipped.get(str(source), Path(source))
-    if not os.path.exists(path):
+    if str(source) in zoo.models():
+        return zoo.get(str(source))
+    if not os.path.exists(source):
         raise UserError(
-            f"{str(source)[:200]}: neither a shipped model ({', '.join(shipped)}), nor a file of weights, nor an "
+            f"{str(source)[:200]}: neither a model ({', '.join(zoo.models())}), nor a file of weights, nor an "
             "exported folder"
         )
-    return path
+    return Path(source)
 
 
 class Backend(Protocol):
@@ -151,7 +139,7 @@ class OnnxBackend:
     """ONNX Runtime on the CPU; no Paddle needed.
 
     Args:
-        model: An ONNX file of `tools/export.py`.
+        model: An ONNX file of `facekp export`.
         recipe: Of the network.
         threads: CPU threads; None for one on each core.
 
@@ -188,7 +176,7 @@ def load_backend(
     """Read weights or an exported network, and run them the fastest way that is there.
 
     Args:
-        path: A file of weights, or a folder of `tools/export.py`.
+        path: A file of weights, or a folder of `facekp export`.
         name: One of `BACKENDS`; None for the first of them that the path has files for and that is installed.
         threads: CPU threads of the network; None for the library's own choice.
         kind: `PointsRecipe` for points, `BoxesRecipe` for a face detector.
@@ -205,27 +193,27 @@ def load_backend(
         raise UserError(f"threads must be at least 1, not {threads}")
     path = Path(path)
     if path.is_dir() and not (path / RECIPE_FILE).is_file():
-        raise UserError(f"{path}: holds no {RECIPE_FILE}, as tools/export.py writes; name a file of weights in it")
+        raise UserError(f"{path}: holds no {RECIPE_FILE}, as facekp export writes; name a file of weights in it")
     recipe = read_recipe(path / RECIPE_FILE if path.is_dir() else path, kind)
     found = _forms(path, recipe)
     if name is not None and name not in found:
         raise UserError(
             f"{path}: has no form for the backend {name}; use {' or '.join(found) or 'another path'}, or write it: "
-            "tools/export.py"
+            "facekp export"
         )
     for form in [name] if name is not None else found:
-        if importlib.util.find_spec(_MODULES[form]) is not None:
+        if importlib.util.find_spec(BACKENDS[form]) is not None:
             return found[form](threads), recipe
-    needed = " or ".join(dict.fromkeys(BACKENDS[form] for form in ([name] if name is not None else found)))
-    raise UserError(f"{path}: nothing installed can run it; pip install {needed}")
+    needed = dict.fromkeys(BACKENDS[form] for form in ([name] if name is not None else found))
+    raise UserError(f"{path}: nothing installed can run it; {' or '.join(map(install, needed))}")
 
 
 def _forms(path: Path, recipe: AnyRecipe) -> dict[str, Callable[[int | None], Backend]]:
     """What builds each backend that there are files for, the fastest first."""
     found: dict[str, Callable[[int | None], Backend]] = {}
-    # Beside weights of your own an ONNX file may be that of an earlier training; shipped ones are tested to agree.
+    # Beside weights of your own an ONNX file may be that of an earlier training; those of models are tested to agree.
     onnx = path / ONNX_FILE if path.is_dir() else path.with_suffix(".onnx")
-    if onnx.is_file() and (path.is_dir() or path.resolve().parent == SHIPPED):
+    if onnx.is_file() and (path.is_dir() or zoo.is_published(path)):
         found["onnx"] = partial(OnnxBackend, onnx, recipe)
     if not path.is_dir():
         found["dygraph"] = partial(_load_dygraph, path, recipe)

@@ -25,6 +25,7 @@ from paddle.static import InputSpec
 
 from facekp.codecs.points import Outputs
 from facekp.errors import UserError
+from facekp.extras import missing
 from facekp.inference.backends import ONNX_FILE, PARAMETERS_FILE, PROGRAM_FILES, RECIPE_FILE
 from facekp.inference.landmarker import Landmarker
 from facekp.inference.many import find_on_many
@@ -39,8 +40,6 @@ OPSET = 15
 
 #: Initializers with fewer numbers stay in single precision: biases, the mean face.
 LARGE = 1024
-
-INSTALL = 'pip install "facekp[onnx]"'
 
 
 class DecodedNetwork(nn.Layer):
@@ -103,7 +102,7 @@ def export(
     if int8 is not None and not ("onnx" in formats and isinstance(recipe, PointsRecipe) and not half):
         raise UserError("int8 is for the ONNX file of a network of points, and without half precision")
     if "onnx" in formats and not can_write_onnx():
-        raise UserError(f"the format onnx needs paddle2onnx: {INSTALL}")
+        raise missing("paddle2onnx", "the format onnx")
     with tempfile.TemporaryDirectory() as temporary:
         program = write_paddle(network, recipe, Path(temporary))
         made = [program, program.with_name(PARAMETERS_FILE)] if "paddle" in formats else []
@@ -279,7 +278,7 @@ def quantise(path: Path, crops: np.ndarray) -> None:
         from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
-        raise UserError(f"int8 needs ONNX Runtime's tools ({error}): {INSTALL}") from error
+        raise missing(error.name, "int8") from error
 
     class Reader(CalibrationDataReader):
         def __init__(self, name: str) -> None:

@@ -21,6 +21,7 @@ from facekp import viz
 from facekp.data.coco_file import write_coco
 from facekp.data.labels import Labels, make_face
 from facekp.errors import UserError, one_line
+from facekp.extras import missing
 from facekp.inference.faces import Faces
 from facekp.io.files import atomic_path, locked, sweep
 from facekp.io.images import SUFFIXES, only_sound_images, read_image, write_image
@@ -363,7 +364,7 @@ class _Parquet:
             import pyarrow
             import pyarrow.parquet
         except ImportError as error:
-            raise UserError(f"{path}: Parquet needs pyarrow; pip install pyarrow, or end the name in .csv") from error
+            raise missing("pyarrow", f"{path}: Parquet") from error
         self._path, self._columns, self._arrow = path, columns, pyarrow
         kinds = [pyarrow.string(), pyarrow.int32(), *[pyarrow.float32()] * (len(columns) - 2)]
         self._schema = pyarrow.schema(list(zip(columns, kinds)))

@@ -13,6 +13,7 @@ from typing import Any, Callable
 import numpy as np
 
 from facekp.errors import UserError
+from facekp.extras import missing
 from facekp.inference.many import Found, Seen, find_on_many
 
 #: Images of one task: what a worker that dies has done in vain.
@@ -83,7 +84,7 @@ def _connect(address: str, workers: int | None) -> Any:
     try:
         import ray
     except ImportError as error:
-        raise UserError('--ray needs Ray: pip install "facekp[ray]"') from error
+        raise missing("ray", "--ray") from error
     if not ray.is_initialized():
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         if address == LOCAL:  # Ray counts the cores; a worker more than it knows of would wait for ever

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from facekp.errors import UserError
+from facekp.extras import missing
 
 try:
     import pyvirtualcam
@@ -115,7 +116,7 @@ class VirtualCamera:
 
     def __init__(self, size: tuple[int, int], fps: float = 30.0) -> None:
         if pyvirtualcam is None:
-            raise UserError('--virtual-camera needs pyvirtualcam; run: pip install "facekp[camera]"')
+            raise missing("pyvirtualcam", "--virtual-camera")
         self._size = size
         try:
             self._camera: Any = pyvirtualcam.Camera(*size, fps, fmt=pyvirtualcam.PixelFormat.BGR)

@@ -13,6 +13,7 @@ from typing import Any, Callable
 import numpy as np
 
 from facekp.errors import UserError
+from facekp.extras import missing
 from facekp.io.files import atomic_path, locked, open_regular, sweep
 
 try:
@@ -171,7 +172,7 @@ def recording(target: str | os.PathLike[str]) -> Iterator[Callable[[np.ndarray, 
 
 def _need_av() -> None:
     if av is None:
-        raise UserError('videos need PyAV; run: pip install "facekp[video]"')
+        raise missing("av", "reading and writing videos")
 
 
 def _encoder(target: str | os.PathLike[str]) -> str:

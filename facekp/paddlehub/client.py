@@ -55,7 +55,7 @@ SECONDS = 120.0
 #: Its newest version, and its last; without its requirements, see `worker.STAND_INS`.
 PADDLEHUB = "paddlehub==2.4.0"
 
-FETCH = "python tools/prepare_hub.py"
+FETCH = "facekp prepare-hub"
 
 
 class HubLandmarker:

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from facekp.data.download import local_errors
 from facekp.errors import UserError
+from facekp.io.files import local_errors
 from facekp.paddlehub import worker
 from facekp.paddlehub.client import DETECTOR, MODULE, PADDLEHUB, Worker, WorkerError, check_module, need_packages
 

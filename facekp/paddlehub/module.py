@@ -27,6 +27,7 @@ from facekp.errors import UserError
 from facekp.inference.backends import PARAMETERS_FILE, PROGRAM_FILES, RECIPE_FILE, load_backend
 from facekp.inference.faces import Faces
 from facekp.inference.landmarker import Landmarker
+from facekp.io.files import local_errors
 from facekp.io.images import decode_image, read_image, write_image
 from facekp.paddlehub.client import FOREHEAD
 from facekp.version import VERSION
@@ -89,8 +90,6 @@ def write_hub_module(folder: Path, network: Path, detector: Path) -> None:
     Raises:
         UserError: `network` or `detector` is no such folder, or `folder` is taken or cannot be written.
     """
-    from facekp.data.download import local_errors  # brings packages that the module itself does without
-
     parts = {NETWORK: _exported_files(network), DETECTOR: _exported_files(detector)}
     folder = folder.absolute()
     with local_errors(folder, "choose another folder"):
@@ -125,7 +124,7 @@ def _exported_files(folder: Path) -> list[Path]:
     names = (*PROGRAM_FILES, PARAMETERS_FILE, RECIPE_FILE)
     files = [folder / name for name in names if (folder / name).is_file()]
     if len(files) != 3:
-        raise UserError(f"{folder}: holds no network for Paddle Inference; write it with tools/export.py")
+        raise UserError(f"{folder}: holds no network for Paddle Inference; write it with facekp export")
     return files
 
 

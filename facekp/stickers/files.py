@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Callable, Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from facekp.errors import UserError, one_line
 from facekp.inference.faces import Faces
 from facekp.inference.tracking import Landmarks, Tracker
 from facekp.io.files import atomic_path
 from facekp.io.images import write_image
+from facekp.io.terminal import tell
 from facekp.io.video import ENCODERS, convert
 from facekp.io.video import SUFFIXES as VIDEO_SUFFIXES
 from facekp.stickers.photo import Photo
@@ -121,6 +121,8 @@ def sticker_video(
     Raises:
         UserError: See `facekp.io.video.convert`.
     """
+    from tqdm import tqdm  # here, as in `sticker_files`: see `tell`
+
     with tqdm(unit="frame", desc=one_line(file.name), leave=False, disable=None) as bar:
 
         def draw(image: np.ndarray, seconds: float) -> np.ndarray:
@@ -136,11 +138,11 @@ def sticker_video(
     if hide is not None:
         _list_empty(out.with_name(f"{out.stem}_no_face.csv"), hide, report.frames)
     if report.broken:
-        tqdm.write(f"{one_line(file)}: {report.broken} broken frames skipped", file=sys.stderr)
+        tell(f"{one_line(file)}: {report.broken} broken frames skipped", file=sys.stderr)
     if report.sound.startswith("dropped"):
-        tqdm.write(f"{one_line(file)}: sound {report.sound}; choose another format with -o", file=sys.stderr)
+        tell(f"{one_line(file)}: sound {report.sound}; choose another format with -o", file=sys.stderr)
     if report.stopped:
-        tqdm.write(f"{one_line(out)}: holds the {report.frames} frames done until now", file=sys.stderr)
+        tell(f"{one_line(out)}: holds the {report.frames} frames done until now", file=sys.stderr)
         raise KeyboardInterrupt
 
 
@@ -152,7 +154,7 @@ def _list_empty(path: Path, hide: Hider, frames: int) -> None:
     with atomic_path(path) as temporary:
         lines = ["frame,seconds", *(f"{number},{seconds:.3f}" for number, seconds in hide.empty)]
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    tqdm.write(f"no face in {len(hide.empty)} of {frames} frames, look at them: {path}", file=sys.stderr)
+    tell(f"no face in {len(hide.empty)} of {frames} frames, look at them: {path}", file=sys.stderr)
 
 
 def plan(files: Sequence[Path], output: Path | None, found: Sequence[Path]) -> list[tuple[Path, Path]]:
@@ -197,8 +199,10 @@ def sticker_files(
     Raises:
         UserError: None of them could be done.
     """
-    failures = 0
-    for file, out in tqdm(pairs, unit="file", disable=len(pairs) == 1):
+    failures, several = 0, len(pairs) > 1
+    if several:
+        from tqdm import tqdm
+    for file, out in tqdm(pairs, unit="file") if several else pairs:
         try:
             hider = Hider(hide) if hide is not None else None
             if file.suffix.lower() in VIDEO_SUFFIXES:
@@ -206,12 +210,12 @@ def sticker_files(
                               hider)  # fmt: skip
             else:
                 sticker_photo(file, out, choose(), landmarker, show, hider)
-            tqdm.write(one_line(out))
+            tell(one_line(out))
         except UserError as error:
-            if len(pairs) == 1:
+            if not several:
                 raise
             failures += 1
-            tqdm.write(f"skipped: {one_line(error)}", file=sys.stderr)
+            tell(f"skipped: {one_line(error)}", file=sys.stderr)
     if pairs and failures == len(pairs):
         raise UserError(f"none of the {len(pairs)} files could be done; the lines above say why")
     if failures:

@@ -15,9 +15,13 @@ from PIL import Image, ImageOps
 
 from facekp.errors import FacekpWarning, UserError
 from facekp.io.files import atomic_path
-from facekp.io.images import PILLOWS_ERRORS, SUFFIXES, read_image
+from facekp.io.images import PILLOWS_ERRORS, read_image
 
 _ORIENTATION = 0x0112
+
+#: Suffix -> format as Pillow calls it, whose own list it makes by importing them all.
+_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".webp": "WEBP", ".tif": "TIFF",
+            ".tiff": "TIFF"}  # fmt: skip
 
 #: Tags by which TIFF says how its pixels are stored; Pillow lists them with the EXIF, but they are not the new file's.
 _STORAGE = {*range(254, 270), 273, *range(277, 282), 284, 317, *range(320, 326), 338, 339, 347, *range(529, 533)}
@@ -72,8 +76,8 @@ class Photo:
             UserError: The suffix names no known format, or the place cannot be written to.
         """
         suffix = Path(path).suffix.lower()
-        if suffix not in SUFFIXES:
-            raise UserError(f"{path}: unknown image format; end the name in one of {', '.join(sorted(SUFFIXES))}")
+        if suffix not in _FORMATS:
+            raise UserError(f"{path}: unknown image format; end the name in one of {', '.join(sorted(_FORMATS))}")
         opaque = suffix in {".jpg", ".jpeg", ".bmp"}  # they know no transparency
         image = self.image[..., :3] if opaque else self.image
         code = cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
@@ -83,6 +87,6 @@ class Photo:
             options["quality"] = 95
         # Encode first: nothing is written if that fails.
         data = io.BytesIO()
-        Image.fromarray(cv2.cvtColor(image, code)).save(data, Image.registered_extensions()[suffix], **options)
+        Image.fromarray(cv2.cvtColor(image, code)).save(data, _FORMATS[suffix], **options)
         with atomic_path(path) as temporary:
             temporary.write_bytes(data.getvalue())

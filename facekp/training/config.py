@@ -21,6 +21,8 @@ from facekp.io.files import read_bytes
 from facekp.registry import check_name
 from facekp.tasks import TASKS, Task
 
+_HERE = Path(__file__).resolve().parent
+
 #: A config file is no larger, and its `_base_`s go no deeper.
 MAX_BYTES, MAX_DEPTH = 1 << 20, 10
 
@@ -135,7 +137,7 @@ class TrainConfig(_Section):
     epochs: int = Field(50, gt=0)
     #: Of one process.
     batch_size: int = Field(64, gt=0)
-    #: Processes that train together on this machine, each with a share of every batch's images; tools/train.py starts
+    #: Processes that train together on this machine, each with a share of every batch's images; facekp train starts
     #: them. See docs/many_machines.md.
     processes: int = Field(1, gt=0, le=256)
     #: Stop after this epoch, with the schedule of all epochs; --resume continues.
@@ -210,12 +212,27 @@ class Config(_Section):
         return self
 
 
+def configs_folder() -> Path:
+    """Where the shipped configs lie: inside an installed package, or in `configs` of a clone."""
+    installed, clone = _HERE / "configs_data", _HERE.parents[1] / "configs"
+    return installed if installed.is_dir() else clone
+
+
+def list_configs() -> list[str]:
+    """Names of the shipped configs, sorted.
+
+    Example:
+        >>> "face_crop_light" in list_configs()
+        True
+    """
+    return sorted(path.stem for path in configs_folder().glob("*.yml"))
+
+
 def load_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> Config:
     """Read a config.
 
     Args:
-        path: A YAML file. Its `_base_`, a path relative to it, is read first; what the file says replaces that, key by
-            key. A mapping that names another `type` than the base's replaces it whole.
+        path: A YAML file, or the name of a shipped config if there is no such file; see `read_config`.
         options: `key.key=value`, as after `-o`; a number in a key counts the entries of a list; values are YAML.
 
     Returns:
@@ -228,7 +245,26 @@ def load_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> Co
         >>> load_config("configs/sam_googlenet_bn.yml", ["train.epochs=3"]).train.epochs
         3
     """
-    values = _read(Path(path))
+    return parse_config(read_config(path, options), str(path), options)
+
+
+def read_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> dict[str, Any]:
+    """What a config says, without defaults and not yet checked.
+
+    Args:
+        path: A YAML file; if there is none, the name of a shipped config, with or without `configs/` and `.yml`. Its
+            `_base_`, a path relative to it, is read first; what the file says replaces that, key by key. A mapping that
+            names another `type` than the base's replaces it whole.
+        options: See `load_config`.
+
+    Raises:
+        UserError: A file is missing or not YAML.
+
+    Example:
+        >>> read_config("resnet18_frozen", ["train.epochs=3"])["train"]["epochs"]
+        3
+    """
+    values = _read(_found(Path(path)))
     for option in options:
         key, equals, text = option.partition("=")
         if not equals or not key:
@@ -238,7 +274,21 @@ def load_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> Co
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise UserError(f"-o {_short(option)}: the value is not YAML ({_short(error)})") from error
         values = _updated(values, key.split("."), value, f"-o {_short(option)}")
-    return parse_config(values, str(path), options)
+    return values
+
+
+def show_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> str:
+    """A config as one YAML text, without `_base_`: to look at, or to begin one's own with.
+
+    Raises:
+        UserError: See `load_config`.
+
+    Example:
+        >>> print(show_config("quickstart", ["train.epochs=3"]).splitlines()[-1])
+        train: {epochs: 3, batch_size: 32}
+    """
+    load_config(path, options)
+    return yaml.safe_dump(read_config(path, options), sort_keys=False, width=100, default_flow_style=None)
 
 
 def parse_config(values: Any, source: str, options: Sequence[str] = ()) -> Config:
@@ -278,6 +328,14 @@ def _fields(location: Sequence[str | int]) -> list[str]:
     return list(model.model_fields)
 
 
+def _found(path: Path) -> Path:
+    """The file of that path, else the shipped config of that name."""
+    if "\0" in str(path) or os.path.lexists(path) or path.parent not in (Path(), Path("configs")):
+        return path
+    shipped = configs_folder() / f"{path.stem if path.suffix == '.yml' else path.name}.yml"
+    return shipped if shipped.is_file() else path
+
+
 def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if "\0" in str(path):
         raise UserError(f"{path}: a name cannot hold a NUL byte")
@@ -288,7 +346,9 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     try:
         text = read_bytes(path, MAX_BYTES)
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); configs are in configs/") from error
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); facekp train --list names the shipped ones"
+        ) from error
     try:
         values = _load_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:

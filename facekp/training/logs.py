@@ -48,13 +48,13 @@ def read_run(folder: Path) -> RunLog:
     """Read the logs of a run's folder.
 
     Args:
-        folder: What `tools/train.py` wrote, `output/NAME`.
+        folder: What `facekp train` wrote, `output/NAME`.
 
     Raises:
         UserError: It is no such folder, or no epoch is finished yet, or a log is damaged.
     """
     if not os.path.isfile(folder / METRICS_FILE) or not os.path.isfile(folder / LOG_FILE):
-        raise UserError(f"{folder}: no run with a finished epoch; give the folder that tools/train.py wrote")
+        raise UserError(f"{folder}: no run with a finished epoch; give the folder that facekp train wrote")
     try:
         epochs = pd.read_csv(io.BytesIO(read_bytes(folder / METRICS_FILE, MAX_METRICS)))
         _check_records(folder / LOG_FILE)

@@ -85,7 +85,7 @@ def train(
         config = parse_config(config, "config")
     processes = Processes.start()
     if config.train.processes > processes.count:
-        raise UserError(f"train.processes: {config.train.processes} need the command, facekp train or tools/train.py, "
+        raise UserError(f"train.processes: {config.train.processes} need the command, facekp train, "
                         "which starts them")  # fmt: skip
     with locked(config) if processes.first else nullcontext():
         return _train(config, processes, resume, overwrite)

@@ -50,7 +50,7 @@ def write_page(page: Path, network: Path | None, folder: Path) -> None:
 
     Args:
         page: See `find_page`.
-        network: A folder that `tools/export.py` wrote, in place of the network of points; None: the shipped one.
+        network: A folder that `facekp export` wrote, in place of the network of points; None: the shipped one.
         folder: Must not exist, or be empty.
 
     Raises:

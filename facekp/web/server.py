@@ -84,7 +84,7 @@ def open_server(page: Path, network: Path | None, host: str, port: int) -> Threa
 
     Args:
         page: Folder of the built page.
-        network: A folder that `tools/export.py` wrote, in place of the page's network of points, or None.
+        network: A folder that `facekp export` wrote, in place of the page's network of points, or None.
         host: Address to listen on; 127.0.0.1 is this machine alone.
         port: 0 takes a free one.
 

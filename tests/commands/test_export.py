@@ -35,7 +35,7 @@ def test_only_the_formats_asked_for(run_tool, tmp_path):
 def test_what_is_wrong_is_said_in_a_line(refuses, tmp_path):
     (tmp_path / "file").write_text("")
     assert "-o" in refuses("export")
-    assert "no such weights" in refuses("export", "-o", tmp_path / "out", "-w", "nobody")
+    assert "neither a model" in refuses("export", "-o", tmp_path / "out", "-w", "nobody")
     assert "is a file" in refuses("export", "-o", tmp_path / "file")
     assert not (tmp_path / "out").exists()
 

@@ -21,3 +21,22 @@ def test_how_tools_end(body, status, traceback):
     assert ("Traceback" in done.stderr) == traceback
     if status == 2:
         assert done.stderr == "-c: photo.jpg: two lines\n"
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        ("ModuleNotFoundError(name='pandas.core')", 'this command needs pandas; pip install "facekp[cpu]"'),
+        (
+            "ImportError('libGL.so.1: cannot open', name='cv2')",
+            "OpenCV cannot be loaded (libGL.so.1: cannot open); pip",
+        ),
+        ("ModuleNotFoundError('no ours', name='facekp.ours')", None),
+        ("ImportError('broken', name='paddle')", None),  # there, and broken
+    ],
+)
+def test_what_cannot_be_imported(raised, told):
+    code = f"from facekp.commands.runner import run\ndef main():\n    raise {raised}\nrun(main)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, "Traceback" in done.stderr) == ((1, True) if told is None else (2, False))
+    assert told is None or (told in done.stderr and len(done.stderr.splitlines()) == 1)

@@ -160,7 +160,7 @@ def test_overwrite_deletes_a_run_but_nothing_else(refuses, tmp_path):
 def test_mistakes_end_with_one_line_and_leave_nothing(drawn_csv, refuses, tmp_path):
     output = tmp_path / "out"
     csv = ["-c", "configs/sam_googlenet_bn.yml", "-o", f"output={output}"]
-    assert "prepare_data.py" in refuses("train", *csv, "-o", f"data.sources.0.root={tmp_path / 'nowhere'}")
+    assert "facekp prepare-data" in refuses("train", *csv, "-o", f"data.sources.0.root={tmp_path / 'nowhere'}")
     assert "valid here are epochs" in refuses("train", *csv, "-o", "train.epoch=1")
     assert "configs/" in refuses("train", "-c", "sam.yml")
     grey = 'data.pixels=[{"type": "GrayNormalize", "channels": 3}, {"type": "ToCHW"}]'

@@ -20,8 +20,9 @@ import numpy as np
 import pytest
 
 from facekp.data import prepare as module
-from facekp.data.prepare import CSVS, altered, download, install, prepare, summarise
+from facekp.data.prepare import CSVS, altered, install, prepare, summarise
 from facekp.errors import UserError
+from facekp.io.download import download
 
 NAMES = {"training": ["Ann_Lee_03.jpg", "Ann_Lee_11.jpg", "Bo_00.jpg"], "test": ["Bo_01.jpg"]}
 HEADER = "," + ",".join(map(str, range(136)))
@@ -218,7 +219,7 @@ def test_another_address_or_a_spoilt_note_starts_over(server: Server, archive: P
     for text in ('{"url": "http://elsewhere/", "validator": "\\"one\\"", "size": 5}', '{"url": "http', "[]"):
         part.write_bytes(b"other")
         note.write_text(text)
-        download(server.url, part)
+        download(server.url, part, "ask", "move")
         assert part.read_bytes() == archive.read_bytes()
         assert json.loads(note.read_text())["url"] == server.url
     assert {wanted for wanted, _ in server.log} == {None}
@@ -236,7 +237,7 @@ def test_server_that_ignores_range_starts_over(server: Server, members: dict, tm
 
 def test_a_whole_download_is_not_asked_for_again(server: Server, archive: Path, tmp_path: Path) -> None:
     for _ in range(2):
-        download(server.url, tmp_path / "x.part")
+        download(server.url, tmp_path / "x.part", "ask", "move")
     assert len(server.log) == 1
     assert (tmp_path / "x.part").read_bytes() == archive.read_bytes()
 

@@ -7,9 +7,9 @@ from facekp import load_landmarker
 from facekp.codecs.boxes import STRIDES
 from facekp.detectors import load_detector
 from facekp.detectors.ours import FaceDetector
-from facekp.inference.backends import SHIPPED_DETECTOR
 from facekp.io.images import read_image
 from facekp.recipes import BoxesRecipe
+from facekp.zoo import SHIPPED_DETECTOR
 
 
 @pytest.fixture(scope="module")

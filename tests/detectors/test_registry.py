@@ -6,12 +6,12 @@ from facekp import load_landmarker
 from facekp.detectors import DETECTORS, FacesOf, load_detector
 from facekp.detectors.haar import HaarDetector
 from facekp.errors import UserError
-from facekp.inference.backends import SHIPPED_DETECTOR
 from facekp.inference.faces import Faces
 from facekp.io.images import read_image
 from facekp.landmarks import MEAN_FACE
 from facekp.vision import geometry
 from facekp.vision.boxes import iou
+from facekp.zoo import SHIPPED_DETECTOR
 
 #: The astronaut's face in assets/photos/astronaut.png, by eye: the box of brows, jaw and chin.
 ASTRONAUT = np.array([178.0, 84.0, 272.0, 180.0])

@@ -4,7 +4,7 @@ import pytest
 
 from facekp.detectors.yunet import BROWS, YuNetDetector, landmark_boxes
 from facekp.errors import UserError
-from facekp.inference.backends import SHIPPED
+from facekp.zoo import SHIPPED
 
 #: YuNet's outputs on each of its three grids, and how many numbers a cell has.
 OUTPUTS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}

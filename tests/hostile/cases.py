@@ -24,8 +24,8 @@ import numpy as np
 from safetensors.numpy import load_file, save, save_file
 
 from facekp.data.drawn import draw_face
-from facekp.inference.backends import SHIPPED
 from facekp.io.safetensors import read_metadata
+from facekp.zoo import SHIPPED
 
 ROOT = Path(__file__).resolve().parents[2]
 PHOTO = ROOT / "assets" / "photos" / "astronaut.png"
@@ -239,6 +239,7 @@ PLACES = {
     "evaluate --weights": ("evaluate", "-w", "@"),
     "evaluate --config": ("evaluate", "-w", str(SHIPPED / "face_crop_light.safetensors"), "-c", "@"),
     "export --weights": ("export", "-w", "@", "-o", "{}/e"),
+    "models --get": ("models", "--get", "@"),
     "plot": ("plot", "@", "-o", "{}/c.png"),
     "prepare-data": ("prepare-data", "--from", "@", "-o", "{}/d"),
 }

@@ -16,12 +16,10 @@ from facekp.codecs.points import MeanFaceCodec, PercentCodec, StandardCodec, cod
 from facekp.errors import UserError
 from facekp.inference.backends import (
     BACKENDS,
-    SHIPPED,
     DygraphBackend,
     OnnxBackend,
     PaddleBackend,
     load_backend,
-    shipped_weights,
 )
 from facekp.inference.export import can_write_onnx, export
 from facekp.io.images import read_image
@@ -29,6 +27,7 @@ from facekp.landmarks import IBUG68, MEAN_FACE, load_schema
 from facekp.models import build_network
 from facekp.models.weights import save_weights
 from facekp.recipes import PointsRecipe
+from facekp.zoo import SHIPPED, find, models
 
 ROOT = Path(__file__).resolve().parents[2]
 ASTRONAUT = ROOT / "assets" / "photos" / "astronaut.png"
@@ -85,9 +84,10 @@ def test_all_find_the_same_points(exported, name):
 
 
 @needs_runtime
-@pytest.mark.parametrize("weights", shipped_weights().values(), ids=lambda path: path.stem)
-def test_the_shipped_onnx_file_is_that_of_the_shipped_weights(weights):
+@pytest.mark.parametrize("name", [name for name, model in models().items() if model.finds == "points"])
+def test_the_onnx_file_of_a_model_is_that_of_its_weights(name):
     """After new weights: python tools/export.py --shipped."""
+    weights = find(name)
     onnx, recipe = load_backend(weights, "onnx")
     dygraph, _ = load_backend(weights, "dygraph")
     face = facekp.load_landmarker(weights, passes=1)
@@ -228,14 +228,14 @@ def test_without_any_library_the_remedy_is_named():
         "try: facekp.load_landmarker()\n"
         "except UserError as error: print(error)"
     )
-    assert "pip install onnxruntime or paddlepaddle" in child(code)
+    assert 'pip install onnxruntime or pip install "facekp[cpu]"' in child(code)
 
 
 def test_what_cannot_be_run_is_named(exported, tmp_path):
     write_weights(tmp_path / "w.safetensors", type="plain_resnet", channels=[4, 8])
     with pytest.raises(UserError, match=r"tensorrt.*onnx, paddle, dygraph"):
         load_backend(exported, "tensorrt")
-    with pytest.raises(UserError, match=r"w\.safetensors: .*onnx.*dygraph.*tools/export\.py"):
+    with pytest.raises(UserError, match=r"w\.safetensors: .*onnx.*dygraph.*facekp export"):
         load_backend(tmp_path / "w.safetensors", "onnx")
     with pytest.raises(UserError, match=r"recipe\.json"):
         load_backend(tmp_path)

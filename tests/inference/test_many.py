@@ -202,7 +202,7 @@ def test_a_place_that_cannot_be_written_to_is_told(tmp_path):
 
 def test_parquet_without_pyarrow_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)  # as if it were not installed
-    with pytest.raises(UserError, match="pip install pyarrow"):
+    with pytest.raises(UserError, match=r'pyarrow; pip install "facekp\[parquet\]"'):
         PointsTable(tmp_path / "a.parquet", ONE, "a network")
 
 

@@ -10,13 +10,14 @@ import pytest
 
 from facekp.errors import UserError
 from facekp.inference import backends
-from facekp.inference.backends import RECIPE_FILE, SHIPPED, load_backend
+from facekp.inference.backends import RECIPE_FILE, load_backend
 from facekp.inference.export import replace_files
 from facekp.inference.faces import Faces
 from facekp.landmarks import load_schema
 from facekp.loading import load_landmarker
 from facekp.models.weights import load_any_weights
 from facekp.paddlehub.client import HubLandmarker
+from facekp.zoo import SHIPPED
 
 
 def kept(*faces):

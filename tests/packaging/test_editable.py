@@ -17,7 +17,8 @@ def test_the_folder_above_the_clone_does_not_hide_the_package(tmp_path):
     pytest.importorskip("setuptools")
     clone, out = tmp_path / "above" / "facekp", tmp_path / "out"
     out.mkdir()
-    shutil.copytree(ROOT / "facekp", clone / "facekp", ignore=shutil.ignore_patterns("__pycache__", "shipped"))
+    shutil.copytree(ROOT / "facekp", clone / "facekp", ignore=shutil.ignore_patterns("__pycache__", "*.onnx"))
+    shutil.copytree(ROOT / "configs", clone / "configs")
     shutil.copytree(ROOT / "assets" / "stickers" / "crown", clone / "assets" / "stickers" / "crown")
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, clone / name)

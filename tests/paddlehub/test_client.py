@@ -193,7 +193,7 @@ def test_a_broken_module_tells_its_own_error(home, hub_environment, refuses):
     (home / "modules" / MODULE / "module.py").open("a").write("\nimport nothing_of_that_name\n")
     line = refuses("predict", ROOT / "assets/photos/astronaut.png", "--source", "hub")
     assert "No module named 'nothing_of_that_name'" in line
-    assert "prepare_hub.py --again" in line
+    assert "facekp prepare-hub --again" in line
 
 
 @pytest.mark.hub
@@ -227,7 +227,7 @@ def test_missing_and_old_modules_are_named_with_the_command(name, version, tmp_p
         write_module(tmp_path / "modules", each)
     if version:
         write_module(tmp_path / "modules", name, version)
-    with pytest.raises(UserError, match=rf"{name}.*prepare_hub.py"):
+    with pytest.raises(UserError, match=rf"{name}.*facekp prepare-hub"):
         facekp.load_landmarker("hub")
 
 

@@ -15,7 +15,6 @@ import pytest
 import facekp
 from facekp.codecs.points import MeanFaceCodec, codec_to_dict
 from facekp.errors import UserError
-from facekp.inference.backends import SHIPPED_DETECTOR, shipped_weights
 from facekp.inference.export import export
 from facekp.io.images import read_image
 from facekp.landmarks import parse_schema
@@ -25,6 +24,7 @@ from facekp.models.weights import save_weights
 from facekp.paddlehub.client import FOREHEAD
 from facekp.paddlehub.module import NAME, KeypointModule, write_hub_module
 from facekp.recipes import PointsRecipe
+from facekp.zoo import SHIPPED_DETECTOR, get
 
 ROOT = Path(__file__).resolve().parents[2]
 PHOTO = ROOT / "assets" / "photos" / "astronaut.png"
@@ -37,7 +37,7 @@ INVISIBLE = 0.01
 @pytest.fixture(scope="session")
 def network(tmp_path_factory):
     folder = tmp_path_factory.mktemp("network")
-    export(shipped_weights()[DEFAULT], folder, ["paddle"])
+    export(get(DEFAULT), folder, ["paddle"])
     return folder
 
 

@@ -155,7 +155,7 @@ run(main)
 def test_what_is_wrong_in_several_processes_is_one_line(refuses, tmp_path):
     config = ["-c", "configs/quickstart.yml", "-o", "train.processes=2", "-o", f"output={tmp_path / 'run'}"]
     said = refuses("train", *config, "-o", f"data.sources=[{{type: csv68, root: {tmp_path / 'nowhere'}}}]")
-    assert said.startswith(f"train.py: {tmp_path / 'nowhere'}") and "prepare_data.py" in said
+    assert said.startswith(f"train.py: {tmp_path / 'nowhere'}") and "facekp prepare-data" in said
     assert not (tmp_path / "run").exists()
 
 

@@ -19,7 +19,6 @@ import numpy as np
 
 import facekp
 from facekp.data.drawn import draw_face
-from facekp.inference.backends import SHIPPED
 from facekp.inference.faces import Faces
 from facekp.inference.tracking import OneEuro
 from facekp.landmarks import MEAN_FACE, SIGNALS, Neutral, anchors, face_outline, head_pose, measure
@@ -33,6 +32,7 @@ from facekp.stickers.triangles import mesh_points, triangles
 from facekp.stickers.triggers import Switch, Trigger
 from facekp.stickers.wearer import Wearer
 from facekp.vision import geometry
+from facekp.zoo import SHIPPED
 
 WEB = Path(__file__).resolve().parent.parent
 FIXTURE = WEB / "tests" / "fixtures" / "reference.json"

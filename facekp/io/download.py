@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
+import http.client
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
-import requests
 from tqdm import tqdm
 
 from facekp.errors import UserError
+from facekp.io.files import local_errors
 
-CONNECT_SECONDS, READ_SECONDS = 15, 60
+#: Seconds without a byte, after which a connection counts as broken.
+PATIENCE = 60
 CHUNK = 1 << 16
 
+#: What urllib and http.client raise where there is no address, no server, or an end in the middle.
+_WEB_ERRORS = (OSError, ValueError, http.client.HTTPException)
 
-def download(url: str, part: Path) -> None:
+
+class ServerError(UserError):
+    """The server, or the way to it, is at fault: another address may work."""
+
+
+def download(url: str, part: Path, otherwise: str, elsewhere: str) -> None:
     """Fetch `url` into the file `part`, going on where a broken download stopped.
 
     Beside it, `part` + ".json" notes the address, the file's size and the server's ETag or Last-Modified:
     what is there is continued only if the server still has the same file. If it is whole, nobody is asked.
 
     Args:
-        url: An http or https address.
+        url: An address; http and https can be continued, file is copied.
         part: The file to write; whole when the function returns, otherwise kept for the next call.
+        otherwise: For messages: what to do if the server does not give the file.
+        elsewhere: For messages: how to choose another place for `part`.
 
     Raises:
-        UserError: No connection, it broke off, the server refuses, or the disk is full.
+        ServerError: No connection, it broke off, or the server refuses.
+        UserError: The disk is full or cannot be written.
     """
-    # Ours, over requests, because neither paddle.utils.download nor pooch can resume a broken download.
-    with local_errors(part):
+    # Over urllib: requests would be one more package for those who train nothing, and neither it,
+    # paddle.utils.download nor pooch can resume a broken download.
+    remedy = f"check the rights and the free space, or {elsewhere}"
+    with local_errors(part, remedy):
         have = part.stat().st_size if part.exists() else 0
         validator, size = _noted(part, url)
     if have and have == size:
@@ -39,72 +56,73 @@ def download(url: str, part: Path) -> None:
     if have and validator:
         headers.update({"Range": f"bytes={have}-", "If-Range": validator})
     try:
-        response = requests.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS))
-    except requests.RequestException as error:
-        raise UserError(
+        response = _ask(url, headers)
+    except _WEB_ERRORS as error:
+        raise ServerError(
             f"{url}: cannot be reached ({root_cause(error)}); check the address, the network and the proxy, "
-            "or get the archive some other way and give it with --from"
+            f"or {otherwise}"
         ) from error
-
     with response:
+        status = response.status or HTTPStatus.OK  # a file's has none
         resumed = (
-            response.status_code == 206
+            status == HTTPStatus.PARTIAL_CONTENT
             and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
             and _validator(response.headers) in (validator, None)  # some servers ignore If-Range
         )
-        if response.status_code in (206, 416) and not resumed and "Range" in headers:
-            with local_errors(part):
+        if status in (206, 416) and not resumed and "Range" in headers:
+            with local_errors(part, remedy):
                 forget(part)
-            return download(url, part)  # from the start: what we have is no part of what the server has
-        if response.status_code != 200 and not resumed:
-            raise UserError(
-                f"{url}: the server answered {response.status_code} {response.reason}; "
-                "check the address, or get the archive some other way and give it with --from"
-            )
-        _receive(response, url, part, have if resumed else 0)
+            return download(url, part, otherwise, elsewhere)  # what we have is no part of what the server has
+        if status != HTTPStatus.OK and not resumed:
+            reason = getattr(response, "reason", "")
+            raise ServerError(f"{url}: the server answered {status} {reason}; check the address, or {otherwise}")
+        _receive(response, url, part, have if resumed else 0, elsewhere)
 
 
-@contextmanager
-def local_errors(
-    place: Path, remedy: str = "check the rights and the free space, or choose another place with -o"
-) -> Iterator[None]:
-    """Turn what the disk refuses into one line for the user."""
+def _ask(url: str, headers: Mapping[str, str]) -> Any:
+    """The server's answer, whatever its status."""
+    if not url.startswith(("http://", "https://", "file://")):
+        raise ValueError("not an http or https address")
     try:
-        yield
-    except OSError as error:
-        raise UserError(f"{error.filename or place}: {error.strerror or error}; {remedy}") from error
+        return urllib.request.urlopen(urllib.request.Request(url, headers=dict(headers)), timeout=PATIENCE)
+    except urllib.error.HTTPError as error:
+        return error  # which is an answer too
 
 
 def root_cause(error: BaseException) -> str:
-    """The text of the exception that began it: "Connection refused", not the retries and pools around it."""
+    """The text of the exception that began it: "Connection refused", not what was made of it on its way."""
     cause = error.__cause__ or error.__context__
     return root_cause(cause) if cause else str(error) or type(error).__name__
 
 
-def _receive(response: requests.Response, url: str, part: Path, have: int) -> None:
+def _receive(response: Any, url: str, part: Path, have: int, elsewhere: str) -> None:
     """Write the body of `response` to `part`, behind its first `have` bytes."""
     length = response.headers.get("Content-Length")
     total = have + int(length) if length else None
     validator = _validator(response.headers)
-    with local_errors(part, "free some space and run again, or choose another place with -o"):
+    with local_errors(part, f"free some space and run again, or {elsewhere}"):
         if not have:
             # In this order: an old part must never stand beside the note of a new file.
             forget(part)
             note = {"url": url, "validator": validator, "size": total}
             _note(part).write_text(json.dumps(note), encoding="utf-8")
         broken: Exception | None = None
-        bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc="download", disable=None)
+        bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=url.rpartition("/")[2][:40], disable=None)
         with bar, open(part, "ab") as file:
-            try:
-                for chunk in response.iter_content(CHUNK):
-                    file.write(chunk)
-                    bar.update(len(chunk))
-            except requests.RequestException as error:
-                broken = error
+            while True:
+                try:
+                    chunk = response.read(CHUNK)
+                except _WEB_ERRORS as error:
+                    broken = error
+                    break
+                if not chunk:
+                    break
+                file.write(chunk)
+                bar.update(len(chunk))
         size = part.stat().st_size
-    if broken or (total is not None and size != total):  # urllib3 1.x takes a broken body for a whole one
+    if broken or (total is not None and size != total):
         then = f"{part} is kept, run again to resume" if validator or have else "run again"
-        raise UserError(f"{url}: the connection broke off after {size} of {total or '?'} bytes; {then}") from broken
+        raise ServerError(f"{url}: the connection broke off after {size} of {total or '?'} bytes; {then}") from broken
 
 
 def _validator(headers: Mapping[str, str]) -> str | None:

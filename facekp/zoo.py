@@ -1,0 +1,256 @@
+"""The model zoo: networks by name, in the package, in a clone's `zoo/`, or downloaded into a cache.
+
+`facekp/shipped/index.json` has an entry for every model; see docs/zoo.md for how to add one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from facekp.errors import UserError
+from facekp.io.files import atomic_path, local_errors, sha256_of
+
+#: Models that are part of the package: `NAME.safetensors`, and the same network for ONNX Runtime, `NAME.onnx`.
+SHIPPED = Path(__file__).resolve().parent / "shipped"
+#: The face detector among them.
+SHIPPED_DETECTOR = SHIPPED / "face_detector.safetensors"
+#: The others, in a clone of the repository.
+CLONE = Path(__file__).resolve().parent.parent / "zoo"
+
+#: Environment variables: the mirror, a folder or a URL; and the folder that downloads are kept in.
+MIRROR, CACHE = "FACEKP_ZOO", "FACEKP_CACHE"
+
+#: Of each model.
+SUFFIXES = ("safetensors", "onnx")
+
+_INDEX = SHIPPED / "index.json"
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class File(_Entry):
+    """What a file must be.
+
+    Attributes:
+        size: In bytes.
+        sha256: 64 hexadecimal digits.
+    """
+
+    size: int = Field(gt=0)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class Model(_Entry):
+    """An entry of the index.
+
+    Attributes:
+        finds: What the network finds.
+        about: In a few words.
+        nme: Set of faces -> error in percent, as measured in the card.
+        licence: Of the weights.
+        card: Where accuracy, training data and weaknesses are written down.
+        config: The shipped config that it was trained with, and is judged by.
+        urls: Where its files are, tried in this order; `{file}` stands for a file's name. One without a host is taken
+            from the mirror.
+        files: Suffix -> size and checksum, for each of `SUFFIXES`; `facekp export --shipped` fills them in.
+    """
+
+    finds: Literal["points", "boxes"]
+    about: str
+    nme: dict[str, float] = {}
+    licence: str
+    card: str
+    config: str
+    urls: list[str] = Field(min_length=1)
+    files: dict[Literal["safetensors", "onnx"], File] = {}
+
+    @property
+    def size(self) -> int:
+        """Of its files together, in bytes."""
+        return sum(file.size for file in self.files.values())
+
+
+_FILE = TypeAdapter(dict[str, Model])
+
+
+@lru_cache
+def models() -> dict[str, Model]:
+    """Name -> entry, of all models.
+
+    Example:
+        >>> models()["face_crop_light"].finds
+        'points'
+    """
+    try:
+        return _FILE.validate_json(_INDEX.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ": ".join(str(part) for part in first["loc"])
+        raise UserError(f"{_INDEX}: is damaged ({where}: {first['msg']}); install facekp again") from error
+    except OSError as error:
+        raise UserError(f"{_INDEX}: cannot be read ({error.strerror}); install facekp again") from error
+
+
+def find(name: str) -> Path | None:
+    """The weights of a model, if they are at hand: `NAME.safetensors`, beside its ONNX file.
+
+    Example:
+        >>> find("face_crop_light").name
+        'face_crop_light.safetensors'
+        >>> find("no_such_model")
+    """
+    if name not in models():
+        return None
+    for folder in (SHIPPED, CLONE, _folder(name)):
+        if all((folder / f"{name}.{suffix}").is_file() for suffix in SUFFIXES):
+            return folder / f"{name}.safetensors"
+    return None
+
+
+def get(name: str) -> Path:
+    """The weights of a model, downloaded if they are not at hand.
+
+    Each file is checked against the index before it appears in the cache, whole. A download that breaks off continues
+    with the next call. Several processes may ask at once: one downloads.
+
+    Args:
+        name: A key of `models()`.
+
+    Returns:
+        `NAME.safetensors`, beside its ONNX file.
+
+    Raises:
+        UserError: There is no such model, it is nowhere to be had, or what was downloaded is not what the index says.
+
+    Example:
+        >>> get("face_crop_light").name
+        'face_crop_light.safetensors'
+    """
+    if name not in models():
+        raise UserError(f"{name[:200]}: no such model; known are {', '.join(models())}")
+    path = find(name)
+    if path is not None:
+        return path
+    if not models()[name].files:
+        raise UserError(f"{name}: its entry in {_INDEX} has no files yet; run facekp export --shipped")
+    folder = _folder(name)
+    with local_errors(folder, f"set {CACHE} to another folder"):
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(str(folder / ".lock")):
+            for suffix, file in models()[name].files.items():
+                target = folder / f"{name}.{suffix}"
+                if not target.is_file():  # not downloaded by the process that had the lock before
+                    _fetch(name, target, file)
+    return folder / f"{name}.safetensors"
+
+
+def is_published(path: Path) -> bool:
+    """Whether a file of weights is a model's, whose ONNX file beside it is known to be the same network."""
+    path = path.resolve()
+    return path.parent in (SHIPPED, CLONE) or _cache().resolve() in path.parents
+
+
+def verify(name: str) -> None:
+    """Compare the files of a model that is at hand with the index.
+
+    Raises:
+        UserError: One differs.
+    """
+    path = find(name)
+    for suffix, file in models()[name].files.items() if path is not None else ():
+        _check(path.with_suffix(f".{suffix}"), file, "delete it and get it again")  # type: ignore[union-attr]
+
+
+def own_weights() -> dict[str, Path]:
+    """Name -> weights, of the models that lie in the package and in the clone."""
+    return {
+        name: folder / f"{name}.safetensors"
+        for folder in (SHIPPED, CLONE)
+        for name in models()
+        if (folder / f"{name}.safetensors").is_file()
+    }
+
+
+def write_index() -> None:
+    """Write the sizes and checksums of these into the index."""
+    entries = json.loads(_INDEX.read_text(encoding="utf-8"))
+    for name, weights in own_weights().items():
+        paths = {suffix: weights.with_suffix(f".{suffix}") for suffix in SUFFIXES}
+        entries[name]["files"] = {
+            suffix: {"size": path.stat().st_size, "sha256": sha256_of(path)} for suffix, path in paths.items()
+        }
+    with atomic_path(_INDEX) as temporary:
+        temporary.write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    models.cache_clear()
+
+
+def _cache() -> Path:
+    given, xdg = os.environ.get(CACHE), os.environ.get("XDG_CACHE_HOME")
+    return Path(given).expanduser() if given else (Path(xdg) if xdg else Path.home() / ".cache") / "facekp"
+
+
+def _folder(name: str) -> Path:
+    """Of a download: another one for other files, so that a later release does not take the old ones for its own."""
+    sums = "".join(file.sha256 for file in models()[name].files.values())
+    return _cache() / f"{name}-{sha256(sums.encode()).hexdigest()[:8]}"
+
+
+def _addresses(name: str, file: str) -> Iterator[str]:
+    mirror = os.environ.get(MIRROR, "")
+    if mirror and not mirror.startswith(("http://", "https://", "file://")):
+        mirror = Path(mirror).expanduser().absolute().as_uri()
+    for template in models()[name].urls:
+        url = template.format(file=file)
+        if "://" in url:
+            yield url
+        elif mirror:
+            yield f"{mirror.rstrip('/')}/{url}"
+
+
+class _WrongFileError(UserError):
+    """A file is not what the index says."""
+
+
+def _fetch(name: str, target: Path, file: File) -> None:
+    from facekp.io.download import ServerError, download, forget  # here: nobody else waits for http
+
+    part, failures = target.with_name(f"{target.name}.part"), []
+    for url in _addresses(name, target.name):
+        another = f"set {MIRROR} to another mirror"
+        try:
+            download(url, part, another, f"set {CACHE} to another folder")
+            _check(part, file, f"{url} is damaged or of another release; {another}")
+        except ServerError as error:  # what came is kept: the next call goes on there
+            failures.append(str(error))
+        except _WrongFileError as error:
+            forget(part)
+            failures.append(str(error))
+        else:
+            os.replace(part, target)
+            forget(part)
+            return
+    raise UserError(
+        "; ".join(failures)
+        or f"{name}: not part of this installation; set {MIRROR} to a mirror of the models, a URL or a folder such as "
+        "zoo/ of a clone, or give the path of its weights"
+    )
+
+
+def _check(path: Path, file: File, remedy: str) -> None:
+    size = path.stat().st_size
+    if size != file.size:
+        raise _WrongFileError(f"{path}: has {size} bytes, not {file.size}; {remedy}")
+    digest = sha256_of(path)
+    if digest != file.sha256:
+        raise _WrongFileError(f"{path}: its SHA-256 is {digest}, not {file.sha256}; {remedy}")
