@@ -112,8 +112,11 @@ class Hider:
 
 
 def careful_tracker(landmarker: Landmarks) -> Tracker:
-    """A tracker that looks for faces in every third frame, in every frame while one is lost, and forgets late."""
-    return Tracker(landmarker, detect_every=3, retry_every=1, hold=1.5, fade=0.5)
+    """A tracker that looks for faces in every third frame, in every frame while one is lost, and forgets late.
+
+    A face that leaves the image is lost, not forgotten: half of it may still be visible.
+    """
+    return Tracker(landmarker, detect_every=3, retry_every=1, hold=1.5, fade=0.5, keep_leaving=True)
 
 
 def _grown(region: np.ndarray, margin: float) -> np.ndarray:

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facekp.data.drawn import draw_face
 from facekp.errors import UserError
 from facekp.inference.faces import Faces
 from facekp.io.images import write_image
 from facekp.landmarks import MEAN_FACE
 from facekp.landmarks.head import HEAD_POINTS
 from facekp.landmarks.pose import rotation
+from facekp.loading import load_landmarker
 from facekp.stickers import Layer, Sticker, Texture, load_sticker
 from facekp.stickers.files import Effects, sticker_photo
 from facekp.stickers.makeup import REGIONS, Paint
@@ -201,6 +203,23 @@ def test_a_lost_face_stays_hidden_in_a_growing_region():
     assert sizes[55] > sizes[20]
     assert sizes[-1] == 0  # forgotten
     assert hider.empty[0][0] > 60
+
+
+@pytest.mark.parametrize("step", [(0, 3), (0, -4), (4, 0), (-4, 0)])
+def test_a_face_that_slides_out_of_the_frame_stays_hidden_to_its_last_point(step):
+    drawn, points = draw_face(3)
+    tracker, hider = careful_tracker(load_landmarker()), Hider("box")
+    for frame in range(70):
+        shift = np.array([80, 40]) + frame * np.array(step)
+        picture = np.full((240, 320, 3), drawn[0, 0], np.uint8)
+        cv2.warpAffine(drawn, np.float32([[1, 0, shift[0]], [0, 1, shift[1]]]), (320, 240), picture,
+                       borderMode=cv2.BORDER_TRANSPARENT)  # fmt: skip
+        result = hider.apply(picture, tracker(picture, frame / 30), frame / 30)
+        inner = np.round(points[17:] + shift).astype(int)
+        x, y = inner[((inner >= 0) & (inner < (320, 240))).all(1)].T
+        assert (result[y, x] == 40).all()
+    assert not len(x)
+    assert len(tracker(picture, 10.0)) == 0, "a face that is gone is forgotten"
 
 
 def test_points_that_are_not_known_are_hidden_by_the_box():
