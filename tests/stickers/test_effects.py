@@ -150,6 +150,18 @@ def test_paint_fades_ends_at_the_edge_and_keeps_alpha():
     np.testing.assert_array_equal(lips.apply(picture, beside), picture)
 
 
+@pytest.mark.parametrize("yaw", [-55, 30, 55])
+def test_a_painted_brow_is_as_thick_on_a_turned_head(yaw):
+    def thickness(yaw):
+        near = "left_brow" if yaw >= 0 else "right_brow"
+        faces = turned(yaw)
+        painted = Sticker([Paint("p", near, (20, 20, 200), 1.0)]).apply(BLACK + 150, faces)[..., 2] > 160
+        x = round(float(faces.points[0, 19 if yaw >= 0 else 24, 0]))
+        return painted[:, x - 1 : x + 2].sum() / 3
+
+    assert thickness(yaw) == pytest.approx(thickness(0), rel=0.15)
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("channels", [3, 4])
 def test_hidden_faces_leave_a_few_colours(method, channels):
