@@ -35,6 +35,9 @@ T = TypeVar("T")
 #: Where the answer goes -> OpenCV's suffix.
 _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg"}
 
+#: How sticker names are described; an unknown one is told in one line.
+_NAMES: dict[str, Any] = {"items": {"type": "string", "enum": list_stickers()}}
+
 _BODY = {
     "requestBody": {
         "required": True,
@@ -128,7 +131,7 @@ def build_api(landmarker: Landmarker, page: Path | None = None) -> FastAPI:
               responses={**_ERRORS, 200: {"content": {kind: {} for kind in _SUFFIXES}}})  # fmt: skip
     async def stickers(
         request: Request,
-        sticker: Annotated[list[str], Query(min_length=1, max_length=8, description=", ".join(list_stickers()))],
+        sticker: Annotated[list[str], Query(min_length=1, max_length=8, json_schema_extra=_NAMES)],
         format: Annotated[Literal["image/png", "image/jpeg"], Query(description="of the answer")] = "image/jpeg",
     ) -> Response:
         """Put stickers on all faces of a photo."""

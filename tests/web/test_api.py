@@ -129,4 +129,6 @@ def test_it_describes_itself(client):
     described = client.get("/openapi.json").json()
     assert {"/v1/landmarks", "/v1/stickers", "/v1/health"} <= described["paths"].keys()
     assert "image/*" in described["paths"]["/v1/landmarks"]["post"]["requestBody"]["content"]
+    [sticker] = [each for each in described["paths"]["/v1/stickers"]["post"]["parameters"] if each["name"] == "sticker"]
+    assert "crown" in sticker["schema"]["items"]["enum"]
     assert client.get("/v1/health").json()["status"] == "up"
