@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/effects.md and the README's moving one, from public-domain photos and drawn faces alone."""
+"""Draw the images of the guide and the README's moving one, from public-domain photos and drawn faces alone."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from facekp import load_landmarker
 from facekp.commands.runner import run
 from facekp.data.drawn import draw_face
 from facekp.inference.faces import Faces
+from facekp.inference.tracking import Landmarks
 from facekp.io.images import read_image, write_image
 from facekp.stickers import combine, load_sticker
 from facekp.stickers.masks import load_face
@@ -36,6 +37,9 @@ SCENES = (
     (("kiss_hearts", "lipstick"), ("tiger", "confetti")),
 )
 FRAMES, FPS = 18, 12
+TILTED = (("top_hat", "moustache"), ("cat",), ("crown", "sunglasses"), ("rabbit",), ("halo", "blush"),
+          ("party_hat", "clown_nose"))  # fmt: skip
+DRAWN = ("dog", "medical_mask", "heart_glasses", "tiger")
 ACTED = ("tongue", "kiss_hearts", "dragon_fire", "laser_eyes", "confetti", "lipstick")
 
 
@@ -65,6 +69,15 @@ def main() -> None:
               for name in ACTED]  # fmt: skip
     write_image(out / "triggers.jpg", np.vstack([np.hstack(stills[:3]), np.hstack(stills[3:])]))
 
+    tilted = [_tilted(images[0], faces[0].points[0], names, 20 * (-1) ** i, landmarker)
+              for i, names in enumerate(TILTED)]  # fmt: skip
+    write_image(out / "turned.jpg", np.vstack([np.hstack(tilted[:3]), np.hstack(tilted[3:])]))
+    tiles = []
+    for seed, name in enumerate(DRAWN, 1):
+        image, points = draw_face(seed, 400)
+        tiles.append(_tile(load_sticker(name).apply(image, _faces(points), pretend=True), points, 2 * SIDE, 1.6))
+    write_image(out / "drawn.jpg", np.hstack(tiles))
+
     results = [Hider(method).apply(images[0], faces[0]) for method in METHODS]
     results += [load_face(photos[1 - i], landmarker).apply(images[i], faces[i]) for i in range(2)]
     owners = [faces[0]] * 4 + [faces[1]]
@@ -74,6 +87,16 @@ def main() -> None:
 
 def _faces(points: np.ndarray) -> Faces:
     return Faces.from_arrays(points[None], geometry.bounding_box(points[None]), np.ones(1))
+
+
+def _tilted(
+    image: np.ndarray, points: np.ndarray, names: tuple[str, ...], angle: float, landmarker: Landmarks
+) -> np.ndarray:
+    """Stickers on a head that is tilted, worn by the network's points."""
+    turn = geometry.compose(geometry.rotation(angle, points.mean(0).tolist()), geometry.translation(0, 2 * SIDE))
+    tilted = geometry.warp(image, turn, (image.shape[1], image.shape[0] + 2 * SIDE), "replicate")
+    worn = combine([load_sticker(name) for name in names]).apply(tilted, landmarker(tilted), pretend=True)
+    return _tile(worn, geometry.apply(turn, points), 2 * SIDE, 2.8)
 
 
 def _row(head: TurnedHead, name: str) -> np.ndarray:

@@ -13,14 +13,14 @@ from facekp.inference.tracking import Landmarks, Tracker, Tracks
 from facekp.landmarks import face_outline
 
 #: How many cells a face is wide: all that is left of it, whatever its size. With more, detectors still see a face.
-CELLS = {"blur": 1.5, "mosaic": 2}
+CELLS = {"blur": 1, "mosaic": 2}
 METHODS = (*CELLS, "box")
 
 #: Grey of a box; how many pixels across a cell are enough for its mean; into how many rows a blur is divided.
 _BOX, _SAMPLES, _SHADES = 40, 12, 64
 
 #: How much larger than the face the hidden region is, and how much it grows in a second in which no detector saw it.
-_MARGIN, _GROWTH, _LARGEST = 0.25, 0.6, 1.0
+_MARGIN, _GROWTH, _LARGEST = 0.35, 0.6, 1.0
 
 
 class Hider:

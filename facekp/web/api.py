@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import os
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Callable, Literal, TypeVar
 
 import cv2
 import numpy as np
 from fastapi import FastAPI, HTTPException, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
@@ -26,8 +27,16 @@ from facekp.web.server import HEADERS
 #: An image sent here has no more bytes, and no more pixels.
 MAX_BYTES, MAX_PIXELS = 20 << 20, 25_000_000
 
+#: So many photos are read and held at once, each for no more than so many seconds; the others wait.
+MOST_READ, MOST_SECONDS = 16, 60
+
+T = TypeVar("T")
+
 #: Where the answer goes -> OpenCV's suffix.
 _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg"}
+
+#: How sticker names are described; an unknown one is told in one line.
+_NAMES: dict[str, Any] = {"items": {"type": "string", "enum": list_stickers()}}
 
 _BODY = {
     "requestBody": {
@@ -39,7 +48,7 @@ _BODY = {
 _ERRORS: dict[int | str, dict[str, Any]] = {
     code: {"description": text, "content": {"application/json": {"schema": {
         "type": "object", "properties": {"detail": {}}, "required": ["detail"]}}}}
-    for code, text in ((400, "not an image"), (413, "too large"), (422, "no face, or a wrong parameter"))
+    for code, text in ((400, "not an image"), (408, "too slow"), (413, "too large"), (422, "no face, wrong parameter"))
 }  # fmt: skip
 
 
@@ -71,12 +80,25 @@ def build_api(landmarker: Landmarker, page: Path | None = None) -> FastAPI:
         `POST /v1/landmarks` and `POST /v1/stickers` take the bytes of a photo; `/docs` describes them.
     """
     api = FastAPI(title="facekp", version=VERSION, description="Face landmarks, and stickers that sit on them.")
-    cores = threading.Semaphore(os.cpu_count() or 1)  # more at once would only take memory
+    pool = ThreadPoolExecutor(os.cpu_count() or 1)  # more at once would only take memory
 
-    def find(data: bytes) -> tuple[np.ndarray, Faces]:
-        with cores:
+    @functools.cache
+    def places() -> asyncio.Semaphore:
+        return asyncio.Semaphore(MOST_READ)  # here, as Python 3.9 ties it to the loop that runs
+
+    async def answer(request: Request, work: Callable[[np.ndarray, Faces], T]) -> T:
+        """What `work` makes of the photo of a request and its faces."""
+
+        def decode_and_work(data: bytes) -> T:
             image = _decode(data)
-            return image, landmarker(image)
+            return work(image, landmarker(image))
+
+        async with places():
+            try:
+                data = await asyncio.wait_for(_read(request), MOST_SECONDS)
+            except asyncio.TimeoutError as error:
+                raise HTTPException(408, f"the photo took more than {MOST_SECONDS} s to come") from error
+            return await asyncio.get_running_loop().run_in_executor(pool, decode_and_work, data)
 
     @api.exception_handler(UserError)
     async def tell(request: Request, error: UserError) -> JSONResponse:
@@ -97,17 +119,19 @@ def build_api(landmarker: Landmarker, page: Path | None = None) -> FastAPI:
     @api.post("/v1/landmarks", openapi_extra=_BODY, responses=_ERRORS)
     async def landmarks(request: Request) -> FacesOut:
         """Find the landmarks of all faces of a photo."""
-        image, faces = await run_in_threadpool(find, await _read(request))
-        found = [
-            FaceOut(points=points.tolist(), box=box.tolist(), score=round(score, 4)) for points, box, score in faces
-        ]
-        return FacesOut(width=image.shape[1], height=image.shape[0], points=faces.schema.name, faces=found)
+
+        def work(image: np.ndarray, faces: Faces) -> FacesOut:
+            found = [FaceOut(points=points.tolist(), box=box.tolist(), score=round(score, 4))
+                     for points, box, score in faces]  # fmt: skip
+            return FacesOut(width=image.shape[1], height=image.shape[0], points=faces.schema.name, faces=found)
+
+        return await answer(request, work)
 
     @api.post("/v1/stickers", openapi_extra=_BODY, response_class=Response,
               responses={**_ERRORS, 200: {"content": {kind: {} for kind in _SUFFIXES}}})  # fmt: skip
     async def stickers(
         request: Request,
-        sticker: Annotated[list[str], Query(min_length=1, max_length=8, description=", ".join(list_stickers()))],
+        sticker: Annotated[list[str], Query(min_length=1, max_length=8, json_schema_extra=_NAMES)],
         format: Annotated[Literal["image/png", "image/jpeg"], Query(description="of the answer")] = "image/jpeg",
     ) -> Response:
         """Put stickers on all faces of a photo."""
@@ -116,11 +140,14 @@ def build_api(landmarker: Landmarker, page: Path | None = None) -> FastAPI:
                 raise HTTPException(
                     422, f"unknown sticker {one_line(name)[:60]}; known are {', '.join(list_stickers())}"
                 )
-        image, faces = await run_in_threadpool(find, await _read(request))
-        if not len(faces):
-            raise HTTPException(422, "no face found; try a larger or clearer image of it")
-        worn = await run_in_threadpool(combine([load_sticker(name) for name in sticker]).apply, image, faces)
-        return Response(cv2.imencode(_SUFFIXES[format], worn)[1].tobytes(), media_type=format)
+
+        def work(image: np.ndarray, faces: Faces) -> bytes:
+            if not len(faces):
+                raise HTTPException(422, "no face found; try a larger or clearer image of it")
+            worn = combine(load_sticker(name) for name in sticker).apply(image, faces)
+            return cv2.imencode(_SUFFIXES[format], worn)[1].tobytes()
+
+        return Response(await answer(request, work), media_type=format)
 
     if page is not None:
         api.mount("/", StaticFiles(directory=page, html=True))

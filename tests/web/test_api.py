@@ -1,3 +1,5 @@
+import socket
+import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 from facekp.loading import load_landmarker
 
 pytest.importorskip("fastapi", reason="needs the extra [serve]")
+import httpx
 from fastapi.testclient import TestClient
 
 from facekp.web import api as api_module
@@ -79,15 +82,53 @@ def test_what_is_wrong_is_told(client, path, options, body, status, words):
     assert words in str(answer.json()["detail"])
 
 
-def test_many_at_once_are_all_answered(client):
-    with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda _: client.post("/v1/landmarks", content=PHOTO), range(32)))
-    assert [answer.status_code for answer in answers] == [200] * 32
-    assert len({answer.text for answer in answers}) == 1
+@pytest.fixture(scope="module")
+def address():
+    """Of a real server."""
+    import uvicorn
+
+    server = uvicorn.Server(uvicorn.Config(api_module.build_api(load_landmarker(threads=1)), port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        thread.join(0.05)
+        assert thread.is_alive()
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+def test_each_of_many_clients_at_once_gets_the_answer_to_its_own_photo(address):
+    photo = cv2.imread("assets/photos/astronaut.png")
+    shifts = [8 * client for client in range(20)]  # more than are read at once
+    expected = load_landmarker(threads=1)(photo).points[0].astype(float)
+
+    def ask(shift):
+        content = encoded(photo[:, shift:])
+        found = httpx.post(f"{address}/v1/landmarks", content=content, timeout=300).json()
+        worn = httpx.post(f"{address}/v1/stickers", params={"sticker": "crown"}, content=content, timeout=300)
+        return found, worn
+
+    with ThreadPoolExecutor(len(shifts)) as pool:
+        for shift, (found, worn) in zip(shifts, pool.map(ask, shifts)):
+            assert found["width"] == 512 - shift
+            assert np.abs(np.array(found["faces"][0]["points"]) - expected + (shift, 0)).mean() < 2
+            image = cv2.imdecode(np.frombuffer(worn.content, np.uint8), cv2.IMREAD_COLOR)
+            assert image.shape == (512, 512 - shift, 3)
+
+
+def test_a_photo_that_does_not_come_is_not_waited_for(address, monkeypatch):
+    monkeypatch.setattr(api_module, "MOST_SECONDS", 0.1)
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(b"POST /v1/landmarks HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc")
+        assert client.recv(100).startswith(b"HTTP/1.1 408")
 
 
 def test_it_describes_itself(client):
     described = client.get("/openapi.json").json()
     assert {"/v1/landmarks", "/v1/stickers", "/v1/health"} <= described["paths"].keys()
     assert "image/*" in described["paths"]["/v1/landmarks"]["post"]["requestBody"]["content"]
+    [sticker] = [each for each in described["paths"]["/v1/stickers"]["post"]["parameters"] if each["name"] == "sticker"]
+    assert "crown" in sticker["schema"]["items"]["enum"]
     assert client.get("/v1/health").json()["status"] == "up"

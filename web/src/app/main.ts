@@ -49,10 +49,10 @@ async function start(): Promise<void> {
   });
 }
 
-function offer(choice: Choice, picture?: string): void {
+function offer(choice: Choice, thumbnail?: string): void {
   addChoice(
     choice,
-    picture,
+    thumbnail,
     (name) => void attempt(() => toggle(name)),
     (name) => studio.thumbnail(name),
   );
@@ -108,7 +108,7 @@ function play(mirror: () => boolean): void {
     film,
     async (frame, seconds) => {
       const shown = await studio.frame(frame, seconds, mirror());
-      if (source === "none") return shown.picture.close();
+      if (source === "none") return shown.image.close();
       show(shown);
       times.push(performance.now());
       if (times.length > 31) times.shift();
@@ -139,16 +139,16 @@ async function startCamera(): Promise<void> {
 async function openPhoto(file: File): Promise<void> {
   await ready;
   await stop();
-  let picture: ImageBitmap;
+  let image: ImageBitmap;
   try {
-    picture = await createImageBitmap(file, { imageOrientation: "from-image" });
+    image = await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
     throw new UserError("image.damaged", { file: file.name });
   }
   tell("looking");
   source = "photo";
   refresh();
-  show(await studio.openPhoto(picture));
+  show(await studio.openPhoto(image));
 }
 
 async function openVideo(file: File): Promise<void> {
@@ -159,7 +159,7 @@ async function openVideo(file: File): Promise<void> {
   film.loop = true;
   try {
     await film.play();
-    if (!film.videoWidth) throw new Error("no picture");
+    if (!film.videoWidth) throw new Error("no image");
   } catch {
     await stop();
     throw new PageError("videoDamaged", { file: file.name });
@@ -235,10 +235,13 @@ async function stopRecording(): Promise<void> {
   if (!recording) return;
   const { film: running, microphone } = recording;
   recording = undefined;
-  const { film: made, suffix } = await running.stop();
-  stopStream(microphone);
-  tell("saved", { file: save(made, suffix) });
-  refresh();
+  try {
+    const { film: made, suffix } = await running.stop();
+    tell("saved", { file: save(made, suffix) });
+  } finally {
+    stopStream(microphone);
+    refresh();
+  }
 }
 
 /** Tie the buttons to what they do. */

@@ -5,7 +5,11 @@ const TYPES = ["video/mp4;codecs=avc1.42E01F,mp4a.40.2", "video/webm;codecs=vp8,
 
 /** A recording under way. */
 export interface Recording {
-  /** End it; the film and the suffix of its file. */
+  /**
+   * End it; the film and the suffix of its file.
+   *
+   * @throws PageError if nothing was recorded.
+   */
   stop(): Promise<{ film: Blob; suffix: string }>;
 }
 
@@ -31,11 +35,13 @@ export function record(canvas: HTMLCanvasElement, sound: MediaStream | undefined
   recorder.start(1000);
   return {
     stop: () =>
-      new Promise((done) => {
+      new Promise((done, fail) => {
         recorder.onstop = () => {
           stream.getVideoTracks().forEach((track) => track.stop());
           const suffix = recorder.mimeType.startsWith("video/mp4") ? "mp4" : "webm";
-          done({ film: new Blob(parts, { type: recorder.mimeType }), suffix });
+          const film = new Blob(parts, { type: recorder.mimeType });
+          if (film.size) done({ film, suffix });
+          else fail(new PageError("recordEmpty"));
         };
         recorder.stop();
       }),

@@ -1,4 +1,4 @@
-/** What the page shows: the elements, their words, messages and the picture. */
+/** What the page shows: the elements, their words, messages and the image. */
 import type { Choice, Shown } from "./studio/studio";
 import { type Word, currentLanguage, explain, say, stickerTitle } from "./words";
 
@@ -49,11 +49,11 @@ export function complain(error?: unknown): void {
   problem.textContent = error === undefined ? "" : explain(error);
 }
 
-/** Show a picture, and say how many faces it has when that changes. */
+/** Show an image, and say how many faces it has when that changes. */
 export function show(shown: Shown): void {
-  const { width, height } = shown.picture;
+  const { width, height } = shown.image;
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-  screen.transferFromImageBitmap(shown.picture);
+  screen.transferFromImageBitmap(shown.image);
   element("hint").hidden = true;
   sayFaces(shown.faces);
 }
@@ -89,13 +89,13 @@ export function setRate(rate: number | undefined): void {
  * A button for a sticker.
  *
  * @param choice - The sticker.
- * @param picture - Address of a picture of it; without one, or if that is missing, `paint` is asked for one.
+ * @param thumbnail - Address of an image of it; without one, or if that is missing, `paint` is asked for one.
  * @param pressed - Told the sticker's name.
- * @param paint - Makes the picture.
+ * @param paint - Makes the image.
  */
 export function addChoice(
   choice: Choice,
-  picture: string | undefined,
+  thumbnail: string | undefined,
   pressed: (name: string) => void,
   paint: (name: string) => Promise<ImageBitmap>,
 ): void {
@@ -117,13 +117,13 @@ export function addChoice(
     image.replaceWith(canvas);
   };
   image.onerror = () => void paintIt();
-  if (picture) image.src = picture;
+  if (thumbnail) image.src = thumbnail;
   else void paintIt();
   button.addEventListener("click", () => pressed(name));
   choices.append(button);
 }
 
-/** Side of a sticker's picture, in pixels of the page. */
+/** Side of a sticker's image, in pixels of the page. */
 const SIDE = 72;
 
 /** Mark the stickers that are worn. */

@@ -3,7 +3,7 @@ import { type Code, MESSAGES, UserError, fillIn, reasonOf } from "../engine/erro
 
 const english = {
   title: "Face stickers",
-  private: "Nothing leaves this device: pictures and films are worked on here, in the browser.",
+  private: "Nothing leaves this device: photos and videos are processed here, in the browser.",
   skip: "Skip to the stickers",
   camera: "Camera",
   photo: "Photo",
@@ -27,7 +27,7 @@ const english = {
   networkShipped: "Shipped network",
   drop: "Start the camera, or drop, paste or choose a photo or a video.",
   source: "Source",
-  stage: "The picture with stickers",
+  stage: "The image with stickers",
   loading: "Loading…",
   ready: "Ready.",
   starting: "Starting the camera…",
@@ -52,6 +52,7 @@ const english = {
   videoDamaged: "{file}: not a video that this browser can play, or damaged; choose another.",
   fileUnknown: "{file}: neither a photo, a video nor a .zip; choose another file.",
   recordMissing: "This browser cannot record; take a picture instead.",
+  recordEmpty: "Nothing was recorded, so nothing was saved. Record again, for a second at least.",
   failed: "This did not work ({reason}). Load the page again.",
 };
 
@@ -109,6 +110,7 @@ const chinese: Record<Word, string> = {
   videoDamaged: "{file}：浏览器无法播放这个视频，或文件已损坏；请换一个。",
   fileUnknown: "{file}：不是照片、视频或 .zip；请换一个文件。",
   recordMissing: "这个浏览器不能录制；请改用拍照。",
+  recordEmpty: "没有录到任何内容，因此没有保存。请重新录制，至少录一秒。",
   failed: "操作没有成功（{reason}）。请重新加载网页。",
 };
 

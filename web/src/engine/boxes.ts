@@ -13,10 +13,10 @@ const STRIDES = [8, 16, 32] as const;
 /** Boxes that share more than this part of their union are taken for the same face. */
 export const SAME_FACE = 0.4;
 
-/** Cells of a picture that are looked at, the best ones; a face has several. */
+/** Cells of an image that are looked at, the best ones; a face has several. */
 const MOST_CANDIDATES = 500;
 
-/** Cells of the three grids of a picture whose sides are whole numbers of 32 pixels. */
+/** Cells of the three grids of an image whose sides are whole numbers of 32 pixels. */
 export function countCells(width: number, height: number): number {
   return STRIDES.reduce((sum, stride) => sum + (width / stride) * (height / stride), 0);
 }
@@ -47,7 +47,7 @@ function overlap(a: Box, b: Box): number {
  * The faces that a detector's cells agree on, the best first.
  *
  * @param outputs - Five numbers a cell: logit of the score, reach to the left, up, right and down.
- * @param width - Of the picture as the network saw it, a whole number of 32 pixels.
+ * @param width - Of the image as the network saw it, a whole number of 32 pixels.
  * @param height - As well.
  * @param leastScore - Cells with lower scores are left out.
  */
@@ -59,7 +59,7 @@ export function chooseBoxes(outputs: Float32Array, width: number, height: number
     for (let row = 0; row < Math.floor(height / stride); row++) {
       for (let column = 0; column < Math.floor(width / stride); column++, cell += 5) {
         if (outputs[cell]! < leastLogit) continue;
-        // The centre of the top left pixel is (0, 0), so the picture begins half a pixel before.
+        // The centre of the top left pixel is (0, 0), so the image begins half a pixel before.
         const [x, y] = [(column + 0.5) * stride - 0.5, (row + 0.5) * stride - 0.5];
         const [left, up, right, down] = outputs.subarray(cell + 1, cell + 5);
         const box: Box = [x - left!, y - up!, x + right!, y + down!];

@@ -1,4 +1,4 @@
-/** Finding faces in whole pictures. */
+/** Finding faces in whole images. */
 import { type ScoredBox, SAME_FACE, chooseBoxes, countCells, suppressOverlaps } from "./boxes";
 import { UserError } from "./errors";
 import type { Box } from "./geometry";
@@ -12,20 +12,20 @@ export type Effort = "full" | "quick";
 /** Anything that finds boxes around where the 68 points will be. */
 export type Detector = (image: Pixels, effort: Effort) => Promise<ScoredBox[]>;
 
-/** Longest sides of the picture as the network sees it, in pixels, one look for each. */
+/** Longest sides of the image as the network sees it, in pixels, one look for each. */
 const LOOKS: Record<Effort, readonly number[]> = { full: [320, 640], quick: [320] };
 
 /** Boxes with a lower score are left out. Low, because the points that are found in a box have their say as well. */
 const LEAST_SCORE = 0.3;
 
-/** Pictures are enlarged by no more than this. */
+/** Images are enlarged by no more than this. */
 const MOST_ENLARGED = 4;
 
-/** The network halves its picture so often that its sides are whole numbers of so many pixels. */
+/** The network halves its image so often that its sides are whole numbers of so many pixels. */
 const WHOLE = 32;
 
 /**
- * Our own detector: every picture is searched at the same sizes, small ones enlarged; where two looks see one face,
+ * Our own detector: every image is searched at the same sizes, small ones enlarged; where two looks see one face,
  * the better-scored box stays.
  *
  * @param network - Of boxes.

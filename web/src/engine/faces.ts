@@ -1,10 +1,10 @@
-/** The result of looking at a picture. */
+/** The result of looking at an image. */
 import { type ScoredBox, area, partInside, suppressOverlaps } from "./boxes";
 import { boundingBox } from "./geometry";
 
-/** A face of a picture. */
+/** A face of an image. */
 export interface Face extends ScoredBox {
-  /** x, y, x, y, ... in pixels of the picture: 68 points in iBUG order. */
+  /** x, y, x, y, ... in pixels of the image: 68 points in iBUG order. */
   readonly points: Float32Array;
 }
 

@@ -34,7 +34,7 @@ export function rotation(angle: number, centre: Point = [0, 0]): Matrix {
   return compose(translation(-centre[0], -centre[1]), turn, translation(...centre));
 }
 
-/** Resizes a picture from one width and height to another, edges on edges. */
+/** Resizes an image from one width and height to another, edges on edges. */
 export function resizing(width: number, height: number, toWidth: number, toHeight: number): Matrix {
   return compose(translation(0.5, 0.5), scaling(toWidth / width, toHeight / height), translation(-0.5, -0.5));
 }

@@ -57,7 +57,7 @@ export const EYES_MIDDLE: Place = [
   DEPTH.slice(36, 48).reduce((sum, depth) => sum + depth / 12, 0),
 ];
 
-/** After mirroring a picture, its point i is the one that was `MIRRORED[i]`. */
+/** After mirroring an image, its point i is the one that was `MIRRORED[i]`. */
 // prettier-ignore
 export const MIRRORED: readonly number[] = [
   16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17,

@@ -1,4 +1,4 @@
-/** Pictures of any kind, as pixels; and canvases wherever the engine runs. */
+/** Images of any kind, as pixels; and canvases wherever the engine runs. */
 import { UserError } from "./errors";
 import type { Pixels } from "./warp";
 
@@ -30,7 +30,7 @@ export function sizeOf(source: Source): { width: number; height: number } {
 
 let reader: Context | undefined;
 
-/** A picture's pixels. */
+/** An image's pixels. */
 export function toPixels(source: Source): Pixels {
   if ("data" in source) return source;
   const { width, height } = sizeOf(source);

@@ -1,4 +1,4 @@
-/** From a picture to faces: box -> points -> upright crop around them -> points again, doubtful ones once more. */
+/** From an image to faces: box -> points -> upright crop around them -> points again, doubtful ones once more. */
 import type { ScoredBox } from "./boxes";
 import { type Detector, type Effort, checkDetector, createDetector } from "./detector";
 import { UserError } from "./errors";
@@ -50,9 +50,9 @@ export class Landmarker {
   ) {}
 
   /**
-   * Find the faces of a picture.
+   * Find the faces of an image.
    *
-   * @param image - A picture, a canvas, a video's frame, or its pixels.
+   * @param image - A photo, a canvas, a video's frame, or its pixels.
    * @param effort - "quick" finds the large faces alone, in a third of the time.
    * @returns All faces, the largest first. The scores are a geometric mean of the detector's and, three times, the
    * network's.
@@ -153,7 +153,7 @@ export class Landmarker {
     return compose(turn, this.crop(boundingBox(apply(turn, points))));
   }
 
-  /** Points in pixels of the picture, and the network's scores, for each crop. */
+  /** Points in pixels of the image, and the network's scores, for each crop. */
   private async points(image: Pixels, crops: readonly Matrix[]): Promise<Pick<Candidate, "points" | "trust">[]> {
     const { size, scored } = this.network.recipe;
     const found: Pick<Candidate, "points" | "trust">[] = [];

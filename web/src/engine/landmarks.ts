@@ -1,7 +1,7 @@
 /**
  * What the 68 points are (iBUG's order), and the places of a face that stickers are tied to.
  *
- * "Left" and "right" are the viewer's: the left eye is the one on the left of the picture.
+ * "Left" and "right" are the viewer's: the left eye is the one on the left of the image.
  */
 import { type Box, type Matrix, type Point, type Points, apply, boundingBox, mean, rotation } from "./geometry";
 import { HEAD_PLACES, MEAN_FACE } from "./head";

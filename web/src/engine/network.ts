@@ -25,7 +25,7 @@ export interface Network<R extends Recipe = Recipe> {
   readonly recipe: R;
   readonly input: Input;
   /**
-   * Run the network on pictures of one size.
+   * Run the network on images of one size.
    *
    * @returns The numbers of each output.
    */
@@ -104,7 +104,7 @@ export async function openNetwork(folder: Folder, runtime?: Runtime): Promise<Ne
       executionProviders: ["wasm"],
       graphOptimizationLevel: "all",
       logSeverityLevel: 3,
-      // Threads that wait in a loop for the next picture take the processor from those who bring it.
+      // Threads that wait in a loop for the next image take the processor from those who bring it.
       extra: { session: { intra_op: { allow_spinning: "0" } } },
     });
   } catch (error) {
@@ -138,7 +138,7 @@ async function run(
   }
 }
 
-/** A black picture, to try a network on. */
+/** A black image, to try a network on. */
 export function blank(width: number, height: number): Pixels {
   return { data: new Uint8ClampedArray(4 * width * height), width, height };
 }

@@ -1,4 +1,4 @@
-/** From a picture to what the network takes: its recipe's `pixels`, as one pass. */
+/** From an image to what the network takes: its recipe's `pixels`, as one pass. */
 import { UserError } from "./errors";
 import type { Pixels } from "./warp";
 
@@ -8,7 +8,7 @@ export interface PixelSpec {
   readonly [option: string]: unknown;
 }
 
-/** Writes a picture's channels, each in a plane of its own, into `out` from `offset` on. */
+/** Writes an image's channels, each in a plane of its own, into `out` from `offset` on. */
 export type Planes = (image: Pixels, out: Float32Array, offset: number) => void;
 
 /** What makes a network's input, and how many channels that has. */

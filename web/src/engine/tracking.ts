@@ -168,7 +168,7 @@ export class Tracker {
     return !this.tracks.length || this.tracks.some((track) => track.confirmed < this.detected);
   }
 
-  /** Look at the whole picture: confirm the faces that are known, add the new ones. */
+  /** Look at the whole image: confirm the faces that are known, add the new ones. */
   private async detect(image: Pixels, seconds: number): Promise<void> {
     const full = this.unsure || this.detections++ % FULL_EVERY === 0;
     const found = await this.landmarker.detect(image, full ? "full" : "quick");
@@ -230,7 +230,7 @@ function boxesOf(items: readonly { readonly box: Box }[]): Box[] {
   return items.map(({ box }) => box);
 }
 
-/** Whether the middle of a box lies in the picture. */
+/** Whether the middle of a box lies in the image. */
 function meets([x0, y0, x1, y1]: Box, { width, height }: Pixels): boolean {
   const [x, y] = [(x0 + x1) / 2, (y0 + y1) / 2];
   return x >= 0 && y >= 0 && x < width && y < height;

@@ -1,4 +1,4 @@
-/** Resampling pictures: a warp by a matrix, and resizing by averaged areas. */
+/** Resampling images: a warp by a matrix, and resizing by averaged areas. */
 import {
   type Matrix,
   apply,
@@ -18,7 +18,7 @@ export interface Pixels {
   readonly height: number;
 }
 
-/** A rectangle of a picture, in whole pixels. */
+/** A rectangle of an image, in whole pixels. */
 interface Part {
   readonly left: number;
   readonly top: number;
@@ -27,9 +27,9 @@ interface Part {
 }
 
 /**
- * Resample a picture once, bilinearly; what lies outside is black.
+ * Resample an image once, bilinearly; what lies outside is black.
  *
- * When the matrix shrinks by more than two, the picture is first averaged down by a whole factor, so that fine detail
+ * When the matrix shrinks by more than two, the image is first averaged down by a whole factor, so that fine detail
  * does not alias.
  *
  * @param image - The source.
@@ -49,7 +49,7 @@ export function warp(image: Pixels, matrix: Matrix, width: number, height: numbe
 }
 
 /**
- * Resize a picture: averaged areas where it shrinks, bilinearly where it grows.
+ * Resize an image: averaged areas where it shrinks, bilinearly where it grows.
  *
  * @param image - The source.
  * @param width - Of the result.
@@ -86,7 +86,7 @@ function warpBilinear(image: Pixels, matrix: Matrix, width: number, height: numb
       if (left < -1 || top < -1 || left >= w || top >= h) continue;
       const right = u - left;
       const low = v - top;
-      // Weights of the four; those outside the picture count nothing.
+      // Weights of the four; those outside the image count nothing.
       const w00 = left >= 0 && top >= 0 ? (1 - right) * (1 - low) : 0;
       const w01 = left + 1 < w && top >= 0 ? right * (1 - low) : 0;
       const w10 = left >= 0 && top + 1 < h ? (1 - right) * low : 0;
@@ -244,7 +244,7 @@ function coverage(from: number, to: number) {
   return { start, source: Int32Array.from(source), weight: Float32Array.from(weight) };
 }
 
-/** The part of a picture that a warp will look at, so that the rest need not be shrunk. */
+/** The part of an image that a warp will look at, so that the rest need not be shrunk. */
 function partUnder(image: Pixels, matrix: Matrix, width: number, height: number, reach: number): Part {
   const corners = Float64Array.of(0, 0, width, 0, 0, height, width, height);
   const [x0, y0, x1, y1] = boundingBox(apply(invert(matrix), corners));

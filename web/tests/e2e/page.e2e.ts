@@ -124,7 +124,7 @@ describe("a photo", () => {
   it("that is damaged is named", async () => {
     const page = await open();
     await page.setInputFiles("#photo", { name: "bad.png", mimeType: "image/png", buffer: Buffer.from("no picture") });
-    await expect.poll(() => problem(page).textContent()).toContain("bad.png: not a picture");
+    await expect.poll(() => problem(page).textContent()).toContain("bad.png: not an image");
     await choosePhoto(page);
     expect(await problem(page).isVisible()).toBe(false);
   });
@@ -155,6 +155,30 @@ describe("the camera", () => {
     await expect.poll(() => status(page).textContent()).toBe("1 face.");
     await page.click("#stop");
     await expect.poll(() => page.locator("#hint").isVisible()).toBe(true);
+  });
+
+  it.each([
+    ["in English", false, "Nothing was recorded"],
+    ["in Chinese", true, "没有录到任何内容"],
+  ])("that gave no frame while recording is said %s, and nothing is saved", async (_, chinese, words) => {
+    const page = await camera();
+    if (chinese) await page.click("#language");
+    await page.click("#camera");
+    await expect.poll(() => status(page).textContent()).toMatch(/^1 /);
+    await page.evaluate(() => {
+      const capture = HTMLCanvasElement.prototype.captureStream; // eslint-disable-line @typescript-eslint/unbound-method
+      HTMLCanvasElement.prototype.captureStream = function () {
+        return capture.call(this, 0);
+      };
+      const devices = navigator.mediaDevices;
+      devices.getUserMedia = () => Promise.reject(new DOMException("", "NotAllowedError"));
+    });
+    page.on("download", () => problems.push("something was saved"));
+    await page.click("#record");
+    await expect.poll(() => page.locator("#record").getAttribute("aria-pressed")).toBe("true");
+    await page.click("#record");
+    await expect.poll(() => problem(page).textContent()).toContain(words);
+    expect(await page.locator("#record").getAttribute("aria-pressed")).toBe("false");
   });
 
   it.each([

@@ -67,16 +67,16 @@ export function connect<T extends object>(worker: Worker): Remote<T> {
   });
 }
 
-/** Pictures among values, which move from thread to thread instead of being copied. */
+/** Images among values, which move from thread to thread instead of being copied. */
 function transferablesOf(values: readonly unknown[]): Transferable[] {
   return values.flatMap((value): Transferable[] => {
     if (value instanceof ImageBitmap) return [value];
     if (typeof VideoFrame !== "undefined" && value instanceof VideoFrame) return [value];
-    if (isShown(value)) return [value.picture];
+    if (isShown(value)) return [value.image];
     return [];
   });
 }
 
-function isShown(value: unknown): value is { picture: ImageBitmap } {
-  return typeof value === "object" && value !== null && "picture" in value && value.picture instanceof ImageBitmap;
+function isShown(value: unknown): value is { image: ImageBitmap } {
+  return typeof value === "object" && value !== null && "image" in value && value.image instanceof ImageBitmap;
 }

@@ -24,15 +24,15 @@ import {
   unzip,
 } from "../../engine";
 
-/** What is drawn over the picture. */
+/** What is drawn over the image. */
 export interface Overlay {
   readonly points: boolean;
   readonly boxes: boolean;
 }
 
-/** A picture with stickers, and what was found in it. */
+/** An image with stickers, and what was found in it. */
 export interface Shown {
-  readonly picture: ImageBitmap;
+  readonly image: ImageBitmap;
   readonly faces: number;
   /** Milliseconds of work. */
   readonly took: number;
@@ -56,7 +56,7 @@ export type Files = Map<string, Uint8Array<ArrayBuffer>>;
 /** Photos with a longer side are shrunk: not every browser has larger canvases. */
 const MOST_SIDE = 4096;
 
-/** Side of the picture of a sticker. */
+/** Side of the image of a sticker. */
 const THUMBNAIL = 144;
 
 /** Does the work; every method can be called across threads. */
@@ -71,7 +71,7 @@ export class Studio {
   private overlay: Overlay = { points: false, boxes: false };
   private context?: Context;
   private last: Promise<unknown> = Promise.resolve();
-  private photo?: { picture: ImageBitmap; faces: Face[] };
+  private photo?: { image: ImageBitmap; faces: Face[] };
 
   /** Load the shipped networks. */
   async load(base: string): Promise<void> {
@@ -93,7 +93,7 @@ export class Studio {
     const context = contextOf(createCanvas(THUMBNAIL, THUMBNAIL));
     drawDummy(context);
     sticker.drawWhole(context, dummy());
-    return pictureOf(context);
+    return bitmapOf(context);
   }
 
   /** Put on these stickers and no others. */
@@ -102,7 +102,7 @@ export class Studio {
       if (!this.own.has(name) && !this.packs.has(name)) this.packs.set(name, await this.fetchPack(name));
     }
     for (const name of this.packs.keys()) {
-      if (!names.includes(name)) this.packs.delete(name); // its pictures fill the memory
+      if (!names.includes(name)) this.packs.delete(name); // its images fill the memory
     }
     this.worn = combine(names.map((name) => this.own.get(name) ?? this.packs.get(name)!));
   }
@@ -144,7 +144,7 @@ export class Studio {
     if (this.points) await this.load(this.base);
   }
 
-  /** What is drawn over the picture. */
+  /** What is drawn over the image. */
   show(overlay: Overlay): void {
     this.overlay = overlay;
   }
@@ -152,16 +152,16 @@ export class Studio {
   /** Forget the faces of the last film. */
   restart(): void {
     this.tracker = this.landmarker && new Tracker(this.landmarker);
-    this.photo?.picture.close();
+    this.photo?.image.close();
     this.photo = undefined;
   }
 
   /** The next frame of a film or a camera. */
-  frame(picture: VideoFrame | ImageBitmap, seconds: number, mirrored: boolean): Promise<Shown> {
+  frame(image: VideoFrame | ImageBitmap, seconds: number, mirrored: boolean): Promise<Shown> {
     return this.inTurn(async () => {
       const start = performance.now();
-      const context = this.paint(picture, mirrored);
-      picture.close();
+      const context = this.paint(image, mirrored);
+      image.close();
       const { width, height } = context.canvas;
       const faces = this.tracker ? await this.tracker.next(context.getImageData(0, 0, width, height), seconds) : [];
       return this.finish(context, faces, seconds, start);
@@ -169,34 +169,34 @@ export class Studio {
   }
 
   /** A photo; it is kept for `photoAgain`. */
-  openPhoto(picture: ImageBitmap): Promise<Shown> {
+  openPhoto(image: ImageBitmap): Promise<Shown> {
     this.restart();
-    return this.inTurn(() => this.lookAt(picture));
+    return this.inTurn(() => this.lookAt(image));
   }
 
   /** The photo once more, with what is worn now. */
   photoAgain(): Promise<Shown | undefined> {
     return this.inTurn(async () => {
       if (!this.photo) return undefined;
-      return this.finish(this.paint(this.photo.picture, false), this.photo.faces, 0, performance.now());
+      return this.finish(this.paint(this.photo.image, false), this.photo.faces, 0, performance.now());
     });
   }
 
   /** Find the photo's faces again, after a change of network. */
   photoAnew(): Promise<Shown | undefined> {
-    return this.inTurn(async () => this.photo && this.lookAt(this.photo.picture));
+    return this.inTurn(async () => this.photo && this.lookAt(this.photo.image));
   }
 
-  private async lookAt(picture: ImageBitmap): Promise<Shown> {
+  private async lookAt(image: ImageBitmap): Promise<Shown> {
     const start = performance.now();
-    const context = this.paint(picture, false);
+    const context = this.paint(image, false);
     const { width, height } = context.canvas;
     const faces = (await this.landmarker?.detect(context.getImageData(0, 0, width, height))) ?? [];
-    this.photo = { picture, faces };
+    this.photo = { image, faces };
     return this.finish(context, faces, 0, start);
   }
 
-  /** One after the other: there is one canvas, and a network takes one picture at a time. */
+  /** One after the other: there is one canvas, and a network takes one image at a time. */
   private inTurn<T>(work: () => Promise<T>): Promise<T> {
     const done = this.last.then(work);
     this.last = done.catch(() => undefined);
@@ -223,10 +223,9 @@ export class Studio {
     return loadSticker(new URL(`stickers/${name}/`, this.base));
   }
 
-  /** Draw a picture onto a canvas of its size. */
-  private paint(picture: VideoFrame | ImageBitmap, mirrored: boolean): Context {
-    const [w, h] =
-      "displayWidth" in picture ? [picture.displayWidth, picture.displayHeight] : [picture.width, picture.height];
+  /** Draw an image onto a canvas of its size. */
+  private paint(image: VideoFrame | ImageBitmap, mirrored: boolean): Context {
+    const [w, h] = "displayWidth" in image ? [image.displayWidth, image.displayHeight] : [image.width, image.height];
     const shrink = Math.min(1, MOST_SIDE / Math.max(w, h));
     const [width, height] = [Math.round(w * shrink), Math.round(h * shrink)];
     this.context ??= contextOf(createCanvas(width, height), true);
@@ -234,7 +233,7 @@ export class Studio {
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     this.context.setTransform(mirrored ? -1 : 1, 0, 0, 1, mirrored ? width : 0, 0);
     this.context.globalCompositeOperation = "copy";
-    this.context.drawImage(picture, 0, 0, width, height);
+    this.context.drawImage(image, 0, 0, width, height);
     this.context.globalCompositeOperation = "source-over";
     this.context.resetTransform();
     return this.context;
@@ -243,13 +242,13 @@ export class Studio {
   private async finish(context: Context, faces: readonly Face[], seconds: number, start: number): Promise<Shown> {
     this.worn.draw(context, faces, seconds);
     drawOverlay(context, faces, this.overlay);
-    const picture = await pictureOf(context);
-    return { picture, faces: faces.length, took: performance.now() - start };
+    const image = await bitmapOf(context);
+    return { image, faces: faces.length, took: performance.now() - start };
   }
 }
 
 /** What a canvas shows. */
-function pictureOf({ canvas }: Context): ImageBitmap | Promise<ImageBitmap> {
+function bitmapOf({ canvas }: Context): ImageBitmap | Promise<ImageBitmap> {
   return "transferToImageBitmap" in canvas ? canvas.transferToImageBitmap() : createImageBitmap(canvas);
 }
 

@@ -37,7 +37,7 @@ interface WornSpec {
   readonly opacity: number;
 }
 
-/** One picture, or a sequence of pictures, tied to the face. */
+/** One image, or a sequence of images, tied to the face. */
 export interface LayerSpec extends WornSpec {
   /** PNG files of the pack, shown one after the other, over and over. */
   readonly frames: readonly string[];
@@ -112,7 +112,7 @@ function readLayer(value: unknown, index: number, file: string): LayerSpec | Pai
   const prefix = `layer ${index}, `;
   return isRecord(value) && "region" in value
     ? readPaint(new Reader(value, PAINT_KEYS, file, prefix))
-    : readPicture(new Reader(value, LAYER_KEYS, file, prefix), file);
+    : readImage(new Reader(value, LAYER_KEYS, file, prefix), file);
 }
 
 function readWorn(layer: Reader, opacity: number): WornSpec {
@@ -148,7 +148,7 @@ function readPaint(layer: Reader): PaintSpec {
   };
 }
 
-function readPicture(layer: Reader, file: string): LayerSpec {
+function readImage(layer: Reader, file: string): LayerSpec {
   const fit = layer.choose("fit", FITS);
   const anchors = layer.take("anchors", isAnchors, '{"place": [x, y], ...}');
   const where = layer.where("anchors");

@@ -1,4 +1,4 @@
-/** A picture of a whole face, fitted onto another by the triangles between all their points. */
+/** An image of a whole face, fitted onto another by the triangles between all their points. */
 import {
   type Box,
   type Matrix,
@@ -72,7 +72,7 @@ export class Mesh {
     }
   }
 
-  /** Draw a picture that is not empty. */
+  /** Draw an image that is not empty. */
   draw(context: Context, texture: Texture): void {
     const box = meet(this.target, context.canvas.width, context.canvas.height);
     if (!box || !this.corners.length) return;

@@ -48,7 +48,7 @@ export async function openSticker(folder: Folder): Promise<Sticker> {
   return new Sticker(layers, spec.name, spec.title);
 }
 
-/** Read a layer's pictures and check its anchors against them. */
+/** Read a layer's images and check its anchors against them. */
 async function openLayer(folder: Folder, spec: LayerSpec, index: number, maxFaces: number): Promise<Layer> {
   const frames: Texture[] = [];
   const manifest = `${folder.name}/${MANIFEST_FILE}`;
@@ -79,7 +79,7 @@ async function openLayer(folder: Folder, spec: LayerSpec, index: number, maxFace
   return new Layer(spec, frames, pixels, maxFaces);
 }
 
-/** Where what the layer is tied to lies in its pictures; null if that ties it to nothing. */
+/** Where what the layer is tied to lies in its images; null if that ties it to nothing. */
 function pixelsOf(spec: LayerSpec): Float64Array | null {
   const pixels = Float64Array.from(Object.values(spec.anchors).flat());
   try {

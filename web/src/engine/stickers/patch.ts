@@ -1,4 +1,4 @@
-/** Pictures that are computed pixel by pixel before they are drawn. */
+/** Images that are computed pixel by pixel before they are drawn. */
 import { type Box, type Points, boundingBox, clamp } from "../geometry";
 import { type Canvas, type Context, contextOf, createCanvas } from "../image";
 import type { Pixels } from "../warp";
@@ -16,7 +16,7 @@ export function meet(points: Points, width: number, height: number, margin = 0):
   return box[2] > box[0] && box[3] > box[1] ? box : null;
 }
 
-/** Write what lies at a place between four pixels; outside of the picture all is transparent. */
+/** Write what lies at a place between four pixels; outside of the image all is transparent. */
 export function sample(
   { data, width, height }: Pixels,
   u: number,

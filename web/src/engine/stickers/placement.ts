@@ -21,11 +21,11 @@ import { drawPatch, meet, sample } from "./patch";
 import { type Spline, createSpline } from "./spline";
 import { type Texture, drawLevel } from "./texture";
 
-/** A way of a picture to a face. */
+/** A way of an image to a face. */
 export interface Placement {
-  /** Carry a place of the picture to the photo; a mesh has no single way for all of them. */
+  /** Carry a place of the image to the photo; a mesh has no single way for all of them. */
   carry?(place: Point): Point;
-  /** Draw a picture that is not empty, in pixels of the context's current transform. */
+  /** Draw an image that is not empty, in pixels of the context's current transform. */
   draw(context: Context, texture: Texture): void;
 }
 
@@ -35,7 +35,7 @@ export class Degenerate extends Error {}
 /**
  * Tie anchors of a sticker to places of a face.
  *
- * @param kind - How far the picture gives way; "face": the points are those of `meshPoints`.
+ * @param kind - How far the image gives way; "face": the points are those of `meshPoints`.
  * @param source - In pixels of the sticker.
  * @param target - In pixels of the photo, finite.
  * @returns The placement; null if the face is so small or so squeezed that there is nothing to draw.
@@ -68,7 +68,7 @@ function flat(matrix: Matrix): Placement {
 /** The bent map is computed at so many places along its longer side, at most at every fourth pixel, and interpolated. */
 const [KNOTS, LEAST_STEP] = [20, 4];
 
-/** Places of the sticker that are carried along each side to see what the bent picture covers. */
+/** Places of the sticker that are carried along each side to see what the bent image covers. */
 const PROBES = 9;
 
 function bend(matrix: Matrix, source: Points, target: Points): Placement | null {
@@ -92,7 +92,7 @@ function bend(matrix: Matrix, source: Points, target: Points): Placement | null 
   };
 }
 
-/** Where places all over a picture are carried. */
+/** Where places all over an image are carried. */
 function probes(forth: Spline, [x0, y0, x1, y1]: Box): Float64Array {
   const places: number[] = [];
   for (let row = 0; row < PROBES; row++) {

@@ -33,7 +33,7 @@ export interface Worn {
   /**
    * Draw it on one face.
    *
-   * @param context - Shows the picture that the face was found in, pixel on pixel.
+   * @param context - Shows the image that the face was found in, pixel on pixel.
    * @param wearer - The face.
    * @param visible - 0 to 1, how strongly.
    * @param seconds - Time since the start, or since its trigger fired.
@@ -41,7 +41,7 @@ export interface Worn {
   put(context: Context, wearer: Wearer, visible: number, seconds: number): void;
 }
 
-/** One picture, or a sequence of them, tied to places of the face. */
+/** One image, or a sequence of them, tied to places of the face. */
 export class Layer implements Worn {
   readonly name: string;
   readonly order: number;
@@ -50,8 +50,8 @@ export class Layer implements Worn {
 
   /**
    * @param spec - What its manifest says.
-   * @param frames - The pictures, all of one size.
-   * @param pixels - Where the places lie in the pictures; those of `meshPoints` if the fit is "face".
+   * @param frames - The images, all of one size.
+   * @param pixels - Where the places lie in the images; those of `meshPoints` if the fit is "face".
    * @param maxFaces - How many faces wear it at most, the largest first.
    */
   constructor(
@@ -120,7 +120,7 @@ export class Sticker {
   /**
    * Put the sticker on faces, the largest last.
    *
-   * @param context - Shows the picture that the faces were found in, pixel on pixel.
+   * @param context - Shows the image that the faces were found in, pixel on pixel.
    * @param faces - As the landmarker or the tracker returns them, the largest first; those of a tracker remember what
    *   triggered before.
    * @param seconds - Time since the start, for layers of several frames.
@@ -140,7 +140,7 @@ export class Sticker {
     }
   }
 
-  /** Put all of the sticker on a face, whatever the face does: as a picture to choose it by. */
+  /** Put all of the sticker on a face, whatever the face does: as an image to choose it by. */
   drawWhole(context: Context, face: Face): void {
     const wearer = new Wearer(face, 0);
     for (const layer of this.layers) layer.put(context, wearer, 1, still(layer.trigger, layer.length));

@@ -1,22 +1,22 @@
-/** A sticker's picture, made ready to be drawn at any size. */
+/** A sticker's image, made ready to be drawn at any size. */
 import { UserError } from "../errors";
 import { type Box, type Matrix, clamp } from "../geometry";
 import { type Canvas, contextOf, createCanvas } from "../image";
 import type { Pixels } from "../warp";
 
-/** A picture with a longer side is refused: it would cost memory and show nothing more. */
+/** An image with a longer side is refused: it would cost memory and show nothing more. */
 const MAX_SIDE = 4096;
 
 /** Transparent pixels around every level, into which interpolation reaches. */
 const BORDER = 1;
 
-/** A picture in one of its sizes. */
+/** An image in one of its sizes. */
 export interface Level {
   /** Premultiplied RGBA, without the border. */
   readonly pixels: Pixels;
   /** The same with a transparent border of one pixel, to be drawn. */
   readonly canvas: Canvas;
-  /** From pixels of this level to those of the original picture. */
+  /** From pixels of this level to those of the original image. */
   readonly matrix: Matrix;
 }
 
@@ -27,7 +27,7 @@ export interface Level {
  * level nearest to the wanted size. They are made when first asked for.
  */
 export class Texture {
-  /** The visible part, in pixels of the original picture; null if nothing is visible. */
+  /** The visible part, in pixels of the original image; null if nothing is visible. */
   readonly box: Box | null;
   readonly width: number;
   readonly height: number;
@@ -42,7 +42,7 @@ export class Texture {
     if (this.box) this.averages.push(premultiplied(image, this.box));
   }
 
-  /** What to draw from when a pixel of the picture becomes `scale` pixels of the target; the texture is not empty. */
+  /** What to draw from when a pixel of the image becomes `scale` pixels of the target; the texture is not empty. */
   level(scale: number): Level {
     const [left, top] = this.box!;
     const { width, height } = this.averages[0]!;
@@ -80,7 +80,7 @@ export async function decodePng(bytes: Uint8Array<ArrayBuffer>, file: string): P
   if (bytes.length < 33 || header.getUint32(0) !== 0x89504e47 || header.getUint32(4) !== 0x0d0a1a0a) {
     throw new UserError("png.not", { file });
   }
-  // The size stands in the header: a picture that would fill the memory is never decoded.
+  // The size stands in the header: an image that would fill the memory is never decoded.
   const [width, height] = [header.getUint32(16), header.getUint32(20)];
   if (Math.max(width, height) > MAX_SIDE) throw new UserError("png.large", { file, width, height, most: MAX_SIDE });
   if (!hasAlpha(bytes, header)) throw new UserError("png.opaque", { file });
@@ -122,7 +122,7 @@ function visibleBox({ data, width, height }: Pixels): Box | null {
   return x1 > x0 ? [x0, y0, x1, y1] : null;
 }
 
-/** A part of a picture, its colours multiplied by its alpha. */
+/** A part of an image, its colours multiplied by its alpha. */
 function premultiplied(image: Pixels, [x0, y0, x1, y1]: Box): Pixels {
   const [width, height] = [x1 - x0, y1 - y0];
   const data = new Uint8ClampedArray(4 * width * height);
@@ -138,7 +138,7 @@ function premultiplied(image: Pixels, [x0, y0, x1, y1]: Box): Pixels {
   return { data, width, height };
 }
 
-/** A picture of half the size; an odd last row or column is averaged with nothing. */
+/** An image of half the size; an odd last row or column is averaged with nothing. */
 function halved({ data, width, height }: Pixels): Pixels {
   const w = Math.ceil(width / 2);
   const h = Math.ceil(height / 2);

@@ -26,7 +26,7 @@ export function still(trigger: Trigger | undefined, length: number): number {
 }
 
 /**
- * Seconds into the frames on a single picture.
+ * Seconds into the frames on a single image.
  *
  * @param trigger - The trigger.
  * @param value - Of its signal.

@@ -30,7 +30,7 @@ export class Wearer {
 
   /**
    * @param face - As the landmarker or the tracker returned it.
-   * @param rank - Which one of the picture; 0 is the largest.
+   * @param rank - Which one of the image; 0 is the largest.
    */
   constructor(
     private readonly face: Face | TrackedFace,
@@ -74,7 +74,7 @@ export class Wearer {
     return Float64Array.from((fit === "mesh" ? this.unfolded(places, target) : target).flat());
   }
 
-  /** Keep places of the far side from passing behind the face's middle: a bent picture cannot be folded. */
+  /** Keep places of the far side from passing behind the face's middle: a bent image cannot be folded. */
   private unfolded(places: readonly string[], target: readonly Point[]): Point[] {
     const { yaw, roll, camera } = this.pose;
     const towards = Math.sign(yaw); // the far side
@@ -98,7 +98,7 @@ export class Wearer {
    *
    * @param layer - Whose trigger it is.
    * @param trigger - The trigger.
-   * @param seconds - When the picture is shown.
+   * @param seconds - When the image is shown.
    * @param length - Of the layer's frames, in seconds.
    */
   shownFor(layer: object, trigger: Trigger, seconds: number, length: number): number | null {
