@@ -13,7 +13,6 @@
 import os
 import tempfile
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,7 +20,6 @@ from IPython.display import Image, display
 
 import facekp
 
-CLONE = Path(facekp.__file__).parents[1]
 os.chdir(tempfile.mkdtemp())  # the lesson writes here
 
 
@@ -33,13 +31,13 @@ def show(image):
 # %% [markdown]
 # ## 训练
 #
-# 使用 `configs/quickstart.yml`,600 张人脸、六轮（原为 1,500 张、八轮）。
+# 使用配置 `quickstart`,600 张人脸、六轮（原为 1,500 张、八轮）。
 
 # %%
 from facekp.training import load_config, train
 
 options = ["data.sources=[{type: drawn, train: 600, validation: 100}]", "train.epochs=6", "data.workers=0"]
-summary = train(load_config(CLONE / "configs/quickstart.yml", options))
+summary = train(load_config("quickstart", options))
 print(f"best error: {summary.best:.2%} of the eye distance, in {summary.weights}")
 
 # %%
