@@ -88,7 +88,9 @@ print(f"largest difference: {max(np.abs(a - b).max() for a, b in zip(ours, expor
 # shipped one and opens it. `facekp serve --build site/ --weights ...` writes the same as a folder for any web host. On
 # a page that is open already, *Network (folder)* loads the folder `exported`.
 #
-# This is what the page shows for three drawn faces, drawn here by the same network and the same packs:
+# ![The page with such a network](../images/page.jpg)
+#
+# The same network and the same packs on three drawn faces, drawn here in Python:
 
 # %%
 from facekp.stickers import combine, load_sticker

@@ -86,7 +86,9 @@ print(f"largest difference: {max(np.abs(a - b).max() for a, b in zip(ours, expor
 # `facekp serve --build site/ --weights ...` 把同样的内容写成可放到任意网站主机的文件夹。在已经打开的页面上，
 # 用*网络（文件夹）*加载文件夹 `exported`。
 #
-# 下面用同一个网络和同样的贴纸包，绘制页面在三张人脸上显示的效果：
+# ![使用这种网络的页面](../images/page.jpg)
+#
+# 下面在 Python 中用同一个网络和同样的贴纸包，绘制三张人脸：
 
 # %%
 from facekp.stickers import combine, load_sticker
