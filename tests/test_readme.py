@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 READMES = sorted(ROOT.glob("README*.md"))
+CHINESE = [ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").rglob("*.zh.md"))]
 GUIDES = [*READMES, *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -45,3 +46,14 @@ def test_what_python_examples_import_is_there(path):
             module = importlib.import_module(node.module)
             missing = [alias.name for alias in node.names if not hasattr(module, alias.name)]
             assert not missing, node.module
+
+
+@pytest.mark.parametrize("path", CHINESE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_chinese_pages_have_the_parts_of_the_english_ones(path):
+    def parts(page):
+        text = page.read_text(encoding="utf-8")
+        patterns = {"headings": r"^#+ ", "code": r"^ *```", "rows of tables": r"^\|", "pictures": r"^!\["}
+        return {kind: len(re.findall(pattern, text, re.M)) for kind, pattern in patterns.items()}
+
+    english = path.with_name(path.name.replace(".zh-CN.", ".").replace(".zh.", "."))
+    assert parts(path) == parts(english)

@@ -29,7 +29,7 @@ from links import add
 ROOT = Path(__file__).resolve().parents[2]
 LESSONS = ROOT / "docs" / "lessons"
 CACHE = ROOT / "build" / "lessons"
-SECONDS = 600  # no cell takes longer
+SECONDS = 1800  # no cell takes longer, on a busy machine either
 DOWNLOAD = {
     "en": '<a href="{name}.ipynb" download>Download this notebook</a> · <a href="{name}.py" download>as a script</a>',
     "zh": '<a href="{name}.ipynb" download>下载本课 notebook</a> · <a href="{name}.py" download>脚本</a>',

@@ -14,7 +14,6 @@
 import os
 import tempfile
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -22,7 +21,6 @@ from IPython.display import Image, display
 
 import facekp
 
-CLONE = Path(facekp.__file__).parents[1]
 os.chdir(tempfile.mkdtemp())  # the lesson writes here
 
 
@@ -34,13 +32,13 @@ def show(image):
 # %% [markdown]
 # ## Train
 #
-# `configs/quickstart.yml` with 600 faces and six epochs in place of 1,500 and eight.
+# the config `quickstart` with 600 faces and six epochs in place of 1,500 and eight.
 
 # %%
 from facekp.training import load_config, train
 
 options = ["data.sources=[{type: drawn, train: 600, validation: 100}]", "train.epochs=6", "data.workers=0"]
-summary = train(load_config(CLONE / "configs/quickstart.yml", options))
+summary = train(load_config("quickstart", options))
 print(f"best error: {summary.best:.2%} of the eye distance, in {summary.weights}")
 
 # %%
@@ -90,7 +88,9 @@ print(f"largest difference: {max(np.abs(a - b).max() for a, b in zip(ours, expor
 # shipped one and opens it. `facekp serve --build site/ --weights ...` writes the same as a folder for any web host. On
 # a page that is open already, *Network (folder)* loads the folder `exported`.
 #
-# This is what the page shows for three drawn faces, drawn here by the same network and the same packs:
+# ![The page with such a network](../images/page.jpg)
+#
+# The same network and the same packs on three drawn faces, drawn here in Python:
 
 # %%
 from facekp.stickers import combine, load_sticker

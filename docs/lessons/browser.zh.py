@@ -13,7 +13,6 @@
 import os
 import tempfile
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,7 +20,6 @@ from IPython.display import Image, display
 
 import facekp
 
-CLONE = Path(facekp.__file__).parents[1]
 os.chdir(tempfile.mkdtemp())  # the lesson writes here
 
 
@@ -33,13 +31,13 @@ def show(image):
 # %% [markdown]
 # ## 训练
 #
-# 使用 `configs/quickstart.yml`,600 张人脸、六轮（原为 1,500 张、八轮）。
+# 使用配置 `quickstart`,600 张人脸、六轮（原为 1,500 张、八轮）。
 
 # %%
 from facekp.training import load_config, train
 
 options = ["data.sources=[{type: drawn, train: 600, validation: 100}]", "train.epochs=6", "data.workers=0"]
-summary = train(load_config(CLONE / "configs/quickstart.yml", options))
+summary = train(load_config("quickstart", options))
 print(f"best error: {summary.best:.2%} of the eye distance, in {summary.weights}")
 
 # %%
@@ -88,7 +86,9 @@ print(f"largest difference: {max(np.abs(a - b).max() for a, b in zip(ours, expor
 # `facekp serve --build site/ --weights ...` 把同样的内容写成可放到任意网站主机的文件夹。在已经打开的页面上，
 # 用*网络（文件夹）*加载文件夹 `exported`。
 #
-# 下面用同一个网络和同样的贴纸包，绘制页面在三张人脸上显示的效果：
+# ![使用这种网络的页面](../images/page.jpg)
+#
+# 下面在 Python 中用同一个网络和同样的贴纸包，绘制三张人脸：
 
 # %%
 from facekp.stickers import combine, load_sticker

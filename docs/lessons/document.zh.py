@@ -148,7 +148,7 @@ from facekp.training.schedules import build_schedule
 
 figure, axis = plt.subplots(figsize=(6, 3))
 for name in ("document_reproduction", "sam_googlenet_bn"):
-    config = load_config(CLONE / "configs" / f"{name}.yml")
+    config = load_config(name)
     schedule, rates = build_schedule(config.optimizer, epochs=50, steps=55), []
     for _ in range(50 * 55):
         rates.append(schedule())
@@ -205,7 +205,7 @@ small = [
     "train.batch_size=16",
     "metrics=[nme, document_nme]",
 ]
-summary = train(load_config(CLONE / "configs/sam_googlenet_bn.yml", small))
+summary = train(load_config("sam_googlenet_bn", small))
 
 # %%
 import pandas as pd

@@ -23,7 +23,6 @@ from IPython.display import Image, display
 
 import facekp
 
-CLONE = Path(facekp.__file__).parents[1]
 os.chdir(tempfile.mkdtemp())  # the lesson writes here
 
 
@@ -130,13 +129,13 @@ show(picture)
 #
 # ## Training
 #
-# `configs/own_points.yml` with our labels, for 12 epochs in place of 25.
+# The config `own_points` with our labels, for 12 epochs in place of 25.
 
 # %%
 from facekp.training import evaluate, load_config, train
 
 config = load_config(
-    CLONE / "configs/own_points.yml",
+    "own_points",
     ["data.sources=[{type: coco, labels: faces/labels.json, schema: twelve.yml}]", "data.workers=0", "train.epochs=12"],
 )
 summary = train(config)

@@ -22,7 +22,6 @@ from IPython.display import Image, display
 
 import facekp
 
-CLONE = Path(facekp.__file__).parents[1]
 os.chdir(tempfile.mkdtemp())  # the lesson writes here
 
 
@@ -127,13 +126,13 @@ show(picture)
 #
 # ## 训练
 #
-# 使用 `configs/own_points.yml` 和我们的标注，训练 12 轮（原为 25 轮）。
+# 使用配置 `own_points` 和我们的标注，训练 12 轮（原为 25 轮）。
 
 # %%
 from facekp.training import evaluate, load_config, train
 
 config = load_config(
-    CLONE / "configs/own_points.yml",
+    "own_points",
     ["data.sources=[{type: coco, labels: faces/labels.json, schema: twelve.yml}]", "data.workers=0", "train.epochs=12"],
 )
 summary = train(config)
