@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> None:
     for path in find_files(args.clips, SUFFIXES):
         plain, careful = Tracker(landmarker), careful_tracker(landmarker)
         hiders = {method: Hider(method) for method in METHODS}
-        before, after = 0, dict.fromkeys(METHODS, 0)
+        before, after, elsewhere = 0, dict.fromkeys(METHODS, 0), 0
         triggers = _Triggers()
         for number, (image, seconds) in enumerate(read_video(path)):
             triggers(plain(image, seconds), seconds)
@@ -41,10 +41,14 @@ def run(args: argparse.Namespace) -> None:
             if len(found):
                 before += 1
                 for method, result in hidden.items():
-                    after[method] += int(_overlap(found, detector(result)[0]))
+                    still = detector(result)[0]
+                    meets = [_overlap(found, box) for box in still]
+                    after[method] += any(meets)
+                    elsewhere += not all(meets)
         empty = len(hiders["box"].empty)
         print(f"{path.name}: {number + 1} frames, {empty} without a face; {args.detector} finds faces in {before} "
-              f"before, {', '.join(f'{n} after {m}' for m, n in after.items())}; {triggers}")  # fmt: skip
+              f"before, {', '.join(f'{n} there after {m}' for m, n in after.items())}, {elsewhere} elsewhere; "
+              f"{triggers}")  # fmt: skip
 
 
 class _Triggers:
@@ -69,6 +73,6 @@ class _Triggers:
         return f"{sum(map(len, self._changed.values()))} changes of {len(SIGNALS)} triggers{soonest}"
 
 
-def _overlap(boxes: np.ndarray, others: np.ndarray) -> bool:
-    """Whether any two meet."""
-    return any(min(a[2], b[2]) > max(a[0], b[0]) and min(a[3], b[3]) > max(a[1], b[1]) for a in boxes for b in others)
+def _overlap(boxes: np.ndarray, other: np.ndarray) -> bool:
+    """Whether a box meets any of several, by however little."""
+    return bool(((boxes[:, :2] < other[2:]) & (boxes[:, 2:] > other[:2])).all(1).any())

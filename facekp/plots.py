@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 from matplotlib import font_manager
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -109,6 +110,39 @@ def save_error_curve(errors: np.ndarray, path: Path, most: float = 0.15) -> None
     axis.set_ylabel("faces, %")
     axis.grid(alpha=0.3)
     _save(figure, path)
+
+
+def draw_scores(faces: np.ndarray, others: np.ndarray, confusion: np.ndarray) -> np.ndarray:
+    """Draw how a network's score tells faces from what is none: both distributions, and the counts.
+
+    Args:
+        faces: (N,) scores of faces, 0 to 1.
+        others: (M,) scores of what shows no face.
+        confusion: (2, 2): rows are faces and others, columns what was taken for a face and what was not.
+
+    Returns:
+        BGR uint8.
+    """
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    shares, counts = figure.subplots(1, 2, width_ratios=(1.5, 1))
+    bins = np.linspace(0, 1, 21)
+    for scores, name, colour in ((faces, "faces", BLUE), (others, "no faces", ORANGE)):
+        weights = np.full(len(scores), 100 / max(len(scores), 1))
+        shares.hist(scores, bins, weights=weights, color=colour, alpha=0.6, label=f"{name} ({len(scores)})")
+    shares.axvline(0.5, color="0.5", linestyle="--", linewidth=1)
+    shares.set(xlabel="score", ylabel="share, %", xlim=(0, 1))
+    shares.legend(fontsize=8, loc="upper center")
+    parts = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
+    counts.imshow(parts, cmap="Blues", vmin=0, vmax=1)
+    for row, column in itertools.product(range(2), range(2)):
+        text = f"{confusion[row, column]}\n{parts[row, column]:.1%}"
+        counts.text(column, row, text, ha="center", va="center", color="white" if parts[row, column] > 0.6 else "black")
+    counts.set_xticks((0, 1), ("0.5 or more", "less"))
+    counts.set_yticks((0, 1), ("face", "no face"))
+    counts.set_xlabel("score")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., 2::-1].copy()
 
 
 #: Fonts with Chinese, Japanese and Korean signs, as systems have them; the first that is installed serves.

@@ -89,24 +89,22 @@ def comparison_sheet(
     Returns:
         BGR uint8.
     """
-    footer = 0 if captions is None else 22
-    rows = -(-len(inputs) // columns)
-    sheet = np.full((rows * (side + footer), columns * side, 3), 255, np.uint8)
+    faces = []
     for i, image in enumerate(inputs):
         scale = side / image.shape[-1]
         face = cv2.resize(network_input_to_bgr(image), (side, side), interpolation=cv2.INTER_LINEAR)
         face = draw_points(face, (truth[i] + 0.5) * scale - 0.5, TRUTH, 1.4, schema)
-        face = draw_points(face, (predicted[i] + 0.5) * scale - 0.5, PREDICTED, 1.4, schema)
-        y, x = (i // columns) * (side + footer), (i % columns) * side
-        sheet[y : y + side, x : x + side] = face
-        if captions is not None:
-            place = (x + 4, y + side + 15)
-            caption = captions[i].encode("ascii", "backslashreplace").decode()  # OpenCV's letters are these alone
-            cv2.putText(sheet, caption, place, cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA)
-    return sheet
+        faces.append(draw_points(face, (predicted[i] + 0.5) * scale - 0.5, PREDICTED, 1.4, schema))
+    return _sheet(faces, captions, columns)
 
 
-def box_sheet(inputs: np.ndarray, truth: np.ndarray, predicted: Sequence[np.ndarray], columns: int = 4) -> np.ndarray:
+def box_sheet(
+    inputs: np.ndarray,
+    truth: np.ndarray,
+    predicted: Sequence[np.ndarray],
+    columns: int = 4,
+    captions: Sequence[str] | None = None,
+) -> np.ndarray:
     """A sheet of images with true (green; grey where they are ignored) and predicted (red) boxes.
 
     Args:
@@ -114,21 +112,41 @@ def box_sheet(inputs: np.ndarray, truth: np.ndarray, predicted: Sequence[np.ndar
         truth: (N, faces, 5): x0, y0, x1, y1 and the trust; rows of zeros are none.
         predicted: For each image (M, 4).
         columns: Images in a row.
+        captions: A line under each image.
 
     Returns:
         BGR uint8.
     """
-    height, width = inputs.shape[2:]
-    sheet = np.full((-(-len(inputs) // columns) * height, columns * width, 3), 255, np.uint8)
-    for i, (image, faces, boxes) in enumerate(zip(inputs, truth, predicted)):
+    pictures = []
+    for image, faces, boxes in zip(inputs, truth, predicted):
         picture = network_input_to_bgr(image)
         for *box, trust in faces[faces[:, 2] > faces[:, 0]]:
             draw_box(picture, np.array(box), TRUTH if trust == 1 else (160, 160, 160), 2)
         for found in boxes:
             draw_box(picture, found, PREDICTED, 1)
-        y, x = (i // columns) * height, (i % columns) * width
-        sheet[y : y + height, x : x + width] = picture
+        pictures.append(picture)
+    return _sheet(pictures, captions, columns)
+
+
+def _sheet(images: Sequence[np.ndarray], captions: Sequence[str] | None, columns: int) -> np.ndarray:
+    """Images of one size in rows, perhaps with a line under each."""
+    height, width = images[0].shape[:2]
+    footer = 0 if captions is None else 22
+    sheet = np.full((-(-len(images) // columns) * (height + footer), columns * width, 3), 255, np.uint8)
+    for i, image in enumerate(images):
+        y, x = (i // columns) * (height + footer), (i % columns) * width
+        sheet[y : y + height, x : x + width] = image
+        if captions is not None:
+            caption = captions[i].encode("ascii", "backslashreplace").decode()  # OpenCV's letters are these alone
+            sheet[y + height : y + height + footer, x : x + width] = _line(caption, width, footer)
     return sheet
+
+
+def _line(text: str, width: int, height: int) -> np.ndarray:
+    """A white strip with a text, cut off where it is too long."""
+    strip = np.full((height, width, 3), 255, np.uint8)
+    cv2.putText(strip, text, (4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA)
+    return strip
 
 
 def draw_box(image: np.ndarray, box: np.ndarray, colour: tuple[int, int, int] = PREDICTED, thickness: int = 1) -> None:

@@ -47,6 +47,16 @@ def test_an_error_curve_is_drawn(tmp_path):
     assert cv2.imread(str(tmp_path / "errors.png")).std() > 5
 
 
+@pytest.mark.parametrize(("faces", "others"), [([0.9, 0.2], [0.1]), ([], [0.6]), ([0.7], [])])
+def test_a_score_is_drawn_in_the_colours_of_faces_and_of_others(faces, others):
+    confusion = np.array([[sum(s >= 0.5 for s in each), sum(s < 0.5 for s in each)] for each in (faces, others)])
+    picture = plots.draw_scores(np.array(faces), np.array(others), confusion)
+    assert picture.dtype == np.uint8 and picture.shape[2] == 3
+    left = picture[:, : picture.shape[1] // 2].astype(int)
+    assert ((left[..., 0] - left[..., 2] > 80).sum() > 500) == bool(faces)  # blue
+    assert ((left[..., 2] - left[..., 0] > 80).sum() > 500) == bool(others)  # orange
+
+
 def test_whoever_imports_it_keeps_the_backend():
     code = (
         "import matplotlib; matplotlib.use('svg'); import facekp.plots; "

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 READMES = sorted(ROOT.glob("README*.md"))
-GUIDES = [*READMES, *sorted((ROOT / "docs").glob("*.md"))]
+GUIDES = [*READMES, *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def first_commands(text):
@@ -26,7 +26,7 @@ def test_ci_runs_the_first_commands(path):
         assert in_environment in ci
 
 
-@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_linked_files_exist(path):
     links = re.findall(r"\]\(([^)#\s]+)\)|src=\"([^\"]+)\"", path.read_text(encoding="utf-8"))
     local = [a or b for a, b in links if "://" not in (a or b)]
@@ -34,7 +34,7 @@ def test_linked_files_exist(path):
     assert not missing
 
 
-@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_python_examples_import_is_there(path):
     blocks = re.findall(r"^```python\n(.*?)^```", path.read_text(encoding="utf-8"), re.S | re.M)
     for node in (node for block in blocks for node in ast.walk(ast.parse(block))):

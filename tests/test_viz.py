@@ -81,6 +81,14 @@ def test_a_sheet_shows_boxes_in_the_colours_of_what_they_are():
     assert not sheet[64:, :96].any() and (sheet[64:, 96:] == 255).all()  # nobody in the third, and there is no fourth
 
 
+def test_a_line_stands_under_its_own_image_alone():
+    black, nothing = np.zeros((2, 3, 64, 96), np.float32), np.zeros((2, 1, 5), np.float32)
+    found = [np.zeros((0, 4))] * 2
+    sheet = viz.box_sheet(black, nothing, found, captions=["a name that is far too long for so small an image", ""])
+    assert sheet.shape == (64 + 22, 4 * 96, 3)
+    assert sheet[64:, :96].min() < 100 and (sheet[64:, 96:] == 255).all() and not sheet[:64, : 2 * 96].any()
+
+
 def test_what_the_network_sees_is_shown_in_its_colours():
     picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
     grey = pixels.to_chw(pixels.gray_normalize(picture, 1))

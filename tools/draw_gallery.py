@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/effects.md, from public-domain photos and drawn faces alone."""
+"""Draw the pictures of docs/effects.md and the README's moving one, from public-domain photos and drawn faces alone."""
 
 from __future__ import annotations
 
@@ -19,14 +19,23 @@ from facekp.commands.runner import run
 from facekp.data.drawn import draw_face
 from facekp.inference.faces import Faces
 from facekp.io.images import read_image, write_image
-from facekp.stickers import load_sticker
+from facekp.stickers import combine, load_sticker
 from facekp.stickers.masks import load_face
 from facekp.stickers.privacy import METHODS, Hider
+from facekp.stickers.show import save_animation
 from facekp.vision import geometry
 
 ANGLES = (-75, -60, -45, -30, -15, 0, 15, 30, 45, 60, 75)
 SIDE = 150
 TURNED = ("sunglasses", "moustache", "cat", "medical_mask", "blush", "tiger")
+#: The moving picture: what the two heads wear, for a turn to the left and one to the right.
+SCENES = (
+    (("sunglasses", "top_hat"), ("cat",)),
+    (("laser_eyes",), ("heart_glasses", "crown", "blush")),
+    (("dog",), ("dragon_fire",)),
+    (("kiss_hearts", "lipstick"), ("tiger", "confetti")),
+)
+FRAMES, FPS = 18, 12
 ACTED = ("tongue", "kiss_hearts", "dragon_fire", "laser_eyes", "confetti", "lipstick")
 
 
@@ -48,6 +57,8 @@ def main() -> None:
             break
     rows = [_row(head, name) for name, head in zip(TURNED, [*heads, *heads])]
     write_image(out / "heads.jpg", np.vstack(rows))
+
+    save_animation(out / "moving.gif", _scenes(heads[:2]), 1 / FPS)
 
     hopper = heads[1].turn(0)
     stills = [_tile(load_sticker(name).apply(hopper[0], _faces(hopper[1]), pretend=True), hopper[1], 2 * SIDE, 2.6)
@@ -72,6 +83,21 @@ def _row(head: TurnedHead, name: str) -> np.ndarray:
         image, points = head.turn(angle - head.angles[0])
         tiles.append(_tile(sticker.apply(image, _faces(points), pretend=True), head.points, SIDE, 2.5))
     return np.hstack(tiles)
+
+
+def _scenes(heads: list[TurnedHead]) -> list[np.ndarray]:
+    """Two heads side by side that look around and wear one thing after another."""
+    frames = []
+    for scene in SCENES:
+        worn = [combine([load_sticker(name) for name in names]) for names in scene]
+        for step in range(FRAMES):
+            angle, tiles = 35 * np.sin(2 * np.pi * step / FRAMES), []
+            for head, sticker, sign in zip(heads, worn, (1, -1)):
+                image, points = head.turn(sign * angle - head.angles[0])
+                image = sticker.apply(image, _faces(points), step / FPS, pretend=True)
+                tiles.append(_tile(image, head.points, 200, 2.5))
+            frames.append(np.hstack(tiles))
+    return frames
 
 
 def _tile(image: np.ndarray, points: np.ndarray, side: int, wide: float) -> np.ndarray:

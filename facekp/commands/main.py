@@ -25,6 +25,7 @@ COMMANDS = {
     "models": "list the models, and get those that are not part of the package",
     "pseudo-label": "label photos by a network, where it agrees with itself",
     "plot": "draw the curves of one run, or of several",
+    "compare": "compare runs in one HTML file: curves, figures, worst faces, configs",
     "export": "write a trained network for Paddle Inference and ONNX Runtime",
     "serve": "serve the page that puts stickers on faces in the browser",
     "convert-labels": "convert labels of faces: COCO, CSV, .pts, imglab, labelme, WFLW, LaPa, COFW, AFLW",

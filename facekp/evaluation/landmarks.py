@@ -17,6 +17,7 @@ from facekp.data.dataset import FilesDataset, LandmarkDataset
 from facekp.errors import UserError
 from facekp.inference.faces import Faces
 from facekp.landmarks import IBUG68, PointSchema
+from facekp.landmarks.pose import head_pose
 from facekp.metrics import AUC, NME, FailureRate, point_errors
 from facekp.vision import geometry, pixels
 from facekp.vision.boxes import iou
@@ -25,6 +26,9 @@ from facekp.vision.boxes import iou
 BOX_EXPANSION = 1.1
 #: Jittered boxes are moved by up to this part of their sides, and scaled by a factor in this range.
 JITTER_SHIFT, JITTER_SCALE = 0.15, (0.8, 1.25)
+
+#: Degrees from which faces are judged by their yaw, each until the next.
+YAWS = (0, 15, 30, 45, 60)
 
 #: Intersection over union of the boxes around the points from which on a labelled face counts as found.
 FOUND = 0.4
@@ -228,8 +232,49 @@ def summarise(predictions: Predictions, schema: PointSchema = IBUG68) -> dict[st
     if predictions.sigma is not None:
         table["within_1_sigma"], table["within_2_sigma"] = predictions.within(1), predictions.within(2)
     table["distance_px"] = float(np.nanmean(np.linalg.norm(predictions.predicted - predictions.truth, axis=-1)))
-    each = point_errors(predictions.predicted, predictions.truth, schema)
-    for region, indices in schema.regions.items():
-        of_region = each[:, list(indices)]
-        table[f"nme_{region}"] = float(np.nanmean(of_region)) if np.isfinite(of_region).any() else None
+    table.update({f"nme_{region}": error for region, error in by_region(predictions, schema).items()})
     return table
+
+
+def by_region(predictions: Predictions, schema: PointSchema = IBUG68) -> dict[str, Optional[float]]:
+    """NME of the points of each of the schema's regions, fractions; None where no point of it is labelled.
+
+    Example:
+        >>> truth = np.zeros((1, 68, 2)); truth[0, 45, 0] = 10
+        >>> [round(error, 3) for error in by_region(Predictions(truth + [0.5, 0], truth)).values()]
+        [0.05, 0.05, 0.05, 0.05, 0.05]
+    """
+    each = point_errors(predictions.predicted, predictions.truth, schema)
+    return {region: _known_mean(each[:, list(indices)]) for region, indices in schema.regions.items()}
+
+
+def by_yaw(predictions: Predictions, schema: PointSchema = IBUG68) -> dict[str, float]:
+    """NME of the faces by how far their labels say that the head is turned, to either side.
+
+    Args:
+        predictions: Faces whose points are not all labelled are omitted: their pose is not known.
+        schema: What the points are.
+
+    Returns:
+        "FROM-TO" in degrees or "60 up" -> a fraction, of the ranges of `YAWS` that have faces; empty where the schema's
+        points cannot be converted into the 68 that the pose is found from.
+
+    Example:
+        >>> truth = IBUG68.mean_points[None].astype(np.float64)
+        >>> {name: round(error, 3) for name, error in by_yaw(Predictions(truth + [0.01, 0], truth)).items()}
+        {'0-15': 0.017}
+    """
+    points = schema.converted(predictions.truth, IBUG68)
+    if points is None:
+        return {}
+    yaw, errors = np.abs(head_pose(points).yaw), predictions.errors(schema)
+    table = {}
+    for low, high in zip(YAWS, (*YAWS[1:], np.inf)):
+        chosen = (yaw >= low) & (yaw < high) & np.isfinite(errors)
+        if chosen.any():
+            table[f"{low}-{high}" if np.isfinite(high) else f"{low} up"] = float(errors[chosen].mean())
+    return table
+
+
+def _known_mean(values: np.ndarray) -> Optional[float]:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else None

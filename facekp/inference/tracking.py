@@ -137,6 +137,8 @@ class Tracker:
         fade: Seconds in which its score then falls to nothing.
         cutoff: See `OneEuro`; `float("inf")` leaves the points as they are.
         beta: See `OneEuro`.
+        keep_leaving: Keep a face whose middle has left the image for as long as any other unconfirmed face. Otherwise
+            it is forgotten at once.
 
     Example:
         >>> tracker = Tracker(lambda image, boxes=None: Faces.none())
@@ -153,12 +155,14 @@ class Tracker:
         fade: float = 0.5,
         cutoff: float = 0.2,
         beta: float = 8.0,
+        keep_leaving: bool = False,
     ) -> None:
         self.landmarker = landmarker
         self._takes_points = "points" in inspect.signature(landmarker).parameters
         self.detect_every, self.retry_every = detect_every, retry_every
         self.hold, self.fade = hold, fade
         self.cutoff, self.beta = cutoff, beta
+        self.keep_leaving = keep_leaving
         self._tracks: list[_Track] = []
         self._frame = self._next_id = 0
         self._schema = IBUG68  # until the landmarker answers
@@ -174,7 +178,11 @@ class Tracker:
         else:
             self._follow(image, self._tracks)
         self._frame += 1
-        self._tracks = [t for t in self._tracks if self._visible(t, seconds) > 0 and _meets(t.box, image)]
+        self._tracks = [
+            track
+            for track in self._tracks
+            if self._visible(track, seconds) > 0 and (self.keep_leaving or _meets(track.box, image))
+        ]
         for track in self._tracks:
             track.shown = track.smooth(track.points, seconds)
         self._tracks.sort(key=lambda track: -float((track.shown_box[2:] - track.shown_box[:2]).prod()))

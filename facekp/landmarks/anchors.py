@@ -75,6 +75,10 @@ def anchor_names(schema: PointSchema = IBUG68) -> frozenset[str]:
     return frozenset(schema.anchors)
 
 
+#: (16, 2): cosine and sine along a half ellipse, its ends left out.
+_ARC = np.array([(np.cos(angle), np.sin(angle)) for angle in np.linspace(0, np.pi, 18)[1:-1]])
+
+
 def face_outline(points: np.ndarray, pose: Pose | None = None) -> np.ndarray:
     """Polygon around a face's skin: the jaw, closed by a half ellipse over the forehead.
 
@@ -95,5 +99,4 @@ def face_outline(points: np.ndarray, pose: Pose | None = None) -> np.ndarray:
     pose = head_pose(p[None]) if pose is None else pose
     middle, half = (p[0] + p[16]) / 2, (p[16] - p[0]) / 2
     up = (pose.camera[0] @ (*HEAD_PLACES["forehead"], 1))[:2] - middle
-    angle = np.linspace(0, np.pi, 18)[1:-1, None]
-    return np.vstack([p[:17], middle + np.cos(angle) * half + np.sin(angle) * up])
+    return np.concatenate([p[:17], _ARC @ (half, up) + middle])

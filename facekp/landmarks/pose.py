@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +17,15 @@ _TRUST = np.array([0.3] * 10 + [1.0] * 9 + [1, 0.5, 0.5, 1, 0.5, 0.5] * 2)
 _TRUST /= _TRUST.sum()
 _SHAPE = HEAD_POINTS[RIGID] - _TRUST @ HEAD_POINTS[RIGID]
 _WEIGHTED = _TRUST[:, None] * _SHAPE
-_SPREAD = _SHAPE.T @ _WEIGHTED
-_LOOSE = np.linalg.inv(_SPREAD)
+_LOOSE = np.linalg.inv(_SHAPE.T @ _WEIGHTED)
+_SPREAD: list[list[float]] = (_SHAPE.T @ _WEIGHTED).tolist()
+_TRACE = float(np.trace(_SPREAD))
+
+Row = Sequence[float]
+_UNKNOWN = [math.nan] * 9
+
+#: Depth, 1 of each point.
+_DEEP = np.column_stack([DEPTH, np.ones(68)])
 
 #: How strongly a face is drawn to the mean face where the camera hardly shows it: the far side of a turned head.
 _DRAW = 0.02
@@ -60,7 +69,7 @@ def head_pose(points: np.ndarray) -> Pose:
         points: (N, 68, 2) pixels of the image.
 
     Returns:
-        The poses; NaN for faces whose points are not finite or coincide.
+        The poses; NaN for faces whose points are not finite, coincide or lie on a line.
 
     Example:
         >>> from facekp.landmarks import MEAN_FACE
@@ -69,14 +78,16 @@ def head_pose(points: np.ndarray) -> Pose:
         ([True, True, True], (1, 3, 4))
     """
     found = np.asarray(points, np.float64)
-    good = np.isfinite(found).all((1, 2)) & (np.ptp(found[:, RIGID], 1).max(-1) > 1e-6)
-    camera = np.full((len(found), 3, 4), np.nan)
-    turn = np.full((len(found), 3, 3), np.nan)
-    if good.any():
-        turn[good], camera[good] = _fit(found[good])
-    yaw = np.degrees(np.arcsin(np.clip(-turn[:, 2, 0], -1, 1)))
-    pitch = np.degrees(np.arctan2(turn[:, 2, 1], turn[:, 2, 2]))
-    roll = np.degrees(np.arctan2(turn[:, 1, 0], turn[:, 0, 0]))
+    cross = found[:, RIGID[0] : RIGID[-1] + 1].transpose(0, 2, 1) @ _WEIGHTED  # all that the fit needs to know
+    known = np.isfinite(found.sum((1, 2))).tolist()
+    fits = [_fit(*sums) if good else _UNKNOWN for *sums, good in zip(cross.tolist(), (cross @ _LOOSE).tolist(), known)]
+    numbers = np.array(fits).reshape(-1, 9)
+    flat = numbers[:, 3:].reshape(-1, 2, 3)
+    camera = np.zeros((len(found), 3, 4))
+    camera[:, :2, :3], camera[:, 2, 3] = flat, 1
+    camera[:, :2, 3] = found[:, 36:48].sum(1) / 12 - flat @ EYES_MIDDLE  # what is worn keeps to the eyes
+    camera[np.isnan(numbers[:, 0])] = np.nan
+    yaw, pitch, roll = numbers[:, :3].T
     return Pose(yaw, pitch, roll, camera)
 
 
@@ -95,9 +106,9 @@ def from_the_front(points: np.ndarray, camera: np.ndarray) -> np.ndarray:
         >>> bool(np.abs(from_the_front(points, head_pose(points).camera) - MEAN_FACE).max() < 0.01)
         True
     """
-    flat, deep, shift = camera[:, :2, :2], camera[:, :2, 2], camera[:, :2, 3]
-    draw = _DRAW * (camera[:, :2, :3] ** 2).sum((1, 2))[:, None, None] / 2
-    seen = points - shift[:, None] - DEPTH[:, None] * deep[:, None]
+    turn, flat, deep_and_shift = camera[:, :2, :3], camera[:, :2, :2], camera[:, :2, 2:]
+    draw = _DRAW * np.einsum("nij,nij->n", turn, turn)[:, None, None] / 2
+    seen = points - _DEEP @ deep_and_shift.transpose(0, 2, 1)
     # The least squares solution of flat @ face = seen, drawn to the mean face.
     return (seen @ flat + draw * MEAN_FACE) @ np.linalg.inv(flat.transpose(0, 2, 1) @ flat + draw * np.eye(2))
 
@@ -147,41 +158,81 @@ def rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
     return in_image @ upright @ about_ears
 
 
-def _fit(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rotations (N, 3, 3) and cameras (N, 3, 4)."""
-    cross = points[:, RIGID].transpose(0, 2, 1) @ _WEIGHTED  # all that the fit needs to know
-    turn, scale = _step(*_nearest_turn(cross @ _LOOSE), cross)
-    flat = scale[:, None, None] * turn[:, :2]
-    camera = np.zeros((len(points), 3, 4))
-    camera[:, :2, :3], camera[:, 2, 3] = flat, 1
-    camera[:, :2, 3] = points[:, 36:48].sum(1) / 12 - flat @ EYES_MIDDLE  # what is worn keeps to the eyes
-    return turn, camera
+def _fit(cross: list[list[float]], loose: list[list[float]]) -> list[float]:
+    """Yaw, pitch, roll and the six numbers of a camera without its shift; NaN if the points lie on a line.
+
+    In plain numbers: for one face, calls of NumPy take ten times as long as what they work out.
+
+    Args:
+        cross: (2, 3), the sums of points times head.
+        loose: (2, 3), the affine camera that fits best.
+    """
+    a, b, scale = _nearest_turn(*loose)
+    if not scale > 0:
+        return _UNKNOWN
+    (a, b, c), growth = _step(a, b, cross, scale)
+    scale *= growth
+    yaw, pitch, roll = math.asin(max(-1.0, min(-c[0], 1.0))), math.atan2(c[1], c[2]), math.atan2(b[0], a[0])
+    return [*map(math.degrees, (yaw, pitch, roll)), *(scale * value for value in (*a, *b))]
 
 
-def _nearest_turn(loose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rotations and scales nearest to affine cameras (N, 2, 3)."""
-    u, size, vt = np.linalg.svd(loose, full_matrices=False)
-    return _with_depth(u @ vt), size.sum(-1) / 2
+def _nearest_turn(a: Row, b: Row) -> tuple[Row, Row, float]:
+    """The first two rows of the rotation nearest to an affine camera A, and its scale; 0 if there is none.
+
+    By the polar decomposition: the rows are those of G^-1/2 A, where G = A A'. By Cayley and Hamilton, the root of a
+    2x2 matrix is (G + r) / t, with r the root of its determinant and t the trace of the root.
+    """
+    aa, ab, bb = _dot(a, a), _dot(a, b), _dot(b, b)
+    r = math.sqrt(max(aa * bb - ab * ab, 0))
+    t = math.sqrt(aa + bb + 2 * r)
+    if not r > 1e-12 * t * t:
+        return a, b, 0.0
+    own, other = (bb + r) / (r * t), (aa + r) / (r * t)
+    mixed = -ab / (r * t)
+    return (
+        [own * x + mixed * y for x, y in zip(a, b)],
+        [mixed * x + other * y for x, y in zip(a, b)],
+        t / 2,
+    )
 
 
-def _with_depth(rows: np.ndarray) -> np.ndarray:
-    """Rotations (N, 3, 3) from their first two rows."""
-    (a, b, c), (d, e, f) = rows.transpose(1, 2, 0)
-    return np.concatenate([rows, np.array([b * f - c * e, c * d - a * f, a * e - b * d]).T[:, None]], 1)
+def _step(a: Row, b: Row, cross: Sequence[Row], scale: float) -> tuple[tuple[Row, Row, Row], float]:
+    """One Gauss-Newton step on rotation and scale; more change nothing.
 
+    The unknowns are a rotation vector x, y, z and the growth g. With B = ((-xz, -yz), (-yz, xz)) the system is
+    zz (x, y) + B (z, g) = right and B (x, y) + flat (z, g) = below, where B B is a number.
 
-def _step(turn: np.ndarray, scale: np.ndarray, cross: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One Gauss-Newton step on rotation and scale; more change nothing. The sums over the points are small matrices."""
-    back = turn.transpose(0, 2, 1)
-    m = turn @ _SPREAD @ back
-    b = cross @ back / scale[:, None, None] - m[:, :2]
-    xz, yz, zz, flat = m[:, 0, 2], m[:, 1, 2], m[:, 2, 2], m[:, 0, 0] + m[:, 1, 1]
-    zero = np.zeros_like(zz)
-    system = np.array([[zz, zero, -xz, -yz], [zero, zz, -yz, xz], [-xz, -yz, flat, zero], [-yz, xz, zero, flat]])
-    right = np.array([[-b[:, 1, 2], b[:, 0, 2], b[:, 1, 0] - b[:, 0, 1], b[:, 0, 0] + b[:, 1, 1]]])
-    damped = system.transpose(2, 0, 1) + 1e-3 * flat[:, None, None] * np.eye(4)
-    x, y, z, grow = np.linalg.solve(damped, right.transpose(2, 1, 0))[..., 0].T
-    small = np.array([[zero, -z, y], [z, zero, -x], [-y, x, zero]]).transpose(2, 0, 1) / 2
+    Returns:
+        The rows of the rotation, and the factor of the scale.
+    """
+    (cross_a, cross_b), c = cross, _cross(a, b)
+    deep = [_dot(row, c) for row in _SPREAD]
+    xz, yz, zz = _dot(a, deep), _dot(b, deep), _dot(c, deep)
+    flat = _TRACE - zz
+    right_x, right_y = yz - _dot(cross_b, c) / scale, _dot(cross_a, c) / scale - xz
+    below_z = (_dot(cross_b, a) - _dot(cross_a, b)) / scale
+    below_g = (_dot(cross_a, a) + _dot(cross_b, b)) / scale - flat
+    damping = 1e-3 * flat
+    zz, flat = zz + damping, flat + damping
+    size = zz * flat - xz * xz - yz * yz
+    z = (zz * below_z + xz * right_x + yz * right_y) / size
+    growth = (zz * below_g + yz * right_x - xz * right_y) / size
+    x, y = (right_x + xz * z + yz * growth) / zz, (right_y + yz * z - xz * growth) / zz
     # Cayley's map: a rotation by the vector x, y, z, up to terms of the third order.
-    change = np.linalg.solve(np.eye(3) - small, np.eye(3) + small)
-    return change @ turn, scale * np.exp(np.clip(grow, -1, 1))
+    half = [x / 2, y / 2, z / 2]
+    share = 2 / (1 + _dot(half, half))
+    columns = []
+    for column in zip(a, b, c):
+        once = _cross(half, column)
+        twice = _cross(half, once)
+        columns.append([old + share * (u + v) for old, u, v in zip(column, once, twice)])
+    first, second, third = map(list, zip(*columns))
+    return (first, second, third), math.exp(max(-1.0, min(growth, 1.0)))
+
+
+def _dot(a: Row, b: Row) -> float:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def _cross(a: Row, b: Row) -> Row:
+    return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]

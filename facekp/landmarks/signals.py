@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Callable
@@ -14,7 +16,7 @@ from facekp.landmarks.pose import from_the_front
 _STRAIGHT = 25
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Signal:
     """One expression.
 
@@ -31,10 +33,10 @@ class Signal:
 
 def _gap(upper: Sequence[int], lower: Sequence[int]) -> Callable[[np.ndarray], np.ndarray]:
     """How far the mean of some points lies below that of others."""
-    share = np.zeros(68)
-    share[list(lower)] += 1 / len(lower)
-    share[list(upper)] -= 1 / len(upper)
-    return lambda face: face[:, :, 1] @ share
+    share = np.zeros((68, 2))
+    share[list(lower), 1] += 1 / len(lower)
+    share[list(upper), 1] -= 1 / len(upper)
+    return lambda face: face.reshape(-1, share.size) @ share.ravel()
 
 
 def _eye(top: list[int], bottom: list[int], left: int, right: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -78,9 +80,8 @@ def measure(points: np.ndarray, camera: np.ndarray) -> np.ndarray:
     Returns:
         (N, S) float64 in the order of `SIGNALS`; NaN where the camera is.
     """
-    face = from_the_front(points, np.where(np.isnan(camera), np.eye(3, 4), camera))
-    values = np.array([signal.measure(face) for signal in SIGNALS.values()]).T
-    return np.where(np.isfinite(camera[:, :1, 0]), values, np.nan)
+    face = from_the_front(points, camera)
+    return np.array([signal.measure(face) for signal in SIGNALS.values()]).T
 
 
 def scaled(measured: np.ndarray, rest: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -98,9 +99,16 @@ def scaled(measured: np.ndarray, rest: np.ndarray | None = None) -> dict[str, np
         >>> float(scaled(open_wide)["mouth_open"][0])
         1.0
     """
-    neutral, full = np.array([(signal.neutral, signal.full) for signal in SIGNALS.values()]).T
-    values = (measured - (neutral if rest is None else rest)) / (full - neutral)
+    neutral, span = _limits(tuple(SIGNALS.values()))
+    values = (measured - (neutral if rest is None else rest)) / span
     return dict(zip(SIGNALS, np.minimum(np.maximum(values, 0), 1).T))
+
+
+@functools.lru_cache(maxsize=1)
+def _limits(signals: tuple[Signal, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Of each signal `neutral`, and `full - neutral`."""
+    neutral, full = np.array([(signal.neutral, signal.full) for signal in signals]).T
+    return neutral, full - neutral
 
 
 class Neutral:
@@ -126,9 +134,8 @@ class Neutral:
 
     def __init__(self, seconds: float = 3.0) -> None:
         self.seconds = seconds
-        self._average = np.array([signal.neutral for signal in SIGNALS.values()])
-        self._span = np.array([signal.full for signal in SIGNALS.values()]) - self._average
-        self._seen: list[np.ndarray] = []
+        self._average, self._span = _limits(tuple(SIGNALS.values()))
+        self._seen: list[list[float]] = [[] for _ in SIGNALS]  # each sorted
         self._start: float | None = None
         self.values = self._average
 
@@ -138,7 +145,10 @@ class Neutral:
             self._start = seconds
         watched = seconds - self._start
         if watched <= self.seconds and abs(yaw) < _STRAIGHT and np.isfinite(measured).all():
-            self._seen.append(measured)
+            for seen, value in zip(self._seen, measured.tolist()):
+                insort(seen, value)
+            low, high = (len(self._seen[0]) - 1) // 2, len(self._seen[0]) // 2
+            median = np.array([(seen[low] + seen[high]) / 2 for seen in self._seen])
             trust = min(2 * watched / max(self.seconds, 1e-6), 1.0)
-            shift = np.clip((np.median(self._seen, 0) - self._average) / self._span, -0.5, 0.5)
+            shift = np.minimum(np.maximum((median - self._average) / self._span, -0.5), 0.5)
             self.values = self._average + trust * shift * self._span

@@ -13,31 +13,34 @@ from facekp.stickers.hide import fill
 from facekp.stickers.triggers import Trigger
 from facekp.stickers.wearer import Wearer
 
-#: Half the height of a brow, of the distance of the outer eye corners.
-_BROW = 0.035
+#: Half the height of a brow, of the width of the face from the front.
+_BROW = 0.021
 
 #: How soft the edge is, of the same.
-_SOFT = 0.012
+_SOFT = 0.0073
+
+#: From 68 points and the width of the face from the front to outlines, all in pixels.
+Region = Callable[[np.ndarray, float], list[np.ndarray]]
 
 
-def _lips(points: np.ndarray) -> list[np.ndarray]:
+def _lips(points: np.ndarray, width: float) -> list[np.ndarray]:
     """The outer outline, and the inner one, which stays free."""
     return [points[48:60], points[60:68]]
 
 
-def _brow(indices: Sequence[int]) -> Callable[[np.ndarray], list[np.ndarray]]:
-    def outline(points: np.ndarray) -> list[np.ndarray]:
+def _brow(indices: Sequence[int]) -> Region:
+    def outline(points: np.ndarray, width: float) -> list[np.ndarray]:
         line = points[list(indices)]
         along = line[-1] - line[0]
         up = np.array([along[1], -along[0]]) / max(float(np.linalg.norm(along)), 1e-6)
-        half = _BROW * np.linalg.norm(points[45] - points[36]) * np.array([[0.3], [0.8], [1], [1], [0.8]])
+        half = _BROW * width * np.array([[0.3], [0.8], [1], [1], [0.8]])
         return [np.vstack([line + half * up, (line - half * up)[::-1]])]
 
     return outline
 
 
-#: Name -> from 68 points to outlines; what lies within an even number of them stays free. A new one is one entry.
-REGIONS: dict[str, Callable[[np.ndarray], list[np.ndarray]]] = {
+#: Name -> its outlines; what lies within an even number of them stays free. A new one is one entry.
+REGIONS: dict[str, Region] = {
     "lips": _lips,
     "left_brow": _brow(range(17, 22)),
     "right_brow": _brow(range(26, 21, -1)),
@@ -72,9 +75,10 @@ class Paint:
 
     def put(self, image: np.ndarray, wearer: Wearer, visible: float, seconds: float) -> None:
         """Draw it on one face, in place; see `facekp.stickers.sticker.Worn`."""
-        outlines = [_rounded(outline) for outline in REGIONS[self.region](wearer.points)]
-        unit = float(np.linalg.norm(wearer.points[45] - wearer.points[36]))
-        soft = max(_SOFT * unit, 0.5)
+        if not np.isfinite(wearer.width):
+            return
+        outlines = [_rounded(outline) for outline in REGIONS[self.region](wearer.points, wearer.width)]
+        soft = max(_SOFT * wearer.width, 0.5)
         around = np.vstack(outlines)
         size = np.array(image.shape[1::-1])
         x0, y0 = np.clip(np.floor(around.min(0) - 3 * soft), 0, size).astype(int)

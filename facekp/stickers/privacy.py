@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import cv2
@@ -12,11 +13,11 @@ from facekp.inference.tracking import Landmarks, Tracker, Tracks
 from facekp.landmarks import face_outline
 
 #: How many cells a face is wide: all that is left of it, whatever its size. With more, detectors still see a face.
-CELLS = {"blur": 1.5, "mosaic": 3}
+CELLS = {"blur": 1.5, "mosaic": 2}
 METHODS = (*CELLS, "box")
 
-#: Grey of a box.
-_BOX = 40
+#: Grey of a box; how many pixels across a cell are enough for its mean; into how many rows a blur is divided.
+_BOX, _SAMPLES, _SHADES = 40, 12, 64
 
 #: How much larger than the face the hidden region is, and how much it grows in a second in which no detector saw it.
 _MARGIN, _GROWTH, _LARGEST = 0.25, 0.6, 1.0
@@ -63,60 +64,62 @@ class Hider:
         if not len(faces):
             self.empty.append((self._frames, seconds))
         self._frames += 1
-        result = image.copy()
+        colours = image[..., :3].copy()
         for rank in range(len(faces)):
             for region in self._regions(faces, rank):
-                self._hide(result, region)
-        return result
+                self._hide(colours, region)
+        return colours if image.shape[2] == 3 else np.dstack([colours, image[..., 3:]])
 
     def _regions(self, faces: Faces, rank: int) -> list[np.ndarray]:
-        """Convex polygons (K, 2) that cover a face, and where it was last seen for sure."""
-        x0, y0, x1, y1 = faces.boxes[rank].astype(np.float64)
-        region = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
-        if np.isfinite(faces.pose.yaw[rank]):
-            around = face_outline(faces.whole[rank], faces.pose.of(rank))
-            # Where a turned head's outline is guessed too narrow, its box is not.
-            region = np.vstack([around, (region - region.mean(0)) * 0.8 + region.mean(0)])
-        if not np.isfinite(region).all():
+        """Boxes (4,) that cover a face, and where it was last seen for sure."""
+        box = faces.boxes[rank].astype(np.float64)
+        if not math.isfinite(box.sum()):
             return []
+        if math.isfinite(faces.pose.yaw[rank]):  # the forehead, too
+            outline = face_outline(faces.whole[rank], faces.pose.of(rank))
+            box = np.concatenate([np.minimum(box[:2], outline.min(0)), np.maximum(box[2:], outline.max(0))])
         if not isinstance(faces, Tracks) or not faces.memory:
-            return [_grown(region, _MARGIN)]
+            return [_grown(box, _MARGIN)]
         memory: dict[Any, np.ndarray] = faces.memory[rank]
         unseen = float(faces.unseen[rank])
         if unseen <= 0 or self not in memory:
-            memory[self] = region
+            memory[self] = box
         margin = min(_MARGIN + _GROWTH * unseen, _LARGEST)
-        return [_grown(region, margin), _grown(memory[self], margin)] if unseen > 0 else [_grown(region, margin)]
+        return [_grown(box, margin), _grown(memory[self], margin)] if unseen > 0 else [_grown(box, margin)]
 
-    def _hide(self, image: np.ndarray, region: np.ndarray) -> None:
-        """Hide one polygon, in place."""
-        size = np.array(image.shape[1::-1])
-        x0, y0 = np.clip(np.floor(region.min(0)), 0, size).astype(int)
-        x1, y1 = np.clip(np.ceil(region.max(0)) + 1, 0, size).astype(int)
-        if x1 <= x0 or y1 <= y0:
+    def _hide(self, image: np.ndarray, box: np.ndarray) -> None:
+        """Hide one box of a BGR image, in place."""
+        left, top, right, bottom = box.tolist()
+        x0, y0 = max(math.floor(left), 0), max(math.floor(top), 0)
+        x1, y1 = min(math.ceil(right) + 1, image.shape[1]), min(math.ceil(bottom) + 1, image.shape[0])
+        width, height = x1 - x0, y1 - y0
+        if width <= 0 or height <= 0:
             return
-        mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
-        corners = np.clip(np.round(cv2.convexHull(np.float32(region - (x0, y0)))), -(2**20), 2**20)
-        cv2.fillConvexPoly(mask, corners.astype(np.int32), 255)
-        view = image[y0:y1, x0:x1, :3]
+        view = image[y0:y1, x0:x1]
         if self.method == "box":
-            hidden = np.full(view.shape, _BOX, np.uint8)
+            view[:] = _BOX
+            return
+        cell = max(max(right - left, bottom - top) / (1 + 2 * _MARGIN) / CELLS[self.method], 1.0)
+        columns, rows = max(round(width / cell), 1), max(round(height / cell), 1)
+        some = cv2.resize(view, (columns * _SAMPLES, rows * _SAMPLES), interpolation=cv2.INTER_NEAREST)
+        cells = cv2.resize(some, (columns, rows), interpolation=cv2.INTER_AREA)
+        # Few rows are made as wide as the box, then repeated down it, which is cheap.
+        if self.method == "mosaic":
+            strip = cv2.resize(cells, (width, rows), interpolation=cv2.INTER_NEAREST)
         else:
-            cell = max(float(np.ptp(region, 0).max()) / (1 + 2 * _MARGIN) / CELLS[self.method], 1.0)
-            few = (max(round((x1 - x0) / cell), 1), max(round((y1 - y0) / cell), 1))
-            way = cv2.INTER_NEAREST if self.method == "mosaic" else cv2.INTER_LINEAR
-            step = max(int(cell) // 24, 1)  # so many pixels of a cell are enough for its mean
-            small = cv2.resize(view[::step, ::step], few, interpolation=cv2.INTER_AREA)
-            hidden = cv2.resize(small, mask.shape[::-1], interpolation=way)
-        view[:] = cv2.copyTo(hidden, mask, np.ascontiguousarray(view))
+            strip = cv2.resize(cells, (width, min(height, _SHADES)), interpolation=cv2.INTER_LINEAR)
+        view[:] = strip[np.arange(height) * len(strip) // height]
 
 
 def careful_tracker(landmarker: Landmarks) -> Tracker:
-    """A tracker that looks for faces in every third frame, in every frame while one is lost, and forgets late."""
-    return Tracker(landmarker, detect_every=3, retry_every=1, hold=1.5, fade=0.5)
+    """A tracker that looks for faces in every third frame, in every frame while one is lost, and forgets late.
+
+    A face that leaves the image is lost, not forgotten: half of it may still be visible.
+    """
+    return Tracker(landmarker, detect_every=3, retry_every=1, hold=1.5, fade=0.5, keep_leaving=True)
 
 
-def _grown(region: np.ndarray, margin: float) -> np.ndarray:
-    """A polygon, larger by a share of itself about its middle."""
-    middle = (region.min(0) + region.max(0)) / 2
-    return (region - middle) * (1 + margin) + middle
+def _grown(box: np.ndarray, margin: float) -> np.ndarray:
+    """A box, larger by a share of itself about its middle."""
+    more = (box[2:] - box[:2]) * (margin / 2)
+    return np.concatenate([box[:2] - more, box[2:] + more])

@@ -49,6 +49,11 @@ class Wearer:
         """How the head is turned, N = 1."""
         return self._faces.pose.of(self.rank)
 
+    @property
+    def width(self) -> float:
+        """Pixels that the average face is wide when seen from the front by this face's camera, however it is turned."""
+        return float(np.linalg.norm(self.pose.camera[0, 0, :3]))
+
     @functools.cached_property
     def anchors(self) -> dict[str, np.ndarray]:
         """Place of the face -> pixels."""
@@ -75,7 +80,7 @@ class Wearer:
         mean = np.array([_mean_places()[name] for name in places])
         beyond = np.sign(yaw) * (mean[:, 0] - 0.5)
         least = np.interp(mean[:, 1], MEAN_FACE[_MIDDLE, 1], middle)
-        least += _LEAST_WIDTH * beyond * float(np.linalg.norm(camera[0, :3]))
+        least += _LEAST_WIDTH * beyond * self.width
         short = np.where(beyond > 0.02, np.maximum(least - target @ along, 0), 0)
         return target + short[:, None] * along
 

@@ -17,6 +17,7 @@ from facekp.data.transforms import MOVING, build_transforms
 from facekp.detectors import FacesOf, load_detector
 from facekp.errors import UserError
 from facekp.evaluation import detection
+from facekp.evaluation.review import BoxesReview
 from facekp.inference.backends import find_weights, load_backend
 from facekp.inference.landmarker import Landmarker
 from facekp.losses import BOX_LOSSES, build_box_loss
@@ -68,6 +69,7 @@ class BoxesTask(Task):
             loss=build_box_loss(config.loss, config.size),
             metrics=[registry.build(BOX_METRICS, spec, "metric") for spec in config.metrics or self.default_metrics],
             draw=partial(_draw, codec=BoxCodec(config.size, config.size)),
+            review=BoxesReview(config.size),
         )
 
     def check_output(self, outputs: np.ndarray, label: np.ndarray) -> None:
@@ -103,5 +105,7 @@ def _joined(parts: Sequence[Sequence[LabelledImage]]) -> list[LabelledImage]:
     return [image for part in parts for image in part]
 
 
-def _draw(inputs: np.ndarray, labels: np.ndarray, predicted: np.ndarray, codec: BoxCodec) -> np.ndarray:
-    return viz.box_sheet(inputs, labels, [codec.choose(each)[0] for each in predicted])
+def _draw(
+    inputs: np.ndarray, labels: np.ndarray, predicted: np.ndarray, captions: Sequence[str] | None, codec: BoxCodec
+) -> np.ndarray:
+    return viz.box_sheet(inputs, labels, [codec.choose(each)[0] for each in predicted], captions=captions)

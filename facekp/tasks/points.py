@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from facekp.data.turned import HeadShape, TurnHead
 from facekp.detectors import load_detector
 from facekp.errors import UserError
 from facekp.evaluation.landmarks import cut_out, predict_dataset, predict_in_use, summarise
+from facekp.evaluation.review import PointsReview
 from facekp.inference.backends import load_backend
 from facekp.inference.landmarker import Landmarker
 from facekp.landmarks import IBUG68, PointSchema
@@ -30,6 +32,9 @@ from facekp.recipes import PointsRecipe
 from facekp.registry import type_name
 from facekp.tasks.parts import check_transforms, load_parts
 from facekp.tasks.task import Evaluation, EvaluationSettings, Tables, Task, TaskData
+
+#: At most so many squares without a face show what a network's score says of them after some epochs.
+NO_FACES = 100
 
 #: What a key's value needs of the codec. To all of them one is one percent of the crop.
 _NEEDED_CODECS: dict[tuple[str, Any], tuple[str, ...]] = {
@@ -87,6 +92,7 @@ class PointsTask(Task):
         if data.faces_per_no_face and faces:
             train_parts.append(NoFacesDataset(faces, data.faces_per_no_face, config.seed))
             weights.append(1.0)
+        judged = [part for part in validation_parts if isinstance(part, FilesDataset)]
         if data.keep_crops:
             keep = partial(KeptCrops, face_side=round(1.5 * config.size), progress=progress)
             train_parts, validation_parts = [keep(p) for p in train_parts], [keep(p) for p in validation_parts]
@@ -98,13 +104,18 @@ class PointsTask(Task):
             transforms = Compose([TurnHead(shape, **data.turned.model_dump()), *transforms.transforms])
         train = JoinedDataset(train_parts, transforms)
         validation = JoinedDataset(validation_parts, build_transforms([*data.validation, *data.pixels], schema))
+        no_faces = None
+        if judged and config.network.get("score"):
+            every = -(-sum(len(part) for part in judged) // NO_FACES)
+            no_faces = JoinedDataset([NoFacesDataset(judged, every, config.seed)], validation.transform)
         for name, dataset in (("train", train), ("validation", validation)):
             check_transforms(name, dataset, config.size)
         with_faces = [part for part in train_parts if part.has_face(0)]
         crops = crop_statistics(JoinedDataset(with_faces, build_transforms(data.validation, schema)), config.size)
         mean_points = tuple((float(x), float(y)) for x, y in crops.mean_points)
         codec = CODECS[config.codec].fit(LabelStatistics(mean, std, config.size, mean_points))
-        train.codec = validation.codec = codec
+        for dataset in (train, validation, *([] if no_faces is None else [no_faces])):
+            dataset.codec = codec
         train.hidden_weight = data.hidden_weight
         train.with_visibility = validation.with_visibility = bool(config.network.get("visibility"))
         recipe = PointsRecipe(
@@ -126,6 +137,8 @@ class PointsTask(Task):
             loss=build_loss(config.loss, recipe.layout),
             metrics=build_metrics(config.metrics or self.default_metrics, codec, schema),
             draw=partial(_draw, codec=codec, schema=schema),
+            review=PointsReview(codec, schema, recipe.layout),
+            no_faces=no_faces,
         )
 
     def check_output(self, outputs: np.ndarray, label: np.ndarray) -> None:
@@ -176,10 +189,15 @@ class PointsTask(Task):
 
 
 def _draw(
-    inputs: np.ndarray, labels: np.ndarray, predicted: np.ndarray, codec: Codec, schema: PointSchema
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    captions: Sequence[str] | None,
+    codec: Codec,
+    schema: PointSchema,
 ) -> np.ndarray:
     labels, points = (OutputLayout(schema.num_points).split(array).points for array in (labels, predicted))
-    return viz.comparison_sheet(inputs, codec.decode(labels), codec.decode(points), schema=schema)
+    return viz.comparison_sheet(inputs, codec.decode(labels), codec.decode(points), captions, schema=schema)
 
 
 def _labels(part: LandmarkDataset) -> np.ndarray:

@@ -13,11 +13,12 @@ from paddle.metric import Metric
 
 from facekp.data.combine import JoinedDataset
 from facekp.data.composed import ComposedDataset
+from facekp.evaluation.review import Review
 from facekp.recipes import AnyRecipe
 from facekp.registry import Spec
 
-#: Makes one image of (inputs, labels, predictions).
-DrawSheet = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+#: Makes one image of (inputs, labels, predictions, and a line under each sample or None).
+DrawSheet = Callable[[np.ndarray, np.ndarray, np.ndarray, Optional[Sequence[str]]], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,9 @@ class TaskData:
         recipe: Goes into the weights.
         loss: Called with what the network predicts, and the label.
         metrics: The first one decides which weights are the best.
-        draw: Makes one image of (inputs, labels, predictions).
+        draw: Makes one image of (inputs, labels, predictions, and a line under each sample or None).
+        review: Of each validation, for the dashboard.
+        no_faces: Squares without a face, which the review sees as well; None if its confusion needs none.
     """
 
     train: Union[JoinedDataset, ComposedDataset]
@@ -43,6 +46,8 @@ class TaskData:
     loss: nn.Layer
     metrics: Sequence[Metric]
     draw: DrawSheet
+    review: Review
+    no_faces: Optional[JoinedDataset] = None
 
 
 @dataclass(frozen=True)

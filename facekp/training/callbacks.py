@@ -1,8 +1,8 @@
 """What `paddle.Model.fit` lacks: logs worth looking at, the best checkpoint, resuming, time left.
 
-The order matters: `InStep` keeps processes equal, `History` measures the epoch, `Dashboard` and `ProgressBar`
-show it, `BestWeights` keeps it if it is the best, `MovingAverage` puts the trained weights back, and `Checkpoints`
-closes it. Of several processes only the first has `Dashboard`, `ProgressBar` and `BestWeights`.
+The order matters: `InStep` keeps processes equal, `History` measures the epoch, `Dashboard` (see dashboard.py) and
+`ProgressBar` show it, `BestWeights` keeps it if it is the best, `MovingAverage` puts the trained weights back, and
+`Checkpoints` closes it. Of several processes only the first has `Dashboard`, `ProgressBar` and `BestWeights`.
 """
 
 from __future__ import annotations
@@ -17,18 +17,13 @@ import paddle
 import pandas as pd
 from paddle import Tensor, nn
 from paddle.callbacks import Callback, LRScheduler
-from paddle.io import Dataset
 from tqdm import tqdm
-from visualdl import LogWriter
 
-from facekp import plots
 from facekp.errors import UserError
-from facekp.io.images import write_image
 from facekp.models.weights import save_weights
 from facekp.recipes import AnyRecipe
-from facekp.tasks.task import DrawSheet
 from facekp.training.checkpoint import RunState, save_checkpoint
-from facekp.training.logs import GROWING_FILES, LOG_FILE, METRICS_FILE, read_run
+from facekp.training.logs import GROWING_FILES, METRICS_FILE
 from facekp.training.processes import Processes
 
 
@@ -85,7 +80,7 @@ class History(Callback):
     def on_train_batch_end(self, step: int, logs: dict[str, Any]) -> None:
         """Add a batch's loss; the callbacks that follow see those of all processes."""
         self.state.step += 1
-        loss, *sums = self.processes.add_up([_scalar(logs["loss"]), *self._sums()])
+        loss, *sums = self.processes.add_up([scalar_of(logs["loss"]), *self._sums()])
         logs["loss"] = loss / self.processes.count
         for metric, total, count in zip(self.model._metrics, sums[::2], sums[1::2]):
             logs[metric.name()] = total / count if count else float("nan")
@@ -122,62 +117,6 @@ class History(Callback):
         """Of each training metric: its sum over the samples so far, and their number."""
         values = [(metric.accumulate() if metric.count else 0.0, metric.count) for metric in self.model._metrics]
         return [part for value, count in values for part in (value * count, float(count))]
-
-
-class Dashboard(Callback):
-    """VisualDL: losses, rate, metrics, and the same eight validation images after each epoch; and `curves.png`.
-
-    Args:
-        state: The run's state.
-        history: Must stand before this one in the list of callbacks.
-        folder: The run's folder, where the log lies, and the images.
-        validation: Where the eight images come from, evenly spread.
-        draw: Makes one image of (inputs, labels, what the network predicts).
-    """
-
-    def __init__(self, state: RunState, history: History, folder: Path, validation: Dataset, draw: DrawSheet) -> None:
-        super().__init__()
-        self.state, self.history, self.folder, self.draw = state, history, folder, draw
-        self.writer = LogWriter(str(folder), file_name=LOG_FILE, flush_secs=10)
-        chosen = np.linspace(0, len(validation) - 1, min(8, len(validation))).round().astype(int)
-        self.inputs, self.labels = (np.stack(x) for x in zip(*(validation[int(i)] for i in chosen)))
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Draw the network's graph, where this Paddle can write it."""
-        if paddle.__version__.startswith("2.") and self.state.epoch == 0:
-            shape = [None, *self.inputs.shape[1:]]
-            self.writer.add_graph(self.model.network, [paddle.static.InputSpec(shape, "float32")])
-
-    def on_train_batch_begin(self, step: int, logs: Any = None) -> None:
-        """Note the rate of this step, before the schedule continues."""
-        self._rate = self.model._optimizer.get_lr()
-
-    def on_train_batch_end(self, step: int, logs: dict[str, Any]) -> None:
-        """Log the step."""
-        self.writer.add_scalar("step/train_loss", _scalar(logs["loss"]), self.state.step)
-        self.writer.add_scalar("step/learning_rate", self._rate, self.state.step)
-
-    def on_eval_end(self, logs: Any = None) -> None:
-        """Log the epoch."""
-        row = self.history.row
-        epoch = int(row["epoch"])
-        for name in ("train_loss", f"train_{self.history.metric}", *(n for n in row if n.startswith("val_"))):
-            self.writer.add_scalar(f"epoch/{name}", row[name], epoch)
-        with paddle.no_grad():  # model.predict_batch would wait for the other processes
-            predicted = self.model.network(paddle.to_tensor(self.inputs))
-        sheet = self.draw(self.inputs, self.labels, predicted.numpy())
-        self.writer.add_image("validation/faces", sheet[..., ::-1], epoch)
-        self.flush()
-        write_image(self.folder / "faces.png", sheet)
-        plots.save_curves([read_run(self.folder)], self.folder / "curves.png")
-
-    def on_train_end(self, logs: Any = None) -> None:
-        """Close the log."""
-        self.writer.close()
-
-    def flush(self) -> None:
-        """Write out what VisualDL still holds back."""
-        self.writer._get_file_writer().flush()
 
 
 class Freeze(Callback):
@@ -349,7 +288,7 @@ class ProgressBar(Callback):
     def on_train_batch_end(self, step: int, logs: dict[str, Any]) -> None:
         """Move the bar."""
         name = self.history.metric
-        self.bar.set_postfix(loss=f"{_scalar(logs['loss']):.4f}", **{name: f"{logs[name]:.4f}"}, refresh=False)
+        self.bar.set_postfix(loss=f"{scalar_of(logs['loss']):.4f}", **{name: f"{logs[name]:.4f}"}, refresh=False)
         self.bar.update()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -378,7 +317,7 @@ class _Mean:
         self.total, self.count, self.last = 0.0, 0, float("nan")
 
     def add(self, logs: dict[str, Any]) -> None:
-        self.last = _scalar(logs["loss"])
+        self.last = scalar_of(logs["loss"])
         self.total += self.last * logs["batch_size"]
         self.count += logs["batch_size"]
 
@@ -386,7 +325,8 @@ class _Mean:
         return self.total / max(self.count, 1)
 
 
-def _scalar(value: Any) -> float:
+def scalar_of(value: Any) -> float:
+    """A loss as Paddle hands it to callbacks, which may be a list of one."""
     return float(np.asarray(value).reshape(-1)[0])
 
 

@@ -148,6 +148,9 @@ class TrainConfig(_Section):
     amp: Literal["O0", "O1"] = "O0"
     #: Judge and keep the weights' moving average over about 1 / (1 - ema) steps; 0: the weights themselves.
     ema: float = Field(0.0, ge=0, lt=1)
+    #: Log histograms, the worst validation faces and the score's confusion after every so many epochs, and the last
+    #: one; 0: never.
+    details_every: int = Field(5, ge=0)
 
 
 class Config(_Section):

@@ -19,6 +19,8 @@ from facekp.io.files import open_regular, read_bytes
 METRICS_FILE = "metrics.csv"
 #: VisualDL's log.
 LOG_FILE = "vdlrecords.facekp.log"
+#: Tag of the worst validation images in it.
+WORST = "validation/worst"
 #: Those that grow with every epoch.
 GROWING_FILES = (METRICS_FILE, LOG_FILE)
 
@@ -34,7 +36,7 @@ class RunLog:
     Attributes:
         name: The run's.
         steps: Columns `step` and `loss`: the training loss of every step.
-        epochs: The run's `metrics.csv`.
+        epochs: The run's `metrics.csv`; these come first: `epoch`, `step`, `train_` and `val_` of `loss` and `metric`.
         metric: The one that decides, "nme" or "missed"; columns `train_` and `val_` of it.
     """
 
@@ -62,13 +64,48 @@ def read_run(folder: Path) -> RunLog:
         steps = pd.DataFrame({"step": [r.id for r in records], "loss": [r.value for r in records]})
         metric = next(name[6:] for name in epochs if name.startswith("train_") and name != "train_loss")
         columns = ["epoch", "step", *(f"{part}_{name}" for name in ("loss", metric) for part in ("train", "val"))]
-        epochs = epochs[columns].apply(pd.to_numeric)  # ValueError where something else stands
+        epochs = epochs[[*columns, *epochs.columns.difference(columns, sort=False)]]
+        epochs = epochs.apply(pd.to_numeric)  # ValueError where something else stands
         if not len(epochs) or not epochs["epoch"].is_monotonic_increasing:
             raise ValueError(f"{METRICS_FILE} has no epochs, or not in their order")
         return RunLog(folder.name, steps, epochs, metric)
     except OSError as error:
         raise UserError(f"{error.filename or folder}: cannot be read ({error.strerror or error})") from error
     except (KeyError, StopIteration, ValueError, TypeError, RuntimeError, DecodeError, struct.error) as error:
+        raise UserError(f"{folder}: its logs are damaged ({error}); train again, or give another run") from error
+
+
+@dataclass(frozen=True)
+class RunDetails:
+    """What a run's dashboard shows beside the curves.
+
+    Attributes:
+        groups: Group, as "region" or "yaw" -> name -> epoch -> a fraction.
+        worst: Epoch -> the sheet of the worst validation images as a PNG.
+    """
+
+    groups: dict[str, dict[str, dict[int, float]]]
+    worst: dict[int, bytes]
+
+
+def read_details(folder: Path) -> RunDetails:
+    """Read the rest of a log that `read_run` has read; empty of runs of before there were details.
+
+    Raises:
+        UserError: It is damaged.
+    """
+    try:
+        log = LogReader(file_path=str(folder / LOG_FILE))
+        groups: dict[str, dict[str, dict[int, float]]] = {}
+        for tag in log.get_tags()["scalar"]:
+            group, _, name = tag.partition("/")
+            if group not in ("step", "epoch"):
+                records = log.get_data("scalar", tag)
+                groups.setdefault(group, {})[name] = {int(record.id): float(record.value) for record in records}
+        images = log.get_data("image", WORST)
+        worst = {int(record.id): bytes(record.image.encoded_image_string) for record in images}
+        return RunDetails(groups, worst)
+    except (KeyError, ValueError, TypeError, RuntimeError, DecodeError, struct.error) as error:
         raise UserError(f"{folder}: its logs are damaged ({error}); train again, or give another run") from error
 
 

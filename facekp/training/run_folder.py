@@ -14,6 +14,7 @@ import yaml
 from facekp.errors import UserError
 from facekp.io.files import atomic_path, sweep
 from facekp.io.files import locked as locked_path
+from facekp.registry import type_name
 from facekp.training.config import Config, parse_config
 
 
@@ -72,8 +73,7 @@ def start_run_folder(folder: Path, config: Config, resume: bool) -> None:
     elif folder.exists():
         sweep(folder)
     with atomic_path(folder / "config.yml") as temporary:
-        values = config.model_dump(mode="json", serialize_as_any=True)
-        temporary.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+        temporary.write_text(yaml.safe_dump(plain_values(config), sort_keys=False), encoding="utf-8")
 
 
 def _same_config(written: Path, config: Config) -> None:
@@ -92,18 +92,59 @@ def _same_config(written: Path, config: Config) -> None:
             )
 
 
+#: Keys that change nothing in what a run learns.
+_MAY_DIFFER = {"train.stop_after", "train.details_every", "data.workers", "output"}
+
+
 def essentials(config: Config) -> dict[str, Any]:
     """Key -> value of a config, less what may differ when a run continues: where the data lie and who loads them."""
-    may_differ = {"train.stop_after", "data.workers", "output"}
-    values = _leaves(config.model_dump(mode="json", serialize_as_any=True))
+    values = leaves(plain_values(config))
     moved = re.compile(r"data\.sources\.\d+\.root")
-    return {key: value for key, value in values.items() if key not in may_differ and not moved.fullmatch(key)}
+    return {key: value for key, value in values.items() if key not in _MAY_DIFFER and not moved.fullmatch(key)}
 
 
-def _leaves(values: Any, key: str = "") -> dict[str, Any]:
+def hyperparameters(config: Config) -> dict[str, str | int | float]:
+    """What makes runs differ, for a table of them: one column for each key, whose values are numbers or short texts.
+
+    A mapping stands under its key by its `type`, and a list of mappings by all of theirs. Keys are joined by slashes:
+    VisualDL shows nothing under a key with a dot. What is tried out most comes first.
+
+    Example:
+        >>> from facekp.training.config import load_config
+        >>> found = hyperparameters(load_config("configs/quickstart.yml"))
+        >>> found["network"], found["optimizer/lr"], found["data/train"], found["train/epochs"]
+        ('plain_resnet', 0.5, 'FaceCrop', 8)
+    """
+    values = plain_values(config)
+    first = {key: values[key] for key in ("loss", "optimizer", "train", "network")}
+    flat = leaves(_types_of_lists({**first, **values}))
+    shown = {key.removesuffix(".type"): value for key, value in flat.items() if key not in {"name", *_MAY_DIFFER}}
+    return {key.replace(".", "/"): _short(value) for key, value in shown.items()}
+
+
+def _types_of_lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _types_of_lists(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return ", ".join(str(type_name(each)) if isinstance(each, dict) else str(each) for each in value)
+    return value
+
+
+def _short(value: Any) -> str | int | float:
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "none"}[value]
+    return value
+
+
+def plain_values(config: Config) -> dict[str, Any]:
+    """A config as YAML and JSON hold it."""
+    return config.model_dump(mode="json", serialize_as_any=True)
+
+
+def leaves(values: Any, key: str = "") -> dict[str, Any]:
     """{"a": {"b": 1}} as {"a.b": 1}."""
     if isinstance(values, list) and values and isinstance(values[0], dict):
         values = {str(index): value for index, value in enumerate(values)}
     if not isinstance(values, dict):
         return {key: values}
-    return {k: v for name, value in values.items() for k, v in _leaves(value, f"{key}.{name}" if key else name).items()}
+    return {k: v for name, value in values.items() for k, v in leaves(value, f"{key}.{name}" if key else name).items()}

@@ -18,7 +18,6 @@ from facekp.models import build_network
 from facekp.training.callbacks import (
     BestWeights,
     Checkpoints,
-    Dashboard,
     Freeze,
     History,
     InStep,
@@ -28,6 +27,7 @@ from facekp.training.callbacks import (
 )
 from facekp.training.checkpoint import RunState, cut_logs, load_checkpoint
 from facekp.training.config import Config, load_config, parse_config
+from facekp.training.dashboard import Dashboard
 from facekp.training.loaders import loaders_watched, training_loader, validation_loader
 from facekp.training.processes import Processes
 from facekp.training.run_folder import essentials, find_run_folder, locked, start_run_folder
@@ -154,7 +154,7 @@ def _train(config: Config, processes: Processes, resume: bool, overwrite: bool) 
                   f"validation samples, {steps} steps an epoch", flush=True)  # fmt: skip
             print(describe_device(config, processes), flush=True)
             reports = [
-                Dashboard(state, history, folder, data.validation, data.draw),
+                Dashboard(state, history, folder, data, config),
                 stack.enter_context(closing(ProgressBar(state, history, last_epoch, steps))),
                 BestWeights(state, history, folder, data.recipe),
             ]

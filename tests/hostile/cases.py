@@ -241,6 +241,7 @@ PLACES = {
     "export --weights": ("export", "-w", "@", "-o", "{}/e"),
     "models --get": ("models", "--get", "@"),
     "plot": ("plot", "@", "-o", "{}/c.png"),
+    "compare": ("compare", "@", "-o", "{}/c.html"),
     "prepare-data": ("prepare-data", "--from", "@", "-o", "{}/d"),
 }
 
@@ -270,7 +271,7 @@ def name_cases() -> Iterator[Case]:
         for kind, maker in NO_FILES.items():
             if kind == "folder" and place in {"predict the input", "sticker the input"}:
                 continue
-            if place == "plot":
+            if place in {"plot", "compare"}:
                 continue
             command_here = tuple(part.replace("@", "{}/thing") for part in command)
             yield Case(f"{place}: a {kind}", maker("thing"), command_here)
@@ -773,6 +774,7 @@ def run_cases() -> Iterator[Case]:
                 (folder / "vdlrecords.facekp.log").write_bytes(log)
 
             yield Case(f"plot {what} with a log {which}", make, ("plot", "{}", "-o", "{}/c.png"))
+            yield Case(f"compare {what} with a log {which}", make, ("compare", "{}", "-o", "{}/c.html"))
 
 
 def archive_cases() -> Iterator[Case]:

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facekp.data.drawn import draw_face
 from facekp.errors import UserError
 from facekp.inference.faces import Faces
 from facekp.io.images import write_image
 from facekp.landmarks import MEAN_FACE
 from facekp.landmarks.head import HEAD_POINTS
 from facekp.landmarks.pose import rotation
+from facekp.loading import load_landmarker
 from facekp.stickers import Layer, Sticker, Texture, load_sticker
 from facekp.stickers.files import Effects, sticker_photo
 from facekp.stickers.makeup import REGIONS, Paint
@@ -148,6 +150,18 @@ def test_paint_fades_ends_at_the_edge_and_keeps_alpha():
     np.testing.assert_array_equal(lips.apply(picture, beside), picture)
 
 
+@pytest.mark.parametrize("yaw", [-55, 30, 55])
+def test_a_painted_brow_is_as_thick_on_a_turned_head(yaw):
+    def thickness(yaw):
+        near = "left_brow" if yaw >= 0 else "right_brow"
+        faces = turned(yaw)
+        painted = Sticker([Paint("p", near, (20, 20, 200), 1.0)]).apply(BLACK + 150, faces)[..., 2] > 160
+        x = round(float(faces.points[0, 19 if yaw >= 0 else 24, 0]))
+        return painted[:, x - 1 : x + 2].sum() / 3
+
+    assert thickness(yaw) == pytest.approx(thickness(0), rel=0.15)
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("channels", [3, 4])
 def test_hidden_faces_leave_a_few_colours(method, channels):
@@ -201,6 +215,23 @@ def test_a_lost_face_stays_hidden_in_a_growing_region():
     assert sizes[55] > sizes[20]
     assert sizes[-1] == 0  # forgotten
     assert hider.empty[0][0] > 60
+
+
+@pytest.mark.parametrize("step", [(0, 3), (0, -4), (4, 0), (-4, 0)])
+def test_a_face_that_slides_out_of_the_frame_stays_hidden_to_its_last_point(step):
+    drawn, points = draw_face(3)
+    tracker, hider = careful_tracker(load_landmarker()), Hider("box")
+    for frame in range(70):
+        shift = np.array([80, 40]) + frame * np.array(step)
+        picture = np.full((240, 320, 3), drawn[0, 0], np.uint8)
+        cv2.warpAffine(drawn, np.float32([[1, 0, shift[0]], [0, 1, shift[1]]]), (320, 240), picture,
+                       borderMode=cv2.BORDER_TRANSPARENT)  # fmt: skip
+        result = hider.apply(picture, tracker(picture, frame / 30), frame / 30)
+        inner = np.round(points[17:] + shift).astype(int)
+        x, y = inner[((inner >= 0) & (inner < (320, 240))).all(1)].T
+        assert (result[y, x] == 40).all()
+    assert not len(x)
+    assert len(tracker(picture, 10.0)) == 0, "a face that is gone is forgotten"
 
 
 def test_points_that_are_not_known_are_hidden_by_the_box():

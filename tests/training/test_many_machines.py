@@ -11,6 +11,7 @@ import pandas as pd
 import psutil
 import pytest
 from safetensors.numpy import load_file
+from visualdl import LogReader
 
 from facekp.errors import UserError
 from facekp.evaluation.landmarks import predict_dataset
@@ -19,6 +20,7 @@ from facekp.training import train
 from facekp.training.checkpoint import RunState
 from facekp.training.config import load_config
 from facekp.training.loaders import ShuffledBatches
+from facekp.training.logs import LOG_FILE
 from facekp.training.processes import Processes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,6 +113,8 @@ def test_two_processes_learn_what_one_does_also_when_they_are_killed(tmp_path):
     assert len(errors) == 17
     assert errors.mean() == pytest.approx(together["val_nme"].min(), rel=1e-5)
     assert recipe.notes["val_nme"] == pytest.approx(errors.mean(), rel=1e-5)
+    straight = LogReader(file_path=str(folder / LOG_FILE)).get_data("scalar", "yaw/0-15")  # as all drawn heads look
+    assert [record.value for record in straight] == pytest.approx(together["val_nme"].tolist(), rel=1e-5)
     assert (
         load_file(folder / "last.safetensors").keys()
         == load_file(tmp_path / "one" / "quickstart" / "last.safetensors").keys()

@@ -1,34 +1,34 @@
 /** Make-up: colour on the parts of a face that its points enclose. */
 import { type Points, clamp } from "../geometry";
 import { type Context, contextOf, createCanvas } from "../image";
-import { eyeDistance, part } from "../landmarks";
+import { part } from "../landmarks";
 import type { PaintSpec } from "./manifest";
 import { meet, trace } from "./patch";
 import type { Trigger } from "./triggers";
 import type { Wearer } from "./wearer";
 
-/** Half the height of a brow, of the distance of the outer eye corners. */
-const BROW = 0.035;
+/** Half the height of a brow, of the width of the face from the front. */
+const BROW = 0.021;
 
 /** The same along a brow, from its outer end to the inner one, as shares. */
 const TAPER = [0.3, 0.8, 1, 1, 0.8];
 
-/** How soft the edge is, of the distance of the outer eye corners. */
-const SOFT = 0.012;
+/** How soft the edge is, of the width of the face from the front. */
+const SOFT = 0.0073;
 
 const brow =
   (...indices: readonly number[]) =>
-  (points: Points): Points[] => {
+  (points: Points, width: number): Points[] => {
     const line = indices.map((index) => [points[2 * index]!, points[2 * index + 1]!] as const);
     const [first, last] = [line[0]!, line.at(-1)!];
     const [dx, dy] = [last[0] - first[0], last[1] - first[1]];
-    const half = (BROW * eyeDistance(points)) / Math.max(Math.hypot(dx, dy), 1e-6);
+    const half = (BROW * width) / Math.max(Math.hypot(dx, dy), 1e-6);
     const moved = (sign: number) =>
       line.map(([x, y], i) => [x + sign * half * TAPER[i]! * dy, y - sign * half * TAPER[i]! * dx]);
     return [Float64Array.from([...moved(1), ...moved(-1).reverse()].flat())];
   };
 
-/** From 68 points to outlines: what the second one holds stays free. A new region is one entry. */
+/** From 68 points and the width of the face from the front to outlines: what the second one holds stays free. A new region is one entry. */
 const REGIONS = {
   lips: (points: Points): Points[] => [part(points, [48, 60]), part(points, [60, 68])],
   left_brow: brow(17, 18, 19, 20, 21),
@@ -67,8 +67,9 @@ export class Paint {
 
   /** Draw it on one face. */
   put(context: Context, wearer: Wearer, visible: number): void {
-    const outlines = REGIONS[this.spec.region](wearer.points).map(rounded);
-    const soft = Math.max(SOFT * eyeDistance(wearer.points), 0.5);
+    if (!Number.isFinite(wearer.width)) return;
+    const outlines = REGIONS[this.spec.region](wearer.points, wearer.width).map(rounded);
+    const soft = Math.max(SOFT * wearer.width, 0.5);
     const around = Float64Array.from(outlines.flatMap((outline) => [...outline]));
     const box = meet(around, context.canvas.width, context.canvas.height, 3 * soft);
     if (!box) return;

@@ -46,6 +46,12 @@ export class Wearer {
     return (this.knownPose ??= headPose(this.points));
   }
 
+  /** Pixels that the average face is wide when seen from the front by this face's camera, however it is turned. */
+  get width(): number {
+    const [a, b, c] = this.pose.camera;
+    return Math.hypot(a, b, c);
+  }
+
   /** Place of the face -> pixels. */
   get anchors(): Record<string, Point> {
     return (this.knownAnchors ??= anchors(this.points, this.pose));
@@ -76,12 +82,11 @@ export class Wearer {
     const along = ([x, y]: Point) => x * cos + y * sin;
     const middle = MIDDLE.map((index) => along(project(camera, headPoint(index))));
     const heights = MIDDLE.map((index) => MEAN_FACE[2 * index + 1]!);
-    const size = Math.hypot(camera[0], camera[1], camera[2]);
     return target.map((place, i) => {
       const [x, y] = MEAN_PLACES[places[i]!]!;
       const beyond = towards * (x - 0.5);
       if (!(beyond > 0.02)) return place;
-      const short = interpolate(y, heights, middle) + LEAST_WIDTH * beyond * size - along(place);
+      const short = interpolate(y, heights, middle) + LEAST_WIDTH * beyond * this.width - along(place);
       return short > 0 ? [place[0] + short * cos, place[1] + short * sin] : place;
     });
   }
