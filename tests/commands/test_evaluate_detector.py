@@ -58,7 +58,7 @@ def test_what_does_not_go_with_a_detector_is_refused(photos, refuses, tmp_path):
     boxes = (*CONFIG, "-o", f"data.sources.0.root={photos}", "--output", tmp_path / "no")
     assert "--boxes, --passes and --flip are about points" in refuses("evaluate", *boxes, "-w", DETECTOR, "--passes", 3)
     assert "neither a detector (haar, mediapipe, yunet)" in refuses("evaluate", *boxes, "-w", "nowhere")
-    assert "needs -c configs/face_detector.yml" in refuses("evaluate", "-w", "haar")
+    assert "needs -c face_detector" in refuses("evaluate", "-w", "haar")
     points = ("-c", "configs/face_crop_light.yml", "-w", DETECTOR.with_name("face_crop_light.safetensors"))
     assert "--points is about face detectors" in refuses("evaluate", *points, "--points", "face_crop_light")
     assert not (tmp_path / "no").exists()

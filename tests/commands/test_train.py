@@ -162,7 +162,7 @@ def test_mistakes_end_with_one_line_and_leave_nothing(drawn_csv, refuses, tmp_pa
     csv = ["-c", "configs/sam_googlenet_bn.yml", "-o", f"output={output}"]
     assert "facekp prepare-data" in refuses("train", *csv, "-o", f"data.sources.0.root={tmp_path / 'nowhere'}")
     assert "valid here are epochs" in refuses("train", *csv, "-o", "train.epoch=1")
-    assert "configs/" in refuses("train", "-c", "sam.yml")
+    assert "train --list" in refuses("train", "-c", "sam.yml")
     grey = 'data.pixels=[{"type": "GrayNormalize", "channels": 3}, {"type": "ToCHW"}]'
     assert "(3, 96, 96)" in refuses("train", *tiny(output, "-o", grey))
     assert "shape (1, 96, 96)" in refuses("train", *tiny(output, "-o", "size=128"))

@@ -236,7 +236,7 @@ def test_what_a_module_needs(tmp_path):
         write_module(tmp_path, name)
         assert check_module(tmp_path, name) == "1.1.3"
     (tmp_path / MODULE / MODULE / "model.pdiparams").unlink()
-    with pytest.raises(UserError, match=r"weights of face_landmark.* are missing.*prepare_hub"):
+    with pytest.raises(UserError, match=r"weights of face_landmark.* are missing.*prepare-hub"):
         check_module(tmp_path, MODULE)
     (tmp_path / MODULE / "module.py").write_text("this is no Python")
     with pytest.raises(UserError, match="version unknown"):
