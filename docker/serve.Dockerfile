@@ -4,8 +4,8 @@
 #     docker run --rm -p 8080:8080 facekp-serve          # http://localhost:8080, the API: /docs
 #     docker run --rm -v "$PWD:/photos" -w /photos facekp-serve sticker photo.jpg -o /tmp/out.jpg
 #
-# Not built yet: where this was written there is no Docker. hadolint finds nothing in it, and each RUN line was run
-# outside of a container.
+# Not built yet: where this was written there is no Docker. hadolint finds nothing in it; its pip lines and its command
+# were run outside of a container, apt-get, useradd and the health check were not.
 
 FROM node:22-slim AS page
 WORKDIR /facekp/web

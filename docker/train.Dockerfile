@@ -7,8 +7,8 @@
 # --shm-size: Paddle's loader processes pass their batches through shared memory. If the folder belongs to another user
 # than number 1000, add --user "$(id -u)". An image for NVIDIA cards was not tried.
 #
-# Not built yet: where this was written there is no Docker. hadolint finds nothing in it, and each RUN line was run
-# outside of a container.
+# Not built yet: where this was written there is no Docker. hadolint finds nothing in it; its pip lines and its command
+# were run outside of a container, apt-get, useradd and the health check were not.
 
 FROM python:3.12-slim AS wheel
 WORKDIR /facekp

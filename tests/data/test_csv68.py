@@ -46,7 +46,7 @@ def test_a_wrong_csv_names_its_row(drawn_csv, edit, message):
 
 
 def test_a_missing_csv_says_how_to_get_it(tmp_path):
-    with pytest.raises(UserError, match="prepare_data"):
+    with pytest.raises(UserError, match="prepare-data"):
         dataset(tmp_path)
 
 
