@@ -85,9 +85,12 @@ def _signals() -> Iterator[list[int]]:
     """SIGTERM raises what Ctrl-C raises; the block gets a list of the signals that came."""
     received: list[int] = []
 
-    def handle(number: int, frame: FrameType | None = None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         received.append(number)
         if len(received) > 3:  # nobody listens: a library swallows what is raised
+            os._exit(128 + number)
+        if _importing(frame):  # where what is raised may be swallowed; nothing has been written yet
+            os.write(sys.stderr.fileno(), b"stopped\n")
             os._exit(128 + number)
         raise _Stopped if number == signal.SIGTERM else KeyboardInterrupt
 
@@ -97,14 +100,9 @@ def _signals() -> Iterator[list[int]]:
                 if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
                     signal.signal(number, handle)
 
-    def after_paddle() -> None:
-        take()
-        if received:  # an import swallowed what was raised
-            handle(received.pop())
-
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     take()
-    watch = _AfterImport("paddle", after_paddle)  # which puts a handler of its own in our place, with a traceback
+    watch = _AfterImport("paddle", take)  # which puts a handler of its own in our place, with a traceback
     sys.meta_path.insert(0, watch)
     try:
         yield received
@@ -114,6 +112,13 @@ def _signals() -> Iterator[list[int]]:
         with suppress(ValueError, TypeError):
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported where a frame stands."""
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None
 
 
 class _AfterImport(importlib.abc.MetaPathFinder):
