@@ -60,19 +60,19 @@ def find_on_ray(
         UserError: Ray is not installed, or there is no cluster at the address.
     """
     ray = _connect(address, workers)
-    import ray.data  # noqa: F811
+    from ray import data
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context = ray.data.DataContext.get_current()
+    context = data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
     items = [{"path": os.path.abspath(path)} for path in paths]
-    found = ray.data.from_items(items, override_num_blocks=-(-len(items) // BATCH)).map_batches(
+    found = data.from_items(items, override_num_blocks=-(-len(items) // BATCH)).map_batches(
         _Finder,
         fn_constructor_args=(load, strict),
         batch_size=BATCH,
         num_cpus=1,
-        compute=ray.data.ActorPoolStrategy(size=workers or int(ray.cluster_resources().get("CPU", 1))),
+        compute=data.ActorPoolStrategy(size=workers or int(ray.cluster_resources().get("CPU", 1))),
     )
     for path, row in zip(paths, found.iter_rows()):
         each: Found = pickle.loads(row["found"])  # from our own workers
