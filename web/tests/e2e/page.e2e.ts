@@ -366,7 +366,7 @@ describe("the page", () => {
     }
     await page.keyboard.press("Space");
     expect(await sticker(page, "crown").getAttribute("aria-pressed")).toBe("true");
-    expect(await page.locator("#canvas").getAttribute("aria-label")).toBe("The picture with stickers. 1 face.");
+    expect(await page.locator("#canvas").getAttribute("aria-label")).toBe("The image with stickers. 1 face.");
   });
 
   it("fits a phone", async () => {
