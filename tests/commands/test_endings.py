@@ -79,7 +79,11 @@ def test_a_killed_loader_process_is_one_line(tmp_path):
 
 
 def test_ctrl_c_while_libraries_are_imported_is_one_line(tmp_path):
-    process = subprocess.Popen(**command(*TRAIN, "-o", f"output={tmp_path}"))
+    process = subprocess.Popen(
+        **command(*TRAIN, "-o", f"output={tmp_path}"),
+        # Where the tests run in the background, children ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
