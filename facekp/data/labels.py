@@ -14,6 +14,7 @@ from typing import Any, Optional
 import numpy as np
 
 from facekp.errors import UserError
+from facekp.io.files import atomic_path
 from facekp.landmarks import SCHEMAS, PointSchema, load_schema
 from facekp.vision import geometry
 
@@ -294,6 +295,20 @@ def plain(value: float) -> float | int:
     """
     value = round(float(value), 9)
     return int(value) if value == int(value) else value
+
+
+def write_pts(path: Path, points: np.ndarray) -> None:
+    r"""Write the points of a face, (K, 2) counted from 0, as a `.pts` file, which counts from 1.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.pts"
+        >>> write_pts(path, np.array([[0, 1.5]])); path.read_text()
+        'version: 1\nn_points: 1\n{\n1 2.5\n}\n'
+    """
+    rows = "\n".join(f"{plain(x + 1)} {plain(y + 1)}" for x, y in points)
+    with atomic_path(path) as temporary:
+        temporary.write_text(f"version: 1\nn_points: {len(points)}\n{{\n{rows}\n}}\n", encoding="utf-8")
 
 
 def relative(path: Path, folder: Path) -> str:

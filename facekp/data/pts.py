@@ -12,9 +12,8 @@ from pydantic import Field
 from facekp.codecs.points import Codec
 from facekp.data.dataset import Pipeline
 from facekp.data.labelled import LabelsDataset, LabelsSource
-from facekp.data.labels import MAX_BYTES_OF_ONE, Face, Labels, make_face, parse_numbers, plain, read_bytes, relative
+from facekp.data.labels import MAX_BYTES_OF_ONE, Face, Labels, make_face, parse_numbers, read_bytes, relative, write_pts
 from facekp.errors import UserError
-from facekp.io.files import atomic_path
 from facekp.io.images import SUFFIXES
 from facekp.landmarks import IBUG68, PointSchema
 
@@ -53,11 +52,8 @@ class PtsSource(LabelsSource):
             if ".." in name.parts:
                 raise UserError(f"{image}: not below {images}; give the folder that holds all images with --images")
             for number, face in enumerate(faces, 1):
-                rows = "\n".join(f"{plain(x + 1)} {plain(y + 1)}" for x, y in face.points)
                 stem = name.stem if len(faces) == 1 else f"{name.stem}_{number}"
-                with atomic_path(path / name.with_name(f"{stem}.pts")) as temporary:
-                    text = f"version: 1\nn_points: {labels.schema.num_points}\n{{\n{rows}\n}}\n"
-                    temporary.write_text(text, encoding="utf-8")
+                write_pts(path / name.with_name(f"{stem}.pts"), face.points)
 
 
 class PtsDataset(LabelsDataset):

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from facekp.data.labels import write_pts
 from facekp.errors import UserError
 from facekp.inference.landmarker import Landmarker
 from facekp.inference.many import find_on_many
@@ -134,13 +135,6 @@ def label_photos(
             bar.update()
     kept, dropped = (sum(int(row[column]) for row in rows.values()) for column in (0, 1))
     return Labelled(len(rows), kept, dropped, failed=sum(bool(row[2]) for row in rows.values()))
-
-
-def write_pts(path: Path, points: np.ndarray) -> None:
-    """Write the points of a face, (K, 2) counted from 0, as a `.pts` file, which counts from 1."""
-    lines = "".join(f"{x:.3f} {y:.3f}\n" for x, y in points + 1)
-    with atomic_path(path) as temporary:
-        temporary.write_text(f"version: 1\nn_points: {len(points)}\n{{\n{lines}}}\n", encoding="utf-8")
 
 
 def _append(path: Path, row: list[str]) -> None:

@@ -3,10 +3,10 @@ import pytest
 
 from facekp.data.combine import JoinedDataset
 from facekp.data.drawn import DrawnFacesDataset, draw_face
+from facekp.data.labels import write_pts
 from facekp.data.pts import PtsDataset
 from facekp.evaluation.landmarks import Predictions, cut_out, predict_found, predict_in_use, summarise
 from facekp.inference.faces import Faces
-from facekp.inference.pseudo_labels import write_pts
 from facekp.io.images import write_image
 from facekp.landmarks import IBUG68, MEAN_FACE, load_schema
 from facekp.vision import geometry

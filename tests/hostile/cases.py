@@ -652,30 +652,14 @@ def label_cases() -> Iterator[Case]:
         "huge": _points(lambda p: p * 1e38),
         "quote": lambda rows: '"' + "\n".join(rows),
     }
-    train = (
-        "train",
-        "-c",
-        "configs/quickstart.yml",
-        "-o",
-        "output={}/runs",
-        "-o",
-        "data.sources=[{type: csv68, root: '{}'}]",
-    )
+
+    def training(config: str, source: str) -> tuple[str, ...]:
+        return ("train", "-c", f"configs/{config}.yml", "-o", "output={}/runs", "-o", f"data.sources=[{{{source}}}]")
+
+    csv68 = "type: csv68, root: '{}'"
     for what, change in tables.items():
-        yield Case(f"csv {what}", csv_folder(change), train)
-        yield Case(
-            f"csv {what} of a detector",
-            csv_folder(change),
-            (
-                "train",
-                "-c",
-                "configs/face_detector.yml",
-                "-o",
-                "output={}/runs",
-                "-o",
-                "data.sources=[{type: csv68, root: '{}'}]",
-            ),
-        )
+        yield Case(f"csv {what}", csv_folder(change), training("quickstart", csv68))
+        yield Case(f"csv {what} of a detector", csv_folder(change), training("face_detector", csv68))
 
     def pts(text: str | bytes | None, image: bytes | None = None) -> Make:
         def make(folder: Path) -> None:
@@ -707,15 +691,7 @@ def label_cases() -> Iterator[Case]:
         "swapped": "\n".join(f"{y} {x}" for x, y in points),
         "odd": lines + "\n7",
     }
-    command = (
-        "train",
-        "-c",
-        "configs/quickstart.yml",
-        "-o",
-        "output={}/runs",
-        "-o",
-        "data.sources=[{type: pts, root: '{}', hold_out: 2}]",
-    )
+    command = training("quickstart", "type: pts, root: '{}', hold_out: 2")
     for what, text in texts.items():
         yield Case(f"pts {what}", pts(text), command)
     for what, data in [*list(broken_images().items())[:8], *list(holed_images().items())[:8]]:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from tests_support import head_in_space, seen_from
 
+from facekp.data.labels import write_pts
 from facekp.errors import UserError
 from facekp.inference.backends import load_backend
 from facekp.inference.landmarker import Landmarker
-from facekp.inference.pseudo_labels import write_pts
 from facekp.io.images import write_image
 from facekp.tasks import EvaluationSettings
 from facekp.training import evaluate, load_config, train

@@ -1,48 +1,17 @@
 /** Make-up: colour on the parts of a face that its points enclose. */
 import { type Points, clamp } from "../geometry";
 import { type Context, contextOf, createCanvas } from "../image";
-import { part } from "../landmarks";
 import type { PaintSpec } from "./manifest";
 import { meet, trace } from "./patch";
+import { REGIONS } from "./regions";
 import type { Trigger } from "./triggers";
 import type { Wearer } from "./wearer";
-
-/** Half the height of a brow, of the width of the face from the front. */
-const BROW = 0.021;
-
-/** The same along a brow, from its outer end to the inner one, as shares. */
-const TAPER = [0.3, 0.8, 1, 1, 0.8];
 
 /** How soft the edge is, of the width of the face from the front. */
 const SOFT = 0.0073;
 
-const brow =
-  (...indices: readonly number[]) =>
-  (points: Points, width: number): Points[] => {
-    const line = indices.map((index) => [points[2 * index]!, points[2 * index + 1]!] as const);
-    const [first, last] = [line[0]!, line.at(-1)!];
-    const [dx, dy] = [last[0] - first[0], last[1] - first[1]];
-    const half = (BROW * width) / Math.max(Math.hypot(dx, dy), 1e-6);
-    const moved = (sign: number) =>
-      line.map(([x, y], i) => [x + sign * half * TAPER[i]! * dy, y - sign * half * TAPER[i]! * dx]);
-    return [Float64Array.from([...moved(1), ...moved(-1).reverse()].flat())];
-  };
-
-/** From 68 points and the width of the face from the front to outlines: what the second one holds stays free. A new region is one entry. */
-const REGIONS = {
-  lips: (points: Points): Points[] => [part(points, [48, 60]), part(points, [60, 68])],
-  left_brow: brow(17, 18, 19, 20, 21),
-  right_brow: brow(26, 25, 24, 23, 22),
-};
-
 /** Pixels that an outline reaches beyond its line: what it touches belongs to it. */
 const RIM = 0.65;
-
-/** Which part of the face. */
-export type Region = keyof typeof REGIONS;
-
-/** Names of all regions. */
-export const REGION_NAMES = Object.keys(REGIONS) as Region[];
 
 /** Red, green, blue: how bright they look. */
 const LIGHT = [0.299, 0.587, 0.114] as const;

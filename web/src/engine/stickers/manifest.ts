@@ -3,7 +3,7 @@ import { UserError, reasonOf } from "../errors";
 import { ANCHOR_NAMES } from "../landmarks";
 import { isNumber, isRecord } from "../recipe";
 import { SIGNAL_NAMES } from "../signals";
-import { REGION_NAMES, type Region } from "./makeup";
+import { REGION_NAMES, type Region } from "./regions";
 import type { Trigger } from "./triggers";
 
 export const MANIFEST_FILE = "manifest.json";

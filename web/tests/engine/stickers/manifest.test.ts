@@ -60,7 +60,7 @@ describe("a manifest", () => {
     expect(() => read(changes, inLayer)).toThrow(words);
   });
 
-  it("that is no JSON is named", () => {
+  it("that is not valid JSON is named", () => {
     expect(() => readManifest("{", "x")).toThrow("x: not valid JSON");
   });
 });
