@@ -197,7 +197,7 @@ class ComposedDataset(Dataset):
 
     def __getitem__(self, key: int | Draw) -> tuple[np.ndarray, np.ndarray]:
         """One square, transformed, and its label."""
-        index, seed = key if isinstance(key, Draw) else (key, key)
+        index, seed = key[:2] if isinstance(key, Draw) else (key, key)
         if not 0 <= index < len(self):
             raise IndexError(index)
         random.seed(seed)

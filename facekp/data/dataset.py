@@ -25,19 +25,22 @@ Pipeline = Callable[[tuple[np.ndarray, np.ndarray]], tuple[np.ndarray, ...]]
 #: A label that lies farther outside than this share of the image's longer side is taken for a mistake.
 FARTHEST_OUTSIDE = 0.25
 
-#: And so is a face that is smaller, in pixels: coordinates in fractions of the image, or in another unit.
-LEAST_FACE = 3.0
-
-
-#: Points that lie closer together are in another unit than pixels.
+#: And so is a face that spans fewer pixels: its coordinates are in another unit.
 LEAST_FACE = 5.0
 
 
 class Draw(NamedTuple):
-    """A sample and the seed of everything random about it: one training step's view of a face."""
+    """A sample and the seed of everything random about it: one training step's view of a face.
+
+    Attributes:
+        sample: Its index.
+        seed: Of its random transforms.
+        final: The transforms of the last epochs are meant.
+    """
 
     sample: int
     seed: int
+    final: bool = False
 
 
 class LandmarkDataset(Dataset):
@@ -50,6 +53,7 @@ class LandmarkDataset(Dataset):
     Attributes:
         kind: The format of its labels, as a config names it; tables of results are divided by it.
         schema: What its points are.
+        final_transform: Replaces the transform where a `Draw` says so.
         hidden_weight: How much a point counts that is labelled but hidden: from 0 to 1, the share of the draws in which
             it is known. The others take its label for missing.
         with_visibility: Behind the points' coordinates a label says which of them are seen: K numbers, 1 or 0, NaN
@@ -58,6 +62,7 @@ class LandmarkDataset(Dataset):
 
     kind: str = ""
     schema: PointSchema = IBUG68
+    final_transform: Pipeline | None = None
     hidden_weight: float = 1.0
     with_visibility: bool = False
 
@@ -92,17 +97,18 @@ class LandmarkDataset(Dataset):
             key: A `Draw`, whose seed makes the random transforms repeatable in whichever process they run; or an
                 index, which is then its own seed.
         """
-        index, seed = key if isinstance(key, Draw) else (key, key)
+        index, seed, final = key if isinstance(key, Draw) else (key, key, False)
+        transform = self.final_transform if final else self.transform
         if not 0 <= index < len(self):
             raise IndexError(index)
         image, points = self.load(index)
         if self.hidden_weight < 1:
             points = self._without_hidden(index, points, seed)
         seen: list[np.ndarray] = []
-        if self.transform is not None:
+        if transform is not None:
             random.seed(seed)  # Python's and numpy's own generators: Paddle's transforms know no other
             np.random.seed(seed % 2**32)
-            image, points, *seen = self.transform((image, points))
+            image, points, *seen = transform((image, points))
         label = points if self.codec is None else self.codec.encode(points)
         if self.with_visibility:
             label = np.concatenate([label, seen[0] if seen else np.full(len(points), np.nan, np.float32)])

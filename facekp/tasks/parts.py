@@ -10,7 +10,7 @@ import numpy as np
 
 from facekp.data.combine import JoinedDataset
 from facekp.data.composed import ComposedDataset
-from facekp.data.dataset import FilesDataset, LandmarkDataset
+from facekp.data.dataset import Draw, FilesDataset, LandmarkDataset
 from facekp.errors import UserError
 from facekp.landmarks import PointSchema
 
@@ -64,14 +64,20 @@ def load_parts(config: Any, progress: bool) -> Parts:
     return parts
 
 
-def check_transforms(name: str, dataset: JoinedDataset | ComposedDataset, size: int) -> None:
+def check_transforms(name: str, dataset: JoinedDataset | ComposedDataset, size: int, final: bool = False) -> None:
     """Run a pipeline once, here, where a wrong option can still be told from a damaged image.
+
+    Args:
+        name: The config's key, for messages.
+        dataset: Whose pipeline it is.
+        size: Side of the images that the network takes.
+        final: The transforms of the last epochs are meant.
 
     Raises:
         UserError: It fails, or does not make what the network takes.
     """
     try:
-        image, _ = dataset[0]
+        image, _ = dataset[Draw(0, 0, final)]
     except (cv2.error, AttributeError, IndexError, TypeError, ValueError) as error:
         raise UserError(f"data.{name}: its transforms cannot work on {dataset.name(0)} ({error})") from error
     if image.ndim != 3 or image.shape[1:] != (size, size) or image.dtype != np.float32:

@@ -60,10 +60,11 @@ class PointsTask(Task):
             raise ValueError("data.compose goes with task: boxes; a network of points sees single faces")
         if not data.validation:
             raise ValueError("data.validation: a network of points needs its transforms")
-        first = [type_name(pipeline[0]) if pipeline else None for pipeline in (data.train, data.validation)]
-        if data.turned is not None and first[0] != "FaceCrop":
+        training = [data.train, *([] if data.final is None else [data.final.train])]
+        cropped = [bool(pipeline) and type_name(pipeline[0]) == "FaceCrop" for pipeline in (*training, data.validation)]
+        if data.turned is not None and not all(cropped[:-1]):
             raise ValueError("data.turned needs data.train to begin with FaceCrop: heads are turned in their images")
-        if data.keep_crops and first != ["FaceCrop", "FaceCrop"]:
+        if data.keep_crops and not all(cropped):
             raise ValueError("data.keep_crops needs data.train and data.validation to begin with FaceCrop")
         if config.codec not in CODECS:
             raise ValueError(f"codec: unknown codec {config.codec!r}; known are {', '.join(CODECS)}")
@@ -96,13 +97,18 @@ class PointsTask(Task):
         if data.keep_crops:
             keep = partial(KeptCrops, face_side=round(1.5 * config.size), progress=progress)
             train_parts, validation_parts = [keep(p) for p in train_parts], [keep(p) for p in validation_parts]
-        transforms = build_transforms([*data.train, *data.pixels], schema)
+        turn = []
         if data.turned is not None:
             if schema.points != IBUG68.points:
                 raise UserError(f"{config.name}: data.turned knows the 68 points of ibug68, not those of {schema.name}")
-            shape = HeadShape.learn(labels)
-            transforms = Compose([TurnHead(shape, **data.turned.model_dump()), *transforms.transforms])
-        train = JoinedDataset(train_parts, transforms)
+            turn = [TurnHead(HeadShape.learn(labels), **data.turned.model_dump())]
+
+        def pipeline(transforms: list[dict[str, Any]]) -> Compose:
+            return Compose([*turn, *build_transforms([*transforms, *data.pixels], schema).transforms])
+
+        train = JoinedDataset(train_parts, pipeline(data.train))
+        if data.final is not None:
+            train.final_transform = pipeline(data.final.train)
         validation = JoinedDataset(validation_parts, build_transforms([*data.validation, *data.pixels], schema))
         no_faces = None
         if judged and config.network.get("score"):
@@ -110,6 +116,8 @@ class PointsTask(Task):
             no_faces = JoinedDataset([NoFacesDataset(judged, every, config.seed)], validation.transform)
         for name, dataset in (("train", train), ("validation", validation)):
             check_transforms(name, dataset, config.size)
+        if data.final is not None:
+            check_transforms("final.train", train, config.size, final=True)
         with_faces = [part for part in train_parts if part.has_face(0)]
         crops = crop_statistics(JoinedDataset(with_faces, build_transforms(data.validation, schema)), config.size)
         mean_points = tuple((float(x), float(y)) for x, y in crops.mean_points)

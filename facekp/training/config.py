@@ -74,6 +74,13 @@ class TurnedConfig(_Section):
         return self
 
 
+class FinalConfig(_Section):
+    """The transforms of the last epochs, where those of `data.train` are so strong that they hold a network back."""
+
+    epochs: int = Field(gt=0)
+    train: list[dict[str, Any]] = Field(min_length=1)
+
+
 def _source(values: Any) -> Source:
     try:
         return parse_source(values)
@@ -102,6 +109,8 @@ class DataConfig(_Section):
     compose: Optional[ComposeConfig] = None
     #: Transforms of training and validation, and those that both end with. See facekp/data/transforms.py.
     train: list[dict[str, Any]]
+    #: In the last so many epochs these replace data.train, most often a gentler augmentation; task: points only.
+    final: Optional[FinalConfig] = None
     validation: list[dict[str, Any]] = []
     pixels: list[dict[str, Any]] = [{"type": "GrayNormalize", "channels": 3}, {"type": "ToCHW"}]
     #: Loader processes for each of training and validation; 0 loads in the training process.
@@ -198,6 +207,8 @@ class Config(_Section):
             raise ValueError(f"task {self.task}: {error}") from error
         self.what.check(self)
         train, optimizer = self.train, self.optimizer
+        if self.data.final is not None and self.data.final.epochs >= train.epochs:
+            raise ValueError("data.final.epochs must be less than train.epochs")
         if optimizer.warmup_epochs >= train.epochs:
             raise ValueError("optimizer.warmup_epochs must be less than train.epochs")
         if train.freeze_epochs >= train.epochs:

@@ -41,6 +41,7 @@ class ShuffledBatches(BatchSampler):
         seed: The run's seed.
         state: Says which epoch is running.
         processes: Which share of every batch is this process's.
+        final_from: Number of finished epochs from which draws are final; None: never.
 
     Raises:
         UserError: There are fewer samples than processes.
@@ -59,9 +60,10 @@ class ShuffledBatches(BatchSampler):
         seed: int,
         state: RunState,
         processes: Processes = ALONE,
+        final_from: int | None = None,
     ) -> None:
         self.sizes, self.batch_size, self.seed, self.state = list(sizes), batch_size, seed, state
-        self.processes = processes
+        self.processes, self.final_from = processes, final_from
         self.shown = [round(size * weight) for size, weight in zip(sizes, weights)]
         if sum(self.shown) < processes.count:
             raise UserError(f"{sum(self.shown)} faces cannot be divided among {processes.count} processes; start fewer")
@@ -80,16 +82,26 @@ class ShuffledBatches(BatchSampler):
             first += size
         chosen = rng.permutation(np.concatenate(order))
         seeds = rng.integers(2**31, size=len(chosen))
+        final = self.final_from is not None and self.state.epoch >= self.final_from
         together, steps = self.batch_size * self.processes.count, len(self)
         for step in range(steps):
             end = (step + 1) * together if step < steps - 1 else len(chosen)
             share = slice(step * together + self.processes.rank, end, self.processes.count)
-            yield [Draw(int(i), int(s)) for i, s in zip(chosen[share], seeds[share])]
+            yield [Draw(int(i), int(s), final) for i, s in zip(chosen[share], seeds[share])]
 
 
 def training_loader(data: TaskData, config: Config, state: RunState, processes: Processes = ALONE) -> DataLoader:
     """This process's share of the shuffled batches for training."""
-    sampler = ShuffledBatches(data.sizes, data.weights, config.train.batch_size, config.seed, state, processes)
+    final = config.data.final
+    sampler = ShuffledBatches(
+        data.sizes,
+        data.weights,
+        config.train.batch_size,
+        config.seed,
+        state,
+        processes,
+        None if final is None else config.train.epochs - final.epochs,
+    )
     return _loader(data.train, config.data.workers, sampler)
 
 

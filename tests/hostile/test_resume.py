@@ -27,8 +27,8 @@ TINY = {
                           "size=96"],
     "cuhk5_resnet18_frozen.yml": ["pretrained=false", "train.freeze_epochs=2"],
     "cuhk5_resnet18_thawed.yml": ["pretrained=false"],
-    "every_angle.yml": ["data.turned=null", "optimizer.warmup_epochs=1"],  # drawn faces have no depth
-    "every_angle_light.yml": ["data.turned=null", "optimizer.warmup_epochs=1"],
+    "every_angle.yml": ["data.turned=null", "data.final.epochs=1", "optimizer.warmup_epochs=1"],  # drawn: no depth
+    "every_angle_light.yml": ["data.turned=null", "data.final.epochs=1", "optimizer.warmup_epochs=1"],
 }  # fmt: skip
 
 #: One of each kind: points, boxes, and a start with a frozen network.

@@ -99,6 +99,37 @@ def test_batches_depend_on_seed_and_epoch_alone():
     assert draws(0, 0) != draws(1, 0)
 
 
+def test_the_last_epochs_have_transforms_of_their_own(drawn_csv):
+    final = "{epochs: 2, train: [{type: FaceCrop, size: 96}]}"
+    random_crop = "[{type: FaceCrop, size: 96, rotate: 20, flip: 0.5}]"
+    settings = config(drawn_csv, "train.epochs=5", f"data.final={final}", f"data.train={random_crop}", "data.workers=0")
+    data = build_data(settings)
+    plain = build_data(config(drawn_csv, "data.train=[{type: FaceCrop, size: 96}]", "data.workers=0"))
+    for finished in range(5):
+        batches = training_loader(data, settings, RunState(epoch=finished))
+        sampler = ShuffledBatches([12], [1.0], 5, settings.seed, RunState(epoch=finished))
+        same = [
+            np.array_equal(image, plain.train[draw.sample][0])
+            for (images, _), draws in zip(batches, sampler)
+            for image, draw in zip(images.numpy(), draws)
+        ]
+        assert len(same) == 12 and all(same) == (finished >= 3)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("data.final={epochs: 50, train: [{type: FaceCrop, size: 96}]}", "data.final.epochs must be less than"),
+        ("data.final={epochs: 2, train: []}", "data.final.train"),
+        ("data.final={epochs: 2, train: [{type: FaceCrop, size: 112}]}", "data.final.train and data.pixels make"),
+        ("data.final={epochs: 2}", "data.final.train"),
+    ],
+)
+def test_what_the_last_epochs_cannot_have(drawn_csv, option, message):
+    with pytest.raises(UserError, match=message):
+        build_data(config(drawn_csv, "train.epochs=50", option))
+
+
 def test_parts_are_shown_as_often_as_their_weights_say():
     def shown(epoch):
         batches = list(ShuffledBatches([4, 10, 3], [2.5, 0.5, 1.0], 6, 0, RunState(epoch=epoch)))

@@ -16,6 +16,7 @@ OPTIONS = [
     "size=96", "data.train=[{type: FaceCrop, size: 96, rotate: 20, flip: 0.5}, {type: Cover, p: 0.5}]",
     "data.validation=[{type: FaceCrop, size: 96}]", "network.channels=[4, 4, 8, 8, 8]", "network.map_size=6",
     "train.epochs=1", "train.batch_size=8", "optimizer.warmup_epochs=0", "data.workers=0", "data.faces_per_no_face=4",
+    "data.final=null",
 ]  # fmt: skip
 
 
