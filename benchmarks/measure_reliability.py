@@ -73,25 +73,48 @@ def forked(act: Callable[[], object]) -> int:
         os._exit(code)
 
 
-def kill_until_done(start: Callable[[], int], seconds: float, left: int, dice: random.Random) -> tuple[int, bool]:
+def writing_in(folder: Path) -> bool:
+    """Whether a temporary file lies in a folder or below it: its process is in the middle of writing."""
+    with contextlib.suppress(FileNotFoundError):  # it was renamed, or is not there yet
+        return any(not file.name.endswith(".lock") for file in folder.rglob(".*"))
+    return False
+
+
+def kill_until_done(
+    start: Callable[[], int], seconds: float, left: int, dice: random.Random, target: Path | None = None
+) -> tuple[int, int, bool]:
     """Start, kill after a random time, start again, and so on; without kills left it is let alone.
 
+    Args:
+        start: Starts a child and returns its number.
+        seconds: The longest time.
+        left: The most kills.
+        dice: Of the times.
+        target: Every second kill waits until a file is being written in this folder.
+
     Returns:
-        How often it was killed, and whether it ended well.
+        How often it was killed, how often of these while it wrote a file in `target`, and whether it ended well.
     """
-    killed = 0
+    killed = wrote = 0
     while True:
         child, deadline = start(), time.monotonic() + dice.uniform(0.0, seconds)
+        aimed = target is not None and killed % 2 == 0
         while True:
-            ended, status = os.waitpid(child, os.WNOHANG)
-            if ended:
-                return killed, os.waitstatus_to_exitcode(status) == 0
-            if killed < left and time.monotonic() > deadline:
-                os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-                killed += 1
-                break
-            time.sleep(0.005)
+            changed, status = os.waitpid(child, os.WNOHANG | os.WUNTRACED)
+            due = killed < left and time.monotonic() > deadline
+            if changed and not os.WIFSTOPPED(status):
+                return killed, wrote, os.waitstatus_to_exitcode(status) == 0
+            if changed:  # by us, below: nothing moves between this look and the end
+                writes = target is not None and writing_in(target)
+                if writes or not aimed:
+                    os.kill(child, signal.SIGKILL)
+                    os.waitpid(child, 0)
+                    killed, wrote = killed + 1, wrote + writes
+                    break
+                os.kill(child, signal.SIGCONT)
+            elif due and (not aimed or (target and writing_in(target))):
+                os.kill(child, signal.SIGSTOP)
+            time.sleep(0 if due else 0.005)
 
 
 def runs(folder: Path, kills: int, dice: random.Random) -> bool:
@@ -102,7 +125,7 @@ def runs(folder: Path, kills: int, dice: random.Random) -> bool:
 
     (folder / "data").mkdir()
     draw_csv(folder / "data")
-    good, total, finished = True, 0, 0
+    good, total, written, finished = True, 0, 0, 0
     lengths: dict[str, float] = {}
     while total < kills:
         for config in RUNS:
@@ -115,22 +138,22 @@ def runs(folder: Path, kills: int, dice: random.Random) -> bool:
 
             if config not in lengths:
                 begun = time.monotonic()
-                _, well = kill_until_done(lambda act=act: forked(lambda: act("whole")), 1.0, 0, dice)  # type: ignore[misc]
+                *_, well = kill_until_done(lambda act=act: forked(lambda: act("whole")), 1.0, 0, dice)  # type: ignore[misc]
                 lengths[config] = time.monotonic() - begun
                 assert well, f"{config}: a run left alone failed"
             name = f"killed{finished}"
-            killed, well = kill_until_done(
+            killed, wrote, well = kill_until_done(
                 lambda act=act, name=name: forked(lambda: act(name)),  # type: ignore[misc]
-                lengths[config] * 0.7, min(8, kills - total), dice,
+                lengths[config] * 0.7, min(8, kills - total), dice, folder / name,
             )  # fmt: skip
-            total, finished = total + killed, finished + 1
+            total, written, finished = total + killed, written + wrote, finished + 1
             equal = well and same_run(folder / "whole" / config, folder / name / config)
             good &= equal
             left = [file.name for file in (folder / name).rglob(".*")]
             said = "equal" if equal else "DIFFERS"
             print(f"{config}: killed {killed} times, {said}, left behind: {left or 'nothing'}", flush=True)
             shutil.rmtree(folder / name)
-    print(f"runs: {total} kills, {finished} runs finished")
+    print(f"runs: {total} kills, {written} of them while a file was written, {finished} runs finished")
     return good
 
 
@@ -202,7 +225,7 @@ def predict(folder: Path, kills: int, dice: random.Random) -> bool:
         length, total, finished = time.monotonic() - begun, 0, 0
         while total < kills // 2:
             name = f"killed{finished}"
-            killed, well = kill_until_done(
+            killed, _, well = kill_until_done(
                 lambda act=act, name=name: forked(lambda: act(name)),  # type: ignore[misc]
                 length * 0.6, min(8, kills // 2 - total), dice,
             )  # fmt: skip
