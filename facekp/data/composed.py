@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Callable
 
 import cv2
 import numpy as np
@@ -16,8 +17,10 @@ from paddle.io import Dataset
 from tqdm import tqdm
 
 from facekp.data.dataset import Draw, FilesDataset, Pipeline
+from facekp.data.transforms import Cover
 from facekp.errors import UserError
 from facekp.io.images import read_image
+from facekp.landmarks import IBUG68
 from facekp.vision import boxes, geometry
 
 #: Of a label's rows: the most faces of a composed image.
@@ -146,6 +149,8 @@ class ComposedDataset(Dataset):
         tiles: How often a square has 1, 2 x 2 and 3 x 3 tiles.
         anywhere: How often a tile shows any part of its image.
         filling: How often an image is large enough to fill most of its tile.
+        covered: How often a face with points is partly covered, by `facekp.data.transforms.Cover`.
+        turn: Turns the heads of images that show one face of 68 points.
         progress: Show a progress bar.
     """
 
@@ -160,9 +165,12 @@ class ComposedDataset(Dataset):
         tiles: Sequence[float] = (0.55, 0.3, 0.15),
         anywhere: float = 0.25,
         filling: float = 0.9,
+        covered: float = 0.0,
+        turn: Callable[[tuple[np.ndarray, np.ndarray]], tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None,
         progress: bool = False,
     ) -> None:
         super().__init__()
+        self.turn, self.cover = turn, Cover(covered) if covered else None
         self.size, self.transform = size, transform
         self.roll, self.least_face, self.most_face = roll, least_face, most_face
         self.tiles, self.anywhere, self.filling = list(tiles), anywhere, filling
@@ -214,34 +222,47 @@ class ComposedDataset(Dataset):
         square = np.empty((self.size, self.size, 3), np.uint8)
         rows: list[np.ndarray] = []
         chosen = [index, *random.choices(range(len(self)), k=count * count - 1)]
-        for number, image in enumerate(chosen):
+        for number, each in enumerate(chosen):
             (top, bottom), (left, right) = (edges[i : i + 2] for i in divmod(number, count))
-            matrix = self._place(image, min(bottom - top, right - left))
+            pixels, image = self._varied(each)
+            matrix = self._place(pixels, image, min(bottom - top, right - left))
             border = random.choice(["constant", "replicate"])
             size = (int(right - left), int(bottom - top))
-            square[top:bottom, left:right] = geometry.warp(self._pixels[image], matrix, size, border)
+            square[top:bottom, left:right] = geometry.warp(pixels, matrix, size, border)
             tile = np.array([left, top, right - 1, bottom - 1], np.float64)
-            rows += self._label(self.images[image], geometry.compose(matrix, geometry.translation(left, top)), tile)
+            rows += self._label(image, geometry.compose(matrix, geometry.translation(left, top)), tile)
         rows.sort(key=lambda row: -boxes.area(row[:4]))
         label = np.zeros((MOST_FACES, 5), np.float32)
         for number, row in enumerate(rows[:MOST_FACES]):
             label[number] = row
         return square, label
 
-    def _place(self, index: int, side: int) -> np.ndarray:
+    def _varied(self, index: int) -> tuple[np.ndarray, LabelledImage]:
+        """An image as it is, or with its head turned or faces covered."""
+        pixels, image = self._pixels[index], self.images[index]
+        faces = list(image.faces)
+        if self.turn is not None and len(faces) == 1 and len(faces[0].points) == IBUG68.num_points:
+            pixels, points, _ = self.turn((pixels, faces[0].points))
+            faces = [replace(faces[0], points=points)]
+        if self.cover is not None:
+            for face in faces:
+                if not face.is_box:
+                    pixels = self.cover((pixels, face.points, np.ones(len(face.points), np.float32)))[0]
+        return pixels, replace(image, faces=faces)
+
+    def _place(self, pixels: np.ndarray, image: LabelledImage, side: int) -> np.ndarray:
         """Matrix from an image into a tile whose corner is the origin."""
-        image = self._pixels[index]
-        face = geometry.bounding_box(random.choice(self.images[index].faces).points)
+        face = geometry.bounding_box(random.choice(image.faces).points)
         wide = float(max(face[2:] - face[:2]))
         least, most = self.least_face / wide, self.most_face * side / wide
         if random.random() < self.filling:
-            least = max(least, 0.6 * side / max(image.shape[:2]))
+            least = max(least, 0.6 * side / max(pixels.shape[:2]))
         scale = np.exp(random.uniform(np.log(min(least, most)), np.log(most)))
         centre = (face[:2] + face[2:]) / 2
         # Where the centre of the face comes to lie: half of it may be cut off.
         target = np.array([random.uniform(0.15, 0.85), random.uniform(0.15, 0.85)]) * side
         if random.random() < self.anywhere:
-            height, width = image.shape[:2]
+            height, width = pixels.shape[:2]
             centre = np.array([random.uniform(0, width), random.uniform(0, height)])
         angle = random.uniform(-self.roll, self.roll) * random.choice([0.2, 1.0])
         flip = geometry.scaling(random.choice([-1, 1]), 1)

@@ -25,7 +25,7 @@ from facekp.metrics import BOX_METRICS, DEFAULT_BOX_METRICS
 from facekp.models import DETECTORS
 from facekp.recipes import BoxesRecipe
 from facekp.registry import type_name
-from facekp.tasks.parts import check_transforms, load_parts
+from facekp.tasks.parts import check_transforms, labels_of, load_parts, turning
 from facekp.tasks.task import Evaluation, EvaluationSettings, Tables, Task, TaskData
 
 
@@ -58,7 +58,9 @@ class BoxesTask(Task):
         train, validation = ([_images(part) for part in each] for each in (parts.train, parts.validation))
         compose = {} if data.compose is None else data.compose.model_dump()
         options = {"size": config.size, "progress": progress, **compose}
-        learned = ComposedDataset(_joined(train), transform=build_transforms([*data.train, *data.pixels]), **options)
+        turn = turning(config, parts.schema, np.concatenate([labels_of(part) for part in parts.train]))
+        transform = build_transforms([*data.train, *data.pixels])
+        learned = ComposedDataset(_joined(train), transform=transform, turn=turn, **options)
         checked = ComposedDataset(_joined(validation), transform=build_transforms(data.pixels), **options)
         for name, dataset in (("train", learned), ("validation", checked)):
             check_transforms(name, dataset, config.size)

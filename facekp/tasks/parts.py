@@ -11,8 +11,9 @@ import numpy as np
 from facekp.data.combine import JoinedDataset
 from facekp.data.composed import ComposedDataset
 from facekp.data.dataset import Draw, FilesDataset, LandmarkDataset
+from facekp.data.turned import HeadShape, TurnHead
 from facekp.errors import UserError
-from facekp.landmarks import PointSchema
+from facekp.landmarks import IBUG68, PointSchema
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,32 @@ def load_parts(config: Any, progress: bool) -> Parts:
                 f"{config.name}: no face left for {purpose}; give more data, or another split of the source"
             )
     return parts
+
+
+def labels_of(part: LandmarkDataset) -> np.ndarray:
+    """(M, K, 2) float32, the points of all samples."""
+    if isinstance(part, FilesDataset):
+        return part.points[part.rows]
+    return np.stack([part.load(i)[1] for i in range(len(part))])
+
+
+def turning(config: Any, schema: PointSchema, labels: np.ndarray) -> TurnHead | None:
+    """What turns heads as `data.turned` says; None if it says nothing.
+
+    Args:
+        config: A `facekp.training.config.Config`.
+        schema: Of the points.
+        labels: (M, K, 2) all labels of the training, which show the shape of heads.
+
+    Raises:
+        UserError: The points are not the 68, or show no shape.
+    """
+    turned = config.data.turned
+    if turned is None:
+        return None
+    if schema.points != IBUG68.points:
+        raise UserError(f"{config.name}: data.turned knows the 68 points of ibug68, not those of {schema.name}")
+    return TurnHead(HeadShape.learn(labels), **turned.model_dump())
 
 
 def check_transforms(name: str, dataset: JoinedDataset | ComposedDataset, size: int, final: bool = False) -> None:

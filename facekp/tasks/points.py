@@ -13,24 +13,23 @@ from paddle.vision.transforms import Compose
 from facekp import viz
 from facekp.codecs.points import CODECS, Codec, LabelStatistics, OutputLayout, codec_to_dict
 from facekp.data.combine import JoinedDataset, KeptCrops, NoFacesDataset
-from facekp.data.dataset import FilesDataset, LandmarkDataset
+from facekp.data.dataset import FilesDataset
 from facekp.data.statistics import crop_statistics, label_mean_std, with_mean_face
 from facekp.data.transforms import build_transforms
-from facekp.data.turned import HeadShape, TurnHead
 from facekp.detectors import load_detector
 from facekp.errors import UserError
 from facekp.evaluation.landmarks import cut_out, predict_dataset, predict_in_use, summarise
 from facekp.evaluation.review import PointsReview
 from facekp.inference.backends import load_backend
 from facekp.inference.landmarker import Landmarker
-from facekp.landmarks import IBUG68, PointSchema
+from facekp.landmarks import PointSchema
 from facekp.losses import LOSSES, build_loss
 from facekp.metrics import DEFAULT_METRICS, METRICS, build_metrics
 from facekp.models import NETWORKS
 from facekp.models.weights import load_weights
 from facekp.recipes import PointsRecipe
 from facekp.registry import type_name
-from facekp.tasks.parts import check_transforms, load_parts
+from facekp.tasks.parts import check_transforms, labels_of, load_parts, turning
 from facekp.tasks.task import Evaluation, EvaluationSettings, Tables, Task, TaskData
 
 #: At most so many squares without a face show what a network's score says of them after some epochs.
@@ -84,7 +83,7 @@ class PointsTask(Task):
         data = config.data
         parts = load_parts(config, progress)
         train_parts, validation_parts, weights = parts.train, parts.validation, parts.weights
-        labels = np.concatenate([_labels(part) for part in train_parts])
+        labels = np.concatenate([labels_of(part) for part in train_parts])
         schema = with_mean_face(parts.schema, labels)
         for part in (*train_parts, *validation_parts):
             part.schema = schema
@@ -97,14 +96,11 @@ class PointsTask(Task):
         if data.keep_crops:
             keep = partial(KeptCrops, face_side=round(1.5 * config.size), progress=progress)
             train_parts, validation_parts = [keep(p) for p in train_parts], [keep(p) for p in validation_parts]
-        turn = []
-        if data.turned is not None:
-            if schema.points != IBUG68.points:
-                raise UserError(f"{config.name}: data.turned knows the 68 points of ibug68, not those of {schema.name}")
-            turn = [TurnHead(HeadShape.learn(labels), **data.turned.model_dump())]
+        turn = turning(config, schema, labels)
 
         def pipeline(transforms: list[dict[str, Any]]) -> Compose:
-            return Compose([*turn, *build_transforms([*transforms, *data.pixels], schema).transforms])
+            built = build_transforms([*transforms, *data.pixels], schema).transforms
+            return Compose([*([] if turn is None else [turn]), *built])
 
         train = JoinedDataset(train_parts, pipeline(data.train))
         if data.final is not None:
@@ -206,9 +202,3 @@ def _draw(
 ) -> np.ndarray:
     labels, points = (OutputLayout(schema.num_points).split(array).points for array in (labels, predicted))
     return viz.comparison_sheet(inputs, codec.decode(labels), codec.decode(points), captions, schema=schema)
-
-
-def _labels(part: LandmarkDataset) -> np.ndarray:
-    if isinstance(part, FilesDataset):
-        return part.points[part.rows]
-    return np.stack([part.load(i)[1] for i in range(len(part))])

@@ -52,6 +52,7 @@ class ComposeConfig(_Section):
     tiles: tuple[float, float, float] = (0.55, 0.3, 0.15)
     anywhere: float = Field(0.25, ge=0, le=1)
     filling: float = Field(0.9, ge=0, le=1)
+    covered: float = Field(0.0, ge=0, le=1)
 
     @model_validator(mode="after")
     def _some_tiles(self) -> ComposeConfig:

@@ -3,7 +3,7 @@ import random
 import cv2
 import numpy as np
 import pytest
-from tests_support import write_pts
+from tests_support import head_in_space, write_pts
 
 from facekp.data.composed import (
     MOST_FACES,
@@ -19,9 +19,10 @@ from facekp.data.dataset import Draw
 from facekp.data.drawn import draw_face
 from facekp.data.pts import PtsDataset
 from facekp.data.transforms import build_transforms
+from facekp.data.turned import HeadShape, TurnHead
 from facekp.errors import UserError
 from facekp.io.images import write_image
-from facekp.landmarks import MEAN_FACE, load_schema
+from facekp.landmarks import MEAN_FACE, head_pose, load_schema
 from facekp.vision import geometry
 from facekp.vision.boxes import area
 
@@ -271,3 +272,37 @@ def test_a_box_in_a_picture_that_is_not_there_is_named(tmp_path):
 def test_boxes_of_points_are_not_read_twice(tmp_path):
     (tmp_path / "faces.csv").write_text("image,x0,y0,x1,y1,source\na.png,1,2,3,4,points\n")
     assert read_unchecked_boxes(tmp_path / "faces.csv") == {}
+
+
+def test_faces_are_covered_where_their_points_are_and_boxes_stay(tmp_path):
+    image, points = draw_face(0)
+    write_image(tmp_path / "a.png", image)
+    images = [outlined(tmp_path / "a.png", [points])]
+    options = {"size": 160, "tiles": (1, 0, 0), "anywhere": 0.0}
+    bare = ComposedDataset(images, **options)
+    covered = ComposedDataset(images, covered=1.0, **options)
+    changed = []
+    for _ in range(10):
+        pixels, varied = covered._varied(0)
+        there = (pixels != bare._pixels[0]).any(2)
+        x0, y0, x1, y1 = geometry.bounding_box(varied.faces[0].points).round().astype(int)
+        changed.append(there.mean())
+        assert there[max(y0, 0) : y1, max(x0, 0) : x1].sum() > 0.5 * there.sum()
+        np.testing.assert_array_equal(varied.faces[0].points, bare.images[0].faces[0].points)
+    assert min(changed) > 0.003
+    corners = np.array([[9, 9], [90, 9], [90, 90], [9, 90]], np.float32)
+    boxed = [LabelledImage(tmp_path / "a.png", [FaceOutline(corners, UNCHECKED, is_box=True)])]
+    only_box = ComposedDataset(boxed, covered=1.0, **options)
+    np.testing.assert_array_equal(only_box._varied(0)[0], only_box._pixels[0])
+
+
+def test_heads_are_turned_only_where_one_face_is_alone(tmp_path):
+    image, points = draw_face(0)
+    write_image(tmp_path / "a.png", image)
+    turn = TurnHead(HeadShape(head_in_space()), every=1, yaw=(40, 40), pitch=(0, 0))
+    alone = ComposedDataset([outlined(tmp_path / "a.png", [points])], 160, turn=turn)
+    pixels, varied = alone._varied(0)
+    yaws = [head_pose(image.faces[0].points[None]).yaw[0] for image in (alone.images[0], varied)]
+    assert (pixels != alone._pixels[0]).any() and abs(yaws[1]) > abs(yaws[0]) + 15
+    two = ComposedDataset([outlined(tmp_path / "a.png", [points, points / 2])], 160, turn=turn)
+    np.testing.assert_array_equal(two._varied(0)[0], two._pixels[0])
