@@ -6,7 +6,7 @@ import importlib
 from facekp.commands.runner import run
 
 #: Modules beside this one.
-BENCHMARKS = ("train", "sticker", "inference", "peers", "labels", "pose", "effects", "faces", "reliability")
+BENCHMARKS = ("train", "sticker", "inference", "peers", "clips", "labels", "pose", "effects", "faces", "reliability")
 
 
 def main() -> None:

@@ -150,14 +150,15 @@ class MediaPipe:
 
     def points(self, image: np.ndarray, found: Found) -> np.ndarray:
         """See `Entry`."""
-        return self._points(self._following, image)
+        return self.mesh_points(self._following, image)
 
     def find(self, image: np.ndarray, most: int = 5) -> np.ndarray:
         """See `Entry`."""
-        return self._points(self._mesh, image)[:most]
+        return self.mesh_points(self._mesh, image)[:most]
 
     @staticmethod
-    def _points(mesh: Any, image: np.ndarray) -> np.ndarray:
+    def mesh_points(mesh: Any, image: np.ndarray) -> np.ndarray:
+        """(N, 68, 2) of what a face mesh finds on an RGB image."""
         faces = mesh.process(image).multi_face_landmarks or []
         chosen = [[face.landmark[i] for i in MESH_TO_68] for face in faces]
         places = np.array([[(point.x, point.y) for point in face] for face in chosen], np.float32)
@@ -192,10 +193,7 @@ def run(args: argparse.Namespace) -> None:
     """Measure and print."""
     if args.plot is not None and args.root is None:
         raise UserError("--plot draws errors against times; give --root too")
-    cv2.setNumThreads(1)
-    if importlib.util.find_spec("mediapipe") is not None and hasattr(os, "sched_setaffinity"):
-        # MediaPipe cannot be told how many threads to use; one core leaves one.
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    on_one_core()
     entries = _entries(args.model or [DEFAULT])
     rows = _times(entries, _on_canvas(read_image(args.photo)), args.rounds)
     _print_times(rows)
@@ -209,6 +207,14 @@ def run(args: argparse.Namespace) -> None:
         if args.plot is not None:
             _plot(rows, args.plot)
             print(args.plot)
+
+
+def on_one_core() -> None:
+    """Keep all libraries to one thread."""
+    cv2.setNumThreads(1)
+    if importlib.util.find_spec("mediapipe") is not None and hasattr(os, "sched_setaffinity"):
+        # MediaPipe cannot be told how many threads to use; one core leaves one.
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def _entries(models: Sequence[str]) -> list[Entry]:
