@@ -52,8 +52,21 @@ def test_what_python_examples_import_is_there(path):
 def test_chinese_pages_have_the_parts_of_the_english_ones(path):
     def parts(page):
         text = page.read_text(encoding="utf-8")
-        patterns = {"headings": r"^#+ ", "code": r"^ *```", "rows of tables": r"^\|", "pictures": r"^!\["}
-        return {kind: len(re.findall(pattern, text, re.M)) for kind, pattern in patterns.items()}
+        code = "\n".join(re.findall(r"^ *```.*?```", text, re.S | re.M))
+        links = re.findall(r"\]\(([^)]+)\)", text)
+        return {
+            "headings": re.findall(r"^#+ ", text, re.M),
+            "code": re.sub(r" *# .*| --language en", "", code).splitlines(),  # comments are translated
+            "cells of tables": [row.count("|") for row in re.findall(r"^\|.*", text, re.M)],
+            "pictures": re.findall(r"^!\[.*\]\((.*)\)", text, re.M),
+            "links": sorted(re.sub(r"\.zh(-CN)?\.", ".", link) for link in links),
+        }
 
     english = path.with_name(path.name.replace(".zh-CN.", ".").replace(".zh.", "."))
     assert parts(path) == parts(english)
+
+
+@pytest.mark.parametrize("path", CHINESE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_chinese_pages_link_to_chinese_pages(path):
+    links = re.findall(r"\]\(([^)#\s:]+)", path.read_text(encoding="utf-8"))
+    assert not [link for link in links if (path.parent / link).with_suffix(".zh.md").exists()]

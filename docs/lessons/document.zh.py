@@ -11,7 +11,7 @@
 # 教程有误之处，在相应的步骤指出，并用代码演示。
 #
 # 全部内容只用程序绘制的人脸和一张公有领域的照片，单核约一分钟跑完。用 3,462 张真实图像得到的结果见
-# [教程复现](../reproduction.md)。
+# [教程复现](../reproduction.zh.md)。
 
 # %%
 import os
@@ -220,7 +220,7 @@ print(table[["epoch", "train_loss", "train_last_loss", "val_loss", "val_nme", "v
 show(cv2.imread(str(summary.folder / "faces.png")))
 
 # %% [markdown]
-# 这个配置需要在数千张图像上训练 50 轮：见[教程复现](../reproduction.md)。而一个只看人脸裁剪区域的小网络，半分钟就能学会绘制的人脸：
+# 这个配置需要在数千张图像上训练 50 轮：见[教程复现](../reproduction.zh.md)。而一个只看人脸裁剪区域的小网络，半分钟就能学会绘制的人脸：
 # 见[从训练到浏览器](browser.py)。facekp 自带的网络同样只看人脸裁剪区域，在两个照片数据集上训练，误差低于 5 %:
 # 见[权重与精度](../models.zh.md)。
 #
