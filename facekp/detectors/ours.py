@@ -54,8 +54,15 @@ class FaceDetector:
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Detector`."""
+        return self._search(image, self.longest_sides)
+
+    def quick(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The smallest look alone: it finds large faces, in a fraction of the time."""
+        return self._search(image, [min(self.longest_sides)])
+
+    def _search(self, image: np.ndarray, longest_sides: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         most = self.MOST_ENLARGED * max(image.shape[:2])
-        looks = [self._look(image, side) for side in sorted({min(side, most) for side in self.longest_sides})]
+        looks = [self._look(image, side) for side in sorted({min(side, most) for side in longest_sides})]
         boxes, scores = (np.concatenate(parts) for parts in zip(*looks))
         kept = suppress_overlaps(boxes, scores, SAME_FACE)
         return boxes[kept], scores[kept]

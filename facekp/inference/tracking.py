@@ -22,6 +22,7 @@ class Landmarks(Protocol):
     """What a tracker needs of a landmarker; `facekp.load_landmarker()` returns one.
 
     If a call also takes `points`, those of the last frame, it gets them in place of `boxes`: one pass is enough then.
+    If it takes `quick`, that is true where only large faces are looked for.
     """
 
     def __call__(self, image: np.ndarray, boxes: np.ndarray | None = None) -> Faces:
@@ -133,6 +134,7 @@ class Tracker:
         landmarker: Finds points, with or without boxes.
         detect_every: Frames from one detection to the next; fewer if they take longer than `hold`.
         retry_every: The same while a face has not been seen by the last detection.
+        full_every: While all faces are confirmed, one of so many detections also looks for small faces; 1: all do.
         hold: Seconds that an unconfirmed face keeps its score.
         fade: Seconds in which its score then falls to nothing.
         cutoff: See `OneEuro`; `float("inf")` leaves the points as they are.
@@ -151,6 +153,7 @@ class Tracker:
         landmarker: Landmarks,
         detect_every: int = 15,
         retry_every: int = 3,
+        full_every: int = 4,
         hold: float = 0.5,
         fade: float = 0.5,
         cutoff: float = 0.2,
@@ -158,19 +161,19 @@ class Tracker:
         keep_leaving: bool = False,
     ) -> None:
         self.landmarker = landmarker
-        self._takes_points = "points" in inspect.signature(landmarker).parameters
-        self.detect_every, self.retry_every = detect_every, retry_every
+        self._takes = {"points", "quick"} & inspect.signature(landmarker).parameters.keys()
+        self.detect_every, self.retry_every, self.full_every = detect_every, retry_every, full_every
         self.hold, self.fade = hold, fade
         self.cutoff, self.beta = cutoff, beta
         self.keep_leaving = keep_leaving
         self._tracks: list[_Track] = []
-        self._frame = self._next_id = 0
+        self._frame = self._next_id = self._detections = 0
         self._schema = IBUG68  # until the landmarker answers
         self._detected = 0.0
 
     def __call__(self, image: np.ndarray, seconds: float) -> Tracks:
         """Take the next frame, BGR uint8, shown at `seconds`; return the faces in it, the largest first."""
-        unsure = not self._tracks or any(track.confirmed < self._detected for track in self._tracks)
+        unsure = self._unsure
         # At few frames a second `detect_every` of them last longer than an unconfirmed face is kept.
         due = bool(self._tracks) and seconds - self._detected >= self.hold
         if due or self._frame % (self.retry_every if unsure else self.detect_every) == 0:
@@ -203,6 +206,11 @@ class Tracker:
             tracks.rest[index] = track.neutral.values
         return tracks
 
+    @property
+    def _unsure(self) -> bool:
+        """Whether there is no face, or one that the last detection has not seen."""
+        return not self._tracks or any(track.confirmed < self._detected for track in self._tracks)
+
     def _said(self, name: str) -> np.ndarray | None:
         """`sigma` or `visibility` of the tracks; None if there is none, or of a track none."""
         each = [getattr(track.found, name) for track in self._tracks]
@@ -210,7 +218,10 @@ class Tracker:
 
     def _detect(self, image: np.ndarray, seconds: float) -> None:
         """Look at the whole image: confirm the faces that are known, add the new ones."""
-        found = self.landmarker(image)
+        quick = not self._unsure and self._detections % self.full_every > 0
+        options: dict[str, Any] = {"quick": quick} if "quick" in self._takes else {}
+        found = self.landmarker(image, **options)
+        self._detections += 1
         self._detected, self._schema = seconds, found.schema
         pairs = dict(match(_boxes(self._tracks), found.boxes))
         unseen = [track for index, track in enumerate(self._tracks) if index not in pairs]
@@ -236,7 +247,7 @@ class Tracker:
         """Find the points again around the last ones; a face that jumps stays where it was."""
         if tracks:
             last: dict[str, np.ndarray] = {"boxes": _boxes(tracks)}
-            if self._takes_points:
+            if "points" in self._takes:
                 last = {"points": np.stack([track.points for track in tracks])}
             found = self.landmarker(image, **last)
             for index, other in match(_boxes(tracks), found.boxes):

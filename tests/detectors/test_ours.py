@@ -1,5 +1,6 @@
 import os
 
+import cv2
 import numpy as np
 import pytest
 
@@ -60,3 +61,14 @@ def test_onnx_and_paddle_find_the_same(astronaut):
 
 def test_the_shipped_detector_is_small():
     assert os.path.getsize(SHIPPED_DETECTOR) <= 1_000_000
+
+
+def test_quick_finds_the_large_face_and_no_small_one(astronaut):
+    detector = load_detector()
+    wide = np.zeros((900, 1600, 3), np.uint8)
+    wide[: astronaut.shape[0], : astronaut.shape[1]] = astronaut
+    small = cv2.resize(astronaut[:256, 96:352], (100, 100), interpolation=cv2.INTER_AREA)
+    wide[700:800, 1400:1500] = small
+    there = [(boxes[:, 0] > 1300).any() for boxes, _ in (detector(wide), detector.quick(wide))]
+    here = [(boxes[:, 0] < 512).any() for boxes, _ in (detector(wide), detector.quick(wide))]
+    assert there == [True, False] and here == [True, True]

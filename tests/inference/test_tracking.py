@@ -179,3 +179,26 @@ def test_a_landmarker_that_takes_points_gets_those_of_the_last_frame() -> None:
             assert tracks.sigma.shape == (1, 68) and tracks.sigma[0, 0] == 0.5 + frame
             assert tracks.visibility[0, 0] == pytest.approx((0.5 + frame) / 100)
     assert scene.detections == 1
+
+
+def test_while_all_faces_are_sure_most_detections_are_quick() -> None:
+    class Quick(Scene):
+        def __init__(self) -> None:
+            super().__init__()
+            self.quick: list[bool] = []
+
+        def __call__(self, image: np.ndarray, boxes: np.ndarray | None = None, quick: bool = False) -> Faces:
+            if boxes is None:
+                self.quick.append(quick)
+            return super().__call__(image, boxes)
+
+    scene = Quick()
+    scene.points = [face(300)]
+    tracker = Tracker(scene, detect_every=2, full_every=3)
+    for frame in range(13):
+        tracker(FRAME, frame / FPS)
+    assert scene.quick == [False, True, True, False, True, True, False]
+    scene.hidden = {0}
+    for frame in range(13, 20):  # the face is gone: a look for small ones, too
+        tracker(FRAME, frame / FPS)
+    assert scene.quick[7:9] == [True, False] and not any(scene.quick[8:])
