@@ -21,7 +21,7 @@ export default defineConfig({
     },
   },
   worker: { format: "es" },
-  optimizeDeps: { include: ["onnxruntime-web/wasm", "@zip.js/zip.js"] },
+  optimizeDeps: { include: ["onnxruntime-web/wasm", "onnxruntime-web/webgpu", "@zip.js/zip.js"] },
   server: { headers: isolation() },
   preview: { headers: isolation() },
 });

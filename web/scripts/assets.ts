@@ -10,8 +10,8 @@ const stickers = resolve(web, "../assets/stickers");
 const runtime = resolve(web, "node_modules/onnxruntime-web/dist");
 
 const NETWORKS = ["face_crop_light", "face_detector"];
-const GLUE = "ort-wasm-simd-threaded.mjs";
-const BINARY = "ort-wasm-simd-threaded.wasm";
+/** ONNX Runtime's files: without WebGPU, and with it. */
+const RUNTIMES = ["ort-wasm-simd-threaded", "ort-wasm-simd-threaded.asyncify"];
 
 /** Address of a file of the page -> the bytes of it. */
 type Sources = Map<string, () => Buffer>;
@@ -27,9 +27,12 @@ function sources(): Sources {
   }
   const listed = packs.sort().map((name) => ({ name, title: titleOf(resolve(stickers, name, "manifest.json")) }));
   files.set("stickers/index.json", () => Buffer.from(JSON.stringify(listed)));
-  copy(`runtime/${GLUE}`, resolve(runtime, GLUE));
-  // Packed, so that it is a quarter as large on every host.
-  files.set(`runtime/${BINARY}.gz`, () => gzipSync(readFileSync(resolve(runtime, BINARY)), { level: 9 }));
+  for (const name of RUNTIMES) {
+    copy(`runtime/${name}.mjs`, resolve(runtime, `${name}.mjs`));
+    // Packed, so that it is a quarter as large on every host.
+    const binary = () => gzipSync(readFileSync(resolve(runtime, `${name}.wasm`)), { level: 9 });
+    files.set(`runtime/${name}.wasm.gz`, binary);
+  }
   files.set("licences.txt", () => Buffer.from(LIBRARIES.map(licenceOf).join("\n\n")));
   return files;
 }

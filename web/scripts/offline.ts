@@ -7,6 +7,9 @@ import { POLICY } from "../src/app/policy.ts";
 
 const PUBLIC = resolve(import.meta.dirname, "../public");
 
+/** What most visits do not need: ONNX Runtime with WebGPU. */
+const LATER = /asyncify|\bort\.webgpu/;
+
 /** The Vite plugin. */
 export function offline(): Plugin {
   return {
@@ -33,7 +36,12 @@ export function offline(): Plugin {
         }
         for (const name of copied()) hash.update(name).update(readFileSync(resolve(PUBLIC, name)));
         const names = ["./", ...copied(), ...files.map((file) => file.fileName)];
-        const list = { version: hash.digest("hex").slice(0, 16), files: names.filter((name) => name !== "index.html") };
+        const kept = names.filter((name) => name !== "index.html");
+        const list = {
+          version: hash.digest("hex").slice(0, 16),
+          files: kept.filter((name) => !LATER.test(name)),
+          later: kept.filter((name) => LATER.test(name)),
+        };
         const filled = worker.code.replace(/["'`]__PRECACHE__["'`]/, () => JSON.stringify(JSON.stringify(list)));
         if (filled === worker.code) throw new Error("the service worker has no place for its list");
         worker.code = filled;

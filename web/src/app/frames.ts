@@ -1,10 +1,15 @@
-/** The frames of a playing video element, each when it is shown, as fast as they are worked on and no faster. */
+/** The frames of a playing video element, as fast as they are worked on and no faster, each as new as may be. */
+
+/** A frame of a video. */
+export type Frame = VideoFrame | ImageBitmap;
 
 /** Takes a frame; the next one comes when it is done. */
-export type Taker = (frame: VideoFrame | ImageBitmap, seconds: number) => Promise<void>;
+export type Taker = (frame: Frame, seconds: number) => Promise<void>;
 
 /**
  * Hand over a video's frames until the returned function is called.
+ *
+ * While one is worked on, the newest of those that come is kept, so that the work need not wait for the next one.
  *
  * @param video - Plays.
  * @param take - Owns the frame from then on.
@@ -12,27 +17,49 @@ export type Taker = (frame: VideoFrame | ImageBitmap, seconds: number) => Promis
  */
 export function pump(video: HTMLVideoElement, take: Taker, failed: (error: unknown) => void): () => void {
   let running = true;
+  let busy = false;
+  let newest: { frame: Frame; seconds: number } | undefined;
   const start = performance.now();
-  const next = () => {
-    if (!running) return;
-    if ("requestVideoFrameCallback" in video) video.requestVideoFrameCallback(() => void step());
-    else requestAnimationFrame(() => void step());
+  const stop = () => {
+    running = false;
+    newest?.frame.close();
+    newest = undefined;
   };
-  const step = async () => {
+  const attempt = async (step: () => Promise<void>) => {
     try {
-      if (!running) return;
-      if (video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA && video.videoWidth) {
-        await take(await grab(video), (performance.now() - start) / 1000);
-      }
-      next();
+      await step();
     } catch (error) {
       if (running) failed(error);
+      stop();
     }
   };
-  next();
-  return () => {
-    running = false;
+  const watch = () => {
+    if (!running) return;
+    if ("requestVideoFrameCallback" in video) video.requestVideoFrameCallback(() => void attempt(see));
+    else requestAnimationFrame(() => void attempt(see));
   };
+  const see = async () => {
+    if (running && video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA && video.videoWidth) {
+      const seconds = (performance.now() - start) / 1000;
+      const frame = await grab(video);
+      if (!running) return frame.close();
+      newest?.frame.close();
+      newest = { frame, seconds };
+      if (!busy) void attempt(work);
+    }
+    watch();
+  };
+  const work = async () => {
+    busy = true;
+    while (newest) {
+      const { frame, seconds } = newest;
+      newest = undefined;
+      await take(frame, seconds);
+    }
+    busy = false;
+  };
+  watch();
+  return stop;
 }
 
 /** The frame that a video shows now. */

@@ -42,7 +42,9 @@ async function start(): Promise<void> {
   refresh();
   tell("loading");
   await attempt(async () => {
-    await studio.load(document.baseURI);
+    const asked = new URLSearchParams(location.search).get("backend");
+    const backend = await studio.load(document.baseURI, asked === "webgpu" ? "webgpu" : "wasm");
+    document.documentElement.dataset.backend = backend;
     for (const choice of await studio.choices()) offer(choice, `thumbnails/${choice.name}.png`);
     tell("ready");
     document.documentElement.dataset.ready = "true";

@@ -25,8 +25,8 @@ interface Scope {
 
 const scope = globalThis as unknown as Scope;
 
-/** Filled in by the build. */
-const { version, files } = JSON.parse("__PRECACHE__") as { version: string; files: string[] };
+/** Filled in by the build: what is kept at once, and what when it is asked for. */
+const { version, files, later } = JSON.parse("__PRECACHE__") as { version: string; files: string[]; later: string[] };
 
 const PREFIX = "facekp-";
 const CACHE = PREFIX + version;
@@ -71,6 +71,8 @@ async function answer(request: Request): Promise<Response> {
   const kept = await cache.match(request, { ignoreSearch: true });
   const response = kept ?? (await fetch(request));
   if (response.type === "opaque" || response.type === "error") return response;
+  const name = request.url.slice(scope.registration.scope.length);
+  if (!kept && response.ok && later.includes(name)) await cache.put(request, response.clone());
   const headers = new Headers(response.headers);
   for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);
   return new Response(response.body, { status: response.status, statusText: response.statusText, headers });

@@ -7,8 +7,9 @@ import { type Folder, folderAt } from "./files";
 import { type Box, type Matrix, apply, boundingBox, compose, invert, scaling, translation } from "./geometry";
 import { type Source, toPixels } from "./image";
 import { NUM_POINTS, eyeDistance, levelling } from "./landmarks";
-import { type Network, type Runtime, blank, openNetwork } from "./network";
+import { type Network, blank, openNetwork } from "./network";
 import type { PointsRecipe, Recipe } from "./recipe";
+import type { Backend, Runtime } from "./runtime";
 import { type Pixels, warp } from "./warp";
 
 /** Faces that go through the network at once. */
@@ -48,6 +49,11 @@ export class Landmarker {
     private readonly detector: Detector,
     private readonly owned: readonly { close(): Promise<void> }[] = [],
   ) {}
+
+  /** What runs the network of points. */
+  get backend(): Backend {
+    return this.network.backend;
+  }
 
   /**
    * Find the faces of an image.

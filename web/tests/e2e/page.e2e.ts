@@ -400,6 +400,30 @@ describe("the page", () => {
     await expect.poll(() => problem(page).isVisible()).toBe(false);
   });
 
+  it("keeps ONNX Runtime with WebGPU only once it was asked for", async () => {
+    const page = await open();
+    const kept = await page.evaluate(async () => {
+      await navigator.serviceWorker.ready;
+      while (!navigator.serviceWorker.controller) await new Promise((done) => setTimeout(done, 100));
+      const file = new URL("runtime/ort-wasm-simd-threaded.asyncify.mjs", document.baseURI).href;
+      const before = await caches.match(file);
+      await (await fetch(file)).text();
+      return [Boolean(before), Boolean(await caches.match(file))];
+    });
+    expect(kept).toEqual([false, true]);
+  });
+
+  it("runs in WebAssembly where WebGPU is asked for and missing, without fetching more", async () => {
+    const asked: string[] = [];
+    context = await openChromium();
+    context.on("request", (request) => asked.push(request.url()));
+    const page = await context.newPage();
+    await page.goto(`${host.url}?backend=webgpu`);
+    await page.waitForSelector('html[data-backend="wasm"]', { timeout: 30_000 });
+    await choosePhoto(page);
+    expect(asked.filter((url) => /asyncify|ort\.webgpu/.test(url))).toEqual([]);
+  });
+
   it("asks nobody but its own host", async () => {
     const page = await open();
     const refused = await page.evaluate(() =>

@@ -1,6 +1,9 @@
 /** In the browser: the engine on the pictures of `reference.py --pictures`, compared with what Python made of them. */
 import { type Face, Layer, loadLandmarker, loadSticker } from "../../src/engine";
 import { faceOf } from "../../src/engine/faces";
+import { folderAt } from "../../src/engine/files";
+import { openOn } from "../../src/engine/network";
+import { hasGpu } from "../../src/engine/runtime";
 import { Wearer } from "../../src/engine/stickers/wearer";
 
 interface Described {
@@ -127,4 +130,27 @@ async function compare() {
 
 export type Comparison = Awaited<ReturnType<typeof compare>>;
 
-Object.assign(globalThis, { compare });
+/** Largest difference of each network's numbers on one image, two runs at once on WebGPU. */
+async function compareBackends() {
+  const runtime = { folder: "/runtime/" };
+  const apart: number[] = [];
+  for (const [name, side] of [
+    ["face_crop_light", 112],
+    ["face_detector", 64],
+  ] as const) {
+    const folder = folderAt(`/models/${name}/`);
+    const image = { data: new Uint8Array(4 * side * side).map((_, i) => (i * 31) % 251), width: side, height: side };
+    const [wanted] = await (await openOn("wasm", folder, runtime)).run([image]);
+    const gpu = await openOn("webgpu", folder, runtime);
+    const found = await Promise.all([gpu.run([image]), gpu.run([image])]);
+    const differences = found.map(([numbers]) =>
+      Math.max(...numbers!.map((value, i) => Math.abs(value - wanted![i]!))),
+    );
+    apart.push(Math.max(...differences));
+  }
+  return { gpu: await hasGpu(), apart };
+}
+
+export type Backends = Awaited<ReturnType<typeof compareBackends>>;
+
+Object.assign(globalThis, { compare, compareBackends });

@@ -1,5 +1,6 @@
 /** Frames and photos in, the same with stickers out; runs in a worker, or on the page where there is none. */
 import {
+  type Backend,
   CURVES,
   type Context,
   type Face,
@@ -62,6 +63,7 @@ const THUMBNAIL = 144;
 /** Does the work; every method can be called across threads. */
 export class Studio {
   private base = "";
+  private backend: Backend = "wasm";
   private landmarker?: Landmarker;
   private tracker?: Tracker;
   private points = "";
@@ -73,10 +75,18 @@ export class Studio {
   private last: Promise<unknown> = Promise.resolve();
   private photo?: { image: ImageBitmap; faces: Face[] };
 
-  /** Load the shipped networks. */
-  async load(base: string): Promise<void> {
+  /**
+   * Load the shipped networks.
+   *
+   * @param base - Address of the page.
+   * @param backend - See `Runtime`.
+   * @returns What runs the network of points.
+   */
+  async load(base: string, backend: Backend): Promise<Backend> {
     this.base = base;
+    this.backend = backend;
     await this.take(this.shipped("face_crop_light"), this.shipped("face_detector"), "");
+    return this.landmarker!.backend;
   }
 
   /** The shipped stickers. */
@@ -141,7 +151,7 @@ export class Studio {
 
   /** Go back to the shipped networks. */
   async useShipped(): Promise<void> {
-    if (this.points) await this.load(this.base);
+    if (this.points) await this.load(this.base, this.backend);
   }
 
   /** What is drawn over the image. */
@@ -204,7 +214,7 @@ export class Studio {
   }
 
   private async take(points: ReturnType<Studio["shipped"]>, boxes: ReturnType<Studio["shipped"]>, name: string) {
-    const runtime = { folder: new URL("runtime/", this.base).href };
+    const runtime = { folder: new URL("runtime/", this.base).href, backend: this.backend };
     const next = await openLandmarker(points, boxes, this.shipped("face_crop_light"), runtime);
     await this.inTurn(async () => {
       const last = this.landmarker;
