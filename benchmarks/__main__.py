@@ -6,7 +6,9 @@ import importlib
 from facekp.commands.runner import run
 
 #: Modules beside this one.
-BENCHMARKS = ("train", "sticker", "inference", "peers", "clips", "labels", "pose", "effects", "faces", "reliability")
+BENCHMARKS = (
+    "train", "sticker", "inference", "peers", "clips", "many", "labels", "pose", "effects", "faces", "reliability",
+)  # fmt: skip
 
 
 def main() -> None:
