@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import os
 import shutil
@@ -11,6 +12,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any, NoReturn
 
 from facekp.commands.runner import run
 from facekp.errors import UserError
@@ -35,21 +37,38 @@ COMMANDS = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """Ends with one line, and guesses what a misspelt option was meant to be; options are not abbreviated."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what `facekp.commands.runner.run` prints.
+
+        Raises:
+            UserError: Always.
+        """
+        unknown = message.partition("unrecognized arguments: ")[2].partition(" ")[0]
+        near = difflib.get_close_matches(unknown, self._option_string_actions, 1)
+        raise UserError(f"{message}; {f'did you mean {near[0]}?' if near else 'see --help'}")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console command `facekp`."""
     listed = "\n".join(f"  {name:14} {what}" for name, what in COMMANDS.items())
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="facekp",
         description="Face landmarks with PaddlePaddle, and stickers that sit on them.",
         epilog=f"commands:\n{listed}\n\nfacekp COMMAND --help says more. Example: facekp sticker photo.jpg",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="facekp COMMAND ...",
     )
     parser.add_argument("--version", action="version", version=f"facekp {VERSION}")
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="what to do")
     given = list(sys.argv[1:] if arguments is None else arguments)
-    name = parser.parse_args(given[:1]).command
-    execute(name, given[1:], prog=f"facekp {name}")
+    chosen: list[str] = []
+    run(lambda: chosen.append(parser.parse_args(given[:1]).command), "facekp")
+    execute(chosen[0], given[1:], prog=f"facekp {chosen[0]}")
 
 
 #: A file's name has no more bytes, whatever the system.
@@ -95,12 +114,7 @@ def execute(name: str, arguments: Sequence[str] | None = None, prog: str | None 
 
     def act() -> None:
         command = importlib.import_module(f"facekp.commands.{name.replace('-', '_')}")
-        parser = argparse.ArgumentParser(
-            prog=prog,
-            description=_filled(command.__doc__ or ""),
-            epilog=command.EXAMPLE,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        parser = _Parser(prog=prog, description=_filled(command.__doc__ or ""), epilog=command.EXAMPLE)
         command.add_arguments(parser)
         given = parser.parse_args(arguments)
         _check_names(given)

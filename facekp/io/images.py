@@ -253,7 +253,8 @@ def find_files(inputs: Sequence[str], suffixes: Collection[str] = frozenset(SUFF
                 else [Path(match) for match in sorted(glob.glob(name, recursive=True)) if os.path.exists(match)]
             )
         if not matches:
-            raise UserError(f"{name}: no such file, or nothing to work on in it; check the name")
+            what = "nothing to work on in this folder" if path.is_dir() else "no such file"
+            raise UserError(f"{name}: {what}; check the name")
         found.update(dict.fromkeys(matches))
     return list(found)
 

@@ -444,7 +444,9 @@ def _read(path: Path) -> PointSchema:
         # The loader in C is ten times as fast; both are safe.
         values = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the name") from error
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); check the name, data.sources.0.schema of a config"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())[:200]})") from error
     return parse_schema(values, str(path))

@@ -236,7 +236,7 @@ def read_manifest(pack: Place) -> PackSpec:
         here = f"{file}: layer {layer.name!r}, key 'anchors':"
         unknown = sorted(set(layer.anchors) - set(_ANCHOR_NAMES))
         if unknown:
-            raise UserError(f"{here} no place is called {unknown[0]!r}; take of {', '.join(_ANCHOR_NAMES)}")
+            raise UserError(f"{here} no place is called {unknown[0]!r}; take one of {', '.join(_ANCHOR_NAMES)}")
         if len(layer.anchors) < MIN_ANCHORS[layer.fit]:
             raise UserError(f"{here} fit {layer.fit!r} needs {MIN_ANCHORS[layer.fit]}, not {len(layer.anchors)}")
     return spec

@@ -40,7 +40,8 @@ def find_page(build: bool = True) -> Path:
     for command in COMMANDS:
         done = subprocess.run(command, cwd=_SOURCE, capture_output=True, text=True)
         if done.returncode:
-            last = next((line for line in reversed((done.stdout + done.stderr).splitlines()) if line.strip()), "")
+            lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+            last = next((line for line in reversed(lines) if "complete log" not in line), "")
             raise UserError(f"{' '.join(command)} failed ({last[:200]}); see: {by_hand}")
     return _SOURCE / "dist"
 
