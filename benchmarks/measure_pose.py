@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 from turned_head import TurnedHead
 
-from facekp import load_landmarker
 from facekp.data.pts import read_pts
 from facekp.inference.faces import Faces
 from facekp.inference.tracking import Tracks
@@ -21,6 +20,7 @@ from facekp.io.images import read_image
 from facekp.landmarks import MEAN_FACE, SIGNALS, Neutral, head_pose
 from facekp.landmarks.head import HEAD_POINTS
 from facekp.landmarks.pose import RIGID, rotation
+from facekp.loading import DEFAULT, load_landmarker
 from facekp.stickers.privacy import Hider
 
 ANGLES = (-60, -45, -30, -15, 15, 30, 45, 60)
@@ -29,6 +29,7 @@ ANGLES = (-60, -45, -30, -15, 15, 30, 45, 60)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What can be set on the command line."""
     parser.add_argument("--photo", type=Path, action="append", help="one face, straight ahead (astronaut.png)")
+    parser.add_argument("--model", default=DEFAULT, metavar="NAME|PATH", help="(%(default)s)")
     parser.add_argument("--rendered", type=Path, metavar="DIR", help="images of heads with exact NAME.pts beside them")
 
 
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     """Measure and print."""
     cv2.setNumThreads(1)
     _projected()
-    landmarker = load_landmarker()
+    landmarker = load_landmarker(args.model)
     for photo in args.photo or [Path("assets/photos/astronaut.png")]:
         _turned(photo, landmarker)
     if args.rendered:
