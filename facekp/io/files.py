@@ -113,6 +113,11 @@ def _cannot_write(target: Path, error: OSError) -> UserError:
     return UserError(f"{target}: cannot be written ({error.strerror or error}); check the name and the free space")
 
 
+def is_temporary(path: Path) -> bool:
+    """Whether a file has the name of what an `atomic_path` of a killed process leaves."""
+    return _TEMPORARY.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()
+
+
 def sweep(folder: Path, stems: Collection[str] | None = None) -> None:
     """Delete the temporary files that an `atomic_path` of a killed process left in a folder.
 

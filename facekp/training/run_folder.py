@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from facekp.errors import UserError
-from facekp.io.files import atomic_path, sweep
+from facekp.io.files import atomic_path, is_temporary, sweep
 from facekp.io.files import locked as locked_path
 from facekp.registry import type_name
 from facekp.training.config import Config, parse_config
@@ -58,7 +58,7 @@ def find_run_folder(config: Config, resume: bool, overwrite: bool) -> Path:
         _same_config(written, config)
     elif folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file; choose another name or output")
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and not all(map(is_temporary, folder.iterdir())):  # or it was killed as it began
         if not overwrite:
             raise UserError(f"{folder}: exists already; add --resume, --overwrite, or -o name=ANOTHER")
         if not written.is_file():

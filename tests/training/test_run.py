@@ -57,3 +57,16 @@ def test_mixed_precision_changes_nothing_on_a_cpu():
     assert prepare_amp("O0", network) is None
     assert prepare_amp("O1", network) is None
     assert network(paddle.zeros([1, 3, 96, 96])).dtype == paddle.float32
+
+
+def test_a_folder_in_which_a_kill_left_only_a_temporary_file_is_taken(tmp_path):
+    folder = tmp_path / "quickstart"
+    folder.mkdir()
+    (folder / ".config-ls7uko_y.yml").write_text("name: q")  # killed while the config was written
+    config = quickstart(f"output={tmp_path}")
+    assert find_run_folder(config, resume=False, overwrite=False) == folder
+    start_run_folder(folder, config, resume=False)
+    assert [file.name for file in folder.iterdir()] == ["config.yml"]
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="exists already"):
+        find_run_folder(config, resume=False, overwrite=False)
