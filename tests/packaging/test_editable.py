@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -31,7 +32,10 @@ def test_the_folder_above_the_clone_does_not_hide_the_package(tmp_path):
         paths = [name for name in archive.namelist() if name.endswith(".pth")]
         assert len(paths) == 1 and not [name for name in archive.namelist() if "finder" in name]
         archive.extract(paths[0], tmp_path)
-    code = "import site, sys; site.addsitedir(sys.argv[1]); import facekp; print(facekp.__file__, facekp.__version__)"
-    seen = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=clone.parent, capture_output=True, text=True)
+    # Without the .pth files of this environment, whose own editable facekp would come first.
+    code = ("import site, sys; sys.path.append(sys.argv[1]); site.addsitedir(sys.argv[2]); "
+            "import facekp; print(facekp.__file__, facekp.__version__)")  # fmt: skip
+    command = [sys.executable, "-S", "-c", code, sysconfig.get_path("purelib"), tmp_path]
+    seen = subprocess.run(command, cwd=clone.parent, capture_output=True, text=True)
     assert seen.returncode == 0, seen.stderr
     assert str(clone / "facekp" / "__init__.py") in seen.stdout
