@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
     """Measure and print."""
     on_one_core()
     landmarker = load_landmarker(args.model, threads=1)
-    print(f"{'clip':20}{'frames':>8}   ms per frame (all, without detection), jitter")
+    print(f"{'clip':20}{'frames':>8}   ms per frame (mean, median), jitter")
     for path in find_files(args.clips, SUFFIXES):
         followed: dict[str, Track] = {
             "facekp": _ours(Tracker(landmarker)),

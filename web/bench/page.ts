@@ -1,7 +1,8 @@
 /** Times of the engine on one photo, moved a little from frame to frame. */
 import { Tracker, combine, loadLandmarker, loadSticker, type Pixels } from "../src/engine";
 import { folderAt } from "../src/engine/files";
-import { blank, openNetwork } from "../src/engine/network";
+import { openNetwork } from "../src/engine/faster";
+import { blank } from "../src/engine/network";
 import { resize, warp } from "../src/engine/warp";
 
 /** Least, median and 95th percentile of times in milliseconds. */

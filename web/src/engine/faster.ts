@@ -1,5 +1,7 @@
-/** The faster of two networks that do the same, for as long as it works. */
-import type { Network } from "./network";
+/** Opening a network on the faster of two backends, for as long as that works. */
+import type { Folder } from "./files";
+import { type Network, blank, openOn } from "./network";
+import { type Runtime, hasGpu } from "./runtime";
 import type { Pixels } from "./warp";
 
 /** Runs that are timed. */
@@ -7,6 +9,25 @@ const TRIALS = 5;
 
 /** Outputs that differ by more, or by more than this part of them, come from a driver that computes wrongly. */
 const TOLERANCE = 0.02;
+
+/** What a detector is timed on: a film's frame at 640 pixels. */
+const FILM = { width: 640, height: 384 } as const;
+
+/**
+ * Read a folder of `tools/export.py` and make the network ready, on the faster backend where WebGPU is asked for.
+ *
+ * @param folder - Holds `model.onnx` and `recipe.json`.
+ * @param runtime - See `Runtime`.
+ */
+export async function openNetwork(folder: Folder, runtime?: Runtime): Promise<Network> {
+  const network = await openOn("wasm", folder, runtime);
+  if (runtime?.backend !== "webgpu" || !(await hasGpu())) return network;
+  const rival = await openOn("webgpu", folder, runtime).catch(() => undefined);
+  if (!rival) return network;
+  const { recipe } = network;
+  const { width, height } = recipe.finds === "points" ? { width: recipe.size, height: recipe.size } : FILM;
+  return fasterOf(network, rival, noise(width, height));
+}
 
 /**
  * Choose the faster one on a trial image.
@@ -68,4 +89,10 @@ function guard(first: Network, second: Network): Network {
       await Promise.all([first.close().catch(() => undefined), second.close()]);
     },
   };
+}
+
+/** An image with something everywhere, the same each time. */
+function noise(width: number, height: number): Pixels {
+  const image = blank(width, height);
+  return { ...image, data: image.data.map((_, i) => (i * 7919) % 251) };
 }

@@ -1,11 +1,10 @@
 /** Running ONNX networks with ONNX Runtime, in WebAssembly or on the graphics processor. */
 import type { InferenceSession } from "onnxruntime-web/wasm";
 import { UserError, reasonOf } from "./errors";
-import { fasterOf } from "./faster";
 import { type Folder, MAX_NETWORK_BYTES } from "./files";
 import { type Input, buildInput } from "./pixels";
 import { type Recipe, readRecipe } from "./recipe";
-import { type Backend, type Ort, type Runtime, hasGpu, startRuntime } from "./runtime";
+import { type Backend, type Ort, type Runtime, startRuntime } from "./runtime";
 import type { Pixels } from "./warp";
 
 export const RECIPE_FILE = "recipe.json";
@@ -29,26 +28,13 @@ export interface Network<R extends Recipe = Recipe> {
   close(): Promise<void>;
 }
 
-/** What a detector is timed on: a film's frame at 640 pixels. */
-const FILM = { width: 640, height: 384 } as const;
-
 /**
- * Read a folder of `tools/export.py` and make the network ready.
+ * Read a folder of `tools/export.py` and make the network ready, on one backend.
  *
+ * @param backend - What runs it.
  * @param folder - Holds `model.onnx` and `recipe.json`.
  * @param runtime - See `Runtime`.
  */
-export async function openNetwork(folder: Folder, runtime?: Runtime): Promise<Network> {
-  const network = await openOn("wasm", folder, runtime);
-  if (runtime?.backend !== "webgpu" || !(await hasGpu())) return network;
-  const rival = await openOn("webgpu", folder, runtime).catch(() => undefined);
-  if (!rival) return network;
-  const { recipe } = network;
-  const { width, height } = recipe.finds === "points" ? { width: recipe.size, height: recipe.size } : FILM;
-  return fasterOf(network, rival, noise(width, height));
-}
-
-/** The same on one backend, whatever its speed. */
 export async function openOn(backend: Backend, folder: Folder, runtime?: Runtime): Promise<Network> {
   const [described, model] = await Promise.all([folder.read(RECIPE_FILE), folder.read(MODEL_FILE)]);
   const file = folder.name;
@@ -112,10 +98,4 @@ async function run(
 /** A black image, to try a network on. */
 export function blank(width: number, height: number): Pixels {
   return { data: new Uint8ClampedArray(4 * width * height), width, height };
-}
-
-/** An image with something everywhere, the same each time. */
-function noise(width: number, height: number): Pixels {
-  const image = blank(width, height);
-  return { ...image, data: image.data.map((_, i) => (i * 7919) % 251) };
 }
