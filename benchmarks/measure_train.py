@@ -27,6 +27,7 @@ from paddle.io import DataLoader
 
 from facekp.errors import UserError
 from facekp.models import build_network
+from facekp.processor import keep_freed_memory
 from facekp.tasks import TaskData
 from facekp.training.checkpoint import RunState
 from facekp.training.config import Config, load_config
@@ -52,6 +53,7 @@ def run(args: argparse.Namespace) -> None:
     """Measure and print; interleaved, because on a machine whose speed drifts only ratios mean something."""
     config = load_config(args.config, args.option)
     processes = Processes.start()
+    keep_freed_memory()
     seed_everything(config.seed)
     data = config.what.build_data(config)
     if processes.first:

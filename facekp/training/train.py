@@ -15,6 +15,8 @@ from paddle.static import InputSpec
 
 from facekp.errors import UserError
 from facekp.models import build_network
+from facekp.processor import keep_freed_memory
+from facekp.training.batch_norm import synchronize
 from facekp.training.callbacks import (
     BestWeights,
     Checkpoints,
@@ -100,6 +102,7 @@ def _train(config: Config, processes: Processes, resume: bool, overwrite: bool) 
             f"{config.name}: metrics: the first one decides which weights are the best, the lower the better; "
             f"{data.metrics[0].name()} is better where it is higher, so put another first"
         )
+    keep_freed_memory()
     seed_everything(config.seed)
 
     state = RunState(processes=processes.count)
@@ -135,6 +138,8 @@ def _train(config: Config, processes: Processes, resume: bool, overwrite: bool) 
         return _summary(folder, state, data.metrics[0].name())
     if processes.first:
         start_run_folder(folder, config, resume)
+    if config.train.sync_batch_norm and processes.count > 1:
+        synchronize(network)
     # Without the specs Paddle would count the inputs of forward() and take the label for one of them.
     model = paddle.Model(
         network,

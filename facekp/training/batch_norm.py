@@ -1,0 +1,85 @@
+"""Batch norm over the images of all processes, so that several train what one with the whole batch would."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import paddle
+from paddle import Tensor, distributed, nn
+from paddle.autograd import PyLayer
+from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
+
+
+def synchronize(network: nn.Layer) -> None:
+    """Let every batch norm of a network take its statistics from all processes while training.
+
+    Paddle's own `SyncBatchNorm` exists on GPUs alone. Call it in every process, before the first step.
+
+    Args:
+        network: Any; changed in place. Its parameters, their names and what it predicts stay as they are.
+
+    Example:
+        >>> network = nn.Sequential(nn.Conv2D(3, 4, 1), nn.BatchNorm2D(4))
+        >>> synchronize(network)
+        >>> list(network.state_dict())
+        ['0.weight', '0.bias', '1.weight', '1.bias', '1._mean', '1._variance']
+    """
+    for layer in network.sublayers(include_self=True):
+        if isinstance(layer, nn.BatchNorm2D):
+            layer.forward = partial(_forward, layer)
+
+
+def _forward(layer: nn.BatchNorm2D, x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, H, W)."""
+    if not layer.training:
+        return nn.BatchNorm2D.forward(layer, x)
+    y, mean, variance = _Normalize.apply(x, layer.weight, layer.bias, layer._epsilon)
+    with paddle.no_grad():
+        keep = layer._momentum
+        layer._mean.set_value(keep * layer._mean + (1 - keep) * mean)
+        layer._variance.set_value(keep * layer._variance + (1 - keep) * variance)
+    return y
+
+
+class _Normalize(PyLayer):
+    """Ioffe and Szegedy, "Batch Normalization", 2015, algorithm 1 and its derivative, over all processes' images.
+
+    What goes over all places is left to Paddle's batch norm with given statistics and to products with ones, which are
+    the fast ways on a CPU.
+    """
+
+    @staticmethod
+    def forward(context: Any, x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> tuple[Tensor, ...]:
+        own_mean, own_variance = paddle.zeros_like(weight), paddle.ones_like(weight)
+        F.batch_norm(x, own_mean, own_variance, None, None, training=True, momentum=0.0)
+        places = x.size // weight.size
+        count = _over_processes(paddle.full([1], places, x.dtype))
+        mean = _over_processes(own_mean * places) / count
+        variance = _over_processes((own_variance + (own_mean - mean) ** 2) * places) / count
+        context.save_for_backward(x, weight, mean, variance, count)
+        context.epsilon = epsilon
+        return F.batch_norm(x, mean, variance, weight, bias, epsilon=epsilon), mean, variance
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, weight, mean, variance, count = context.saved_tensor()
+        normal = F.batch_norm(x, mean, variance, None, None, epsilon=context.epsilon)
+        to_weight, to_bias = _sum_places(gradient * normal), _sum_places(gradient)  # Paddle averages them
+        slope = weight * paddle.rsqrt(variance + context.epsilon)
+        scaled = F.batch_norm(gradient, paddle.zeros_like(mean), paddle.ones_like(mean), slope, None, epsilon=0.0)
+        shift, tilt = slope * _over_processes(to_bias) / count, slope * _over_processes(to_weight) / count
+        return scaled - F.batch_norm(x, mean, variance, tilt, shift, epsilon=context.epsilon), to_weight, to_bias
+
+
+def _sum_places(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (C,)."""
+    flat = x.flatten(2)
+    return paddle.matmul(flat, paddle.ones([flat.shape[2], 1], x.dtype)).sum([0, 2])
+
+
+def _over_processes(values: Tensor) -> Tensor:
+    """A vector, added up over all processes."""
+    if distributed.get_world_size() > 1:
+        distributed.all_reduce(values)
+    return values
