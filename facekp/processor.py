@@ -2,7 +2,8 @@
 
 Paddle's CPU wheels bring an old MKL, which gives AMD processors its slowest kernels. It still obeys the environment
 variable `MKL_DEBUG_CPU_TYPE`, which it reads when it is loaded: `import facekp` sets it. Import facekp before Paddle.
-Set `FACEKP_KERNELS=off`, or the variable itself, to keep this module from choosing.
+Set `FACEKP_KERNELS=off`, or the variable itself, to keep this module from choosing. Training also lets the C library
+keep the memory that a step frees.
 """
 
 from __future__ import annotations

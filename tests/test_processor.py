@@ -1,6 +1,7 @@
 """Which of MKL's kernels suit a processor, by what Linux says of it; and that each of them multiplies right."""
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -183,3 +184,28 @@ print(os.environ.get("MKL_DEBUG_CPU_TYPE"))
 def test_all_kernels_multiply_right(value):
     environment = {SWITCH: "off"} if value is None else {VARIABLE: value}
     assert child(MULTIPLY, **environment) == str(value)
+
+
+FAULTS = """
+import resource, sys
+import facekp, numpy as np
+from facekp.processor import keep_freed_memory
+kept = keep_freed_memory()
+def step():
+    for _ in range(20):
+        np.ones(5_000_000)  # 40 MB: more than malloc takes from its heap of its own accord
+step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+step()
+print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc's mallopt")
+def test_memory_that_was_freed_is_used_again():
+    kept, faults = child(FAULTS).split()
+    assert kept == "True" and int(faults) < 20
+    off, many = child(FAULTS, **{SWITCH: "off"}).split()
+    assert (
+        off == "False" and int(many) >= 20 * 10
+    )  # an array has 19 pages where the system makes huge ones, else 10,000

@@ -1,9 +1,11 @@
-"""What SAM-GoogLeNet-BN adds and multiplies by hand in training is what Paddle's own operators compute."""
+"""What SAM-GoogLeNet-BN adds, multiplies and pools by hand in training is what Paddle's own operators compute."""
 
 import numpy as np
 import paddle
+import pytest
+from paddle import nn
 
-from facekp.models.sam_googlenet import _AddBias, _sum_channels, _sum_places, _Weigh
+from facekp.models.sam_googlenet import MaxPool2D, _AddBias, _sum_channels, _sum_places, _Weigh
 
 
 def tensors(*shapes):
@@ -32,3 +34,19 @@ def test_gradients_are_those_of_the_plain_operators():
             results.append([y.numpy(), *(g.numpy() for g in paddle.grad([y], [x, other], [upstream]))])
         for ours, expected in zip(*results):
             np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_fast_pooling_is_paddles(stride):
+    (x,) = tensors((2, 3, 9, 8))
+    fast, plain = MaxPool2D(3, stride, 1), nn.MaxPool2D(3, stride, 1)
+    results = []
+    for image in (x, nn.functional.relu(x)):  # behind a ReLU many values are equal: the first one takes the gradient
+        for pool in (fast, plain):
+            y = pool(image)
+            results.append((y.numpy(), paddle.grad([(y * y).sum()], [image], retain_graph=True)[0].numpy()))
+    for ours, theirs in zip(results[::2], results[1::2]):
+        for a, b in zip(ours, theirs):
+            np.testing.assert_array_equal(a, b)
+    fast.eval()
+    np.testing.assert_array_equal(fast(x).numpy(), plain(x).numpy())

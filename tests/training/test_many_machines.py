@@ -74,7 +74,7 @@ def test_two_processes_learn_what_one_does_also_when_they_are_killed(tmp_path):
     assert "1 process on cpu, 1 thread, 1 loader process, " in done.stdout
 
     two = [*TINY, "-o", f"output={tmp_path / 'two'}", "-o", "train.batch_size=8", "-o", "optimizer.lr=0.25",
-           "-o", "train.processes=2"]  # fmt: skip
+           "-o", "train.processes=2", "-o", "train.sync_batch_norm=true"]  # fmt: skip
     launcher = launch(tmp_path, "tools/train.py", *two)
     said = ""
     while "epoch 1/3  train loss" not in said:
@@ -100,7 +100,7 @@ def test_two_processes_learn_what_one_does_also_when_they_are_killed(tmp_path):
     alone, together = (pd.read_csv(tmp_path / name / "quickstart" / "metrics.csv") for name in ("one", "two"))
     assert together["epoch"].tolist() == [1, 2, 3]
     assert together["step"].tolist() == alone["step"].tolist()
-    # Batch norm sees 8 faces at a time instead of 16, nothing else is different.
+    # Batch norm sees the same 16 faces: what is left is rounding, and how it grows in some steps at a high rate.
     for column in ("train_loss", "train_nme", "val_nme"):
         np.testing.assert_allclose(together[column], alone[column], rtol=0.1, err_msg=column)
 

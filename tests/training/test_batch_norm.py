@@ -1,0 +1,50 @@
+"""Batch norm over all processes: alone it is Paddle's own; test_many_machines.py has two processes."""
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from facekp.training.batch_norm import synchronize
+
+
+def make(scale=3.0):
+    """Two equal layers, the second synchronized, an image and what comes back to the output."""
+    paddle.seed(0)
+    plain, synchronized = nn.BatchNorm2D(5), nn.BatchNorm2D(5)
+    plain.weight.set_value(paddle.rand([5]) + 0.5)
+    plain.bias.set_value(paddle.randn([5]))
+    synchronized.set_state_dict(plain.state_dict())
+    synchronize(synchronized)
+    return plain, synchronized, paddle.randn([4, 5, 6, 7]) * scale + 2, paddle.randn([4, 5, 6, 7])
+
+
+def test_alone_it_is_batch_norm():
+    plain, synchronized, x, upstream = make()
+    results = []
+    for layer in (plain, synchronized):
+        image = x.clone().detach()
+        image.stop_gradient = False
+        y = layer(image)
+        y.backward(upstream)
+        arrays = [y, image.grad, layer.weight.grad, layer.bias.grad, layer._mean, layer._variance]
+        layer.eval()
+        results.append([array.numpy() for array in [*arrays, layer(image)]])
+    for ours, theirs in zip(*results):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_a_constant_channel_becomes_the_bias():
+    _, layer, x, _ = make()
+    y = layer(paddle.ones_like(x) * 7)
+    np.testing.assert_allclose(
+        y.numpy(), np.broadcast_to(layer.bias.numpy()[:, None, None], y.shape), atol=1e-3
+    )  # 7 is rounded, times 1 / sqrt(epsilon)
+
+
+def test_all_layers_of_a_network_but_no_other_ones():
+    network = nn.Sequential(nn.Conv2D(3, 4, 1), nn.BatchNorm2D(4), nn.Sequential(nn.BatchNorm2D(4), nn.ReLU()))
+    names = list(network.state_dict())
+    synchronize(network)
+    changed = [type(layer).__name__ for layer in network.sublayers() if "forward" in vars(layer)]
+    assert changed == ["BatchNorm2D", "BatchNorm2D"]
+    assert list(network.state_dict()) == names
