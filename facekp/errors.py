@@ -37,3 +37,13 @@ def _obeyed(character: str) -> bool:
 
 def _spelt(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things, in words for a message.
+
+    Example:
+        >>> counted(1, "face"), counted(20, "face")
+        ('1 face', '20 faces')
+    """
+    return f"{number} {what}{'s' * (number != 1)}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from facekp.errors import UserError
+from facekp.errors import UserError, counted
 
 EXAMPLE = "example: facekp convert-labels labels.json labels.csv --schema my_points.yml"
 
@@ -56,4 +56,5 @@ def run(args: argparse.Namespace) -> None:
     writer.write(kept, args.output, args.names_from or folder)
     images = len({face.image for face in kept.faces})
     omitted = len(labels.faces) - len(kept.faces)
-    print(f"{len(kept.faces)} faces on {images} images written to {args.output}, {omitted} omitted")
+    faces = f"{counted(len(kept.faces), 'face')} on {counted(images, 'image')}"
+    print(f"{faces} written to {args.output}, {omitted} omitted")

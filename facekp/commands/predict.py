@@ -6,7 +6,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from facekp.errors import UserError, one_line
+from facekp.errors import UserError, counted, one_line
 
 EXAMPLE = "example: facekp predict photos/ -o points.csv"
 
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> None:
         signals=args.signals,
         find=find,
     )
-    print(f"{done.faces} faces in {len(paths) - len(done.failed)} images, {len(done.failed)} unreadable: "
-          f"{one_line(done.table)}")  # fmt: skip
+    images = counted(len(paths) - len(done.failed), "image")
+    print(f"{counted(done.faces, 'face')} in {images}, {len(done.failed)} unreadable: {one_line(done.table)}")
     if done.failed:
         print(f"which and why: {one_line(done.failures)}")

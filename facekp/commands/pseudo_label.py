@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from facekp.errors import UserError
+from facekp.errors import UserError, counted
 
 EXAMPLE = "example: facekp pseudo-label photos/ -o data/photos_labelled --source face_crop"
 
@@ -55,5 +55,6 @@ def run(args: argparse.Namespace) -> None:
         args.threads,
         progress=True,
     )
-    print(f"{done.photos} images, {done.failed} unreadable: {done.kept} faces kept, {done.dropped} not: {args.output}")
+    kept = f"{counted(done.kept, 'face')} kept, {done.dropped} not"
+    print(f"{counted(done.photos, 'image')}, {done.failed} unreadable: {kept}: {args.output}")
     print("to train on them: -o 'data.sources=[..., {type: pts, root: " + str(args.output) + ", weight: 0.5}]'")

@@ -283,7 +283,9 @@ class ProgressBar(Callback):
         """Open the bar."""
         self._start = time.perf_counter()
         self._done = self.state.epoch + 1
-        self.bar = tqdm(total=self.steps, desc=f"epoch {self._done}/{self.epochs}", unit="batch", leave=False)
+        self.bar = tqdm(
+            total=self.steps, desc=f"epoch {self._done}/{self.epochs}", unit="batch", leave=False, disable=None
+        )
 
     def on_train_batch_end(self, step: int, logs: dict[str, Any]) -> None:
         """Move the bar."""

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from facekp import plots
-from facekp.errors import UserError, one_line
+from facekp.errors import UserError, counted, one_line
 from facekp.io.files import atomic_path
 from facekp.io.images import decode_image
 from facekp.training.config import read_config
@@ -132,7 +132,7 @@ def _page(runs: Sequence[_Run]) -> str:
     parts = [
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>',
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>',
-        f"<h1>{title}</h1><p>{len(runs)} run{'s' * (len(runs) > 1)} of task {task}, compared by facekp {VERSION}. "
+        f"<h1>{title}</h1><p>{counted(len(runs), 'run')} of task {task}, compared by facekp {VERSION}. "
         "Lower is better, except for auc; losses of different kinds cannot be compared.</p>",
         f'<h2>Curves</h2><img class="curves" alt="Loss and {html.escape(runs[0].log.metric)} of each epoch" '
         f'src="data:image/svg+xml;base64,{_curves(runs)}">',

@@ -22,7 +22,7 @@ def test_predict_writes_points_and_pictures(run_tool, refuses, tmp_path):
     cv2.imwrite(str(tmp_path / "in" / "c.png"), np.zeros((60, 60, 3), np.uint8))
     done = run_tool("predict", tmp_path / "in", "-o", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    assert "b.png" in done.stderr and "1 faces in 2 images, 1 unreadable" in done.stdout
+    assert "b.png" in done.stderr and "1 face in 2 images, 1 unreadable" in done.stdout
     table = pd.read_csv(tmp_path / "out" / "points.csv")
     assert table["image"].str.endswith("a.png").all() and len(table) == 1
     assert 180 < table["x30"][0] < 260 and 80 < table["y30"][0] < 170  # the astronaut's nose

@@ -1,12 +1,16 @@
 """The whole path, as users walk it: train, kill, resume, evaluate, predict."""
 
+import fcntl
 import json
 import os
+import pty
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import cv2
@@ -42,6 +46,7 @@ def trained(tmp_path_factory):
     command = [sys.executable, "tools/train.py", *tiny(output)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
+    assert not done.stderr  # no progress bar where there is no terminal
     return output / "quickstart", done
 
 
@@ -92,18 +97,19 @@ def test_resume_after_sigkill_ends_with_the_same_weights(trained, tmp_path, epoc
         assert done.returncode == 0, done.stderr
         options.append("--resume")
     # Kill it in the middle of an epoch: as soon as the progress bar shows a step of the second one.
-    process = subprocess.Popen(options, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    seen = ""
-    while not re.search(r"epoch 2/3: +[1-9]\d*%", seen):
-        piece = process.stderr.read(1)
-        assert piece, seen  # it ended before
-        seen += piece
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))  # else it is 0 columns wide, without bars
+    process = subprocess.Popen(options, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    while not re.search(rb"epoch 2/3: +[1-9]\d*%", seen):
+        seen += os.read(ours, 1000)  # an error where it ended before
     loaders = psutil.Process(process.pid).children(recursive=True)
     assert loaders
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not psutil.wait_procs(loaders, timeout=20)[1]  # nobody is left behind
-    process.stderr.close()
+    os.close(ours)
     assert pd.read_csv(folder / "metrics.csv")["epoch"].tolist() == [1]
 
     resume = [*options, "--resume"] if "--resume" not in options else options
