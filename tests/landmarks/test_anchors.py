@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -22,6 +25,20 @@ def test_anchors_follow_the_face():
     assert places["crown"][1] < places["forehead"][1] < places["brow_centre"][1] < places["chin"][1]
     assert places["left_eye"][0] < places["right_eye"][0]
     assert set(places) == anchor_names()
+
+
+def test_the_guide_has_the_places_on_the_mean_face():
+    guide = Path(__file__).resolve().parents[2] / "docs/stickers.md"
+    written = {}
+    for names, places in re.findall(
+        r"^\| [a-z ]+ \| (`.*`) \| (\(.*\)) \|$", guide.read_text(encoding="utf-8"), re.MULTILINE
+    ):
+        numbers = [[int(x), int(y)] for x, y in re.findall(r"\((-?\d+), (-?\d+)\)", places)]
+        written.update(zip(re.findall("`(.*?)`", names), numbers))
+    places = anchors(MEAN_FACE * 1000)
+    assert written.keys() == places.keys()
+    for name, place in written.items():
+        np.testing.assert_allclose(place, places[name], atol=0.51, err_msg=name)
 
 
 def test_anchors_refuse_another_number_of_points():
