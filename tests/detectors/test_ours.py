@@ -72,3 +72,13 @@ def test_quick_finds_the_large_face_and_no_small_one(astronaut):
     there = [(boxes[:, 0] > 1300).any() for boxes, _ in (detector(wide), detector.quick(wide))]
     here = [(boxes[:, 0] < 512).any() for boxes, _ in (detector(wide), detector.quick(wide))]
     assert there == [True, False] and here == [True, True]
+
+
+def test_a_face_that_reaches_beyond_the_image_is_found(astronaut):
+    landmarker = load_landmarker()
+    whole = landmarker(astronaut).points[0]
+    x0, y0, x1, y1 = (np.hstack([whole.min(0), whole.max(0)]) + np.array([14, 8, -14, -8])).astype(int)
+    faces = landmarker(np.ascontiguousarray(astronaut[y0:y1, x0:x1]))  # no ears, no chin, the brows at the edge
+    assert len(faces) == 1
+    inner = np.linalg.norm(faces.points[0] + np.array([x0, y0]) - whole, axis=1)[17:]
+    assert inner.mean() < 0.05 * (x1 - x0)
