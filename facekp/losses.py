@@ -83,8 +83,9 @@ class SimCCLoss(nn.Layer):
 class PointsLoss(nn.Layer):
     """A loss of the points that are known, and of what else the network says.
 
-    A coordinate whose label is NaN is not known: no error, no gradient. A sample that is all NaN shows no face. The
-    score's target is exp(-(e / POOR_ERROR)^2) with the mean error e of the face's points, and 0 where there is no face.
+    A coordinate whose label is NaN is not known: no error, no gradient. A sample that is all NaN shows no face; one
+    that is infinite a face whose points are not known. The score's target is exp(-(e / POOR_ERROR)^2) with the mean
+    error e of the face's points, 1 where they are not known, and 0 where there is no face.
     A point's sigma is the scale of an exponential distribution of its distance from the truth (the negative logarithm
     of its likelihood, as Kendall and Gal, "What uncertainties do we need", 2017, use Laplace's); no gradient flows
     through the distance, so that uncertain points learn as much as certain ones. Visibility learns by cross-entropy
@@ -130,7 +131,7 @@ class PointsLoss(nn.Layer):
         layout = self._layout(predicted, label)
         said = layout.split(predicted)
         label, visible = label[:, : 2 * layout.num_points], label[:, 2 * layout.num_points :]
-        known = paddle.isfinite(label)
+        known, unknown_face = paddle.isfinite(label), paddle.isinf(label)
         label = paddle.where(known, label, said.points.detach())
         counts = known.astype(label.dtype)
         # The loss averages over all coordinates; count the known ones alone.
@@ -139,7 +140,7 @@ class PointsLoss(nn.Layer):
             loss = loss + _mean_of(self.points.of_logits(logits[0], label), counts)
         distance = (said.points.detach() - label).reshape([len(label), -1, 2]).norm(axis=-1)  # (N, K)
         if said.score is not None:
-            face = known.any(axis=1).astype(label.dtype)
+            face = (known | unknown_face).any(axis=1).astype(label.dtype)
             error = distance.sum(axis=-1) / (counts.sum(axis=1) / 2).clip(min=1.0)
             target = face * paddle.exp(-((error / POOR_ERROR) ** 2))
             loss = loss + self.score_weight * F.binary_cross_entropy_with_logits(said.score, target)

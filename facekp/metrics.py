@@ -104,6 +104,7 @@ class NME(Metric):
     def _unit(self, label: Tensor) -> Tensor:
         """(N,) what each face's error is divided by; NaN where that is not known."""
         points = label.numpy()
+        points = np.where(np.isinf(points), np.nan, points)  # a face whose points are not known
         points = points.reshape(len(points), -1, 2) if self._codec is None else self._codec.decode(points)
         return paddle.to_tensor(self._schema.unit(points).astype(np.float32))
 

@@ -84,6 +84,18 @@ def test_with_all_points_known_it_is_the_loss_itself():
         assert value(PointsLoss(loss()), points, label) == pytest.approx(value(loss(), points, label), rel=1e-6), name
 
 
+def test_a_face_whose_points_are_not_known_teaches_the_score_alone():
+    values = np.random.default_rng(4).normal(0, 5, (2, 9)).astype(np.float32)
+    predicted = paddle.to_tensor(values, stop_gradient=False)
+    loss = build_loss("wing")(predicted, paddle.to_tensor(np.float32([[np.inf] * 8, [np.nan] * 8])))
+    loss.backward()
+    logits, targets = values[:, 8], np.array([1.0, 0.0])  # a face, and none
+    assert float(loss) == pytest.approx(0.5 * (np.log1p(np.exp(logits)) - targets * logits).mean(), rel=1e-5)
+    gradient = predicted.grad.numpy()
+    assert not gradient[:, :8].any()
+    np.testing.assert_allclose(gradient[:, 8], 0.25 * (1 / (1 + np.exp(-logits)) - targets), rtol=1e-4)
+
+
 def test_a_batch_without_a_known_point_costs_nothing():
     predicted = paddle.ones([2, 4])
     predicted.stop_gradient = False

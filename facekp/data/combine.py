@@ -56,6 +56,11 @@ class JoinedDataset(LandmarkDataset):
         part, rest = self._locate(index)
         return part.has_face(rest)
 
+    def has_points(self, index: int) -> bool:
+        """As the part says."""
+        part, rest = self._locate(index)
+        return part.has_points(rest)
+
     def kinds(self) -> np.ndarray:
         """(N,) the kind of each sample's part."""
         return np.repeat([part.kind for part in self.parts], [len(part) for part in self.parts])
@@ -79,6 +84,7 @@ class KeptCrops(LandmarkDataset):
         super().__init__()
         self._names = [dataset.name(index) for index in range(len(dataset))]
         self._has_face = [dataset.has_face(index) for index in range(len(dataset))]
+        self._has_points = [dataset.has_points(index) for index in range(len(dataset))]
         self._visibility = [dataset.visibility(index) for index in range(len(dataset))]
         self.kind, self.schema = dataset.kind, dataset.schema
         self._face_side, self._reach = face_side, reach
@@ -107,6 +113,10 @@ class KeptCrops(LandmarkDataset):
     def has_face(self, index: int) -> bool:
         """As the other data set says."""
         return self._has_face[index]
+
+    def has_points(self, index: int) -> bool:
+        """As the other data set says."""
+        return self._has_points[index]
 
     def _cut(self, image: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x0, y0, x1, y1 = self.schema.face_box(points)

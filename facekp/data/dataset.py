@@ -90,6 +90,10 @@ class LandmarkDataset(Dataset):
         """False: the points only say which part of the image to look at, and the label becomes NaN."""
         return True
 
+    def has_points(self, index: int) -> bool:
+        """False: there is a face, but the points only say where; the label becomes infinite."""
+        return True
+
     def __getitem__(self, key: int | Draw) -> tuple[np.ndarray, np.ndarray]:
         """One sample, transformed and encoded.
 
@@ -112,7 +116,11 @@ class LandmarkDataset(Dataset):
         label = points if self.codec is None else self.codec.encode(points)
         if self.with_visibility:
             label = np.concatenate([label, seen[0] if seen else np.full(len(points), np.nan, np.float32)])
-        return image, label if self.has_face(index) else np.full_like(label, np.nan)
+        if not self.has_face(index):
+            label = np.full_like(label, np.nan)
+        elif not self.has_points(index):
+            label = np.full_like(label, np.inf)
+        return image, label
 
     def _without_hidden(self, index: int, points: np.ndarray, seed: int) -> np.ndarray:
         visibility = self.visibility(index)

@@ -42,8 +42,9 @@ class BoxesTask(Task):
         if data.keep_crops or data.faces_per_no_face or data.validation or config.codec != "standard":
             raise ValueError("task: boxes looks at whole images, so data.keep_crops, data.faces_per_no_face, "
                              "data.validation and codec do not go with it")  # fmt: skip
-        if data.final is not None:
-            raise ValueError("data.final goes with task: points")
+        for key, value in (("final", data.final), ("photos", data.photos)):
+            if value:
+                raise ValueError(f"data.{key} goes with task: points")
         if config.size % 32:
             raise ValueError("size: task: boxes needs a multiple of 32")
         for spec in data.train:

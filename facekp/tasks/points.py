@@ -14,6 +14,7 @@ from facekp import viz
 from facekp.codecs.points import CODECS, Codec, LabelStatistics, OutputLayout, codec_to_dict
 from facekp.data.combine import JoinedDataset, KeptCrops, NoFacesDataset
 from facekp.data.dataset import FilesDataset
+from facekp.data.photos import PhotosDataset
 from facekp.data.statistics import crop_statistics, label_mean_std, with_mean_face
 from facekp.data.transforms import build_transforms
 from facekp.detectors import load_detector
@@ -22,6 +23,7 @@ from facekp.evaluation.landmarks import cut_out, predict_dataset, predict_in_use
 from facekp.evaluation.review import PointsReview
 from facekp.inference.backends import load_backend
 from facekp.inference.landmarker import Landmarker
+from facekp.io.images import find_files
 from facekp.landmarks import PointSchema
 from facekp.losses import LOSSES, build_loss
 from facekp.metrics import DEFAULT_METRICS, METRICS, build_metrics
@@ -75,8 +77,9 @@ class PointsTask(Task):
                 raise ValueError(f"{shown} counts in percent of the crop, so it needs codec: {' or '.join(codecs)}")
         if (used["loss"] == "simcc") != (used["network.head"] == "simcc"):
             raise ValueError("loss: simcc and network.head: simcc belong together")
-        if data.faces_per_no_face and not config.network.get("score"):
-            raise ValueError("data.faces_per_no_face needs network.score: true")
+        for key in ("faces_per_no_face", "photos"):
+            if getattr(data, key) and not config.network.get("score"):
+                raise ValueError(f"data.{key} needs network.score: true")
 
     def build_data(self, config: Any, progress: bool = False) -> TaskData:
         """See `Task`."""
@@ -92,6 +95,10 @@ class PointsTask(Task):
         if data.faces_per_no_face and faces:
             train_parts.append(NoFacesDataset(faces, data.faces_per_no_face, config.seed))
             weights.append(1.0)
+        for photos in data.photos:
+            paths = find_files([photos.root])
+            train_parts.append(PhotosDataset(paths, load_detector(threads=1), photos.faces, schema, progress))
+            weights.append(photos.weight)
         judged = [part for part in validation_parts if isinstance(part, FilesDataset)]
         if data.keep_crops:
             keep = partial(KeptCrops, face_side=round(1.5 * config.size), progress=progress)
@@ -114,7 +121,7 @@ class PointsTask(Task):
             check_transforms(name, dataset, config.size)
         if data.final is not None:
             check_transforms("final.train", train, config.size, final=True)
-        with_faces = [part for part in train_parts if part.has_face(0)]
+        with_faces = [part for part in train_parts if part.has_face(0) and part.has_points(0)]
         crops = crop_statistics(JoinedDataset(with_faces, build_transforms(data.validation, schema)), config.size)
         mean_points = tuple((float(x), float(y)) for x, y in crops.mean_points)
         codec = CODECS[config.codec].fit(LabelStatistics(mean, std, config.size, mean_points))

@@ -75,6 +75,16 @@ class TurnedConfig(_Section):
         return self
 
 
+class PhotosConfig(_Section):
+    """A folder of photos that nobody labelled; see `facekp.data.photos.PhotosDataset`."""
+
+    root: str
+    #: Every photo shows a face, or none does.
+    faces: bool
+    #: As that of a source.
+    weight: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False)
+
+
 class FinalConfig(_Section):
     """The transforms of the last epochs, where those of `data.train` are so strong that they hold a network back."""
 
@@ -97,6 +107,8 @@ class DataConfig(_Section):
     sources: list[SerializeAsAny[Annotated[Source, BeforeValidator(_source)]]] = Field(min_length=1)
     #: An epoch shows one square without a face for so many faces, to teach the network's score; 0 shows none.
     faces_per_no_face: int = Field(0, ge=0)
+    #: Photos without labels, in which our face detector finds faces, or what is none; they teach the network's score.
+    photos: list[PhotosConfig] = []
     #: Draw some of the heads as they would look turned; 68 points alone. None turns none.
     turned: Optional[TurnedConfig] = None
     #: Decode every image once and keep the faces in memory; needs transforms that begin with FaceCrop.

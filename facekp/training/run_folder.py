@@ -99,7 +99,7 @@ _MAY_DIFFER = {"train.stop_after", "train.details_every", "data.workers", "outpu
 def essentials(config: Config) -> dict[str, Any]:
     """Key -> value of a config, less what may differ when a run continues: where the data lie and who loads them."""
     values = leaves(plain_values(config))
-    moved = re.compile(r"data\.sources\.\d+\.root")
+    moved = re.compile(r"data\.(sources|photos)\.\d+\.root")
     return {key: value for key, value in values.items() if key not in _MAY_DIFFER and not moved.fullmatch(key)}
 
 

@@ -8,7 +8,7 @@ from facekp.data.labels import write_pts
 from facekp.errors import UserError
 from facekp.inference.backends import load_backend
 from facekp.inference.landmarker import Landmarker
-from facekp.io.images import write_image
+from facekp.io.images import read_image, write_image
 from facekp.tasks import EvaluationSettings
 from facekp.training import evaluate, load_config, train
 
@@ -50,6 +50,22 @@ def test_a_run_and_what_comes_of_it(photos, tmp_path):
     faces = landmarker(np.zeros((100, 100, 3), np.uint8), boxes=[[20, 20, 80, 80]])
     assert faces.sigma.shape == faces.visibility.shape == (1, 68)
     assert (faces.sigma > 0).all() and ((faces.visibility >= 0) & (faces.visibility <= 1)).all()
+
+
+def test_photos_without_labels_teach_the_score(photos, tmp_path):
+    (tmp_path / "faces").mkdir()
+    write_image(tmp_path / "faces" / "a.png", read_image("assets/photos/astronaut.png"))
+    options = [f"output={tmp_path}", f"data.sources=[{{type: pts, root: {photos}}}]", *OPTIONS]
+    plain = load_config("configs/every_angle_light.yml", options)
+    config = load_config("configs/every_angle_light.yml", [
+        *options, f"data.photos=[{{root: {tmp_path / 'faces'}, faces: true, weight: 2}}]", "train.details_every=1",
+    ])  # fmt: skip
+    data, without = config.what.build_data(config), plain.what.build_data(plain)
+    assert len(data.train) == len(without.train) + 1 and data.weights == [*without.weights, 2.0]
+    assert np.isposinf(data.train[len(without.train)][1]).all()
+    assert data.recipe == without.recipe  # the mean face and the crop are those of the labels
+    summary = train(config)
+    assert np.isfinite(summary.best)
 
 
 @pytest.mark.parametrize(

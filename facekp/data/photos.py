@@ -1,0 +1,103 @@
+"""Photos that nobody labelled, as a face detector sees them: they teach a network's score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+from tqdm import tqdm
+
+from facekp.data.dataset import LandmarkDataset
+from facekp.errors import UserError, counted
+from facekp.io.images import read_image
+from facekp.landmarks import IBUG68, MEAN_FACE, PointSchema
+from facekp.vision.boxes import iou, part_inside
+
+#: A photo whose best box has a lower score shows nothing to learn from.
+LEAST_SCORE = 0.5
+
+#: A box that lies in a face's box for the one part at least, and overlaps with it by the other at most, is a part of
+#: the face: an eye with its brow, a mouth.
+INSIDE, OVERLAP = 0.8, 0.3
+
+
+class PhotosDataset(LandmarkDataset):
+    """The boxes that a face detector draws in photos.
+
+    Photos with faces: what the detector is surest of is a face, whose points nobody knows; boxes in it are parts of a
+    face and no faces; the others are not used. Photos without faces: none of the boxes is a face.
+
+    Args:
+        paths: The photos.
+        detector: See `facekp.inference.landmarker.Detector`.
+        faces: Whether the photos show faces.
+        schema: What the points are.
+        progress: Show a progress bar.
+
+    Raises:
+        UserError: A photo cannot be read, or nothing is found in any of them.
+
+    Example:
+        >>> def detector(image):
+        ...     return np.float32([[10, 10, 50, 50], [12, 12, 28, 28]]), np.float32([0.9, 0.4])
+        >>> photos = PhotosDataset([Path("assets/photos/astronaut.png")], detector)
+        >>> [(photos.has_face(i), photos.has_points(i)) for i in range(len(photos))]
+        [(True, False), (False, True)]
+    """
+
+    kind = "photos"
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        detector: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+        faces: bool = True,
+        schema: PointSchema = IBUG68,
+        progress: bool = False,
+    ) -> None:
+        super().__init__()
+        self.schema = schema
+        mean = schema.mean_points if schema.mean_face else MEAN_FACE
+        low, high = mean.min(0), mean.max(0)
+        self._places = (mean - low) / (high - low)
+        # A face of which a point is not known is neither turned nor covered by drawn things: these are no points.
+        self._places[np.linalg.norm(self._places - 0.5, axis=1).argmin()] = np.nan
+        self._found: list[tuple[Path, np.ndarray, bool]] = []
+        for path in tqdm(paths, "looking at photos", leave=False, disable=None if progress else True):
+            self._found += [(path, box, face) for box, face in _sort(*detector(read_image(path)), faces)]
+        if not self._found:
+            raise UserError(f"{paths[0].parent}: the face detector finds nothing in its {counted(len(paths), 'photo')}")
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def name(self, index: int) -> str:
+        """The photo's name."""
+        path, _, face = self._found[index]
+        return path.name if face else f"no face of {path.name}"
+
+    def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """The photo, and the mean face laid into the box, without the point in its middle."""
+        path, box, _ = self._found[index]
+        return read_image(path), (box[:2] + self._places * (box[2:] - box[:2])).astype(np.float32)
+
+    def has_face(self, index: int) -> bool:
+        """Whether it is a face."""
+        return self._found[index][2]
+
+    def has_points(self, index: int) -> bool:
+        """No face's are known."""
+        return not self._found[index][2]
+
+
+def _sort(boxes: np.ndarray, scores: np.ndarray, faces: bool) -> list[tuple[np.ndarray, bool]]:
+    """Boxes of one photo, and whether each is a face."""
+    if not faces:
+        return [(box, False) for box in boxes]
+    if not len(boxes) or scores.max() < LEAST_SCORE:
+        return []
+    best = boxes[scores.argmax()]
+    parts = (part_inside(boxes, best) >= INSIDE) & (iou(boxes, best) <= OVERLAP)
+    return [(best, True), *((box, False) for box in boxes[parts])]
