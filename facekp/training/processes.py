@@ -144,7 +144,8 @@ def launch(count: int, arguments: Sequence[str]) -> None:
             try:
                 status = launcher.wait()
             except KeyboardInterrupt:
-                launcher.wait()  # it got the signal as well, and passes it on
+                launcher.terminate()  # Ctrl-C in a terminal has reached it; a signal to this process alone has not
+                launcher.wait()
                 raise
         if status == 2:
             raise UserError(_last_message(Path(log) / "workerlog.0"))

@@ -64,6 +64,20 @@ def test_fewer_faces_than_processes_are_told():
 
 
 @pytest.mark.slow
+def test_a_signal_to_the_command_ends_all_processes(tmp_path):
+    command = [sys.executable, "-u", "tools/train.py", *TINY, "-o", f"output={tmp_path}", "-o", "train.processes=2"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while "2 processes on cpu" not in process.stdout.readline():
+        assert process.poll() is None, process.stderr.read()
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 3  # the launcher and both trainings
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert not psutil.wait_procs(children, timeout=20)[1]
+
+
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does_also_when_they_are_killed(tmp_path):
     # The rate is multiplied by the number of processes, and the two batches are together as large as the one.
     one = ["-o", f"output={tmp_path / 'one'}", "-o", "train.batch_size=16", "-o", "optimizer.lr=0.5"]
