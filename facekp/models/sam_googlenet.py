@@ -7,56 +7,15 @@ after each of its first four modules, and batch norm after each pooling.
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import paddle
 from paddle import Tensor, nn
-from paddle.autograd import PyLayer
 from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
 
 from facekp.codecs.points import OutputLayout
+from facekp.models.fast import MaxPool2D, add_bias, sum_channels, weigh
 from facekp.models.heads import build_head
 from facekp.registry import Spec, type_name
-
-# Sums over channels or places as products with ones: on a CPU Paddle's own reductions take ten times as long.
-
-
-def _sum_channels(x: Tensor, weight: float = 1.0) -> Tensor:
-    """(N, C, H, W) -> (N, 1, H, W), `weight` times the sum."""
-    count, channels, height, width = x.shape
-    return paddle.matmul(paddle.full([1, channels], weight, x.dtype), x.flatten(2)).reshape([count, 1, height, width])
-
-
-def _sum_places(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (C,)."""
-    flat = x.flatten(2)
-    return paddle.matmul(flat, paddle.ones([flat.shape[2], 1], x.dtype)).sum([0, 2])
-
-
-class _AddBias(PyLayer):
-    """x + bias, (N, C, H, W) and (C,)."""
-
-    @staticmethod
-    def forward(context: Any, x: Tensor, bias: Tensor) -> Tensor:
-        return x + bias.reshape([1, -1, 1, 1]).expand_as(x)
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        return gradient, _sum_places(gradient)
-
-
-class _Weigh(PyLayer):
-    """x * weights, (N, C, H, W) and (N, 1, H, W)."""
-
-    @staticmethod
-    def forward(context: Any, x: Tensor, weights: Tensor) -> Tensor:
-        context.save_for_backward(x, weights)
-        return x * weights.expand_as(x)
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        x, weights = context.saved_tensor()
-        return gradient * weights.expand_as(x), _sum_channels(gradient * x)
 
 
 class _BiasedConv(nn.Conv2D):
@@ -65,17 +24,7 @@ class _BiasedConv(nn.Conv2D):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return nn.Conv2D.forward(self, x)  # super() without names cannot be exported by Paddle 2.6
-        return _AddBias.apply(F.conv2d(x, self.weight, None, self._stride, self._padding), self.bias)
-
-
-class MaxPool2D(nn.MaxPool2D):
-    """A max pooling that learns faster on a CPU: the gradient goes where the mask says, without a second search."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H', W')."""
-        if not self.training:
-            return nn.MaxPool2D.forward(self, x)
-        return F.max_pool2d(x, self.ksize, self.stride, self.padding, return_mask=True)[0]
+        return add_bias(F.conv2d(x, self.weight, None, self._stride, self._padding), self.bias)
 
 
 def _conv(in_channels: int, channels: int, kernel: int, stride: int = 1, norm: bool = False) -> nn.Layer:
@@ -167,9 +116,9 @@ class SpatialAttention(nn.Layer):
             strongest = F.maxout(x, groups=x.shape[1], axis=1)
         else:
             strongest = paddle.max(x, axis=1, keepdim=True)  # as fast forwards, and ONNX knows it
-        mean = _sum_channels(x, 1 / x.shape[1]) if self.training else paddle.mean(x, axis=1, keepdim=True)
+        mean = sum_channels(x, 1 / x.shape[1]) if self.training else paddle.mean(x, axis=1, keepdim=True)
         weights = self.sigmoid(self.conv(paddle.concat([mean, strongest], axis=1)))
-        return _Weigh.apply(x, weights) if self.training else x * weights
+        return weigh(x, weights) if self.training else x * weights
 
 
 class SAMGoogLeNetBN(nn.Layer):

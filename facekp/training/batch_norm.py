@@ -10,6 +10,8 @@ from paddle import Tensor, distributed, nn
 from paddle.autograd import PyLayer
 from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
 
+from facekp.models.fast import sum_places
+
 
 def synchronize(network: nn.Layer) -> None:
     """Let every batch norm of a network take its statistics from all processes while training.
@@ -65,17 +67,11 @@ class _Normalize(PyLayer):
     def backward(context: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, weight, mean, variance, count = context.saved_tensor()
         normal = F.batch_norm(x, mean, variance, None, None, epsilon=context.epsilon)
-        to_weight, to_bias = _sum_places(gradient * normal), _sum_places(gradient)  # Paddle averages them
+        to_weight, to_bias = sum_places(gradient * normal), sum_places(gradient)  # Paddle averages them
         slope = weight * paddle.rsqrt(variance + context.epsilon)
         scaled = F.batch_norm(gradient, paddle.zeros_like(mean), paddle.ones_like(mean), slope, None, epsilon=0.0)
         shift, tilt = slope * _over_processes(to_bias) / count, slope * _over_processes(to_weight) / count
         return scaled - F.batch_norm(x, mean, variance, tilt, shift, epsilon=context.epsilon), to_weight, to_bias
-
-
-def _sum_places(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (C,)."""
-    flat = x.flatten(2)
-    return paddle.matmul(flat, paddle.ones([flat.shape[2], 1], x.dtype)).sum([0, 2])
 
 
 def _over_processes(values: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import paddle
 import pytest
 from paddle import nn
 
-from facekp.models.sam_googlenet import MaxPool2D, _AddBias, _sum_channels, _sum_places, _Weigh
+from facekp.models.fast import MaxPool2D, add_bias, sum_channels, sum_places, weigh
 
 
 def tensors(*shapes):
@@ -18,15 +18,15 @@ def tensors(*shapes):
 
 def test_sums_are_sums():
     (x,) = tensors((2, 5, 3, 4))
-    np.testing.assert_allclose(_sum_channels(x, 0.2).numpy(), x.numpy().mean(1, keepdims=True), rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(_sum_places(x).numpy(), x.numpy().sum((0, 2, 3)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(sum_channels(x, 0.2).numpy(), x.numpy().mean(1, keepdims=True), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(sum_places(x).numpy(), x.numpy().sum((0, 2, 3)), rtol=1e-4, atol=1e-5)
 
 
 def test_gradients_are_those_of_the_plain_operators():
     x, bias, weights, upstream = tensors((2, 5, 3, 4), (5,), (2, 1, 3, 4), (2, 5, 3, 4))
     for fast, plain, other in (
-        (_AddBias.apply, lambda a, b: a + b.reshape([1, -1, 1, 1]), bias),
-        (_Weigh.apply, lambda a, b: a * b, weights),
+        (add_bias, lambda a, b: a + b.reshape([1, -1, 1, 1]), bias),
+        (weigh, lambda a, b: a * b, weights),
     ):
         results = []
         for function in (fast, plain):
