@@ -56,8 +56,8 @@ class _Normalize(PyLayer):
         own_mean, own_variance = paddle.zeros_like(weight), paddle.ones_like(weight)
         F.batch_norm(x, own_mean, own_variance, None, None, training=True, momentum=0.0)
         places = x.size // weight.size
-        count = _over_processes(paddle.full([1], places, x.dtype))
-        mean = _over_processes(own_mean * places) / count
+        sums = _over_processes(own_mean * places, paddle.full([1], places, x.dtype))
+        mean, count = sums[:-1] / sums[-1:], sums[-1:]
         variance = _over_processes((own_variance + (own_mean - mean) ** 2) * places) / count
         context.save_for_backward(x, weight, mean, variance, count)
         context.epsilon = epsilon
@@ -67,15 +67,16 @@ class _Normalize(PyLayer):
     def backward(context: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, weight, mean, variance, count = context.saved_tensor()
         normal = F.batch_norm(x, mean, variance, None, None, epsilon=context.epsilon)
-        to_weight, to_bias = sum_places(gradient * normal), sum_places(gradient)  # Paddle averages them
+        to_weight, to_bias = sum_places(gradient * normal), sum_places(gradient)  # this process's: Paddle averages them
         slope = weight * paddle.rsqrt(variance + context.epsilon)
         scaled = F.batch_norm(gradient, paddle.zeros_like(mean), paddle.ones_like(mean), slope, None, epsilon=0.0)
-        shift, tilt = slope * _over_processes(to_bias) / count, slope * _over_processes(to_weight) / count
+        shift, tilt = (slope * each / count for each in _over_processes(to_bias, to_weight).split(2))
         return scaled - F.batch_norm(x, mean, variance, tilt, shift, epsilon=context.epsilon), to_weight, to_bias
 
 
-def _over_processes(values: Tensor) -> Tensor:
-    """A vector, added up over all processes."""
+def _over_processes(*values: Tensor) -> Tensor:
+    """Vectors, one behind the other, added up over all processes; they stay as they are."""
+    joined = paddle.concat(values)  # a copy, because the sum is written over it
     if distributed.get_world_size() > 1:
-        distributed.all_reduce(values)
-    return values
+        distributed.all_reduce(joined)
+    return joined

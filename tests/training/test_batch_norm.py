@@ -1,7 +1,11 @@
 """Batch norm over all processes: alone it is Paddle's own; test_many_machines.py has two processes."""
 
+import subprocess
+import sys
+
 import numpy as np
 import paddle
+import pytest
 from paddle import nn
 
 from facekp.training.batch_norm import synchronize
@@ -48,3 +52,50 @@ def test_all_layers_of_a_network_but_no_other_ones():
     changed = [type(layer).__name__ for layer in network.sublayers() if "forward" in vars(layer)]
     assert changed == ["BatchNorm2D", "BatchNorm2D"]
     assert list(network.state_dict()) == names
+
+
+GRADIENTS = """
+import paddle
+import pytest
+from paddle import distributed, nn
+from facekp.training.batch_norm import synchronize
+distributed.init_parallel_env()
+rank, count = distributed.get_rank(), distributed.get_world_size()
+
+def make():
+    paddle.seed(0)
+    return nn.Sequential(nn.Conv2D(3, 4, 3), nn.BatchNorm2D(4), nn.ReLU(), nn.Conv2D(4, 2, 3), nn.BatchNorm2D(2))
+
+paddle.seed(1)
+x, truth = paddle.randn([8, 3, 9, 9]), paddle.randn([8, 2, 5, 5])
+one, several = make(), make()
+((one(x) - truth) ** 2).mean().backward()
+synchronize(several)
+parallel = paddle.DataParallel(several)  # kept until the gradients are there
+((parallel(x[rank::count]) - truth[rank::count]) ** 2).mean().backward()
+for (name, alone), (_, shared) in zip(one.named_parameters(), several.named_parameters()):
+    if alone.grad is not None:  # running statistics are parameters, too
+        largest = float(alone.grad.abs().max())
+        # A bias before a batch norm has no gradient but rounding.
+        assert float((alone.grad - shared.grad).abs().max()) < 1e-4 * max(largest, 0.01), name
+print("equal", count)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(tmp_path):
+    (tmp_path / "gradients.py").write_text(GRADIENTS)
+    command = [
+        sys.executable,
+        "-m",
+        "paddle.distributed.launch",
+        "--nproc_per_node",
+        "2",
+        "--log_dir",
+        tmp_path / "log",
+    ]
+    done = subprocess.run(
+        [*map(str, command), "gradients.py"], cwd=tmp_path, capture_output=True, text=True, timeout=240
+    )
+    logs = [path.read_text() for path in sorted((tmp_path / "log").glob("workerlog.*"))]
+    assert done.returncode == 0 and len(logs) == 2 and all("equal 2" in log for log in logs), logs
