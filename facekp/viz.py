@@ -20,6 +20,7 @@ def draw_points(
     colour: tuple[int, int, int] = PREDICTED,
     radius: float | None = None,
     schema: PointSchema = IBUG68,
+    crosses: bool = False,
 ) -> np.ndarray:
     """Draw one face's points, and the curves between them; points that are NaN are omitted.
 
@@ -29,6 +30,7 @@ def draw_points(
         colour: BGR.
         radius: Of the dots, in pixels; by default it follows the size of the face.
         schema: What the points are; its edges are drawn.
+        crosses: Draw crosses (x) in place of dots.
 
     Returns:
         A new image.
@@ -50,8 +52,14 @@ def draw_points(
         curve = fixed[[i for i in indices if known[i]]]
         if len(curve):
             cv2.polylines(canvas, [curve], closed, colour, max(1, round(radius / 2)), cv2.LINE_AA, shift)
-    for x, y in fixed[known]:
-        cv2.circle(canvas, (int(x), int(y)), round(radius * 2**shift), colour, -1, cv2.LINE_AA, shift)
+    arm, thickness = round(radius * 2**shift), max(1, round(radius / 3))
+    for x, y in fixed[known].tolist():
+        if crosses:
+            for slope in (-arm, arm):
+                ends = (x - arm, y - slope), (x + arm, y + slope)
+                cv2.line(canvas, *ends, colour, thickness, cv2.LINE_AA, shift)
+        else:
+            cv2.circle(canvas, (x, y), arm, colour, -1, cv2.LINE_AA, shift)
     return canvas
 
 
@@ -75,7 +83,7 @@ def comparison_sheet(
     side: int = 224,
     schema: PointSchema = IBUG68,
 ) -> np.ndarray:
-    """A sheet of faces with true (green) and predicted (red) points.
+    """A sheet of faces with true points (green dots) and predicted ones (red crosses).
 
     Args:
         inputs: (N, C, H, W) as the network sees them.
@@ -90,11 +98,13 @@ def comparison_sheet(
         BGR uint8.
     """
     faces = []
+    radius = side / (20 * schema.num_points**0.5)  # the fewer the points, the more room each has
     for i, image in enumerate(inputs):
         scale = side / image.shape[-1]
         face = cv2.resize(network_input_to_bgr(image), (side, side), interpolation=cv2.INTER_LINEAR)
-        face = draw_points(face, (truth[i] + 0.5) * scale - 0.5, TRUTH, 1.4, schema)
-        faces.append(draw_points(face, (predicted[i] + 0.5) * scale - 0.5, PREDICTED, 1.4, schema))
+        true, found = ((points[i] + 0.5) * scale - 0.5 for points in (truth, predicted))
+        face = draw_points(face, true, TRUTH, radius, schema)
+        faces.append(draw_points(face, found, PREDICTED, 1.4 * radius, schema, crosses=True))
     return _sheet(faces, captions, columns)
 
 

@@ -52,6 +52,18 @@ def test_the_curves_are_those_of_the_schema():
         assert drawn[y, x].any() and not dots[y, x].any(), (a, b)
 
 
+def test_a_cross_has_four_arms():
+    one = parse_schema({"name": "one", "points": ["a"]}, "an example")
+    cross, dot = (
+        viz.draw_points(np.zeros((40, 40, 3), np.uint8), np.full((1, 2), 20.0), radius=6, schema=one, crosses=crosses)
+        for crosses in (True, False)
+    )
+    for x, y in ((16, 16), (24, 16), (16, 24), (24, 24)):
+        assert cross[y, x].any() and dot[y, x].any()
+    for x, y in ((20, 15), (15, 20), (25, 20), (20, 25)):
+        assert not cross[y, x].any() and dot[y, x].any()
+
+
 def test_a_sheet_shows_both_kinds_of_points_on_every_face():
     faces = [draw_face(seed, 96) for seed in range(5)]
     inputs = np.stack([face[..., :1].transpose(2, 0, 1) / np.float32(255) for face, _ in faces])
