@@ -33,6 +33,9 @@ GROUP, GROUP_PIXELS = 16, 16_000_000
 #: Rows of a Parquet file's row groups.
 ROW_GROUP = 5000
 
+#: Columns of the list of images that could not be read.
+_FAILURES = ["image", "error"]
+
 Found = Union[Faces, UserError]
 
 
@@ -175,6 +178,9 @@ class PointsTable:
         if path.suffix.lower() not in _FORMATS:
             raise UserError(f"{path}: a table of points ends in {' or '.join(_FORMATS)}")
         self._format: _Csv | _Parquet | _Coco = _FORMATS[path.suffix.lower()](path, self._columns, schema)
+        if self.failures.is_file() and not self.failures.read_bytes().startswith(_lines([_FAILURES])):
+            raise UserError(f"{self.failures}: would be replaced, and is not a list of failed images; rename it, or "
+                            "choose another -o")  # fmt: skip
         self._done: set[str] = set()
         # What the unfinished table begins with: whose points they are, and whether a finished one counts as well.
         self._adds = resume and path.is_file()
@@ -198,13 +204,13 @@ class PointsTable:
 
     def __contains__(self, image: str) -> bool:
         """Whether an image is done: its faces are in the table, or there was none on it."""
-        return _text(image) in self._done
+        return spelled_out(image) in self._done
 
     def add(self, image: str, found: Found) -> None:
         """Note an image: its faces, or why it could not be read."""
-        image = _text(image)
+        image = spelled_out(image)
         if isinstance(found, UserError):
-            rows = [[image, *[""] * (len(self._columns) - 1), "0", _text(" ".join(str(found).split()))]]
+            rows = [[image, *[""] * (len(self._columns) - 1), "0", spelled_out(" ".join(str(found).split()))]]
         elif not len(found):
             rows = [[image, *[""] * (len(self._columns) - 1), "0", ""]]
         else:
@@ -244,6 +250,8 @@ class PointsTable:
                     failed[rows[0][0]] = rows[0][-1]
                 else:
                     looked_at += 1
+            if 0 < self._end < self.unfinished.stat().st_size:
+                raise UserError(f"{self.unfinished}: damaged behind byte {self._end}; add --resume to redo the rest")
         if failed and not looked_at:
             self.unfinished.unlink()
             raise UserError(f"none of the {len(failed)} images could be read; the lines above say why")
@@ -254,7 +262,7 @@ class PointsTable:
                 faces += 1
         if failed:
             with atomic_path(self.failures) as temporary:
-                temporary.write_bytes(_lines([["image", "error"], *([*pair] for pair in failed.items())]))
+                temporary.write_bytes(_lines([_FAILURES, *([*pair] for pair in failed.items())]))
         else:
             self.failures.unlink(missing_ok=True)
         self.unfinished.unlink(missing_ok=True)
@@ -289,10 +297,15 @@ class PointsTable:
             head, columns = next(records, []), next(records, [])
             if not columns or not lines.whole:
                 return  # killed before the first image
-            if len(head) != 3 or head[:2] != self._head or columns != [*self._columns, "faces", "error"]:
+            if len(head) != 3 or head[:2] != self._head:
                 raise UserError(
                     f"{self.unfinished}: was begun with --source {head[1] if len(head) > 1 else '?'}; give the same, "
                     "or delete it"
+                )
+            if columns != [*self._columns, "faces", "error"]:
+                raise UserError(
+                    f"{self.unfinished}: was begun with other columns; give the same --schema and --signals, or "
+                    "delete it"
                 )
             self._adds = head[2] == "1"
             self._end = lines.end
@@ -332,9 +345,9 @@ def _lines(rows: Iterable[Sequence[str]]) -> bytes:
     return text.getvalue().encode("utf-8")
 
 
-def _text(name: str) -> str:
-    """A file's name, with bytes that are no UTF-8 spelt out."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+def spelled_out(name: str) -> str:
+    """A file's name, with bytes that are not UTF-8, and the line break that `csv` does not quote, spelled out."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8").replace("\r", "\\r")
 
 
 class _Csv:

@@ -7,6 +7,7 @@ mirror image (as "Data distillation", Radosavovic et al., 2018, combines views o
 from __future__ import annotations
 
 import csv
+import io
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from tqdm import tqdm
 from facekp.data.labels import write_pts
 from facekp.errors import UserError
 from facekp.inference.landmarker import Landmarker
-from facekp.inference.many import find_on_many
+from facekp.inference.many import find_on_many, spelled_out
 from facekp.io.files import atomic_path
 from facekp.vision import geometry
 
@@ -112,7 +113,7 @@ def label_photos(
     rows = _read(done) if done.is_file() else {}
     if rows and not resume:
         raise UserError(f"{done}: holds labels of an earlier run; add --resume to continue, or choose another -o")
-    left = [path for path in paths if path.name not in rows]
+    left = [path for path in paths if spelled_out(path.name) not in rows]
     quiet = None if progress else True
     with tqdm(total=len(paths), initial=len(paths) - len(left), unit="photo", disable=quiet) as bar:
         for seen in find_on_many(left, landmarker, threads):
@@ -130,8 +131,9 @@ def label_photos(
                             shutil.copyfile(seen.path, temporary)
                     kept += 1
                     write_pts(folder / f"{seen.path.stem}_{kept}.pts", agreed)
-            rows[seen.path.name] = [str(kept), str(dropped), error]
-            _append(done, [seen.path.name, *rows[seen.path.name]])
+            name = spelled_out(seen.path.name)
+            rows[name] = [str(kept), str(dropped), spelled_out(error)]
+            _append(done, [name, *rows[name]])
             bar.update()
     kept, dropped = (sum(int(row[column]) for row in rows.values()) for column in (0, 1))
     return Labelled(len(rows), kept, dropped, failed=sum(bool(row[2]) for row in rows.values()))
@@ -154,7 +156,7 @@ def _read(path: Path) -> dict[str, list[str]]:
     if whole != text:
         with atomic_path(path) as temporary:
             temporary.write_text(whole, encoding="utf-8")
-    rows = list(csv.reader(whole.splitlines()))
+    rows = list(csv.reader(io.StringIO(whole, newline="")))
     if rows and rows[0] != _COLUMNS:
         raise UserError(f"{path}: not of facekp pseudo-label; choose another -o")
     return {row[0]: row[1:] for row in rows[1:] if len(row) == len(_COLUMNS)}

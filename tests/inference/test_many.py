@@ -193,6 +193,28 @@ def test_tables_that_do_not_fit_are_told(path):
     with pytest.raises(UserError, match=path.name):
         PointsTable(path, ONE, "a network", resume=True)
 
+    with pytest.raises(UserError, match="give the same --schema and --signals"):
+        fill(path.with_name("other" + path.suffix), finish=False)
+        PointsTable(path.with_name("other" + path.suffix), ONE, "a network", resume=True, signals=True)
+
+
+def test_a_line_break_in_a_name_loses_nobody(path, monkeypatch):
+    for name in ("b\rc.png", "b\nc.png"):
+        monkeypatch.setitem(PICTURES, name, 2)
+    names = ["a.png", "b\rc.png", "b\nc.png", "b, c.png"]
+    fill(path, names[:2], finish=False)
+    failed, faces = fill(path, names, resume=True)
+    assert (failed, faces) == ({}, sum(PICTURES[name] for name in names))
+    assert [row[0] for row in rows(path)].count("b\\rc.png") == 2
+
+
+def test_somebody_elses_file_beside_the_table_stays(path):
+    other = path.with_name("points_failed.csv")
+    other.write_text("exam,grade\n")
+    with pytest.raises(UserError, match=r"points_failed\.csv: would be replaced"):
+        fill(path)
+    assert other.read_text() == "exam,grade\n" and not path.exists()
+
 
 def test_a_place_that_cannot_be_written_to_is_told(tmp_path):
     (tmp_path / "file").write_text("")

@@ -56,6 +56,13 @@ def test_a_stopped_run_goes_on_and_a_half_line_does_not_count(landmarker, photos
     assert (out / "face_1.pts").stat().st_mtime_ns == before
 
 
+def test_a_line_break_in_a_name_does_not_end_the_list(landmarker, photos, tmp_path):
+    strange = photos[0].rename(photos[0].with_name("a\rb\u2028c.png"))
+    done = label_photos([strange], landmarker, tmp_path / "out")
+    assert label_photos([strange], landmarker, tmp_path / "out", resume=True) == done
+    assert len(list((tmp_path / "out").iterdir())) == 1
+
+
 def test_points_that_move_or_are_not_trusted_are_no_labels(landmarker, photos):
     image = read_image(photos[1])
     points = landmarker(image).points[0]
