@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any, Callable
 
@@ -75,22 +77,15 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], draw
         UserError: PyAV is missing, the source is not a video or holds no whole frame, the suffix is unknown.
     """
     encoder = _encoder(target)
-    try:
-        os.close(open_regular(source))  # FFmpeg would wait for who writes into a pipe
-        container = av.open(os.fspath(source))
-    except (OSError, av.error.FFmpegError) as error:
-        raise UserError(f"{source}: not a video that can be read ({error.strerror}); check or replace it") from error
-    with container, locked(target, "wait for its end, or choose another -o"), ExitStack() as stack:
+    with _opened(source) as container, locked(target, "wait for its end, or choose another -o"):
         sweep(Path(target).parent, {Path(target).stem})  # what was killed left
-        temporary = stack.enter_context(atomic_path(target))
-        if not container.streams.video:
-            raise UserError(f"{source}: holds no images; give a video")
-        with av.open(os.fspath(temporary), "w") as output:
-            report = _convert(container, output, encoder, draw)
-        if report.stopped and not report.frames:
-            raise KeyboardInterrupt  # nothing was done yet: nothing is left behind
-        if not report.frames:
-            raise UserError(f"{source}: no whole frame in it; the file is damaged or ends too early")
+        report = Report(sound=_fate_of_sound(source, Path(target).suffix, encoder))
+        with _written(target) as output:
+            _convert(container, output, encoder, draw, report)
+            if report.stopped and not report.frames:
+                raise KeyboardInterrupt  # nothing was done yet: nothing is left behind
+            if not report.frames:
+                raise UserError(f"{source}: no whole frame in it; the file is damaged or ends too early")
     return report
 
 
@@ -106,7 +101,7 @@ def write_video(target: str | os.PathLike[str], images: Iterable[np.ndarray], fp
         UserError: PyAV is missing, the suffix is unknown.
     """
     encoder = _encoder(target)
-    with atomic_path(target) as temporary, av.open(os.fspath(temporary), "w") as output:
+    with _written(target) as output:
         stream = None
         for index, image in enumerate(images):
             if stream is None:
@@ -125,13 +120,7 @@ def read_video(source: str | os.PathLike[str]) -> Iterator[tuple[np.ndarray, flo
         UserError: PyAV is missing, or the source is not a video.
     """
     _need_av()
-    try:
-        container = av.open(os.fspath(source))
-    except (OSError, av.error.FFmpegError) as error:
-        raise UserError(f"{source}: not a video that can be read ({error.strerror}); check or replace it") from error
-    with container:
-        if not container.streams.video:
-            raise UserError(f"{source}: holds no images; give a video")
+    with _opened(source) as container:
         pictures, report = container.streams.video[0], Report()
         for packet in _packets(container, [pictures], report):
             for frame in _decode(packet, report):
@@ -152,7 +141,7 @@ def recording(target: str | os.PathLike[str]) -> Iterator[Callable[[np.ndarray, 
         UserError: PyAV is missing, the suffix is unknown.
     """
     encoder = _encoder(target)
-    with atomic_path(target) as temporary, av.open(os.fspath(temporary), "w") as output:
+    with _written(target) as output:
         stream, last = None, -1
 
         def add(image: np.ndarray, seconds: float) -> None:
@@ -184,22 +173,72 @@ def _encoder(target: str | os.PathLike[str]) -> str:
     return ENCODERS[suffix]
 
 
-def _convert(source: Any, output: Any, encoder: str, draw: Draw) -> Report:
-    report = Report()
+@contextmanager
+def _opened(source: str | os.PathLike[str]) -> Iterator[Any]:
+    """A video to read."""
+    try:
+        os.close(open_regular(source))  # FFmpeg would wait for who writes into a pipe
+        container = av.open(os.fspath(source))
+    except (OSError, av.error.FFmpegError) as error:
+        raise UserError(f"{source}: not a video that can be read ({error.strerror}); check or replace it") from error
+    with container:
+        if not container.streams.video:
+            raise UserError(f"{source}: holds no images; give a video")
+        yield container
+
+
+@contextmanager
+def _written(target: str | os.PathLike[str]) -> Iterator[Any]:
+    """A video to write; appears whole or not at all."""
+    with atomic_path(target) as temporary:
+        try:
+            with av.open(os.fspath(temporary), "w") as output:
+                yield output
+        except av.error.FFmpegError as error:
+            raise UserError(
+                f"{target}: FFmpeg cannot write it ({error.strerror}); try another format, such as .mkv, or smaller "
+                "frames, and check the free space"
+            ) from error
+
+
+def _fate_of_sound(source: str | os.PathLike[str], suffix: str, encoder: str) -> str:
+    """`Report.sound`, found by trial: FFmpeg says what a format holds only when it is written."""
+    with _opened(source) as container:
+        if not container.streams.audio:
+            return "none"
+        sound = container.streams.audio[0]
+        first = next((p for p in islice(_packets(container, None, Report()), 1000)
+                      if p.stream is sound and p.dts is not None), None)  # fmt: skip
+        trial = io.BytesIO()
+        trial.name = f"trial{suffix}"  # type: ignore[attr-defined]  # which FFmpeg takes the format from
+        try:
+            with av.open(trial, "w") as output:
+                image = np.zeros((64, 64, 3), np.uint8)
+                stream = _add_pictures(output, encoder, image, Fraction(25), Fraction(1, 25))
+                copied = _add_sound(output, sound)
+                frame = av.VideoFrame.from_ndarray(image, "bgr24")
+                frame.pts, frame.time_base = 0, Fraction(1, 25)
+                output.mux([*stream.encode(frame), *stream.encode(None)])
+                if first is not None:
+                    first.stream = copied
+                    output.mux(first)
+        except (ValueError, av.error.FFmpegError):
+            return f"dropped, {suffix[1:]} cannot hold {sound.codec_context.name}"
+    return "kept"
+
+
+def _convert(source: Any, output: Any, encoder: str, draw: Draw, report: Report) -> None:
     pictures = source.streams.video[0]
     pictures.thread_type = "AUTO"
-    sound = source.streams.audio[0] if source.streams.audio else None
-    if sound is not None and sound.codec_context.name not in output.supported_codecs:
-        report.sound, sound = f"dropped, {output.format.name} cannot hold {sound.codec_context.name}", None
-    elif sound is not None:
-        report.sound = "kept"
-    stream = copied = last = None
+    sound = source.streams.audio[0] if report.sound == "kept" else None
+    stream = copied = last = heard = None
     waiting: list[Any] = []  # sound that comes before the first image: all streams must be known by then
     try:
         for packet in _packets(source, [s for s in (pictures, sound) if s is not None], report):
             if packet.stream is sound:
-                if packet.dts is not None:
+                if packet.dts is not None and (heard is None or packet.dts > heard):  # joined files start again
                     waiting.append(packet)
+                    heard = packet.dts
             else:
                 for frame in _decode(packet, report):
                     pts = frame.pts if frame.pts is not None else (0 if last is None else last + 1)
@@ -211,7 +250,8 @@ def _convert(source: Any, output: Any, encoder: str, draw: Draw) -> Report:
                     if stream is None:
                         rate = pictures.average_rate or Fraction(30)
                         stream = _add_pictures(output, encoder, image, rate, pictures.time_base)
-                        copied = output.add_stream_from_template(sound) if sound is not None else None
+                        stream.codec_context.sample_aspect_ratio = _pixel_shape(pictures, frame)
+                        copied = _add_sound(output, sound) if sound is not None else None
                     drawn = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "bgr24")
                     drawn.pts, drawn.time_base = pts, pictures.time_base
                     output.mux(stream.encode(drawn))
@@ -225,11 +265,10 @@ def _convert(source: Any, output: Any, encoder: str, draw: Draw) -> Report:
         report.stopped = True
     if stream is not None:
         output.mux(stream.encode(None))
-    return report
 
 
-def _packets(source: Any, streams: list[Any], report: Report) -> Iterator[Any]:
-    """The packets up to the end, or to where the file breaks off."""
+def _packets(source: Any, streams: list[Any] | None, report: Report) -> Iterator[Any]:
+    """The packets, of all streams if None, up to the end, or to where the file breaks off."""
     packets = source.demux(streams)
     while True:
         try:
@@ -269,3 +308,20 @@ def _add_pictures(output: Any, encoder: str, image: np.ndarray, rate: Fraction, 
     if encoder == "libx264":
         stream.options = {"crf": "18", "preset": "veryfast"}
     return stream
+
+
+def _add_sound(output: Any, sound: Any) -> Any:
+    """A stream for the packets of another."""
+    copied = output.add_stream_from_template(sound)
+    layout = sound.codec_context.layout
+    if any(
+        channel.name == "NONE" for channel in layout.channels
+    ):  # AVI says how many there are; MP4 wants to know which
+        copied.codec_context.layout = f"{layout.nb_channels}c"
+    return copied
+
+
+def _pixel_shape(pictures: Any, frame: Any) -> Fraction:
+    """Width of a pixel over its height, as the upright frame has it; old cameras' are not square."""
+    shape = pictures.sample_aspect_ratio or Fraction(1)
+    return 1 / shape if round(getattr(frame, "rotation", 0) / 90) % 2 else shape

@@ -77,6 +77,72 @@ def test_odd_sizes_and_containers_without_that_sound(tmp_path: Path) -> None:
     assert re.match("dropped, webm cannot hold aac", report.sound)
 
 
+@pytest.mark.parametrize(
+    "suffix, fate", [(".mp4", "kept"), (".mov", "kept"), (".webm", "dropped, webm cannot hold pcm_s16le")]
+)
+def test_the_sound_of_old_cameras(tmp_path: Path, suffix: str, fate: str) -> None:
+    with av.open(str(tmp_path / "old.avi"), "w") as output:
+        pictures = output.add_stream("mpeg4", rate=FPS)
+        pictures.width, pictures.height, pictures.pix_fmt = 96, 64, "yuv420p"
+        sound = output.add_stream("pcm_s16le", rate=16000, layout="stereo")
+        for i in range(5):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 96, 3), 40 * i, np.uint8), "bgr24")
+            output.mux(pictures.encode(frame))
+            samples = av.AudioFrame.from_ndarray(np.full((1, 1280), 1000 * i, np.int16), "s16", "stereo")
+            samples.sample_rate, samples.pts = 16000, 640 * i
+            output.mux(sound.encode(samples))
+        output.mux(pictures.encode(None))
+    report = convert(tmp_path / "old.avi", tmp_path / f"out{suffix}", lambda image, seconds: image)
+    assert (report.frames, report.sound) == (5, fate)
+    if fate == "kept":
+        assert b"".join(read_video(tmp_path / f"out{suffix}")[2]) == b"".join(read_video(tmp_path / "old.avi")[2])
+
+
+def test_sound_that_a_format_lists_and_refuses_is_dropped(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "in.mkv"), "w") as output:
+        pictures = output.add_stream("libx264", rate=FPS)
+        pictures.width, pictures.height, pictures.pix_fmt = 96, 64, "yuv420p"
+        sound = output.add_stream("libopus", rate=48000, layout="mono")
+        output.mux(pictures.encode(av.VideoFrame.from_ndarray(np.zeros((64, 96, 3), np.uint8), "bgr24")))
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 4800), np.int16), "s16", "mono")
+        samples.sample_rate, samples.pts = 48000, 0
+        output.mux([*sound.encode(samples), *sound.encode(None), *pictures.encode(None)])
+    report = convert(tmp_path / "in.mkv", tmp_path / "out.mov", lambda image, seconds: image)
+    assert (report.frames, report.sound) == (1, "dropped, mov cannot hold opus")
+    assert len(read_video(tmp_path / "out.mov")[0]) == 1
+
+
+def test_two_recordings_joined_byte_by_byte(tmp_path: Path) -> None:
+    one = make_video(tmp_path / "one.ts").read_bytes()
+    (tmp_path / "two.ts").write_bytes(one + one)  # its times start again
+    report = convert(tmp_path / "two.ts", tmp_path / "out.mp4", lambda image, seconds: image)
+    assert report.frames >= FRAMES and report.sound == "kept"
+    assert len(read_video(tmp_path / "out.mp4")[0]) == report.frames
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_pixels_that_are_not_square_stay_so(tmp_path: Path, turned: bool) -> None:
+    with av.open(str(tmp_path / "dv.mp4"), "w") as output:
+        pictures = output.add_stream("libx264", rate=FPS)
+        pictures.width, pictures.height, pictures.pix_fmt = 96, 64, "yuv420p"
+        pictures.codec_context.sample_aspect_ratio = Fraction(16, 15)
+        if turned:
+            pictures.set_display_rotation(90)
+        frame = av.VideoFrame.from_ndarray(np.zeros((64, 96, 3), np.uint8), "bgr24")
+        output.mux([*pictures.encode(frame), *pictures.encode(None)])
+    convert(tmp_path / "dv.mp4", tmp_path / "out.mp4", lambda image, seconds: image)
+    with av.open(str(tmp_path / "out.mp4")) as video:
+        shown = video.streams.video[0]
+        assert (shown.width, shown.height) == ((64, 96) if turned else (96, 64))
+        assert shown.sample_aspect_ratio == (Fraction(15, 16) if turned else Fraction(16, 15))
+
+
+def test_frames_that_the_encoder_refuses_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"out\.mp4: FFmpeg cannot write it"):
+        write_video(tmp_path / "out.mp4", [np.zeros((16, 17000, 3), np.uint8)])
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_video_that_ends_early(tmp_path: Path) -> None:
     whole = make_video(tmp_path / "in.mkv").read_bytes()
     (tmp_path / "early.mkv").write_bytes(whole[: len(whole) // 2])
