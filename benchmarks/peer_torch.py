@@ -45,11 +45,12 @@ class SpatialAttention(nn.Module):
 
     def __init__(self, pooling: str) -> None:
         super().__init__()
-        self.pooling, self.conv = pooling, nn.Conv2d(2, 1, 7, padding=3)
+        normed = nn.Sequential(nn.Conv2d(2, 1, 7, padding=3, bias=False), nn.BatchNorm2d(1))
+        self.pooling, self.conv = pooling, normed if pooling == "cbam" else nn.Conv2d(2, 1, 7, padding=3)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape."""
-        strongest = x.amax(1, keepdim=True) if self.pooling == "max" else x.argmax(1, keepdim=True).to(x.dtype)
+        strongest = x.argmax(1, keepdim=True).to(x.dtype) if self.pooling == "argmax" else x.amax(1, keepdim=True)
         return x * torch.sigmoid(self.conv(torch.cat([x.mean(1, keepdim=True), strongest], 1)))
 
 

@@ -92,19 +92,25 @@ class SpatialAttention(nn.Layer):
     """Weight every place of a feature map by a 7x7 convolution over its channels' mean and maximum.
 
     Args:
-        pooling: "max", as CBAM has it, or "argmax", as the reference document has it: the index of the
-            strongest channel, which carries no gradient and no meaningful order.
+        pooling: "max", as CBAM's paper has it; "cbam", as its authors' code has it, with batch norm behind the
+            convolution: what goes into the sigmoid stays near 0, whatever the scale of the features, so it cannot
+            close for good; or "argmax", as the reference document has it: the index of the strongest channel, which
+            carries no gradient and no meaningful order.
 
     Raises:
         ValueError: Another pooling.
+
+    Example:
+        >>> list(SpatialAttention("cbam")(paddle.ones([2, 8, 5, 5])).shape)
+        [2, 8, 5, 5]
     """
 
     def __init__(self, pooling: str = "max") -> None:
         super().__init__()
-        if pooling not in ("max", "argmax"):
-            raise ValueError(f"attention must be max or argmax, not {pooling}")
+        if pooling not in ("max", "cbam", "argmax"):
+            raise ValueError(f"attention must be max, cbam or argmax, not {pooling}")
         self.pooling = pooling
-        self.conv = nn.Conv2D(2, 1, 7, padding=3)
+        self.conv = _conv(2, 1, 7, norm=True) if pooling == "cbam" else nn.Conv2D(2, 1, 7, padding=3)
         self.sigmoid = nn.Sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -129,7 +135,7 @@ class SAMGoogLeNetBN(nn.Layer):
     Args:
         num_points: Points to predict.
         in_channels: Channels of the image.
-        attention: "max" or "argmax", see `SpatialAttention`.
+        attention: "max", "cbam" or "argmax", see `SpatialAttention`.
         norm: "module", as the document has it: batch norm behind the pooling of each of the five modules. "layer":
             after every convolution, as in Ioffe and Szegedy, "Batch Normalization" (2015), and no biases; it learns
             faster and takes less time a step.

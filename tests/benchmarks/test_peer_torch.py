@@ -9,7 +9,7 @@ from facekp.models import build_network
 torch = pytest.importorskip("torch", reason="needs the extra [peers]")
 
 
-@pytest.mark.parametrize("attention", ["max", "argmax"])
+@pytest.mark.parametrize("attention", ["max", "cbam", "argmax"])
 def test_pytorch_computes_what_paddle_does_from_the_same_weights(attention):
     from peer_torch import SAMGoogLeNetBN
 

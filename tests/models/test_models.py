@@ -110,6 +110,20 @@ def test_maxout_attention_is_the_channel_maximum_forwards_and_backwards():
     np.testing.assert_allclose(attention(paddle.to_tensor(values)).numpy(), results[0][0], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("pooling, stays_open", [("max", False), ("cbam", True)])
+def test_batch_norm_keeps_an_attention_open_whatever_the_scale_of_the_features(pooling, stays_open):
+    """The default recipe's fourth attention closed at features like these, and no gradient came back."""
+    x = paddle.to_tensor(30 + np.random.default_rng(0).normal(size=(4, 16, 14, 14)).astype(np.float32))
+    x.stop_gradient = False
+    attention = SpatialAttention(pooling)
+    weight = next(p for name, p in attention.named_parameters() if p.ndim == 4)
+    weight.set_value(np.full((1, 2, 7, 7), -0.05, np.float32))
+    attention.train()
+    y = attention(x)
+    y.sum().backward()
+    assert (float(y.mean()) > 1) == (float(x.grad.abs().max()) > 1e-3) == stays_open
+
+
 def test_argmax_attention_sees_the_index():
     attention = SpatialAttention("argmax")
     attention.conv.weight.set_value(np.zeros((1, 2, 7, 7), np.float32))
@@ -155,7 +169,7 @@ def test_simcc_decodes_the_mean_of_its_distributions():
     [
         ({"type": "sam_googlenet"}, "sam_googlenet_bn, plain_resnet"),
         ({"type": "sam_googlenet_bn", "atention": "max"}, "in_channels, attention"),
-        ({"type": "sam_googlenet_bn", "attention": "mean"}, "max or argmax"),
+        ({"type": "sam_googlenet_bn", "attention": "mean"}, "max, cbam or argmax"),
         ({"type": "sam_googlenet_bn", "norm": "batch"}, "module or layer"),
         ({"type": "sam_googlenet_bn", "in_channels": -1}, "wrong value"),
         ({"type": "resnet18", "in_channels": 1}, "head, score"),

@@ -34,7 +34,7 @@ def test_nothing_random_touches_validation(path):
 def test_the_default_recipe_is_the_documents():
     config = load_config("configs/sam_googlenet_bn.yml")
     assert (config.train.epochs, config.train.batch_size, config.size) == (50, 64, 224)
-    assert (config.optimizer.type, config.loss, config.network["attention"]) == ("momentum", "smooth_l1", "max")
+    assert (config.optimizer.type, config.loss, config.network["attention"]) == ("momentum", "smooth_l1", "cbam")
     assert (config.optimizer.lr, config.optimizer.momentum, config.optimizer.weight_decay) == (0.01, 0.9, 0.002)
     assert config.optimizer.cosine_steps is None  # all of them
     assert config.data.train == [{"type": "Resize", "size": 256}, {"type": "RandomCrop", "size": 224}]
@@ -46,7 +46,7 @@ def test_the_reproduction_differs_in_the_documents_three_faults_alone():
         load_config(f"configs/{name}.yml").model_dump(exclude={"name", "metrics"})
         for name in ("sam_googlenet_bn", "document_reproduction")
     )
-    assert letter["network"].pop("attention") == "argmax" and default["network"].pop("attention") == "max"
+    assert letter["network"].pop("attention") == "argmax" and default["network"].pop("attention") == "cbam"
     assert (
         letter["optimizer"].pop("cosine_steps") == (3462 // 64) * 50
         and default["optimizer"].pop("cosine_steps") is None
