@@ -22,7 +22,7 @@ from facekp.errors import FacekpWarning, UserError
 from facekp.io.files import atomic_path, read_bytes
 
 #: EXIF's tag; from 5 on the image lies on its side.
-_ORIENTATION = 0x0112
+ORIENTATION = 0x0112
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
@@ -39,7 +39,6 @@ _TURNS = {
     7: lambda image: cv2.flip(cv2.transpose(image), -1),
     8: lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
 }
-_ORIENTATION = 0x0112
 
 _STRICT: ContextVar[bool] = ContextVar("strict", default=False)
 
@@ -114,7 +113,7 @@ def decode_and_check(data: np.ndarray) -> tuple[np.ndarray, str | None]:
     if kind in {"JPEG", "MPO"}:
         image, flaw = _decode_jpeg(content)
         if image is not None:
-            return _TURNS.get(orientation, np.asarray)(image), flaw
+            return upright(image, orientation), flaw
     # IMREAD_COLOR makes three channels of eight bits out of anything and turns the image by its EXIF tag.
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
@@ -148,7 +147,7 @@ def _look_at_header(content: bytes) -> tuple[str | None, int, str | None]:
     try:
         with Image.open(io.BytesIO(content)) as file:
             kind, pixels = file.format, file.width * file.height
-            orientation = _orientation(file) if b"Exif" in content[:65536] else 1
+            orientation = exif_orientation(file) if b"Exif" in content else 1
             if kind in {"PNG", "TIFF"} and pixels <= MAX_PIXELS:
                 return kind, orientation, _own_flaw(file)
     except Image.DecompressionBombError:
@@ -165,11 +164,22 @@ PILLOWS_ERRORS = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Type
                   OverflowError, EOFError, NotImplementedError, struct.error, zlib.error)  # fmt: skip
 
 
-def _orientation(file: Image.Image) -> int:
+def exif_orientation(file: Image.Image) -> int:
+    """How an image lies in its file, 1 to 8, by its EXIF block alone, as OpenCV has it.
+
+    Pillow's `getexif` takes XMP's word as well. TIFF has a tag of its own, which Pillow obeys when it opens the file.
+    """
+    exif = Image.Exif()
     try:
-        return int(file.getexif().get(_ORIENTATION, 1))
+        exif.load(file.info.get("exif", b""))
+        return int(exif.get(ORIENTATION, 1)) if file.format != "TIFF" else 1
     except PILLOWS_ERRORS:
-        return 1  # as OpenCV has it
+        return 1
+
+
+def upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn an image by an EXIF orientation; unknown ones leave it as it is."""
+    return _TURNS.get(orientation, np.asarray)(image)
 
 
 def _own_flaw(file: Image.Image) -> str | None:
@@ -206,8 +216,7 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     """Width and height of an image as `read_image` reads it, from its first bytes; None if it cannot be read."""
     try:
         with Image.open(path) as image:
-            turned = image.getexif().get(_ORIENTATION, 1) >= 5
-            return (image.height, image.width) if turned else image.size
+            return (image.height, image.width) if 5 <= exif_orientation(image) <= 8 else image.size
     except (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError):
         return None
 

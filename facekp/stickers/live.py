@@ -10,6 +10,7 @@ from typing import Callable
 
 import numpy as np
 
+from facekp.errors import UserError
 from facekp.inference.tracking import Tracker
 from facekp.io.camera import VirtualCamera
 from facekp.io.video import recording
@@ -26,7 +27,7 @@ def run_live(
 ) -> None:
     """Pass frames through an effect, and on to a window, a virtual camera, a file, or several of them.
 
-    Ctrl-C, or a key in the window, ends it; what is recorded until then is a playable file.
+    Ctrl-C, a key in the window, or a camera that stops, ends it; what is recorded until then is a playable file.
 
     Args:
         frames: BGR uint8, each with its time in seconds.
@@ -37,9 +38,10 @@ def run_live(
         record: The video to write.
 
     Raises:
-        UserError: See `VirtualCamera` and `recording`.
+        UserError: See `VirtualCamera`, `recording` and `camera_frames`.
     """
     outputs: list[Callable[[np.ndarray, float], object]] = []
+    began, stopped = False, None
     with ExitStack() as stack:
         if record is not None:
             outputs.append(stack.enter_context(recording(record)))
@@ -50,6 +52,7 @@ def run_live(
                     camera = VirtualCamera((image.shape[1], image.shape[0]), virtual_fps)
                     stack.callback(camera.close)
                     print(f"virtual camera: {camera.device}; Ctrl-C ends it", file=sys.stderr)
+                began = True
                 result = effect.apply(image, tracker(image, seconds), seconds)
                 for output in outputs:
                     output(result, seconds)
@@ -59,3 +62,9 @@ def run_live(
                     return
         except KeyboardInterrupt:
             return
+        except UserError as error:
+            if not began:
+                raise
+            stopped = error  # told once what is recorded is closed, and stays
+    if stopped is not None:
+        raise stopped

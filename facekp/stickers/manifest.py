@@ -6,7 +6,6 @@ models are the one definition of the format: the published JSON Schema is made f
 
 from __future__ import annotations
 
-import json
 import lzma
 import os
 import zipfile
@@ -50,7 +49,8 @@ _ANCHOR_NAMES = sorted(anchor_names())
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Strict: "0.5" and true are no numbers, as the page has it too.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class _OneOf:
@@ -112,7 +112,7 @@ class LayerSpec(_Worn):
     frames: list[Annotated[str, Field(pattern=r"^[^/\\:]+\.png$")]] = Field(
         min_length=1, max_length=1000, description="PNG files of the pack, shown one after the other, over and over."
     )
-    frame_ms: float = Field(100, gt=0, description="How long each frame is shown, in milliseconds.")
+    frame_ms: float = Field(100, ge=1, description="How long each frame is shown, in milliseconds.")
     anchors: dict[str, tuple[float, float]] = Field(
         description="Place of the face -> its x, y in pixels of the PNG.",
         json_schema_extra={"propertyNames": {"enum": [*_ANCHOR_NAMES]}},
@@ -225,11 +225,9 @@ def read_manifest(pack: Place) -> PackSpec:
     """
     file = pack / "manifest.json"
     try:
-        spec = PackSpec.model_validate(json.loads(read_file(pack, "manifest.json").decode()))
+        spec = PackSpec.model_validate_json(read_file(pack, "manifest.json"))
     except ValidationError as error:
         raise UserError(f"{file}: {_explain(error)}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{file}: not valid JSON ({error}); fix that place") from error
     for layer in spec.layers:
         if not isinstance(layer, LayerSpec):
             continue
@@ -244,7 +242,9 @@ def read_manifest(pack: Place) -> PackSpec:
 
 def _explain(error: ValidationError) -> str:
     """The first thing that is wrong: layer, key, what, and what was expected."""
-    first = error.errors()[0]
+    first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return f"not valid JSON ({first['ctx']['error']}); fix that place"
     # The kinds of layers and triggers are pydantic's business, not the reader's.
     kinds = [part for part in first["loc"] if isinstance(part, str) and part.startswith("<")]
     where = [part for part in first["loc"] if part not in kinds]

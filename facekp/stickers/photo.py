@@ -11,17 +11,18 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from facekp.errors import FacekpWarning, UserError
 from facekp.io.files import atomic_path
-from facekp.io.images import PILLOWS_ERRORS, read_image
-
-_ORIENTATION = 0x0112
+from facekp.io.images import ORIENTATION, PILLOWS_ERRORS, exif_orientation, read_image, upright
 
 #: Suffix -> format as Pillow calls it, whose own list it makes by importing them all.
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".webp": "WEBP", ".tif": "TIFF",
             ".tiff": "TIFF"}  # fmt: skip
+
+#: JPEG has room for so many bytes of EXIF.
+_JPEG_EXIF = 65533
 
 #: Tags by which TIFF says how its pixels are stored; Pillow lists them with the EXIF, but they are not the new file's.
 _STORAGE = {*range(254, 270), 273, *range(277, 282), 284, 317, *range(320, 326), 338, 339, 347, *range(529, 533)}
@@ -53,16 +54,18 @@ class Photo:
             with Image.open(path) as file:
                 exif, profile, mode = file.getexif(), file.info.get("icc_profile"), file.mode
                 if mode in {"RGBA", "LA", "PA"} or "transparency" in file.info:
-                    alpha = np.asarray(ImageOps.exif_transpose(file.convert("RGBA")).getchannel("A"))
+                    alpha = upright(np.asarray(file.convert("RGBA").getchannel("A")), exif_orientation(file))
                     if alpha.shape == image.shape[:2]:
                         image = np.dstack([image, alpha])
+                    else:  # Pillow 13 mixes up the sides of uncompressed TIFFs that lie on their side
+                        warnings.warn(f"{path}: its transparency cannot be read and will be missing", FacekpWarning, 2)
         except PILLOWS_ERRORS:  # OpenCV knows some formats that Pillow does not
             warnings.warn(f"{path}: its EXIF and colour profile cannot be read and will be missing", FacekpWarning, 2)
             return cls(image)
         for tag in _STORAGE & set(exif):
             del exif[tag]
-        if _ORIENTATION in exif:
-            exif[_ORIENTATION] = 1
+        if ORIENTATION in exif:
+            exif[ORIENTATION] = 1
         return cls(image, exif.tobytes() if len(exif) else None, profile if mode in {"RGB", "RGBA"} else None)
 
     def replace(self, image: np.ndarray) -> Photo:
@@ -85,8 +88,17 @@ class Photo:
         options: dict[str, Any] = {key: value for key, value in carried.items() if value}
         if suffix in {".jpg", ".jpeg", ".webp"}:
             options["quality"] = 95
+        if _FORMATS[suffix] == "JPEG" and len(options.get("exif", b"")) > _JPEG_EXIF:
+            warnings.warn(f"{path}: its EXIF is too long for JPEG and will be missing", FacekpWarning, 2)
+            del options["exif"]
         # Encode first: nothing is written if that fails.
         data = io.BytesIO()
-        Image.fromarray(cv2.cvtColor(image, code)).save(data, _FORMATS[suffix], **options)
+        try:
+            Image.fromarray(cv2.cvtColor(image, code)).save(data, _FORMATS[suffix], **options)
+        except (OSError, ValueError) as error:  # WebP ends at 16,383 pixels, JPEG at 65,500
+            raise UserError(
+                f"{path}: {image.shape[1]}x{image.shape[0]} pixels cannot be written as {_FORMATS[suffix]} ({error}); "
+                "take another format, such as .png"
+            ) from error
         with atomic_path(path) as temporary:
             temporary.write_bytes(data.getvalue())

@@ -12,6 +12,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+#: OpenCV warps no image with a longer side.
+_LARGEST = 32766
+
 
 def translation(dx: float, dy: float) -> np.ndarray:
     """Matrix that shifts by (dx, dy) pixels."""
@@ -177,12 +180,12 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], border: s
     """
     flags = {"constant": cv2.BORDER_CONSTANT, "replicate": cv2.BORDER_REPLICATE}[border]
     shrink = int(1 / max(np.sqrt(abs(np.linalg.det(matrix[:, :2]))), 1e-9) + 1e-6)
-    if shrink >= 2:
-        image, (left, top) = _part_under(image, matrix, size, reach=2 * shrink)
+    if shrink >= 2 or max(image.shape[:2]) > _LARGEST:
+        image, (left, top) = _part_under(image, matrix, size, reach=2 * max(shrink, 1))
         height, width = image.shape[:2]
-        small = (max(width // shrink, 1), max(height // shrink, 1))
+        small = (max(width // max(shrink, 1), 1), max(height // max(shrink, 1), 1))
         matrix = compose(invert(resizing((width, height), small)), translation(left, top), matrix)
-        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+        image = image if small == (width, height) else cv2.resize(image, small, interpolation=cv2.INTER_AREA)
     return cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=flags)
 
 

@@ -148,6 +148,20 @@ def test_ctrl_c_leaves_a_playable_file_and_a_closed_camera(driver, tmp_path):
     assert driver.opened.closed
 
 
+def test_a_camera_that_stops_leaves_what_is_recorded(tmp_path):
+    pytest.importorskip("av")
+
+    def frames(count):
+        yield from [(picture(100), 0.05 * i) for i in range(count)]
+        raise UserError("camera 0: cannot be read")
+
+    for count in (0, 3):
+        with pytest.raises(UserError, match="camera 0: cannot be read"):
+            run_live(frames(count), Sticker([]), Tracker(nobody), record=tmp_path / f"{count}.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["3.mp4"]
+    assert len(list(read_video(tmp_path / "3.mp4"))) == 3
+
+
 def test_a_key_ends_it():
     shown = []
 

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from facekp.errors import UserError
-from facekp.io.images import find_files, read_image, write_image
+from facekp.io.images import find_files, image_size, read_image, write_image
 
 GRADIENT = np.tile(np.linspace(0, 255, 40).astype(np.uint8), (20, 1))
 
@@ -39,6 +39,24 @@ def test_exif_orientation_is_honoured(tmp_path):
     image = read_image(tmp_path / "a.jpg")
     assert image.shape == (40, 20, 3)
     assert image[0, 10, 0] < 10 < 240 < image[-1, 10, 0]
+
+
+def test_exif_counts_wherever_it_stands_and_xmp_does_not(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(GRADIENT).save(tmp_path / "a.jpg", exif=exif)
+    data = (tmp_path / "a.jpg").read_bytes()
+    comments = (b"\xff\xfe\xff\xff" + b" " * 65533) * 2
+    (tmp_path / "late.jpg").write_bytes(data[:2] + comments + data[2:])
+    del exif[0x0112]
+    exif[0x010F] = "a maker"
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    Image.fromarray(GRADIENT).save(tmp_path / "xmp.jpg", exif=exif, xmp=xmp)
+    exif[0x0112] = 6
+    Image.fromarray(GRADIENT).save(tmp_path / "a.tif", exif=exif)
+    for name, shape in (("late.jpg", (40, 20, 3)), ("xmp.jpg", (20, 40, 3)), ("a.tif", (40, 20, 3))):
+        assert read_image(tmp_path / name).shape == shape
+        assert image_size(tmp_path / name) == shape[1::-1]
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", None])

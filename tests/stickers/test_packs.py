@@ -173,9 +173,9 @@ THREE_IN_LINE = {"left_eye": [10, 20], "right_eye": [50, 20], "nose_bridge": [30
         (layer(name=""), {}, ["layer 0", "'name'", "at least 1"]),
         (layer(name=None), {}, ["layer 0", "'name'", "required"]),
         (layer(frames=None), {}, ["layer 0", "'frames'", "required"]),
-        (layer(frames="a.png"), {}, ["layer 0", "'frames'", "list"]),
+        (layer(frames="a.png"), {}, ["layer 0", "'frames'", "array"]),
         (layer(frames=["a.jpg"]), {}, ["'frames.0'", "pattern"]),
-        (layer(anchors=[[1, 2]]), {}, ["'anchors'", "dictionary"]),
+        (layer(anchors=[[1, 2]]), {}, ["'anchors'", "object"]),
         (layer(anchors=None), {}, ["'anchors'", "required"]),
         (layer(order="top"), {}, ["'order'", "integer"]),
         (layer(fit="face"), {}, ["'front'", "needs 3"]),
@@ -201,7 +201,7 @@ THREE_IN_LINE = {"left_eye": [10, 20], "right_eye": [50, 20], "nose_bridge": [30
         (paint(opacity=2), {}, ["'opacity'", "less than or equal to 1"]),
         (layer(), {"max_faces": 0}, ["'max_faces'", "1"]),
         (layer(), {"title": ""}, ["'title'"]),
-        ("front", {}, ["layer 0", "dictionary"]),
+        ("front", {}, ["layer 0", "object"]),
     ],
 )  # fmt: skip
 def test_wrong_pack(tmp_path: Path, first: Any, changes: dict[str, Any], told: list[str]) -> None:
@@ -228,11 +228,23 @@ def test_triggers_of_a_pack(tmp_path: Path, spec: Any, trigger: Trigger | None) 
         assert load_sticker(write_pack(tmp_path, first)).layers[0].trigger == trigger
 
 
+@pytest.mark.parametrize(
+    "key, value",
+    [("opacity", "0.5"), ("opacity", True), ("order", "3"), ("frame_ms", float("inf")), ("frame_ms", 5e-324),
+     ("anchors", {"left_eye": ["1", 1], "right_eye": [8, 1]}),
+     ("trigger", {"signal": "blink", "hold_ms": float("inf")})],
+)  # fmt: skip
+def test_what_only_looks_like_a_number(tmp_path: Path, key: str, value: Any) -> None:
+    with pytest.raises(UserError, match=f"layer 0, key '{key}"):
+        load_sticker(write_pack(tmp_path, layer(**{key: value})))
+
+
 def test_broken_json_and_no_pack(tmp_path: Path) -> None:
     write_pack(tmp_path, layer())
-    (tmp_path / "manifest.json").write_text('{"name": ')
-    with pytest.raises(UserError, match=r"manifest\.json: not valid JSON"):
-        load_sticker(tmp_path)
+    for text in ('{"name": ', "[" * 100_000, f'{{"max_faces": {"1" * 5000}}}'):
+        (tmp_path / "manifest.json").write_text(text)
+        with pytest.raises(UserError, match=r"manifest\.json: not valid JSON"):
+            load_sticker(tmp_path)
     (tmp_path / "manifest.json").unlink()
     with pytest.raises(UserError, match="missing"):
         load_sticker(tmp_path)

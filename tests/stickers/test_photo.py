@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from facekp.errors import UserError
+from facekp.errors import FacekpWarning, UserError
 from facekp.stickers.photo import Photo
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -38,11 +38,17 @@ def test_exif_and_profile(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
-def test_transparency(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_transparency(tmp_path: Path, suffix: str, orientation: int) -> None:
     path, out = tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"
-    gradient("RGBA").save(path, lossless=True) if suffix == ".webp" else gradient("RGBA").save(path)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {".png": {}, ".webp": {"lossless": True}, ".tif": {"compression": "tiff_lzw"}}[suffix]
+    gradient("RGBA").save(path, exif=exif, **options)
     photo = Photo.read(path)
-    assert photo.image.shape == (24, 40, 4)
+    assert photo.image.shape == ((24, 40, 4) if orientation == 1 else (40, 24, 4))
+    alpha = np.asarray(gradient("RGBA").getchannel("A"))
+    assert np.abs(photo.image[..., 3].astype(int) - (alpha if orientation == 1 else np.rot90(alpha, -1))).max() <= 2
     photo.write(out)
     assert np.abs(Photo.read(out).image[..., 3].astype(int) - photo.image[..., 3]).max() <= 2
 
@@ -61,4 +67,18 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
         photo.write(tmp_path / "a.xyz")
     with pytest.raises(UserError, match="cannot be read"):
         Photo.read(tmp_path / "none.png")
+    with pytest.raises(UserError, match="20000x1 pixels cannot be written as WEBP"):
+        Photo(np.zeros((1, 20000, 3), np.uint8)).write(tmp_path / "a.webp")
     assert not list(tmp_path.iterdir())
+
+
+def test_exif_that_jpeg_has_no_room_for(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "long " * 20000
+    gradient("RGB").save(tmp_path / "in.tif", exif=exif)
+    photo = Photo.read(tmp_path / "in.tif")
+    with pytest.warns(FacekpWarning, match="too long for JPEG"):
+        photo.write(tmp_path / "out.jpg")
+    photo.write(tmp_path / "out.png")
+    with Image.open(tmp_path / "out.jpg") as short, Image.open(tmp_path / "out.png") as whole:
+        assert not short.getexif() and whole.getexif()[0x010E] == exif[0x010E]

@@ -82,6 +82,15 @@ def test_a_shrinking_warp_looks_at_its_part_alone_and_sees_the_same(place, borde
     assert np.percentile(difference, 95) <= 12  # the outermost pixels are averaged, not sampled
 
 
+@pytest.mark.parametrize("shape", [(8, 40000), (40000, 8)])
+def test_images_beyond_opencvs_limit_are_warped(shape):
+    image = np.zeros((*shape, 3), np.uint8)
+    image[(3, 39000) if shape[1] > 8 else (39000, 3)] = 200
+    x, y = (39000, 3) if shape[1] > 8 else (3, 39000)
+    moved = g.warp(image, g.translation(4 - x, 2 - y), (9, 5))
+    assert moved[2, 4].tolist() == [200] * 3 and moved.sum() == 600
+
+
 def test_square_crop_puts_the_box_in_the_middle():
     corners = np.array([[20.0, 30.0], [60.0, 50.0]])
     moved = g.apply(g.square_crop([20, 30, 60, 50], 0.25, 60), corners)
