@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.abc
 import importlib.util
 import io
@@ -21,6 +22,9 @@ from typing import Any, Callable
 from facekp.errors import FacekpWarning, UserError, one_line
 from facekp.extras import EXTRAS, missing
 from facekp.io.terminal import tell
+
+#: What the user, not we, can do something about, wherever it comes up.
+_FIXABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 
 
 def run(main: Callable[[], object], name: str | None = None) -> None:
@@ -55,6 +59,8 @@ def run(main: Callable[[], object], name: str | None = None) -> None:
                 sys.exit(128 + (received[0] if received else signal.SIGINT))
             if isinstance(error, ImportError):
                 error = _told(error)
+            if isinstance(error, OSError) and error.errno in _FIXABLE:
+                error = UserError(f"{error.filename or 'writing'}: {error.strerror}; check permissions and free space")
             if isinstance(error, UserError):
                 print(f"{name}: {one_line(error)}", file=sys.stderr)
                 sys.exit(2)

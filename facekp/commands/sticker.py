@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError("--virtual-camera and --record need --camera N")
     if args.virtual_camera is not None and not 1 <= args.virtual_camera <= 240:
         raise UserError(f"--virtual-camera {args.virtual_camera:g}: 1 to 240 frames a second")
+    _no_conflict(args)
     window = args.preview or (args.camera is not None and args.virtual_camera is None)
     if args.preview:
         need_display()
@@ -73,8 +74,8 @@ def run(args: argparse.Namespace) -> None:
     chosen = load_glasses(args.glasses) if args.glasses else [load_sticker(name) for name in args.sticker or []]
     files = find_files(args.inputs, SUFFIXES | VIDEO_SUFFIXES)
     pairs = plan(files, args.output, [file for file in files if str(file) not in args.inputs])
-    if (args.sheet or args.animate) and (len(files) > 1 or args.hide):
-        raise UserError(f"--sheet and --animate take one photo, not {len(files)}, and no --hide")
+    if (args.sheet or args.animate) and len(files) > 1:
+        raise UserError(f"--sheet and --animate take one photo, not {len(files)}")
     from facekp.loading import load_landmarker  # here, so that a wrong argument is told before the networks are loaded
 
     landmarker = load_landmarker(args.source, args.detector)
@@ -86,11 +87,10 @@ def run(args: argparse.Namespace) -> None:
         return
     dice = random.Random(args.seed)
     worn = chosen[:1] if args.glasses else chosen
-    if args.face:
-        worn = [load_face(args.face, landmarker), *worn]
-    elif not worn and not args.hide:
+    under = [load_face(args.face, landmarker)] if args.face else []
+    if not worn and not args.hide and not under:
         worn = [load_sticker("sunglasses")]
-    together = combine(worn)
+    together = combine([*under, *worn])
     if args.camera is not None:
         effect = Effects([Hider(args.hide), together]) if args.hide else together
         tracker = careful_tracker(landmarker) if args.hide else Tracker(landmarker)
@@ -100,6 +100,21 @@ def run(args: argparse.Namespace) -> None:
         return
 
     def choose() -> Sticker:
-        return together if args.seed is None else load_sticker(dice.choice(list_stickers()))
+        if args.seed is None:
+            return together
+        return combine([*under, load_sticker(dice.choice(list_stickers()))])
 
     sticker_files(pairs, choose, landmarker, show if args.preview else None, args.hide)
+
+
+def _no_conflict(args: argparse.Namespace) -> None:
+    """Tell of what would have no effect."""
+    seed, camera = args.seed is not None, args.camera is not None
+    for what, given, others in (
+        ("--sheet and --animate", args.sheet or args.animate,
+         {"--face": args.face, "--seed": seed, "--hide": args.hide, "--preview": args.preview, "--camera": camera}),
+        ("--camera", camera, {"a photo or video": args.inputs, "-o": args.output, "--seed": seed}),
+    ):  # fmt: skip
+        for name, value in others.items():
+            if given and value:
+                raise UserError(f"{name} has no effect with {what}; omit one of them")

@@ -139,7 +139,9 @@ def test_video(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     ("arguments", "told"),
     [
         ([], "no photo"),
-        (["--sheet", "--camera", "0"], "no photo"),
+        (["--sheet", "--camera", "0"], "--camera has no effect with --sheet"),
+        (["blank.png", "--camera", "0"], "a photo or video has no effect with --camera"),
+        (["blank.png", "--seed", "0", "--animate", "x.gif"], "--seed has no effect with --sheet"),
         (["blank.png", "text.png", "-o", "."], "overwritten"),
         (["blank.png", "-o", "blank.png"], "overwritten"),
         (["none.jpg"], "none.jpg: no such file"),
@@ -155,7 +157,7 @@ def test_video(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (["--camera", "97", "--virtual-camera", "0"], "1 to 240"),
         (["blank.png", "--virtual-camera"], "need --camera N"),
         (["blank.png", "--hide", "blur"], "blank.png: no face found"),
-        (["blank.png", "--hide", "blur", "--sheet"], "no --hide"),
+        (["blank.png", "--hide", "blur", "--sheet"], "--hide has no effect"),
         (["blank.png", "--face", "blank.png"], "no face found to wear"),
         (["blank.png", "--face", "text.png"], "text.png"),
     ],
@@ -198,3 +200,8 @@ def test_hiding_and_another_face(call: Call, tmp_path: Path) -> None:
     assert call(str(ASTRONAUT), "--face", str(ASTRONAUT), "-o", "same.png") == 0
     same = cv2.imread(str(tmp_path / "same.png")).astype(int)
     assert np.abs(same - before).mean() < 1  # its own face fits best
+    photo = tmp_path / "darker.png"
+    cv2.imwrite(str(photo), (before * 0.6).astype(np.uint8))
+    assert call(str(ASTRONAUT), "--seed", "3", "-o", "seed.png") == 0
+    assert call(str(ASTRONAUT), "--face", photo, "--seed", "3", "-o", "both.png") == 0
+    assert (cv2.imread(str(tmp_path / "seed.png")) != cv2.imread(str(tmp_path / "both.png"))).any()
