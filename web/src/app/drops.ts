@@ -1,7 +1,7 @@
 /** Files that were dropped, pasted or chosen, and what to do with them. */
 
 /** What a file is for. */
-export type Kind = "photo" | "video" | "zip" | "folder" | "unknown";
+type Kind = "photo" | "video" | "zip" | "folder" | "unknown";
 
 /** Files that belong together. */
 export interface Drop {

@@ -4,7 +4,7 @@
 export type Frame = VideoFrame | ImageBitmap;
 
 /** Takes a frame; the next one comes when it is done. */
-export type Taker = (frame: Frame, seconds: number) => Promise<void>;
+type Taker = (frame: Frame, seconds: number) => Promise<void>;
 
 /**
  * Hand over a video's frames until the returned function is called.

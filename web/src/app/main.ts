@@ -7,6 +7,7 @@ import { pump } from "./frames";
 import { type Recording, canRecord, record, save, soundOf } from "./recorder";
 import { startStudio } from "./studio/client";
 import type { Choice, Wanted } from "./studio/studio";
+import { turns } from "./turns";
 import { addChoice, canvas, clear, complain, element, markChoices, setRate, show, tell, translate } from "./view";
 import { PageError, currentLanguage, setLanguage } from "./words";
 
@@ -16,6 +17,8 @@ const button = (id: string) => element<HTMLButtonElement>(id);
 const input = (id: string) => element<HTMLInputElement>(id);
 
 const worn = new Set<string>();
+/** Changes of the source; each ends before the next one begins. */
+const inTurn = turns();
 let source: "none" | "camera" | "photo" | "video" = "none";
 let facing: Facing = "user";
 let mirrored = true;
@@ -209,8 +212,8 @@ async function photoAnew(): Promise<void> {
 async function open(drop: Drop): Promise<void> {
   const file = drop.files[0];
   if (drop.kind === "folder") return addFolder(drop);
-  if (drop.kind === "photo") return openPhoto(file!);
-  if (drop.kind === "video") return openVideo(file!);
+  if (drop.kind === "photo") return inTurn(() => openPhoto(file!));
+  if (drop.kind === "video") return inTurn(() => openVideo(file!));
   if (drop.kind === "zip") return addZip(file!);
   throw new PageError("fileUnknown", { file: drop.name });
 }
@@ -251,6 +254,7 @@ function wire(): void {
   const click = (id: string, work: () => Promise<unknown>) => {
     button(id).addEventListener("click", () => void attempt(work));
   };
+  const change = (id: string, work: () => Promise<unknown>) => click(id, () => inTurn(work));
   const choose = (id: string, work: (files: File[]) => Promise<unknown>) => {
     input(id).addEventListener("change", () => {
       const files = [...(input(id).files ?? [])];
@@ -258,9 +262,9 @@ function wire(): void {
       if (files.length) void attempt(() => work(files));
     });
   };
-  click("camera", startCamera);
-  click("stop", stop);
-  click("flip", () => {
+  change("camera", startCamera);
+  change("stop", stop);
+  change("flip", () => {
     facing = facing === "user" ? "environment" : "user";
     mirrored = facing === "user";
     return startCamera();
@@ -276,8 +280,8 @@ function wire(): void {
     setLanguage(currentLanguage() === "zh" ? "en" : "zh");
     translate();
   });
-  choose("photo", ([file]) => openPhoto(file!));
-  choose("video", ([file]) => openVideo(file!));
+  choose("photo", ([file]) => inTurn(() => openPhoto(file!)));
+  choose("video", ([file]) => inTurn(() => openVideo(file!)));
   choose("pack", ([file]) => addZip(file!, "pack"));
   choose("network", ([file]) => addZip(file!, "network"));
   choose("folder", (files) => {

@@ -31,6 +31,11 @@ const { version, files, later } = JSON.parse("__PRECACHE__") as { version: strin
 const PREFIX = "facekp-";
 const CACHE = PREFIX + version;
 
+const urlOf = (file: string) => new URL(file, scope.registration.scope).href;
+
+/** Addresses of the page's files. What else its host answers below the page is left alone, such as `/docs`. */
+const own = new Set([...files, ...later, "index.html"].map(urlOf));
+
 const HEADERS = {
   "Cross-Origin-Opener-Policy": "same-origin",
   "Cross-Origin-Embedder-Policy": "require-corp",
@@ -47,7 +52,8 @@ scope.addEventListener("activate", (event) => {
 
 scope.addEventListener("fetch", (event) => {
   const { method, url } = event.request;
-  if (method === "GET" && url.startsWith(scope.registration.scope)) event.respondWith(answer(event.request));
+  const { origin, pathname } = new URL(url);
+  if (method === "GET" && own.has(origin + pathname)) event.respondWith(answer(event.request));
 });
 
 async function keepAll(): Promise<void> {
@@ -55,7 +61,7 @@ async function keepAll(): Promise<void> {
   // Not all at once: the page itself is loading.
   for (const file of files) {
     // What the page has just fetched is only asked about, where the host knows a file's age.
-    await cache.add(new Request(new URL(file, scope.registration.scope), { cache: "no-cache" }));
+    await cache.add(new Request(urlOf(file), { cache: "no-cache" }));
   }
   await scope.skipWaiting();
 }
@@ -70,9 +76,8 @@ async function answer(request: Request): Promise<Response> {
   const cache = await caches.open(CACHE);
   const kept = await cache.match(request, { ignoreSearch: true });
   const response = kept ?? (await fetch(request));
-  if (response.type === "opaque" || response.type === "error") return response;
-  const name = request.url.slice(scope.registration.scope.length);
-  if (!kept && response.ok && later.includes(name)) await cache.put(request, response.clone());
+  if (!response.status) return response; // a redirection, or from another host: it cannot be changed
+  if (!kept && response.ok) await cache.put(request, response.clone());
   const headers = new Headers(response.headers);
   for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);
   return new Response(response.body, { status: response.status, statusText: response.statusText, headers });

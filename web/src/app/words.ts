@@ -15,7 +15,6 @@ const english = {
   record: "Record",
   recordStop: "Stop recording",
   stickers: "Stickers",
-  noSticker: "None",
   show: "Show",
   points: "Points",
   boxes: "Boxes",
@@ -42,7 +41,6 @@ const english = {
   packAdded: "Added “{title}”.",
   networkUsed: "Using the network “{name}”.",
   networkReset: "Using the shipped network.",
-  offline: "Works offline from now on.",
   language: "中文",
   cameraRefused: "The camera was refused. Allow it in the browser's settings of this page, then press Camera again.",
   cameraMissing: "No camera was found. Connect one, then press Camera again; or choose a photo.",
@@ -73,7 +71,6 @@ const chinese: Record<Word, string> = {
   record: "录制",
   recordStop: "停止录制",
   stickers: "贴纸",
-  noSticker: "不用贴纸",
   show: "显示",
   points: "关键点",
   boxes: "人脸框",
@@ -100,7 +97,6 @@ const chinese: Record<Word, string> = {
   packAdded: "已添加“{title}”。",
   networkUsed: "正在使用网络“{name}”。",
   networkReset: "正在使用自带网络。",
-  offline: "从现在起可以离线使用。",
   language: "English",
   cameraRefused: "摄像头被拒绝。请在浏览器的本页设置里允许使用摄像头，然后再按“摄像头”。",
   cameraMissing: "没有找到摄像头。请接上摄像头再按“摄像头”，或者选择一张照片。",
@@ -175,7 +171,7 @@ const chineseStickers: Record<string, string> = {
   top_hat: "礼帽",
 };
 
-export type Language = "en" | "zh";
+type Language = "en" | "zh";
 
 const KEY = "language";
 

@@ -21,7 +21,7 @@ export function contextOf(canvas: Canvas, read = false): Context {
 }
 
 /** Width and height in pixels. */
-export function sizeOf(source: Source): { width: number; height: number } {
+function sizeOf(source: Source): { width: number; height: number } {
   if ("displayWidth" in source) return { width: source.displayWidth, height: source.displayHeight };
   if ("videoWidth" in source) return { width: source.videoWidth, height: source.videoHeight };
   if ("naturalWidth" in source) return { width: source.naturalWidth, height: source.naturalHeight };

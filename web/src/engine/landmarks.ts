@@ -3,7 +3,7 @@
  *
  * "Left" and "right" are the viewer's: the left eye is the one on the left of the image.
  */
-import { type Box, type Matrix, type Point, type Points, apply, boundingBox, mean, rotation } from "./geometry";
+import { type Matrix, type Point, type Points, mean, rotation } from "./geometry";
 import { HEAD_PLACES, MEAN_FACE } from "./head";
 import { type Pose, completeFarSide, headPose, project } from "./pose";
 
@@ -94,11 +94,6 @@ export function eyeDistance(points: Points): number {
 export function levelling(points: Points): Matrix {
   const [left, right] = [mean(part(points, LEFT_EYE)), mean(part(points, RIGHT_EYE))];
   return rotation(-Math.atan2(right[1] - left[1], right[0] - left[0]), mean(points));
-}
-
-/** The box around a face after a turn. */
-export function turnedBox(turn: Matrix, points: Points): Box {
-  return boundingBox(apply(turn, points));
 }
 
 function distance(points: Points, a: number, b: number): number {

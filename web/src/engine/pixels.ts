@@ -9,7 +9,7 @@ export interface PixelSpec {
 }
 
 /** Writes an image's channels, each in a plane of its own, into `out` from `offset` on. */
-export type Planes = (image: Pixels, out: Float32Array, offset: number) => void;
+type Planes = (image: Pixels, out: Float32Array, offset: number) => void;
 
 /** What makes a network's input, and how many channels that has. */
 export interface Input {

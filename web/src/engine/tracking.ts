@@ -170,7 +170,7 @@ export class Tracker {
 
   /** Look at the whole image: confirm the faces that are known, add the new ones. */
   private async detect(image: Pixels, seconds: number): Promise<void> {
-    const full = this.unsure || this.detections++ % FULL_EVERY === 0;
+    const full = this.detections++ % FULL_EVERY === 0 || this.unsure;
     const found = await this.landmarker.detect(image, full ? "full" : "quick");
     this.detected = seconds;
     const pairs = new Map(match(boxesOf(this.tracks), boxesOf(found)));

@@ -157,6 +157,31 @@ describe("the camera", () => {
     await expect.poll(() => page.locator("#hint").isVisible()).toBe(true);
   });
 
+  it("that is asked for twice at once, or left before it is on, is switched off", async () => {
+    const page = await camera();
+    await page.evaluate(() => {
+      const devices = navigator.mediaDevices;
+      const ask = devices.getUserMedia.bind(devices);
+      const tracks: MediaStreamTrack[] = [];
+      devices.getUserMedia = async (wanted) => {
+        await new Promise((done) => setTimeout(done, 500));
+        const stream = await ask(wanted);
+        tracks.push(...stream.getTracks());
+        return stream;
+      };
+      Object.assign(globalThis, { states: () => tracks.map(({ readyState }) => readyState) });
+    });
+    const states = () => page.evaluate(() => (globalThis as unknown as { states: () => string[] }).states());
+    await page.dblclick("#camera");
+    await expect.poll(states).toEqual(["ended", "live"]);
+    await expect.poll(() => page.isEnabled("#flip")).toBe(true);
+    await page.click("#flip");
+    await page.setInputFiles("#photo", ASTRONAUT);
+    await expect.poll(states).toEqual(["ended", "ended", "ended"]);
+    await expect.poll(() => status(page).textContent()).toBe("1 face.");
+    expect(await page.isDisabled("#record")).toBe(true);
+  });
+
   it.each([
     ["in English", false, "Nothing was recorded"],
     ["in Chinese", true, "没有录到任何内容"],

@@ -48,7 +48,14 @@ describe("a tracker", () => {
       ids.push((await tracker.next(image, i / 30)).map(({ id }) => id).sort());
     }
     expect(ids).toEqual(Array(16).fill([0, 1]));
-    expect(scene.asked.filter((each) => each !== "follow")).toEqual(["full", "full"]);
+    expect(scene.asked.filter((each) => each !== "follow")).toEqual(["full", "quick"]);
+  });
+
+  it("looks closely at every fourth detection, counted from the first, as in Python", async () => {
+    const scene = new Scene([at(20, 20)]);
+    const tracker = new Tracker(scene, { detectEvery: 1 });
+    for (let i = 0; i < 5; i++) await tracker.next(image, i / 30);
+    expect(scene.asked.filter((each) => each !== "follow")).toEqual(["full", "quick", "quick", "quick", "full"]);
   });
 
   it("fades a face that is gone, and forgets it", async () => {

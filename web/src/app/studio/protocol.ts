@@ -2,14 +2,14 @@
 import { type Code, type Details, UserError, reasonOf } from "../../engine/errors";
 
 /** A call of a method. */
-export interface Request {
+interface Request {
   readonly id: number;
   readonly method: string;
   readonly args: readonly unknown[];
 }
 
 /** What it returned, or why it failed. */
-export type Reply =
+type Reply =
   | { readonly id: number; readonly value: unknown }
   | { readonly id: number; readonly failed: { code?: Code; details?: Details; reason: string } };
 

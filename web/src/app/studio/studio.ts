@@ -24,9 +24,10 @@ import {
   readRecipe,
   unzip,
 } from "../../engine";
+import { turns } from "../turns";
 
 /** What is drawn over the image. */
-export interface Overlay {
+interface Overlay {
   readonly points: boolean;
   readonly boxes: boolean;
 }
@@ -46,13 +47,13 @@ export interface Choice {
 }
 
 /** What was in an archive. */
-export type Added = { readonly sticker: Choice } | { readonly network: string };
+type Added = { readonly sticker: Choice } | { readonly network: string };
 
 /** What an archive should be. */
 export type Wanted = "pack" | "network";
 
 /** Files with their bytes, by name. */
-export type Files = Map<string, Uint8Array<ArrayBuffer>>;
+type Files = Map<string, Uint8Array<ArrayBuffer>>;
 
 /** Photos with a longer side are shrunk: not every browser has larger canvases. */
 const MOST_SIDE = 4096;
@@ -72,7 +73,8 @@ export class Studio {
   private worn = new Sticker([]);
   private overlay: Overlay = { points: false, boxes: false };
   private context?: Context;
-  private last: Promise<unknown> = Promise.resolve();
+  /** There is one canvas, and a network takes one image at a time. */
+  private readonly inTurn = turns();
   private photo?: { image: ImageBitmap; faces: Face[] };
 
   /**
@@ -204,13 +206,6 @@ export class Studio {
     const faces = (await this.landmarker?.detect(context.getImageData(0, 0, width, height))) ?? [];
     this.photo = { image, faces };
     return this.finish(context, faces, 0, start);
-  }
-
-  /** One after the other: there is one canvas, and a network takes one image at a time. */
-  private inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.last.then(work);
-    this.last = done.catch(() => undefined);
-    return done;
   }
 
   private async take(points: ReturnType<Studio["shipped"]>, boxes: ReturnType<Studio["shipped"]>, name: string) {

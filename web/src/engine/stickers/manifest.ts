@@ -64,7 +64,7 @@ export interface PaintSpec extends WornSpec {
 }
 
 /** A sticker: who drew it, and its layers. */
-export interface PackSpec {
+interface PackSpec {
   readonly name: string;
   readonly title: string;
   readonly author: string;
@@ -163,7 +163,7 @@ function readImage(layer: Reader, file: string): LayerSpec {
   return {
     ...readWorn(layer, 1),
     frames: layer.take("frames", isFrames, '["NAME.png", ...]'),
-    frameMs: layer.take("frame_ms", isPositive, "> 0", 100),
+    frameMs: layer.take("frame_ms", isFrameTime, ">= 1", 100),
     anchors,
     fit,
     blend: layer.choose("blend", BLENDS),
@@ -200,7 +200,7 @@ class Reader {
 
   /** A value that passes a check; the default where there is none. */
   take<T>(key: string, check: (value: unknown) => value is T, expected: string, missing?: T): T {
-    const value = this.values[key] ?? missing;
+    const { [key]: value = missing } = this.values; // null is a value, and a wrong one
     if (!check(value)) throw this.wrong(key, expected);
     return value;
   }
@@ -213,7 +213,7 @@ class Reader {
 
   /** One of several words; the first where there is none, unless it is `required`. */
   choose<T extends string>(key: string, words: readonly T[], required = false): T {
-    const value = this.values[key] ?? (required ? undefined : words[0]);
+    const { [key]: value = required ? undefined : words[0] } = this.values;
     const word = words.find((each) => each === value);
     if (word === undefined) throw this.wrong(key, words.join(" | "));
     return word;
@@ -234,9 +234,9 @@ const isFrames = (value: unknown): value is string[] =>
 const isColour = (value: unknown): value is string => isText(value) && /^#[0-9a-fA-F]{6}$/.test(value);
 const isWhole = (value: unknown): value is number => Number.isSafeInteger(value);
 const isCount = (value: unknown): value is number => isWhole(value) && value >= 1;
-const isPositive = (value: unknown): value is number => isNumber(value) && value > 0;
+const isFrameTime = (value: unknown): value is number => isNumber(value) && value >= 1;
 const isNotNegative = (value: unknown): value is number => isNumber(value) && value >= 0;
-const isTurnOn = (value: unknown): value is number => isPositive(value) && value <= 1;
+const isTurnOn = (value: unknown): value is number => isShare(value) && value > 0;
 const isAngle = (value: unknown): value is number => isNotNegative(value) && value <= 90;
 const isShare = (value: unknown): value is number => isNumber(value) && value >= 0 && value <= 1;
 const isPair = (value: unknown): value is [number, number] =>

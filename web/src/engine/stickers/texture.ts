@@ -11,7 +11,7 @@ const MAX_SIDE = 4096;
 const BORDER = 1;
 
 /** An image in one of its sizes. */
-export interface Level {
+interface Level {
   /** Premultiplied RGBA, without the border. */
   readonly pixels: Pixels;
   /** The same with a transparent border of one pixel, to be drawn. */

@@ -50,7 +50,12 @@ describe("a manifest", () => {
     [{ layers: [{ ...paint, frames: [] }] }, {}, "key 'frames': unknown; the keys are name, order, trigger, region"],
     [{ hat: 1 }, {}, "key 'hat': unknown; the keys are $schema, name"],
     [{}, { frames: ["../a.png"] }, "layer 0, key 'frames': must be"],
-    [{}, { frame_ms: 0 }, "layer 0, key 'frame_ms': must be > 0"],
+    [{}, { frame_ms: 0.99 }, "layer 0, key 'frame_ms': must be >= 1"],
+    [{}, { frame_ms: 5e-324 }, "layer 0, key 'frame_ms': must be >= 1"],
+    [{}, { frame_ms: "100" }, "layer 0, key 'frame_ms': must be >= 1"],
+    [{}, { order: null }, "layer 0, key 'order': must be 0, 1, ..."],
+    [{}, { order: "1" }, "layer 0, key 'order': must be 0, 1, ..."],
+    [{}, { side: null }, "layer 0, key 'side': must be none | left | right"],
     [{}, { blend: "burn" }, "key 'blend': must be normal | multiply | screen"],
     [{}, { anchors: { knee: [1, 2], chin: [1, 2] } }, "no place is called knee"],
     [{}, { anchors: { chin: [1, 2] } }, "fit similarity needs 2, not 1"],
@@ -58,6 +63,17 @@ describe("a manifest", () => {
     [{}, { fit: "mesh" }, "fit mesh needs 4, not 2"],
   ])("that is wrong is named (%#)", (changes, inLayer, words) => {
     expect(() => read(changes, inLayer)).toThrow(words);
+  });
+
+  it.each([
+    ["order", "9".repeat(5000)],
+    ["frame_ms", "1e999"],
+    ["opacity", "1e999"],
+    ["anchors", '{"nose_tip": [1e999, 2], "chin": [3, 4]}'],
+    ["trigger", '{"signal": "mouth_open", "hold_ms": 1e999}'],
+  ])("with a number beyond all bounds is refused (%s)", (key, value) => {
+    const text = JSON.stringify({ ...pack, layers: [{ ...layer, [key]: "HERE" }] });
+    expect(() => readManifest(text.replace('"HERE"', value), "x")).toThrow(`layer 0, key '${key}`);
   });
 
   it("that is not valid JSON is named", () => {
