@@ -141,6 +141,7 @@ def box_sheet(
 def _sheet(images: Sequence[np.ndarray], captions: Sequence[str] | None, columns: int) -> np.ndarray:
     """Images of one size in rows, perhaps with a line under each."""
     height, width = images[0].shape[:2]
+    columns = min(columns, len(images))
     footer = 0 if captions is None else 22
     sheet = np.full((-(-len(images) // columns) * (height + footer), columns * width, 3), 255, np.uint8)
     for i, image in enumerate(images):

@@ -97,7 +97,7 @@ def test_a_line_stands_under_its_own_image_alone():
     black, nothing = np.zeros((2, 3, 64, 96), np.float32), np.zeros((2, 1, 5), np.float32)
     found = [np.zeros((0, 4))] * 2
     sheet = viz.box_sheet(black, nothing, found, captions=["a name that is far too long for so small an image", ""])
-    assert sheet.shape == (64 + 22, 4 * 96, 3)
+    assert sheet.shape == (64 + 22, 2 * 96, 3)
     assert sheet[64:, :96].min() < 100 and (sheet[64:, 96:] == 255).all() and not sheet[:64, : 2 * 96].any()
 
 

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import warnings
 import webbrowser
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from facekp.errors import UserError
+from facekp.errors import FacekpWarning, UserError
 from facekp.extras import missing
+
+if TYPE_CHECKING:
+    import uvicorn
 
 EXAMPLE = "example: facekp serve --weights output/face_crop_light/best.safetensors"
 
@@ -34,49 +39,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Find, export, serve."""
-    from facekp.web.page import write_page
-    from facekp.web.server import open_server
+    from facekp.web.page import find_page, write_page
+    from facekp.web.server import listen, open_server
 
-    page, network = _page(needed=not args.api or args.build is not None), None
+    api = args.api and args.build is None
+    page = network = None
+    try:
+        page = find_page()
+    except UserError as error:
+        if not api:
+            raise
+        warnings.warn(f"the page is not served: {error}", FacekpWarning, stacklevel=2)
     with ExitStack() as stack:
         if args.weights is not None:
             from facekp.inference.export import export
             from facekp.recipes import read_recipe
 
             read_recipe(args.weights)  # points it must find
-            network = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            export(args.weights, network, ["onnx"])
-        if args.api and args.build is None:
-            serve_api(args, page)
-            return
-        assert page is not None
+            if page is not None:
+                network = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                export(args.weights, network, ["onnx"])
         if args.build is not None:
+            assert page is not None
             write_page(page, network, args.build)
             print(args.build)
             return
-        server = stack.enter_context(open_server(page, network, args.host, args.port))
-        address = f"http://{args.host}:{server.server_port}/"
-        print(f"{address} (Ctrl-C ends it)", flush=True)
+        server = _api_server(args.weights, page, network) if api else None
+        listener = stack.enter_context(listen(args.host, args.port))
+        host = f"[{args.host}]" if ":" in args.host else args.host
+        address = f"http://{host}:{listener.getsockname()[1]}/"
+        addresses = [address] * (page is not None) + [f"{address}docs"] * api
+        print(" and ".join(addresses), "(Ctrl-C ends it)", flush=True)
         if not args.no_browser:
-            webbrowser.open(address)
+            webbrowser.open(addresses[0])
         with suppress(KeyboardInterrupt):
-            server.serve_forever()
+            if server is not None:
+                server.run(sockets=[listener])
+            else:
+                assert page is not None
+                open_server(page, network, listener).serve_forever()
 
 
-def _page(needed: bool) -> Path | None:
-    """The built page; None where it is not part of the installation and only the API is asked for."""
-    from facekp.web.page import find_page
-
-    try:
-        return find_page()
-    except UserError:
-        if needed:
-            raise
-        return None
-
-
-def serve_api(args: argparse.Namespace, page: Path | None) -> None:
-    """Serve the API, and the page if there is one, by uvicorn."""
+def _api_server(weights: Path | None, page: Path | None, network: Path | None) -> uvicorn.Server:
+    """The API, and the page if there is one, ready to run."""
     try:
         import uvicorn
 
@@ -86,7 +91,6 @@ def serve_api(args: argparse.Namespace, page: Path | None) -> None:
     from facekp.inference.landmarker import Landmarker
     from facekp.loading import load_landmarker
 
-    landmarker = load_landmarker(args.weights)
+    landmarker = load_landmarker(weights)
     assert isinstance(landmarker, Landmarker)
-    print(f"http://{args.host}:{args.port}/docs (Ctrl-C ends it)", flush=True)
-    uvicorn.run(build_api(landmarker, page), host=args.host, port=args.port, log_level="warning")
+    return uvicorn.Server(uvicorn.Config(build_api(landmarker, page, network), log_level="warning"))

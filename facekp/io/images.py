@@ -124,24 +124,6 @@ def decode_and_check(data: np.ndarray) -> tuple[np.ndarray, str | None]:
     return image, flaw
 
 
-def image_pixels(content: bytes) -> int | None:
-    """How many pixels an image file promises, from its header; None if Pillow does not know it.
-
-    Example:
-        >>> image_pixels(cv2.imencode(".png", np.zeros((3, 5, 3), np.uint8))[1].tobytes()), image_pixels(b"text")
-        (15, None)
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content)) as file:
-                return file.width * file.height
-    except Image.DecompressionBombError:
-        return MAX_PIXELS + 1
-    except PILLOWS_ERRORS:
-        return None
-
-
 def _look_at_header(content: bytes) -> tuple[str | None, int, str | None]:
     """The format as Pillow calls it, the EXIF orientation, and whether the file's own checksums say of damage."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import io
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,18 +15,23 @@ import numpy as np
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
+from PIL import Image
 from pydantic import BaseModel
 
 from facekp.errors import UserError, one_line
 from facekp.inference.faces import Faces
 from facekp.inference.landmarker import Landmarker
-from facekp.io.images import decode_and_check, image_pixels
+from facekp.io.images import PILLOWS_ERRORS, decode_and_check
 from facekp.stickers import combine, list_stickers, load_sticker
 from facekp.version import VERSION
+from facekp.web.page import NETWORK
 from facekp.web.server import HEADERS
 
 #: An image sent here has no more bytes, and no more pixels.
 MAX_BYTES, MAX_PIXELS = 20 << 20, 25_000_000
+
+#: What is taken, as Pillow calls it, which tells the size of each before it is decoded.
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 
 #: So many photos are read and held at once, each for no more than so many seconds; the others wait.
 MOST_READ, MOST_SECONDS = 16, 60
@@ -69,12 +75,13 @@ class FacesOut(BaseModel):
     faces: list[FaceOut]
 
 
-def build_api(landmarker: Landmarker, page: Path | None = None) -> FastAPI:
+def build_api(landmarker: Landmarker, page: Path | None = None, network: Path | None = None) -> FastAPI:
     """Build the application, for any ASGI server.
 
     Args:
         landmarker: Finds the faces.
         page: Folder of the built page, served at /; None serves the API alone.
+        network: See `facekp.web.server.open_server`.
 
     Returns:
         `POST /v1/landmarks` and `POST /v1/stickers` take the bytes of a photo; `/docs` describes them.
@@ -149,6 +156,8 @@ def build_api(landmarker: Landmarker, page: Path | None = None) -> FastAPI:
 
         return Response(await answer(request, work), media_type=format)
 
+    if network is not None:
+        api.mount(f"/{NETWORK}", StaticFiles(directory=network))  # the first that matches answers
     if page is not None:
         api.mount("/", StaticFiles(directory=page, html=True))
     return api
@@ -168,13 +177,16 @@ async def _read(request: Request) -> bytes:
 
 def _decode(data: bytes) -> np.ndarray:
     """Decode a photo that a stranger sent."""
-    pixels = image_pixels(data)
-    if pixels is not None and pixels > MAX_PIXELS:
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as file:
+            pixels = file.width * file.height
+    except Image.DecompressionBombError:
+        pixels = MAX_PIXELS + 1
+    except PILLOWS_ERRORS as error:
+        raise HTTPException(400, "not an image, or damaged; send JPEG, PNG, WebP, BMP or TIFF") from error
+    if pixels > MAX_PIXELS:
         raise HTTPException(413, f"more than {MAX_PIXELS // 1_000_000} million pixels; send a smaller image")
     try:
-        image, _ = decode_and_check(np.frombuffer(data, np.uint8))
+        return decode_and_check(np.frombuffer(data, np.uint8))[0]
     except ValueError as error:
         raise HTTPException(400, one_line(error)) from error
-    if image.shape[0] * image.shape[1] > MAX_PIXELS:
-        raise HTTPException(413, f"more than {MAX_PIXELS // 1_000_000} million pixels; send a smaller image")
-    return image

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from facekp.errors import UserError
+from facekp.errors import UserError, one_line
 
 #: In an installed package; in a clone, what `npm run build` writes.
 _INSTALLED = Path(__file__).with_name("page")
@@ -37,6 +37,7 @@ def find_page(build: bool = True) -> Path:
         raise UserError("the page is not part of this installation; install from a clone, where web/ is")
     if not build or shutil.which("npm") is None:
         raise UserError(f"the page is not built; install Node.js, then: {by_hand}")
+    print(f"building the page in {one_line(_SOURCE)}, which can take some minutes", flush=True)
     for command in COMMANDS:
         done = subprocess.run(command, cwd=_SOURCE, capture_output=True, text=True)
         if done.returncode:

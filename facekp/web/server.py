@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from typing import Any, BinaryIO
 
 from facekp.errors import UserError
 from facekp.web.page import NETWORK
@@ -53,17 +55,32 @@ class PageHandler(SimpleHTTPRequestHandler):
     """
 
     extensions_map = _TYPES
+    timeout = 60  # seconds that a connection may be silent, or not take what is sent
 
     def __init__(self, *args: Any, network: Path | None = None, **options: Any) -> None:
         self.network = network
         super().__init__(*args, **options)
 
+    def handle(self) -> None:
+        """Answer; a client may leave at any time."""
+        with suppress(ConnectionError):
+            super().handle()
+
+    def send_head(self) -> BinaryIO | None:
+        """Open the file that is asked for."""
+        try:
+            return super().send_head()
+        except ValueError:  # no file can have such a name
+            self.send_error(404)
+            return None
+
     def translate_path(self, path: str) -> str:
         """A request's path -> a file."""
-        name = unquote(urlsplit(path).path).lstrip("/")
-        if self.network is not None and name.startswith(f"{NETWORK}/"):
-            return str(self.network / Path(name).name)
-        return super().translate_path(path)
+        file = super().translate_path(path)
+        shipped = os.path.join(self.directory, *NETWORK.split("/"), "")
+        if self.network is not None and file.startswith(shipped):
+            return os.path.join(self.network, file[len(shipped) :])
+        return file
 
     def list_directory(self, path: Any) -> None:
         """Refuse: a folder without an index is not for reading."""
@@ -79,20 +96,32 @@ class PageHandler(SimpleHTTPRequestHandler):
         """Say nothing: a page asks for dozens of files."""
 
 
-def open_server(page: Path, network: Path | None, host: str, port: int) -> ThreadingHTTPServer:
-    """Open a server; call its `serve_forever`.
+def listen(host: str, port: int) -> socket.socket:
+    """Open a socket that listens.
 
     Args:
-        page: Folder of the built page.
-        network: A folder that `facekp export` wrote, in place of the page's network of points, or None.
         host: Address to listen on; 127.0.0.1 is this machine alone.
         port: 0 takes a free one.
 
     Raises:
         UserError: The address or port cannot be had.
     """
-    handler = partial(PageHandler, directory=str(page), network=network)
     try:
-        return ThreadingHTTPServer((host, port), handler)
-    except (OSError, OverflowError) as error:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, OverflowError, TypeError) as error:  # the last of a name that cannot be encoded
         raise UserError(f"{host}:{port}: cannot listen there ({error}); choose another --port or --host") from error
+
+
+def open_server(page: Path, network: Path | None, listener: socket.socket) -> ThreadingHTTPServer:
+    """Open a server; call its `serve_forever`.
+
+    Args:
+        page: Folder of the built page.
+        network: A folder that `facekp export` wrote, in place of the page's network of points, or None.
+        listener: See `listen`; closed with the server.
+    """
+    handler = partial(PageHandler, directory=str(page), network=network)
+    server = ThreadingHTTPServer(listener.getsockname()[:2], handler, bind_and_activate=False)
+    server.socket.close()
+    server.socket = listener
+    return server

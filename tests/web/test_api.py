@@ -38,6 +38,13 @@ def test_landmarks_are_those_of_the_library(client):
     np.testing.assert_allclose([face["points"] for face in found["faces"]], expected.points, atol=1e-3)
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tiff"])
+def test_the_formats_that_it_promises_are_taken(client, suffix):
+    photo = cv2.imread("assets/photos/astronaut.png")
+    answer = client.post("/v1/landmarks", content=encoded(photo, suffix))
+    assert answer.status_code == 200 and len(answer.json()["faces"]) == 1
+
+
 def test_a_photo_without_a_face_has_none(client):
     answer = client.post("/v1/landmarks", content=encoded(np.zeros((60, 80, 3), np.uint8)))
     assert answer.status_code == 200 and answer.json()["faces"] == []
@@ -61,11 +68,18 @@ def bomb():
     return bytes(data)
 
 
+def radiance(size):
+    """A format that OpenCV decodes and Pillow cannot tell the size of."""
+    return encoded(np.zeros((size, size, 3), np.float32), ".hdr")
+
+
 WRONG = {
     "empty": ("landmarks", {}, b"", 400, "the body is empty"),
     "text": ("landmarks", {}, b"this is a text called photo.jpg" * 99, 400, "not an image"),
     "cut": ("landmarks", {}, PHOTO[:2000], 400, "image"),
     "bomb": ("landmarks", {}, bomb(), 413, "25 million pixels"),
+    "bomb that Pillow does not know": ("landmarks", {}, radiance(6000), 400, "send JPEG"),
+    "another format": ("landmarks", {}, radiance(60), 400, "send JPEG"),
     "huge": ("landmarks", {}, b"x" * (api_module.MAX_BYTES + 1), 413, "20 MiB"),
     "no face": ("stickers", {"sticker": "crown"}, encoded(np.zeros((60, 80, 3), np.uint8)), 422, "no face"),
     "no sticker": ("stickers", {}, PHOTO, 422, "sticker"),

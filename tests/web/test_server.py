@@ -1,8 +1,11 @@
 import json
 import re
+import socket
+import struct
 import threading
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from facekp.errors import UserError
 from facekp.inference.export import can_write_onnx
 from facekp.web import page as page_module
 from facekp.web.page import NETWORK, find_page, write_page
-from facekp.web.server import HEADERS, POLICY, open_server
+from facekp.web.server import HEADERS, POLICY, PageHandler, listen, open_server
 
 
 @pytest.fixture
@@ -27,21 +30,28 @@ def page(tmp_path):
     return folder
 
 
+@contextmanager
+def served(page, network=None):
+    """The address of a server; all its threads have ended behind the block."""
+    with open_server(page, network, listen("127.0.0.1", 0)) as server:
+        server.daemon_threads = False
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+        try:
+            yield server.socket.getsockname()
+        finally:
+            server.shutdown()
+
+
 @pytest.fixture
 def ask(page):
-    servers = []
-
     def ask(path, network=None):
-        server = open_server(page, network, "127.0.0.1", 0)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}{path}", timeout=20) as answer:
+        with (
+            served(page, network) as (host, port),
+            urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=20) as answer,
+        ):
             return answer.headers, answer.read()
 
-    yield ask
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    return ask
 
 
 def test_the_page_comes_with_the_headers_that_threads_need(ask):
@@ -61,7 +71,10 @@ def test_files_have_the_types_that_browsers_insist_on(ask, path, kind):
     assert ask(path)[0]["Content-Type"] == kind
 
 
-@pytest.mark.parametrize("path", ["/../secret.txt", "/%2e%2e/secret.txt", "/none.js", "/models", f"/{NETWORK}/../../x"])
+@pytest.mark.parametrize(
+    "path",
+    ["/../secret.txt", "/%2e%2e/secret.txt", "/none.js", "/models", f"/{NETWORK}/../../x", "/%00", "/%ed%a0%80"],
+)
 def test_nothing_else_is_served(ask, path):
     with pytest.raises(urllib.error.HTTPError) as caught:
         ask(path)
@@ -73,16 +86,36 @@ def test_another_network_takes_the_place_of_the_shipped_one(ask, tmp_path):
     mine.mkdir()
     (mine / "recipe.json").write_text('{"finds": "my points"}')
     assert json.loads(ask(f"/{NETWORK}/recipe.json", mine)[1]) == {"finds": "my points"}
-    with pytest.raises(urllib.error.HTTPError):
-        ask(f"/{NETWORK}/..%2f..%2fsecret.txt", mine)
+    (tmp_path / "index.html").write_text("of another folder")
+    for name in ("..%2f..%2fsecret.txt", "../", "..", "", "%00", "run.wasm"):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            ask(f"/{NETWORK}/{name}", mine)
+        assert caught.value.code == 404
 
 
-def test_a_taken_port_is_one_line(page):
-    server = open_server(page, None, "127.0.0.1", 0)
-    with server, pytest.raises(UserError, match=r"cannot listen there.*--port"):
-        open_server(page, None, "127.0.0.1", server.server_port)
+def test_a_client_that_leaves_is_not_told_of(page, capsys):
+    (page / "large.bin").write_bytes(bytes(20 << 20))
+    with served(page) as address, socket.create_connection(address) as client:
+        client.sendall(b"GET /large.bin HTTP/1.1\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.0 200")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()  # at once, with a reset
+    assert capsys.readouterr().err == ""
+
+
+def test_a_silent_client_is_not_waited_for(page, monkeypatch):
+    assert PageHandler.timeout <= 60
+    monkeypatch.setattr(PageHandler, "timeout", 0.1)
+    with served(page) as address, socket.create_connection(address, timeout=20) as client:
+        assert client.recv(100) == b""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "ü..b"])
+def test_an_address_that_cannot_be_had_is_one_line(host):
+    with listen("127.0.0.1", 0) as taken, pytest.raises(UserError, match=r"cannot listen there.*--port"):
+        listen(host, taken.getsockname()[1])
     with pytest.raises(UserError, match="cannot listen there"):
-        open_server(page, None, "127.0.0.1", 99999)
+        listen(host, 99999)
 
 
 def test_a_static_folder_is_whole_and_never_overwrites(page, tmp_path):
