@@ -48,6 +48,8 @@ def run(args: argparse.Namespace) -> None:
 
     if not (args.output or args.hub or args.shipped):
         raise UserError("nowhere to write to; give -o DIR")
+    if (args.half or args.int8) and (not args.output or (args.formats and "onnx" not in args.formats)):
+        raise UserError("--half and --int8 are about the ONNX file; give -o DIR and no other --formats")
     if args.output and args.output.exists() and not args.output.is_dir():
         raise UserError(f"{args.output}: is a file; choose another -o")
     weights = find_weights(args.weights)

@@ -9,11 +9,12 @@ from typing import Callable, Optional
 import numpy as np
 import paddle
 from paddle import nn
-from paddle.io import DataLoader
+from paddle.io import BatchSampler
 from tqdm import tqdm
 
 from facekp.codecs.points import Codec, OutputLayout
 from facekp.data.dataset import FilesDataset, LandmarkDataset
+from facekp.data.loader import Loader
 from facekp.errors import UserError
 from facekp.inference.faces import Faces
 from facekp.landmarks import IBUG68, PointSchema
@@ -94,7 +95,7 @@ def predict_dataset(
     layout = layout or OutputLayout(dataset.schema.num_points)
     one = np.zeros(2 * layout.num_points)
     percent = float((codec.decode(one + 1) - codec.decode(one))[0, 0])  # of the crop, in pixels
-    loader = DataLoader(dataset, batch_size=batch_size, num_workers=workers)
+    loader = Loader(dataset, BatchSampler(dataset, batch_size=batch_size), workers)
     predicted, truth, sigma = [], [], []
     with paddle.no_grad():
         for image, label in tqdm(loader, "evaluating", unit="batch", leave=False, disable=None if progress else True):

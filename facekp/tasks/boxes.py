@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,7 +41,7 @@ class BoxesTask(Task):
         if data.keep_crops or data.faces_per_no_face or data.validation or config.codec != "standard":
             raise ValueError("task: boxes looks at whole images, so data.keep_crops, data.faces_per_no_face, "
                              "data.validation and codec do not go with it")  # fmt: skip
-        for key, value in (("final", data.final), ("photos", data.photos)):
+        for key, value in (("final", data.final), ("photos", data.photos), ("hidden_weight", data.hidden_weight != 1)):
             if value:
                 raise ValueError(f"data.{key} goes with task: points")
         if config.size % 32:
@@ -91,13 +90,11 @@ class BoxesTask(Task):
             detector = FacesOf(Landmarker(*load_backend(find_weights(settings.points)), detector))
         kinds: dict[str, list[LabelledImage]] = {}
         for part in load_parts(config, settings.progress).validation:
-            if len(part):
-                kinds.setdefault(part.kind, []).extend(_images(part))
+            kinds.setdefault(part.kind, []).extend(_images(part))
         tables: Tables = {
             kind: detection.summarise(detector, images, progress=settings.progress) for kind, images in kinds.items()
         }
-        name = "detector" if Path(weights).exists() else weights.partition(":")[0]
-        return Evaluation(tables, name + "_points" * bool(settings.points))
+        return Evaluation(tables)
 
 
 def _images(part: LandmarkDataset) -> list[LabelledImage]:

@@ -57,12 +57,14 @@ def load_parts(config: Any, progress: bool) -> Parts:
     for part in [*parts.train, *parts.validation]:
         if isinstance(part, FilesDataset):
             part.check(config.data.skip_damaged, progress)
-    for datasets, purpose in ((parts.train, "training"), (parts.validation, "validation")):
-        if not sum(len(dataset) for dataset in datasets):
+    weights = [weight for part, weight in zip(parts.train, parts.weights) if len(part)]
+    train, validation = ([part for part in split if len(part)] for split in (parts.train, parts.validation))
+    for datasets, purpose in ((train, "training"), (validation, "validation")):
+        if not datasets:
             raise UserError(
                 f"{config.name}: no face left for {purpose}; give more data, or another split of the source"
             )
-    return parts
+    return Parts(train, weights, validation, parts.schema)
 
 
 def labels_of(part: LandmarkDataset) -> np.ndarray:

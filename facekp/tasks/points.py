@@ -77,6 +77,8 @@ class PointsTask(Task):
                 raise ValueError(f"{shown} counts in percent of the crop, so it needs codec: {' or '.join(codecs)}")
         if (used["loss"] == "simcc") != (used["network.head"] == "simcc"):
             raise ValueError("loss: simcc and network.head: simcc belong together")
+        if "num_points" in config.network:
+            raise ValueError("network.num_points: the labels say how many points there are; omit it")
         for key in ("faces_per_no_face", "photos"):
             if getattr(data, key) and not config.network.get("score"):
                 raise ValueError(f"data.{key} needs network.score: true")
@@ -173,6 +175,9 @@ class PointsTask(Task):
                 f"{config.size}; give the config of the training"
             )
         data = self.build_data(config, settings.progress)
+        if recipe.schema.points != data.recipe.schema.points:
+            raise UserError(f"{weights}: finds the points of {recipe.schema.name}, but the data of {config.name} have "
+                            f"those of {data.recipe.schema.name}; give data with the same points")  # fmt: skip
         validation, codec = data.validation, recipe.build_codec()
         assert isinstance(validation, JoinedDataset)
         validation.codec = codec  # that of the training, whatever the sources hold now
@@ -196,7 +201,7 @@ class PointsTask(Task):
         else:
             inputs, shown = np.stack([validation[int(i)][0] for i in worst]), predictions.part(worst)
         sheet = viz.comparison_sheet(inputs, shown.truth, shown.predicted, captions, columns=5, schema=recipe.schema)
-        return Evaluation(tables, settings.boxes, sheet, errors[np.isfinite(errors)])
+        return Evaluation(tables, sheet, errors[np.isfinite(errors)])
 
 
 def _draw(

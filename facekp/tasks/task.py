@@ -80,13 +80,11 @@ class Evaluation:
 
     Attributes:
         tables: Format of the labels, or "all" -> name -> value.
-        how: What was judged, for the name of a folder.
         worst: A sheet of the faces with the largest errors, BGR uint8; None of a face detector.
         errors: (N,) NME of each face, fractions; None of a face detector.
     """
 
     tables: Tables
-    how: str
     worst: Optional[np.ndarray] = None
     errors: Optional[np.ndarray] = None
 

@@ -351,8 +351,10 @@ def parse_config(values: Any, source: str, options: Sequence[str] = ()) -> Confi
 def _fields(location: Sequence[str | int]) -> list[str]:
     model: Any = Config
     for part in location:
-        model = model.model_fields[str(part)].annotation
-        if not hasattr(model, "model_fields"):  # Optional[...]
+        if isinstance(part, int):  # of a list, whose entries' model is known by now
+            continue
+        model = model.model_fields[part].annotation
+        if not hasattr(model, "model_fields"):  # Optional[...], list[...]
             model = next(each for each in model.__args__ if hasattr(each, "model_fields"))
     return list(model.model_fields)
 
@@ -421,7 +423,7 @@ def _updated(old: Any, keys: Sequence[str], value: Any, source: str) -> Any:
         return _merged(old, value) if isinstance(value, dict) else value
     key, rest = keys[0], keys[1:]
     if isinstance(old, list):
-        if not key.isdigit() or int(key) >= len(old):
+        if not key.isdecimal() or int(key) >= len(old):
             raise UserError(f"{source}: there is no entry {key}; the list has the entries 0 to {len(old) - 1}")
         return [_updated(entry, rest, value, source) if i == int(key) else entry for i, entry in enumerate(old)]
     old = old if isinstance(old, dict) else {}

@@ -9,11 +9,12 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.callbacks import Callback
-from paddle.io import DataLoader
+from paddle.io import BatchSampler
 from paddle.metric import Metric
 from visualdl import LogWriter
 
 from facekp import plots
+from facekp.data.loader import Loader
 from facekp.io.images import write_image
 from facekp.models import build_network
 from facekp.tasks import TaskData
@@ -132,7 +133,8 @@ class Dashboard(Callback):
 
     def _log_scores(self) -> None:
         if self.data.no_faces is not None:
-            for image, label in DataLoader(self.data.no_faces, batch_size=self.config.train.batch_size):
+            batches = BatchSampler(self.data.no_faces, batch_size=self.config.train.batch_size)
+            for image, label in Loader(self.data.no_faces, batches):
                 self.data.review.add(self._predict(image), label.numpy())
         scores = self.data.review.scores()
         if scores is not None:

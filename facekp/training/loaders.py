@@ -1,30 +1,21 @@
-"""Loaders: which samples a step sees, in what order, and the processes that read them."""
+"""Loaders: which samples a step sees, and in what order."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import signal
-import threading
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
-import cv2
 import numpy as np
-from paddle.io import BatchSampler, DataLoader, Dataset, DistributedBatchSampler
+from paddle.io import BatchSampler, Dataset, DistributedBatchSampler
 
 from facekp.data.dataset import Draw
+from facekp.data.loader import Loader
 from facekp.errors import UserError
 from facekp.tasks import TaskData
 from facekp.training.checkpoint import RunState
 from facekp.training.config import Config
 from facekp.training.processes import Processes
-
-#: Loader processes hand images over in shared memory; with less than this they cannot (bus error).
-LEAST_SHARED_MEMORY = 256 << 20
 
 ALONE = Processes()
 
@@ -90,7 +81,7 @@ class ShuffledBatches(BatchSampler):
             yield [Draw(int(i), int(s), final) for i, s in zip(chosen[share], seeds[share])]
 
 
-def training_loader(data: TaskData, config: Config, state: RunState, processes: Processes = ALONE) -> DataLoader:
+def training_loader(data: TaskData, config: Config, state: RunState, processes: Processes = ALONE) -> Loader:
     """This process's share of the shuffled batches for training."""
     final = config.data.final
     sampler = ShuffledBatches(
@@ -102,30 +93,16 @@ def training_loader(data: TaskData, config: Config, state: RunState, processes: 
         processes,
         None if final is None else config.train.epochs - final.epochs,
     )
-    return _loader(data.train, config.data.workers, sampler)
+    return Loader(data.train, sampler, config.data.workers)
 
 
-def validation_loader(dataset: Dataset, config: Config, processes: Processes = ALONE) -> DataLoader:
+def validation_loader(dataset: Dataset, config: Config, processes: Processes = ALONE) -> Loader:
     """All samples in order; of several processes each gets its share, the way `paddle.Model.evaluate` gathers them.
 
     `evaluate` cuts off the samples that fill the last shares up, so that its metrics see each face once.
     """
     sampler = DistributedBatchSampler(dataset, config.train.batch_size, processes.count, processes.rank)
-    return _loader(dataset, config.data.workers, sampler)
-
-
-def _loader(dataset: Dataset, workers: int, sampler: BatchSampler) -> DataLoader:
-    shared = Path("/dev/shm")
-    sweep_shared_memory(shared)
-    enough = not shared.exists() or shutil.disk_usage(shared).free > LEAST_SHARED_MEMORY
-    return DataLoader(
-        dataset,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        use_shared_memory=enough,
-        worker_init_fn=_start_worker,
-        batch_sampler=sampler,
-    )
+    return Loader(dataset, sampler, config.data.workers)
 
 
 @contextmanager
@@ -145,28 +122,3 @@ def loaders_watched() -> Iterator[None]:
                 "data.workers (0 loads in the training process) or train.batch_size"
             ) from error
         raise
-
-
-def sweep_shared_memory(folder: Path = Path("/dev/shm")) -> None:
-    """Delete what loader processes that are dead left in shared memory: `paddle_PID_...` of this user."""
-    if not hasattr(os, "getuid"):
-        return
-    for file in folder.glob("paddle_*"):
-        pid = file.name.split("_")[1]
-        with suppress(OSError):  # another process sweeps as well
-            if pid.isdigit() and file.lstat().st_uid == os.getuid() and not Path("/proc", pid).exists():
-                file.unlink()
-
-
-def _start_worker(_: int) -> None:
-    # Ctrl-C reaches all processes of a terminal; the one that reads from this one ends it. Paddle has set SIGTERM.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(0)  # or the workers fight for the cores
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    """End this process when `parent` has: Paddle's loader processes outlive a training that was killed."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)

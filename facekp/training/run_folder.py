@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -69,7 +70,8 @@ def find_run_folder(config: Config, resume: bool, overwrite: bool) -> Path:
 def start_run_folder(folder: Path, config: Config, resume: bool) -> None:
     """Delete what an earlier run left, unless it is resumed, and write the resolved config."""
     if folder.exists() and not resume:
-        shutil.rmtree(folder)
+        shutil.rmtree(os.path.realpath(folder))  # a link stays, to a folder that is made anew
+        os.makedirs(os.path.realpath(folder))
     elif folder.exists():
         sweep(folder)
     with atomic_path(folder / "config.yml") as temporary:
@@ -99,7 +101,7 @@ _MAY_DIFFER = {"train.stop_after", "train.details_every", "data.workers", "outpu
 def essentials(config: Config) -> dict[str, Any]:
     """Key -> value of a config, less what may differ when a run continues: where the data lie and who loads them."""
     values = leaves(plain_values(config))
-    moved = re.compile(r"data\.(sources|photos)\.\d+\.root")
+    moved = re.compile(r"data\.(sources|photos)\.\d+\.(root|labels|images)")
     return {key: value for key, value in values.items() if key not in _MAY_DIFFER and not moved.fullmatch(key)}
 
 

@@ -61,7 +61,7 @@ def build_schedule(
         return ReduceOnPlateau(rate, factor=config.plateau_factor, patience=config.plateau_patience)
     if freeze_epochs:
         return FrozenStart(rate, freeze_epochs * steps, thawed_rate(config, processes), total)
-    warmup = round(config.warmup_epochs * steps)
+    warmup = min(round(config.warmup_epochs * steps), total - 1)
     cosine = CosineAnnealingDecay(rate, T_max=config.cosine_steps or total - warmup)
     return LinearWarmup(cosine, warmup, rate * 0.01, rate) if warmup else cosine
 

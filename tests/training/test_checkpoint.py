@@ -94,6 +94,15 @@ def test_the_learning_rate_grows_with_the_processes_unless_told_not_to():
     assert highest(4, scale_lr=False) == pytest.approx(0.1)
 
 
+def test_a_warm_up_leaves_a_step_for_the_cosine():
+    schedule = build_schedule(OptimizerConfig(lr=0.1, warmup_epochs=0.9), epochs=1, steps=2)
+    rates = []
+    for _ in range(2):
+        rates.append(schedule.get_lr())
+        schedule.step()
+    assert rates == pytest.approx([0.001, 0.1])
+
+
 def test_the_learning_rate_warms_up_and_falls_to_zero():
     schedule = build_schedule(OptimizerConfig(lr=0.1, warmup_epochs=2), epochs=10, steps=5)
     rates = []

@@ -44,6 +44,15 @@ def test_person_split_holds_people_of_both_files_out(drawn_csv):
     assert len(data.train) + len(data.validation) == 16
 
 
+def test_a_source_may_have_nothing_for_training(drawn_csv, tmp_path):
+    image, points = draw_face(20)
+    write_image(tmp_path / "pts" / "20.png", image)
+    write_pts(tmp_path / "pts" / "20.pts", points)  # the only one is held out
+    sources = f"data.sources=[{{type: pts, root: {tmp_path / 'pts'}}}, {{type: csv68, root: {drawn_csv}}}]"
+    data = build_data(config(drawn_csv, sources, "data.keep_crops=true"))
+    assert (data.sizes, data.weights, len(data.validation)) == ([12], [1.0], 5)
+
+
 def test_pts_faces_join_in_and_kept_crops_change_little(drawn_csv, tmp_path):
     for number in range(20, 30):
         image, points = draw_face(number)

@@ -67,6 +67,13 @@ def five_run(five_data, tmp_path_factory):
     return output / "cuhk5_mobilenet_v2", done
 
 
+def test_weights_of_other_points_are_refused(five_run, run_tool):
+    options = ("-o", "data.sources=[{type: drawn, train: 8, validation: 4}]")
+    done = run_tool("evaluate", "-w", five_run[0] / "best.safetensors", *options)
+    assert done.returncode == 2
+    assert "finds the points of five, but the data of cuhk5_mobilenet_v2 have those of ibug68" in done.stderr
+
+
 def test_five_points_are_learned_with_the_same_command(five_run, run_tool):
     folder, done = five_run
     table = pd.read_csv(folder / "metrics.csv")

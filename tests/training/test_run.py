@@ -33,6 +33,24 @@ def test_a_run_of_an_earlier_version_goes_on(folder):
         find_run_folder(quickstart(output, "train.amp=O1"), resume=True, overwrite=False)
 
 
+def test_a_folder_of_labels_may_move(tmp_path):
+    def pts(place):
+        return quickstart(f"output={tmp_path}", f"data.sources=[{{type: pts, root: {place}}}]")
+
+    start_run_folder(tmp_path / "quickstart", pts("here"), resume=False)
+    (tmp_path / "quickstart" / "last.safetensors").write_bytes(b"")
+    assert find_run_folder(pts("there"), resume=True, overwrite=False) == tmp_path / "quickstart"
+
+
+def test_a_run_in_a_linked_folder_is_overwritten_there(tmp_path):
+    large, link = tmp_path / "large_disk", tmp_path / "quickstart"
+    start_run_folder(large, quickstart(), resume=False)
+    (large / "metrics.csv").write_text("old")
+    link.symlink_to(large)
+    start_run_folder(link, quickstart("seed=1"), resume=False)
+    assert link.is_symlink() and [path.name for path in large.iterdir()] == ["config.yml"]
+
+
 @pytest.mark.parametrize("text", ["", "3", "name: x"])
 def test_a_damaged_config_beside_a_checkpoint_is_told(folder, text):
     (folder / "config.yml").write_text(text)

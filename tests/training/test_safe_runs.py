@@ -1,9 +1,6 @@
 """Checkpoints and logs that are damaged or another's, runs without a number, and what dead processes leave."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +14,7 @@ from facekp.models import build_network
 from facekp.training.callbacks import MovingAverage
 from facekp.training.checkpoint import RunState, load_checkpoint, save_checkpoint
 from facekp.training.config import OptimizerConfig, load_config
-from facekp.training.loaders import loaders_watched, sweep_shared_memory
+from facekp.training.loaders import loaders_watched
 from facekp.training.logs import read_run
 from facekp.training.schedules import build_optimizer, build_schedule
 from facekp.training.train import train
@@ -113,17 +110,6 @@ def test_a_log_that_claims_gigabytes_is_told(tmp_path):
     (tmp_path / "vdlrecords.facekp.log").write_bytes((1 << 31).to_bytes(8, "little"))
     with pytest.raises(UserError, match="claims a record of 2147483648 bytes"):
         read_run(tmp_path)
-
-
-def test_shared_memory_of_dead_processes_is_swept_and_no_other(tmp_path):
-    done = subprocess.Popen([sys.executable, "-c", ""])
-    done.wait()
-    names = (f"paddle_{done.pid}_1_2", f"paddle_{os.getpid()}_1_2", "other_1")
-    dead, alive, other = (tmp_path / name for name in names)
-    for file in (dead, alive, other):
-        file.write_bytes(b"")
-    sweep_shared_memory(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([alive.name, other.name])
 
 
 def test_a_loader_process_that_was_killed_is_one_line_and_other_errors_stay():
