@@ -117,7 +117,9 @@ for name, strongest in (("argmax", x.argmax(1).astype("float32")), ("max", x.max
     print(f"{name}: a gradient flows through it: {not strongest.stop_gradient}")
 
 # %% [markdown]
-# With `max` the attention can learn what to look for.
+# With `max` the attention can learn what to look for. It can still close for good: nothing keeps what goes into its
+# sigmoid small. The default config has batch norm there, as CBAM's authors do (`attention: cbam`); see
+# [the reproduction](../reproduction.md).
 #
 # ## The loss
 #

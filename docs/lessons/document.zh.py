@@ -111,7 +111,8 @@ for name, strongest in (("argmax", x.argmax(1).astype("float32")), ("max", x.max
     print(f"{name}: a gradient flows through it: {not strongest.stop_gradient}")
 
 # %% [markdown]
-# 使用 `max`，注意力才能学会该看哪里。
+# 使用 `max`，注意力才能学会该看哪里。但它仍可能永久关闭：进入 sigmoid 的数值没有任何约束。默认配置像 CBAM 的作者那样，在那里使用
+# 批归一化（`attention: cbam`）；见[复现](../reproduction.zh.md)。
 #
 # ## 损失函数
 #

@@ -41,7 +41,7 @@ def test_the_default_recipe_is_the_documents():
     assert config.data.validation == [{"type": "Resize", "size": 256}, {"type": "CenterCrop", "size": 224}]
 
 
-def test_the_reproduction_differs_in_the_documents_three_faults_alone():
+def test_the_reproduction_differs_in_the_documents_faults_alone():
     default, letter = (
         load_config(f"configs/{name}.yml").model_dump(exclude={"name", "metrics"})
         for name in ("sam_googlenet_bn", "document_reproduction")
