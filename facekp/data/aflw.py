@@ -19,7 +19,8 @@ TRAINING_FACES = 20_000
 class AflwSource(LabelsSource):
     """`AFLWinfo_release.mat`: 19 points, those that are not seen marked; the first 20,000 faces of its order train.
 
-    Names of images start from `images`, AFLW's folder data/flickr.
+    With `validation` or `hold_out` it is split as other formats are. Names of images start from `images`, AFLW's folder
+    data/flickr.
     """
 
     implied = "aflw19"
@@ -53,6 +54,8 @@ class AflwSource(LabelsSource):
 
     def load(self) -> Split:
         """See `Source`."""
+        if self.validation is not None or "hold_out" in self.model_fields_set:
+            return super().load()
         path = Path(self.labels)
         labels, order = self._faces(path)
         parts: list[LabelsDataset] = []

@@ -153,7 +153,8 @@ class NoFacesDataset(LandmarkDataset):
         self._sources = [(dataset, index) for dataset in datasets for index in range(0, len(dataset), every)]
         self._seed, self.schema = seed, datasets[0].schema
         mean = self.schema.mean_points if self.schema.mean_face else MEAN_FACE
-        self._mean = mean - geometry.bounding_box(mean)[:2]
+        box = self.schema.face_box(mean)  # what `FaceCrop` looks at
+        self._mean, self._side = mean - box[:2], (box[2:] - box[:2]).max()
 
     def __len__(self) -> int:
         return len(self._sources)
@@ -172,7 +173,8 @@ class NoFacesDataset(LandmarkDataset):
         dataset, source = self._sources[index]
         image, points = dataset.load(source)
         rng = np.random.default_rng([self._seed, index])
-        faces = [self.schema.face_box(face) for face in dataset.faces_beside(source)]
+        faces = np.stack([self.schema.face_box(face) for face in dataset.faces_beside(source)])
+        faces[:, 2:] = np.maximum(faces[:, 2:], faces[:, :2] + 1)  # the box of points on one line has no area
         box = self.schema.face_box(points)
         side = float(max(box[2:] - box[:2]))
         height, width = image.shape[:2]
@@ -187,7 +189,7 @@ class NoFacesDataset(LandmarkDataset):
             wide = side * rng.uniform(0.25, 0.4)
             x, y = box[:2] + rng.uniform(-0.1, 0.7, 2) * side
             square = np.array([x, y, x + wide, y + wide])
-        placed = square[:2] + self._mean * (square[2] - square[0]) / self._mean.max()
+        placed = square[:2] + self._mean * (square[2] - square[0]) / self._side
         return image, placed.astype(np.float32)
 
 

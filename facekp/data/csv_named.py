@@ -101,6 +101,10 @@ class CsvSource(LabelsSource):
             if boxes:
                 row += [""] * 4 if face.box is None else [plain(v) for v in face.box]
             if marked:
+                parted = next((name for name in face.attributes if name.split() != [name]), None)
+                if parted is not None:
+                    raise UserError(f"{face.where or face.image}: the attribute {parted[:40]!r} is not one word, which "
+                                    "a CSV needs; rename it, or choose another format")  # fmt: skip
                 row.append(" ".join(face.attributes))
             for (x, y), seen in zip(face.points, face.visibility):
                 row += ["", ""] if seen == MISSING else [plain(x), plain(y)]

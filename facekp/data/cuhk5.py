@@ -87,16 +87,23 @@ class FivePointDataset(FilesDataset):
         Raises:
             UserError: The image cannot be read, or the box reaches out of it.
         """
-        row = self.rows[index]
         image = read_image(self.image_path(index))
-        x0, y0, x1, y1 = self.boxes[row]
+        x0, y0, x1, y1 = self.boxes[self.rows[index]]
         height, width = image.shape[:2]
         if min(x0, y0) < 0 or x1 >= width or y1 >= height:
             raise UserError(f"the box x {x0} to {x1}, y {y0} to {y1} reaches out of the {width}x{height} image")
+        matrix, side = self._square(index)
+        return geometry.warp(image, matrix, (side, side)), self.faces_beside(index)[0]
+
+    def faces_beside(self, index: int) -> np.ndarray:
+        """(1, 5, 2) in pixels of the square."""
+        return geometry.apply(self._square(index)[0], super().faces_beside(index))
+
+    def _square(self, index: int) -> tuple[np.ndarray, int]:
+        """What moves the image's pixels into the square, and its side."""
+        x0, y0, x1, y1 = self.boxes[self.rows[index]]
         side = int(max(x1 - x0, y1 - y0)) + 1
-        left, top = (x0 + x1 + 1 - side) // 2, (y0 + y1 + 1 - side) // 2
-        matrix = geometry.translation(-left, -top)
-        return geometry.warp(image, matrix, (side, side)), geometry.apply(matrix, self.points[row])
+        return geometry.translation(-((x0 + x1 + 1 - side) // 2), -((y0 + y1 + 1 - side) // 2)), side
 
 
 def read_five_points(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:

@@ -19,8 +19,9 @@ from facekp.io.images import only_sound_images
 from facekp.landmarks import IBUG68, PointSchema
 from facekp.vision import geometry
 
-#: Called with (image, coords), returns the two transformed, and perhaps which points are seen.
-Pipeline = Callable[[tuple[np.ndarray, np.ndarray]], tuple[np.ndarray, ...]]
+#: Called with (image, coords), or with which points are seen behind them; returns them transformed, and perhaps says
+#: which points are seen.
+Pipeline = Callable[[tuple[np.ndarray, ...]], tuple[np.ndarray, ...]]
 
 #: A label that lies farther outside than this share of the image's longer side is taken for a mistake.
 FARTHEST_OUTSIDE = 0.25
@@ -57,7 +58,7 @@ class LandmarkDataset(Dataset):
         hidden_weight: How much a point counts that is labelled but hidden: from 0 to 1, the share of the draws in which
             it is known. The others take its label for missing.
         with_visibility: Behind the points' coordinates a label says which of them are seen: K numbers, 1 or 0, NaN
-            where the transforms do not know.
+            where neither labels that mark hidden points nor the transforms know.
     """
 
     kind: str = ""
@@ -108,11 +109,11 @@ class LandmarkDataset(Dataset):
         image, points = self.load(index)
         if self.hidden_weight < 1:
             points = self._without_hidden(index, points, seed)
-        seen: list[np.ndarray] = []
+        seen = self._marked(index) if self.with_visibility else []
         if transform is not None:
             random.seed(seed)  # Python's and numpy's own generators: Paddle's transforms know no other
             np.random.seed(seed % 2**32)
-            image, points, *seen = transform((image, points))
+            image, points, *seen = transform((image, points, *seen))
         label = points if self.codec is None else self.codec.encode(points)
         if self.with_visibility:
             label = np.concatenate([label, seen[0] if seen else np.full(len(points), np.nan, np.float32)])
@@ -127,7 +128,16 @@ class LandmarkDataset(Dataset):
         if visibility is None:
             return points
         dropped = np.random.default_rng([seed, index]).random(len(points)) >= self.hidden_weight
-        return np.where((dropped & (visibility == 1))[:, None], np.float32(np.nan), points)
+        left = np.where((dropped & (visibility == 1))[:, None], np.float32(np.nan), points)
+        box = self.schema.face_box(left)
+        return left if (box[2:] > box[:2]).any() else points  # too few are left to say where the face is
+
+    def _marked(self, index: int) -> list[np.ndarray]:
+        """Which points are seen, for the transforms, where the labels of a face mark hidden ones."""
+        visibility = self.visibility(index)
+        if visibility is None or not (visibility == 1).any():  # "visible" is then only what nobody has marked
+            return []
+        return [np.array([np.nan, 0, 1], np.float32)[visibility]]
 
 
 class FilesDataset(LandmarkDataset):
@@ -213,9 +223,6 @@ class FilesDataset(LandmarkDataset):
         if _swapped(points, self.schema):
             return f"{where}: x and y are swapped; each point is x, then y"
         size = np.array([image.shape[1], image.shape[0]])
-        side = float((np.nanmax(points, 0) - np.nanmin(points, 0)).max())
-        if side < LEAST_FACE:
-            return f"{where}: the points span {side:.3g} pixels; are they in another unit, such as parts of the image?"
         outside = np.nan_to_num(np.maximum(-points, points - size), nan=0.0)
         if outside.max() / size.max() > FARTHEST_OUTSIDE:
             worst = int(outside.max(1).argmax())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import stat
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Optional
 import numpy as np
 
 from facekp.errors import UserError
+from facekp.io import files
 from facekp.io.files import atomic_path
 from facekp.landmarks import SCHEMAS, PointSchema, load_schema
 from facekp.vision import geometry
@@ -222,13 +222,7 @@ def read_text(path: Path, most: int = MAX_BYTES) -> str:
 def read_bytes(path: Path, most: int, parse: Callable[[bytes], Any]) -> Any:
     """Read a regular file and parse it; see `read_text`."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
-            raise UserError(f"{path}: not a file; give the file of the labels")
-        with path.open("rb") as file:
-            data = file.read(most + 1)
-        if len(data) > most:
-            raise UserError(f"{path}: larger than {most >> 20} MiB; no labels, or split them")
-        return parse(data)
+        return parse(files.read_bytes(path, most))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the name") from error
     except UnicodeDecodeError as error:

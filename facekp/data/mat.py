@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import numpy as np
 
 from facekp.errors import UserError
 from facekp.extras import missing
+from facekp.io.files import read_start
 
 #: A file is no larger.
 MAX_BYTES = 1 << 32
@@ -31,13 +30,11 @@ def read_mat(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         UserError: The file is missing, damaged or no .mat, or scipy is missing.
     """
     try:
-        status = os.stat(path)
-        with path.open("rb") as file:
-            head = file.read(128)
+        head, size = read_start(path, 128), path.stat().st_size
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the name") from error
-    if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-        raise UserError(f"{path}: not a file of at most {MAX_BYTES >> 30} GiB")
+    if size > MAX_BYTES:
+        raise UserError(f"{path}: larger than {MAX_BYTES >> 30} GiB, so it is of no data set that is known")
     try:
         if head.startswith(b"MATLAB 7.3"):
             return _read_hdf5(path, names)

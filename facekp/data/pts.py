@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,9 @@ class PtsSource(LabelsSource):
     """A folder that is searched for `.pts` files, with as many points as the schema has; 300-W's 68 by default.
 
     `NAME.pts` or `NAME_1.pts`, `NAME_2.pts`, ... belong to the image `NAME` beside them, or at the same place below
-    `images`. Coordinates in a `.pts` file count from 1; the three header lines may be missing.
+    `images`. `NAME_1.pts` is that of an image `NAME_1` where there is one; other files that number the faces of `NAME`
+    or of `NAME_1` make that a guess, which is refused. Coordinates in a `.pts` file count from 1; the three header
+    lines may be missing.
     """
 
     labels: str = Field(alias="root")
@@ -35,22 +38,30 @@ class PtsSource(LabelsSource):
         if not files:
             raise UserError(f"{path}: no .pts file in it; name the folder that holds 300-W's folders")
         schema, folder = self.needed_schema, self.folder_of_images(path)
-        faces = []
-        for file in files:
-            image = _picture_of(folder / file.relative_to(path))
-            faces.append(make_face(schema, image, read_pts(file, schema), where=str(file)))
+        images = _images_of([folder / file.relative_to(path) for file in files])
+        faces = [make_face(schema, i, read_pts(file, schema), where=str(file)) for file, i in zip(files, images)]
         return Labels(schema, faces)
 
     @classmethod
     def write(cls, labels: Labels, path: Path, images: Path) -> None:
         """See `LabelsSource`."""
-        by_image: dict[Path, list[Face]] = {}
+        by_name: dict[Path, list[Face]] = {}
         for face in labels.faces:
-            by_image.setdefault(face.image, []).append(face)
-        for image, faces in by_image.items():
-            name = Path(relative(image, images))
+            by_name.setdefault(Path(relative(face.image, images)), []).append(face)
+        photos: dict[Path, Path] = {}  # without the suffix -> the image
+        for name, faces in by_name.items():
             if ".." in name.parts:
-                raise UserError(f"{image}: not below {images}; give the folder that holds all images with --images")
+                raise UserError(f"{faces[0].image}: not below {images}; give the folder that holds all images with "
+                                "--names-from")  # fmt: skip
+            if photos.setdefault(name.with_name(name.stem), name) != name:
+                raise UserError(f"{name}: the .pts file of {photos[name.with_name(name.stem)]} has the same name; "
+                                "rename one of the two images, or choose another format")  # fmt: skip
+        for name in by_name:
+            other = photos.get(name.with_name(unnumbered(name.stem)), name)
+            if other != name and len(by_name[other]) > 1:
+                raise UserError(f"{name}: its .pts file would be taken for that of a face of {other}; rename one of "
+                                "the two images, or choose another format")  # fmt: skip
+        for name, faces in by_name.items():
             for number, face in enumerate(faces, 1):
                 stem = name.stem if len(faces) == 1 else f"{name.stem}_{number}"
                 write_pts(path / name.with_name(f"{stem}.pts"), face.points)
@@ -98,10 +109,33 @@ def read_pts(path: Path, schema: PointSchema = IBUG68) -> np.ndarray:
     return np.round(values.reshape(-1, 2) - 1, 9)
 
 
-def _picture_of(path: Path) -> Path:
-    names = (path.stem, re.sub(r"_\d+$", "", path.stem))
-    for name in names:
-        for suffix in sorted(SUFFIXES):
-            if path.with_name(name + suffix).exists():
-                return path.with_name(name + suffix)
-    raise UserError(f"{path}: no image {names[0]} or {names[1]} beside it; add it or remove the .pts file")
+def unnumbered(name: str) -> str:
+    """The name of the image, if a name is that of one of its faces.
+
+    Example:
+        >>> unnumbered("a_1"), unnumbered("a")
+        ('a', 'a')
+    """
+    return re.sub(r"(?<=.)_\d+$", "", name)
+
+
+def _images_of(files: Sequence[Path]) -> list[Path]:
+    """The image of each `.pts` file; see `PtsSource`."""
+    found = [(_image(file, file.stem), _image(file, unnumbered(file.stem))) for file in files]
+    numbered = {other for own, other in found if own is None}  # images whose faces have numbers, without a doubt
+    images = []
+    for file, (own, other) in zip(files, found):
+        image = own or other
+        if image is None:
+            raise UserError(f"{file}: no image {file.stem} or {unnumbered(file.stem)} beside it; add it or remove the "
+                            ".pts file")  # fmt: skip
+        if own and other and own != other and numbered & {own, other}:
+            raise UserError(f"{file}: is it of {own.name}, or of a face of {other.name}? Rename one of the two images "
+                            "and its .pts files")  # fmt: skip
+        images.append(image)
+    return images
+
+
+def _image(file: Path, name: str) -> Path | None:
+    """The image with a name beside a file; None if there is none."""
+    return next((image for suffix in sorted(SUFFIXES) if (image := file.with_name(name + suffix)).exists()), None)

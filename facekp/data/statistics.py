@@ -110,7 +110,8 @@ def with_mean_face(schema: PointSchema, points: np.ndarray, most: int = 1000) ->
     mirrored = (mean * [-1, 1])[schema.flip_order]
     mean = np.nanmean([mean, mirrored], 0) if schema.mirror_pairs else mean
     box = schema.face_box(mean)
-    mean = (mean - box[:2]) / max(float(box[2] - box[0]), 1e-9)
+    wide, high = (float(side) for side in box[2:] - box[:2])
+    mean = (mean - box[:2]) / max(wide, high / 10, 1e-9)  # no schema reaches farther than ten of its widths
     return replace(schema, mean_face=tuple((round(float(x), 5), round(float(y), 5)) for x, y in mean))
 
 

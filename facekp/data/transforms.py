@@ -238,6 +238,8 @@ class Blur(_Sometimes):
 
     def __init__(self, p: float, most: float = 2.0) -> None:
         super().__init__(p)
+        if not 0 < most <= 100:
+            raise ValueError("most is a standard deviation in pixels, more than 0 and at most 100")
         self.most = most
 
     def _change(self, image: np.ndarray) -> np.ndarray:
@@ -254,6 +256,8 @@ class LowResolution(_Sometimes):
 
     def __init__(self, p: float, least: float = 0.25) -> None:
         super().__init__(p)
+        if not 0 < least <= 1:
+            raise ValueError("least is a scale, more than 0 and at most 1")
         self.least = least
 
     def _change(self, image: np.ndarray) -> np.ndarray:
@@ -274,6 +278,8 @@ class Noise(_Sometimes):
 
     def __init__(self, p: float, most: float = 12.0) -> None:
         super().__init__(p)
+        if not 0 <= most <= 255:
+            raise ValueError("most is a standard deviation in grey levels, from 0 to 255")
         self.most = most
 
     def _change(self, image: np.ndarray) -> np.ndarray:
@@ -317,11 +323,12 @@ class Cover(BaseTransform):
 
     One of four shapes is laid over the face, in a colour or a piece of the image: most often the lower face from the
     nose or from the mouth on (a mask, a scarf), else a band over the eyes, an ellipse at the edge of the face (a hand,
-    hair), or an ellipse anywhere on it. Points under it become 0 in "visible". It comes behind `FaceCrop`.
+    hair), or an ellipse anywhere on it. Points under it become 0 in "visible"; where nothing before it has said which
+    points are seen, the others become 1. It comes behind `FaceCrop`.
 
     Args:
         p: Probability.
-        schema: What the points are; the first two shapes need `ibug68`, others get ellipses.
+        schema: What the points are; the first two shapes need the 68 of `ibug68`, others get ellipses.
     """
 
     def __init__(self, p: float, schema: PointSchema = IBUG68) -> None:
@@ -330,14 +337,21 @@ class Cover(BaseTransform):
             raise ValueError("p is a probability, from 0 to 1")
         self.p, self.schema = p, schema
 
+    def __call__(self, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        """Cover, or leave as it is, and say which points are seen."""
+        if len(inputs) == 2:
+            known = np.isfinite(inputs[1]).all(-1)
+            inputs = (*inputs, np.where(known, np.float32(1), np.float32(np.nan)))
+        return super().__call__(inputs)
+
     def _get_params(self, inputs: tuple) -> np.ndarray | None:
         """(H, W) uint8, not zero where the cover lies; None for no cover."""
         image, points = inputs[:2]
         if random.random() >= self.p or not np.isfinite(points).all():
             return None
         over = np.zeros(image.shape[:2], np.uint8)
-        shapes = ("edge", "blob") if self.schema.name != "ibug68" else ("mask", "mask", "band", "edge", "blob")
-        kind = random.choice(shapes)
+        known = self.schema.name == "ibug68" and len(points) == self.schema.num_points
+        kind = random.choice(("mask", "mask", "band", "edge", "blob") if known else ("edge", "blob"))
         if kind == "mask":
             top = random.choice((28, 29, 30, 33, 51, 62))  # of the nose's bridge, its tip, the lips
             first = random.randint(1, 4)

@@ -257,7 +257,8 @@ class TurnHead(BaseTransform):
     """Turns every so many heads, and says which points are seen: (image, coords) -> (image, coords, visible).
 
     A head is turned to the side that it looks to already, by a random angle. Of heads that are not turned all points
-    are taken to be seen if they look to the front, and else it is not known (NaN).
+    are taken to be seen if they look to the front, and else it is not known (NaN). What comes as hidden stays so:
+    (image, coords, visible) serves as well.
 
     Args:
         shape: From `HeadShape.learn`.
@@ -276,9 +277,10 @@ class TurnHead(BaseTransform):
         super().__init__(keys=("image", "coords"))
         self.shape, self.every, self.yaw, self.pitch = shape, every, yaw, pitch
 
-    def __call__(self, inputs: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def __call__(self, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Turn, or leave as it is."""
         image, face = inputs[:2]
+        marked = inputs[2] if len(inputs) > 2 else np.full(len(face), np.nan, np.float32)
         # As many draws for every face, whatever becomes of it.
         chosen, side, yaw, pitch = (
             random.random() < 1 / self.every,
@@ -286,11 +288,11 @@ class TurnHead(BaseTransform):
             *(random.uniform(*angles) for angles in (self.yaw, self.pitch)),
         )
         if not np.isfinite(face).all():
-            return image, face, np.full(len(face), np.nan, np.float32)
+            return image, face, marked
         own = self.shape.pose(face).yaw
         if not chosen or abs(own) > MOST_OWN_YAW:
-            return image, face, np.full(len(face), 1.0 if abs(own) <= FRONTAL else np.nan, np.float32)
+            return image, face, np.where((marked == 0) | (abs(own) > FRONTAL), marked, np.float32(1))
         if abs(own) > 5:
             side = 1 if own > 0 else -1
         turned = turn_head(image, face, self.shape, side * min(yaw, MOST_YAW - abs(own)), pitch)
-        return turned.image, turned.points, turned.visible
+        return turned.image, turned.points, np.where(marked == 0, marked, turned.visible)

@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from facekp.data.labels import write_pts
+from facekp.data.pts import unnumbered
 from facekp.errors import UserError
 from facekp.inference.landmarker import Landmarker
 from facekp.inference.many import find_on_many, spelled_out
@@ -100,19 +101,24 @@ def label_photos(
         progress: Show a progress bar.
 
     Raises:
-        UserError: The folder holds an earlier run's labels and `resume` was not asked for, two photos have one name,
-            or the network gives no scores.
+        UserError: The folder holds an earlier run's labels and `resume` was not asked for, two photos have one name or
+            names that differ by a number, as those of a photo's faces do, or the network gives no scores.
     """
     if not landmarker.recipe.scored:
         raise UserError("the network gives no scores, so nothing says which of its points to trust; choose another")
-    names: dict[str, Path] = {}
-    for path in paths:
-        if names.setdefault(path.stem, path) != path:
-            raise UserError(f"{path}: another photo is called {path.stem} too, {names[path.stem]}; rename one")
     done = folder / DONE
     rows = _read(done) if done.is_file() else {}
     if rows and not resume:
         raise UserError(f"{done}: holds labels of an earlier run; add --resume to continue, or choose another -o")
+    earlier = rows.keys() - {spelled_out(path.name) for path in paths}
+    names = {Path(name).stem: Path(name) for name in earlier}
+    for path in paths:
+        if names.setdefault(path.stem, path) != path:
+            raise UserError(f"{path}: another photo is called {path.stem} too, {names[path.stem]}; rename one")
+    for stem, path in names.items():
+        other = names.get(unnumbered(stem), path)
+        if other != path:
+            raise UserError(f"{path}: its labels could not be told from those of {other}; rename one of the photos")
     left = [path for path in paths if spelled_out(path.name) not in rows]
     quiet = None if progress else True
     with tqdm(total=len(paths), initial=len(paths) - len(left), unit="photo", disable=quiet) as bar:

@@ -47,6 +47,8 @@ class BoxesTask(Task):
         if config.size % 32:
             raise ValueError("size: task: boxes needs a multiple of 32")
         for spec in data.train:
+            if type_name(spec) == "Cover":
+                raise ValueError("data.train: Cover needs points, which composed images lack; see data.compose.covered")
             if type_name(spec) in MOVING:
                 raise ValueError(f"data.train: {type_name(spec)} would move faces away from their boxes; see "
                                  "data.compose")  # fmt: skip

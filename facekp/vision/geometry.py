@@ -138,7 +138,8 @@ def bounding_box(points: np.ndarray) -> np.ndarray:
 def square_crop(box: Sequence[float], margin: float, size: int) -> np.ndarray:
     """Matrix from an image to the square crop that the network sees.
 
-    The square is centred on the box; its side is the box's longer side expanded by `margin` of it on each end.
+    The square is centred on the box; its side is the box's longer side expanded by `margin` of it on each end. The
+    shorter side may be zero, as that of a box around points on one line.
 
     Args:
         box: x0, y0, x1, y1 in pixels.
@@ -157,7 +158,7 @@ def square_crop(box: Sequence[float], margin: float, size: int) -> np.ndarray:
     """
     x0, y0, x1, y1 = (float(v) for v in box)
     side = max(x1 - x0, y1 - y0) * (1 + 2 * margin)
-    if not side > 0 or x1 <= x0 or y1 <= y0:
+    if not (side > 0 and x1 >= x0 and y1 >= y0):
         raise ValueError(f"the box {x0:g}, {y0:g}, {x1:g}, {y1:g} is empty; it must be x0, y0, x1, y1")
     centre = (size - 1) / 2
     return compose(translation(-(x0 + x1) / 2, -(y0 + y1) / 2), scaling(size / side), translation(centre, centre))

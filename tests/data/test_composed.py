@@ -18,11 +18,11 @@ from facekp.data.cuhk5 import FivePointDataset
 from facekp.data.dataset import Draw
 from facekp.data.drawn import draw_face
 from facekp.data.pts import PtsDataset
-from facekp.data.transforms import build_transforms
+from facekp.data.transforms import Cover, build_transforms
 from facekp.data.turned import HeadShape, TurnHead
 from facekp.errors import UserError
 from facekp.io.images import write_image
-from facekp.landmarks import MEAN_FACE, head_pose, load_schema
+from facekp.landmarks import MEAN_FACE, head_pose, load_schema, parse_schema
 from facekp.vision import geometry
 from facekp.vision.boxes import area
 
@@ -306,3 +306,22 @@ def test_heads_are_turned_only_where_one_face_is_alone(tmp_path):
     assert (pixels != alone._pixels[0]).any() and abs(yaws[1]) > abs(yaws[0]) + 15
     two = ComposedDataset([outlined(tmp_path / "a.png", [points, points / 2])], 160, turn=turn)
     np.testing.assert_array_equal(two._varied(0)[0], two._pixels[0])
+
+
+FOUR = parse_schema(
+    {"name": "four", "points": ["a", "b", "c", "d"], "mean_face": [[0, 0], [1, 0], [1, 1], [0, 1]]}, "x"
+)
+
+
+@pytest.mark.parametrize(
+    "schema", [load_schema("wflw98"), load_schema("lapa106"), FOUR], ids=lambda schema: schema.name
+)
+def test_faces_of_other_schemas_are_covered_as_such(tmp_path, schema):
+    points = schema.mean_points * 80 + 40
+    write_image(tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (160, 160, 3)).astype(np.uint8))
+    dataset = ComposedDataset([outlined(tmp_path / "a.png", [points])], 160, covered=1.0)
+    for seed in range(10):
+        random.seed(seed)
+        pixels = dataset._varied(0)[0]
+        random.seed(seed)
+        np.testing.assert_array_equal(pixels, Cover(1.0, schema)((dataset._pixels[0], points))[0])

@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 
+from facekp.data.combine import NoFacesDataset
+from facekp.data.cuhk5 import FIVE as FIVE_POINTS
 from facekp.data.cuhk5 import FivePointDataset
 from facekp.errors import UserError
 from facekp.io.images import read_image, write_image
+from facekp.vision import boxes
 
 FIVE = "15.5 25 24 25 20 30 16 35 23 35"
 
@@ -28,6 +31,16 @@ def test_five_points_lie_on_the_square_around_the_box(five_list):
     assert square.shape == (22, 22, 3)  # 19 wide and 22 high
     np.testing.assert_array_equal(square, picture[20:42, 8:30])
     np.testing.assert_allclose(points, np.float32(FIVE.split()).reshape(5, 2) - [8, 20])
+    np.testing.assert_array_equal(faces.faces_beside(0), [points])
+
+
+def test_squares_without_a_face_do_not_show_the_five_points(five_list):
+    write_image(five_list.parent / "some" / "a.png", np.zeros((200, 200, 3), np.uint8))
+    five_list.write_text("some/a.png 80 180 80 180 126 126 134 126 130 130 127 134 133 134\n" * 20)
+    dataset = NoFacesDataset([FivePointDataset(five_list)])
+    face = FIVE_POINTS.face_box(FivePointDataset(five_list).load(0)[1])
+    squares = np.stack([FIVE_POINTS.face_box(dataset.load(index)[1]) for index in range(20)])
+    assert max(boxes.part_inside(squares, face).max(), boxes.part_inside(face, squares).max()) < 0.15
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from facekp.codecs.points import StandardCodec, UnitCodec
+from facekp.data.combine import NoFacesDataset
 from facekp.data.csv68 import FacialKeypointsDataset
 from facekp.data.dataset import Draw, FilesDataset
-from facekp.data.transforms import FaceCrop
+from facekp.data.transforms import FaceCrop, build_transforms
 from facekp.errors import UserError
-from facekp.landmarks import parse_schema
+from facekp.landmarks import IBUG68, MEAN_FACE, parse_schema
 
 
 def dataset(folder, **options):
@@ -93,6 +94,9 @@ class OneFace(FilesDataset):
 PAIR = parse_schema({"name": "pair", "points": ["left_ear", "right_ear", "chin"]}, "an example")
 
 
+EYES = parse_schema({"name": "eyes", "points": ["left_eye", "right_eye"]}, "an example")
+
+
 def test_points_of_a_schema_without_a_pair_must_not_all_coincide():
     OneFace(PAIR, [[20, 20], [40, 20], [30, 40]]).check()
     with pytest.raises(UserError, match="row 1: all points coincide"):
@@ -118,3 +122,66 @@ def test_samples_without_a_face_have_labels_that_are_all_unknown():
 
     image, label = Nobody(PAIR, [[20, 20], [40, 20], [30, 40]], codec=UnitCodec(40))[0]
     assert image.shape == (60, 80, 3) and label.shape == (6,) and np.isnan(label).all()
+
+
+@pytest.mark.parametrize("points", [[[20, 30], [40, 30]], [[30, 20], [30, 40]]])
+def test_points_on_one_line_are_a_face(points):
+    faces = OneFace(EYES, points, transform=FaceCrop(size=40, margin=0.5, schema=EYES))
+    faces.check()
+    np.testing.assert_allclose(np.ptp(faces[0][1], axis=0).max(), 20)
+    with np.errstate(all="raise"):
+        square = NoFacesDataset([faces]).load(0)[1]
+    (x0, y0), side = square.min(0), np.ptp(square, axis=0).max()
+    inside = ((np.array(points) >= [x0, y0]) & (np.array(points) <= [x0 + side, y0 + side])).all()
+    assert not inside
+
+
+class Marked(OneFace):
+    """A face whose labels tell which points are hidden."""
+
+    def __init__(self, schema, points, marks, **options):
+        super().__init__(schema, points, **options)
+        self.marks = np.array(marks, np.uint8)
+
+    def visibility(self, index):
+        return self.marks
+
+
+@pytest.mark.parametrize(("points", "marks"), [
+    ([[20, 20], [40, 20], [30, 40]], [1, 1, 1]),  # none is left
+    ([[20, 20], [40, 20], [30, 40]], [1, 2, 1]),  # one
+    ([[20, 20], [20, 20], [30, 40]], [2, 2, 1]),  # two at one place
+])  # fmt: skip
+def test_hidden_points_are_not_dropped_where_too_few_would_be_left(points, marks):
+    faces = Marked(PAIR, points, marks, transform=FaceCrop(size=40, margin=0.5, schema=PAIR))
+    whole = faces[0][1]
+    faces.hidden_weight = 0.0
+    np.testing.assert_array_equal(faces[0][1], whole)
+
+
+def visible_of(faces, seeds=20):
+    """What the labels of some draws say of the points' visibility."""
+    faces.with_visibility, faces.codec = True, UnitCodec(128)
+    return np.stack([faces[Draw(0, seed)][1][2 * faces.schema.num_points :] for seed in range(seeds)])
+
+
+def test_labels_with_hidden_points_say_which_are_seen():
+    points = [[20, 20], [40, 20], [30, 40]]
+    crop = FaceCrop(size=40, margin=0.5, schema=PAIR)
+    for transform in (None, crop):
+        np.testing.assert_array_equal(visible_of(Marked(PAIR, points, [2, 1, 2], transform=transform), 1), [[1, 0, 1]])
+        missing = Marked(PAIR, [[20, 20], [40, 20], [np.nan, np.nan]], [2, 1, 0], transform=transform)
+        np.testing.assert_array_equal(visible_of(missing, 1), [[1, 0, np.nan]])
+        assert np.isnan(visible_of(Marked(PAIR, points, [2, 2, 2], transform=transform), 1)).all()  # nobody has looked
+    faces = Marked(PAIR, points, [2, 1, 2], transform=crop)
+    assert faces[0][1].shape == (3, 2)
+
+
+def test_cover_teaches_visibility_alone():
+    covered = build_transforms([{"type": "FaceCrop", "size": 128}, {"type": "Cover", "p": 0.5}])
+    face = MEAN_FACE * 40 + 10
+    seen = visible_of(OneFace(IBUG68, face, transform=covered))
+    assert np.isfinite(seen).all() and 0.4 < seen.mean() < 0.99 and (seen == 0).any()
+    marks = np.where(np.arange(68) < 5, 1, 2)
+    marked = visible_of(Marked(IBUG68, face, marks, transform=covered))
+    np.testing.assert_array_equal(marked, np.where(marks == 1, 0, seen))

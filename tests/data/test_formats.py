@@ -359,3 +359,12 @@ def test_a_face_without_a_place_for_a_visible_point_is_refused():
         make_face(load_schema("five"), Path("a.png"), np.full((5, 2), np.nan), [2] * 5, where="here")
     with pytest.raises(UserError, match="here: 4 points, but five has 5"):
         make_face(load_schema("five"), Path("a.png"), np.zeros((4, 2)), where="here")
+
+
+def test_attributes_of_several_words_are_no_words_of_a_csv(folder):
+    content = coco()
+    content["annotations"][0]["attributes"] = {"blur": True, "heavy make-up": True}
+    labels = read("coco", write("coco", content))
+    with pytest.raises(UserError, match=r"annotations.0: the attribute 'heavy make-up' is not one word, .* rename it"):
+        FORMATS["csv"].write(labels, Path("x.csv"), Path())
+    assert not Path("x.csv").exists()

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facekp.data.formats import labels_source
+from facekp.data.formats import labels_source, parse_source
 from facekp.errors import UserError
 from facekp.io.images import read_image
 from facekp.landmarks import load_schema
@@ -124,3 +124,17 @@ def test_version_7_3_is_read_through_h5py(tmp_path):
     path.write_bytes(b"MATLAB 7.3 MAT-file" + bytes(100))
     with pytest.raises(UserError, match="or damaged"):
         labels_source("cofw", path).read(path)
+
+
+def test_the_split_of_aflw_is_its_own_or_the_one_that_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("facekp.data.aflw.TRAINING_FACES", 2)
+    path = save(tmp_path / "AFLWinfo_release.mat", aflw())
+    other = save(tmp_path / "other.mat", aflw())
+
+    def names(**options):
+        split = parse_source({"type": "aflw", "labels": str(path), **options}).load()
+        return [[Path(part.name(i)).stem for i in range(len(part))] for part in (*split.train, *split.validation)]
+
+    assert names() == [["a", "c"], ["b"]]
+    assert names(hold_out=3) == [["b", "c"], ["a"]]
+    assert names(validation=str(other)) == [["a", "b", "c"], ["a", "b", "c"]]

@@ -1,8 +1,9 @@
 import numpy as np
 
 from facekp.data.drawn import DrawnFacesDataset, draw_face
-from facekp.data.statistics import crop_statistics, label_mean_std
+from facekp.data.statistics import crop_statistics, label_mean_std, with_mean_face
 from facekp.data.transforms import FaceCrop
+from facekp.landmarks import parse_schema
 
 
 def test_crop_statistics_of_face_crops_are_known():
@@ -33,3 +34,10 @@ def test_unknown_points_count_nowhere():
     np.testing.assert_allclose(found.centre, 0.495, atol=1e-3)  # each crop is laid around the points that are known
     assert abs(found.side - 1 / 1.5) < 1e-3
     assert label_mean_std(np.array([[1.0, np.nan], [3.0, np.nan]])) == (2.0, 1.0)
+
+
+def test_the_mean_face_of_points_above_one_another_is_one_of_a_schema():
+    schema = parse_schema({"name": "line", "points": ["brow", "chin"]}, "an example")
+    for chin in (10.0, 11.0):
+        found = with_mean_face(schema, np.array([[[10.0, 20.0], [chin, 60.0]]]))
+        assert parse_schema(found.to_dict(), "weights").mean_face[1][1] == 10

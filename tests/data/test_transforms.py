@@ -187,4 +187,31 @@ def test_no_cover_changes_nothing_and_unknown_stays_unknown():
     image, _, visible = Cover(p=0.0)((picture, face, seen))
     assert image is picture
     np.testing.assert_array_equal(visible, seen)
-    assert len(Cover(p=1.0)((picture, face))) == 2  # without "visible" too
+
+
+def test_what_is_not_covered_is_seen_unless_something_has_said_otherwise():
+    face, picture = (MEAN_FACE * 80 + 24).astype(np.float32), np.zeros((128, 128, 3), np.uint8)
+    random.seed(1)
+    visible = Cover(p=1.0)((picture, face))[2]
+    assert 0 < visible.mean() < 1 and set(visible.tolist()) == {0, 1}
+    random.seed(1)
+    unknown = Cover(p=1.0)((picture, face, np.full(68, np.nan, np.float32)))[2]
+    np.testing.assert_array_equal(unknown, np.where(visible == 0, 0, np.nan))
+    face[3] = np.nan
+    np.testing.assert_array_equal(Cover(p=1.0)((picture, face))[2], np.where(np.arange(68) == 3, np.nan, 1))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"type": "Blur", "most": -1},
+        {"type": "Blur", "most": 0},
+        {"type": "LowResolution", "least": -0.5},
+        {"type": "LowResolution", "least": 3},
+        {"type": "Noise", "most": -1},
+        {"type": "Noise", "most": float("nan")},
+    ],
+)
+def test_ranges_are_checked_before_the_first_step(spec):
+    with pytest.raises(UserError, match=f"transform {spec['type']}: an option has a wrong value"):
+        build_transforms([{**spec, "p": 0.01}])

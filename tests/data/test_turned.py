@@ -97,6 +97,25 @@ def test_what_is_not_turned_is_seen_from_the_front_and_not_known_from_the_side(s
         np.testing.assert_array_equal(seen, np.full(68, visible, np.float32))
 
 
+def test_what_labels_mark_as_hidden_stays_hidden(shape):
+    marked = np.ones(68, np.float32)
+    marked[[8, 30, 48]] = 0
+    image = np.zeros((400, 400, 3), np.uint8)
+    for every in (1, 1e9):
+        turn = TurnHead(shape, every=every, yaw=(40, 40), pitch=(0, 0))
+        for own in (5, 35):
+            face = seen_from(shape.points, own).astype(np.float32)
+            random.seed(0)
+            before = turn((image, face))[2]
+            random.seed(0)
+            after = turn((image, face, marked))[2]
+            np.testing.assert_array_equal(after[marked == 0], 0)
+            if every == 1 or own == 5:
+                np.testing.assert_array_equal(after[marked == 1], before[marked == 1])
+            else:  # from the side only the labels know
+                np.testing.assert_array_equal(after, marked)
+
+
 def test_visibility_is_mirrored_with_its_points():
     face = (MEAN_FACE * 60 + 20).astype(np.float32)
     seen = np.arange(68, dtype=np.float32)

@@ -77,3 +77,13 @@ def test_two_photos_of_one_name_would_overwrite_each_other(landmarker, photos, t
     other.parent.mkdir()
     with pytest.raises(UserError, match="rename one"):
         label_photos([*photos, other], landmarker, tmp_path / "out")
+
+
+def test_photos_whose_labels_could_not_be_told_apart_are_refused(landmarker, photos, tmp_path):
+    out, other = tmp_path / "out", photos[1].with_name("face_1.png")
+    with pytest.raises(UserError, match=r"face_1\.png: its labels could not be told from those of .*face\.png; rename"):
+        label_photos([*photos, other], landmarker, out)
+    label_photos(photos[:1], landmarker, out)
+    for name in ("empty_1.png", "empty.jpg"):  # nor those of an earlier run
+        with pytest.raises(UserError, match=r"empty\.png; rename"):
+            label_photos([photos[0].with_name(name)], landmarker, out, resume=True)

@@ -142,6 +142,7 @@ WRONG_FOR_BOXES = {
     "codec": (["codec=mean_face"], r"whole images.*codec"),
     "odd size": (["size=100"], "task: boxes needs a multiple of 32"),
     "moved": (["data.train=[{type: RandomFlip}]"], r"data\.train: RandomFlip would move faces.*data\.compose"),
+    "covered": (["data.train=[{type: Cover, p: 0.5}]"], r"data\.compose\.covered"),
     "loss of points": (["loss=smooth_l1"], r"unknown loss 'smooth_l1'; known are focal_giou"),
     "metric of points": (["metrics=[nme]"], r"unknown metric 'nme'; known are missed"),
     "unknown key": (["data.compose.rol=3"], r"unknown key data\.compose\.rol; valid here are roll, least_face"),

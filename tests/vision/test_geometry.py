@@ -97,7 +97,14 @@ def test_square_crop_puts_the_box_in_the_middle():
     np.testing.assert_allclose(moved, [[9.5, 19.5], [49.5, 39.5]])
 
 
-@pytest.mark.parametrize("box", [[5, 5, 5, 9], [9, 9, 5, 5], [0, 0, float("nan"), 5]])
+def test_square_crop_of_points_on_one_line():
+    for line in ([[20.0, 30.0], [60.0, 30.0]], [[40.0, 10.0], [40.0, 50.0]]):
+        moved = g.apply(g.square_crop(np.ravel(line), 0.25, 60), np.array(line))
+        np.testing.assert_allclose(moved.mean(0), [29.5, 29.5])
+        np.testing.assert_allclose(np.ptp(moved, axis=0).max(), 40)
+
+
+@pytest.mark.parametrize("box", [[5, 5, 5, 5], [5, 9, 5, 5], [9, 9, 5, 5], [0, 0, float("nan"), 5]])
 def test_empty_boxes_are_refused(box):
     with pytest.raises(ValueError, match="empty"):
         g.square_crop(box, 0.1, 64)
