@@ -210,7 +210,7 @@ def _fate_of_sound(source: str | os.PathLike[str], suffix: str, encoder: str) ->
         first = next((p for p in islice(_packets(container, None, Report()), 1000)
                       if p.stream is sound and p.dts is not None), None)  # fmt: skip
         trial = io.BytesIO()
-        trial.name = f"trial{suffix}"  # type: ignore[attr-defined]  # which FFmpeg takes the format from
+        trial.name = f"trial{suffix}"  # which FFmpeg takes the format from
         try:
             with av.open(trial, "w") as output:
                 image = np.zeros((64, 64, 3), np.uint8)

@@ -175,6 +175,7 @@ class PointsTask(Task):
                 f"{config.size}; give the config of the training"
             )
         data = self.build_data(config, settings.progress)
+        assert isinstance(data.recipe, PointsRecipe)
         if recipe.schema.points != data.recipe.schema.points:
             raise UserError(f"{weights}: finds the points of {recipe.schema.name}, but the data of {config.name} have "
                             f"those of {data.recipe.schema.name}; give data with the same points")  # fmt: skip
