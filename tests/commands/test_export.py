@@ -71,4 +71,6 @@ def test_eight_bits_move_the_points_a_little(run_tool, tmp_path):
 
 
 def test_eight_bits_are_for_points_in_onnx(refuses, tmp_path):
-    assert "about the ONNX file" in refuses("export", "-o", tmp_path / "out", "--formats", "paddle", "--int8", "assets/photos")
+    assert "about the ONNX file" in refuses(
+        "export", "-o", tmp_path / "out", "--formats", "paddle", "--int8", "assets/photos"
+    )
