@@ -45,8 +45,10 @@ class SpatialAttention(nn.Module):
 
     def __init__(self, pooling: str) -> None:
         super().__init__()
-        normed = nn.Sequential(nn.Conv2d(2, 1, 7, padding=3, bias=False), nn.BatchNorm2d(1))
-        self.pooling, self.conv = pooling, normed if pooling == "cbam" else nn.Conv2d(2, 1, 7, padding=3)
+        self.pooling = pooling
+        normed = pooling == "cbam"
+        conv = nn.Conv2d(2, 1, 7, padding=3, bias=not normed)
+        self.conv = nn.Sequential(conv, nn.BatchNorm2d(1)) if normed else conv
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape."""

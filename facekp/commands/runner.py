@@ -23,8 +23,9 @@ from facekp.errors import FacekpWarning, UserError, one_line
 from facekp.extras import EXTRAS, missing
 from facekp.io.terminal import tell
 
-#: What the user, not we, can do something about, wherever it comes up.
-_FIXABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+#: What the user, not we, can do something about, wherever it comes up: a full disk, and a file that is not theirs.
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FIXABLE = {*_FULL, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def run(main: Callable[[], object], name: str | None = None) -> None:
@@ -59,8 +60,9 @@ def run(main: Callable[[], object], name: str | None = None) -> None:
                 sys.exit(128 + (received[0] if received else signal.SIGINT))
             if isinstance(error, ImportError):
                 error = _told(error)
-            if isinstance(error, OSError) and error.errno in _FIXABLE:
-                error = UserError(f"{error.filename or 'writing'}: {error.strerror}; check permissions and free space")
+            if isinstance(error, OSError) and error.errno in (_FIXABLE if error.filename else _FULL):
+                where = error.filename or "what is being written"
+                error = UserError(f"{where}: {error.strerror}; check permissions and free space")
             if isinstance(error, UserError):
                 print(f"{name}: {one_line(error)}", file=sys.stderr)
                 sys.exit(2)

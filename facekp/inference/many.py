@@ -23,7 +23,7 @@ from facekp.data.labels import Labels, make_face
 from facekp.errors import UserError, one_line
 from facekp.extras import missing
 from facekp.inference.faces import Faces
-from facekp.io.files import atomic_path, locked, sweep
+from facekp.io.files import atomic_path, locked, read_start, sweep
 from facekp.io.images import SUFFIXES, only_sound_images, read_image, write_image
 from facekp.landmarks import SIGNALS, PointSchema
 
@@ -178,7 +178,8 @@ class PointsTable:
         if path.suffix.lower() not in _FORMATS:
             raise UserError(f"{path}: a table of points ends in {' or '.join(_FORMATS)}")
         self._format: _Csv | _Parquet | _Coco = _FORMATS[path.suffix.lower()](path, self._columns, schema)
-        if self.failures.is_file() and not self.failures.read_bytes().startswith(_lines([_FAILURES])):
+        header = _lines([_FAILURES])
+        if self.failures.is_file() and read_start(self.failures, len(header)) != header:
             raise UserError(f"{self.failures}: would be replaced, and is not a list of failed images; rename it, or "
                             "choose another -o")  # fmt: skip
         self._done: set[str] = set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -70,8 +69,9 @@ def find_run_folder(config: Config, resume: bool, overwrite: bool) -> Path:
 def start_run_folder(folder: Path, config: Config, resume: bool) -> None:
     """Delete what an earlier run left, unless it is resumed, and write the resolved config."""
     if folder.exists() and not resume:
-        shutil.rmtree(os.path.realpath(folder))  # a link stays, to a folder that is made anew
-        os.makedirs(os.path.realpath(folder))
+        place = folder.resolve()  # a link stays, to a folder that is made anew
+        shutil.rmtree(place)
+        place.mkdir()
     elif folder.exists():
         sweep(folder)
     with atomic_path(folder / "config.yml") as temporary:

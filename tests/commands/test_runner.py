@@ -11,6 +11,7 @@ import pytest
         ("raise UserError('photo.jpg: two\\nlines')", 2, False),
         ("raise PermissionError(13, 'Permission denied', 'closed')", 2, False),
         ("raise FileNotFoundError(2, 'of ours', 'a file')", 1, True),
+        ("raise PermissionError(1, 'of ours, of no file')", 1, True),
         ("raise KeyboardInterrupt", 130, False),
         ("raise ValueError('ours')", 1, True),
     ],

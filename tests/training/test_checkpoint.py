@@ -80,14 +80,19 @@ def test_a_checkpoint_of_another_number_of_processes_is_refused(tmp_path):
         load_checkpoint(tmp_path / "last.safetensors", network, optimizer, RunState())
 
 
+def rates_of(schedule, count):
+    """The learning rates of the first steps."""
+    rates = []
+    for _ in range(count):
+        rates.append(schedule.get_lr())
+        schedule.step()
+    return rates
+
+
 def test_the_learning_rate_grows_with_the_processes_unless_told_not_to():
     def highest(processes, **options):
-        schedule = build_schedule(OptimizerConfig(lr=0.1, **options), epochs=3, steps=4, processes=processes)
-        rates = []
-        for _ in range(12):
-            rates.append(schedule.get_lr())
-            schedule.step()
-        return max(rates)
+        config = OptimizerConfig(lr=0.1, **options)
+        return max(rates_of(build_schedule(config, epochs=3, steps=4, processes=processes), 12))
 
     assert highest(4) == pytest.approx(0.4)
     assert highest(4, warmup_epochs=1) == pytest.approx(0.4)
@@ -96,19 +101,12 @@ def test_the_learning_rate_grows_with_the_processes_unless_told_not_to():
 
 def test_a_warm_up_leaves_a_step_for_the_cosine():
     schedule = build_schedule(OptimizerConfig(lr=0.1, warmup_epochs=0.9), epochs=1, steps=2)
-    rates = []
-    for _ in range(2):
-        rates.append(schedule.get_lr())
-        schedule.step()
-    assert rates == pytest.approx([0.001, 0.1])
+    assert rates_of(schedule, 2) == pytest.approx([0.001, 0.1])
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero():
     schedule = build_schedule(OptimizerConfig(lr=0.1, warmup_epochs=2), epochs=10, steps=5)
-    rates = []
-    for _ in range(50):
-        rates.append(schedule.get_lr())
-        schedule.step()
+    rates = rates_of(schedule, 50)
     assert rates[:10] == sorted(rates[:10])
     assert max(rates) == pytest.approx(0.1)
     assert rates[10:] == sorted(rates[10:], reverse=True)
