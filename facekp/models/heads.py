@@ -10,11 +10,8 @@ from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
 
 from facekp import registry
 from facekp.codecs.points import OutputLayout
-from facekp.models.simcc import SimCCHead
+from facekp.models.simcc import SimCCHead, squeeze
 from facekp.registry import Spec
-
-#: Channels that a flattened map is reduced to first, so that the linear layer stays small.
-SQUEEZED = 128
 
 
 class MeanHead(nn.Sequential):
@@ -44,12 +41,7 @@ class MapHead(nn.Layer):
 
     def __init__(self, channels: int, outputs: int, map_size: int = 4) -> None:
         super().__init__()
-        self.squeeze = None
-        if channels > SQUEEZED:
-            self.squeeze = nn.Sequential(
-                nn.Conv2D(channels, SQUEEZED, 1, bias_attr=False), nn.BatchNorm2D(SQUEEZED), nn.ReLU()
-            )
-            channels = SQUEEZED
+        self.squeeze, channels = squeeze(channels)
         self.pool = nn.AdaptiveAvgPool2D(map_size)
         self.linear = nn.Linear(channels * map_size**2, outputs)
 

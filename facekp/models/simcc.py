@@ -9,8 +9,16 @@ from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
 
 from facekp.codecs.points import OutputLayout, bin_places
 
-#: Channels that a feature map is reduced to first, so that the 5x5 convolution stays small.
+#: Channels that a feature map is reduced to first, so that the layer behind it stays small.
 SQUEEZED = 128
+
+
+def squeeze(channels: int) -> tuple[nn.Layer | None, int]:
+    """What reduces a feature map to `SQUEEZED` channels, if it has more, and how many there are then."""
+    if channels <= SQUEEZED:
+        return None, channels
+    conv = nn.Conv2D(channels, SQUEEZED, 1, bias_attr=False)
+    return nn.Sequential(conv, nn.BatchNorm2D(SQUEEZED), nn.ReLU()), SQUEEZED
 
 
 class SimCCHead(nn.Layer):
@@ -49,12 +57,7 @@ class SimCCHead(nn.Layer):
             raise ValueError("map_size and features are at least 1, and bins at least 2")
         points = layout.num_points
         self.layout, self.map_size = layout, map_size
-        self.squeeze = None
-        if channels > SQUEEZED:
-            self.squeeze = nn.Sequential(
-                nn.Conv2D(channels, SQUEEZED, 1, bias_attr=False), nn.BatchNorm2D(SQUEEZED), nn.ReLU()
-            )
-            channels = SQUEEZED
+        self.squeeze, channels = squeeze(channels)
         self.conv = nn.Conv2D(channels, 2 * points, 5, padding=2)
         self.embed = nn.Linear(2 * map_size**2, features)
         self.norm_points, self.norm_features = nn.LayerNorm(features), nn.LayerNorm(features)

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -71,6 +72,12 @@ class _OneOf:
         return {"type": "string", "enum": self.names}
 
 
+#: 3.0 is a whole number in JSON Schema, and in the page.
+_Whole = Annotated[
+    int, BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value)
+]
+
+
 class TriggerSpec(_Strict):
     """What the face must do for the layer to be shown."""
 
@@ -102,7 +109,7 @@ _Trigger = Annotated[
 
 class _Worn(_Strict):
     name: str = Field(min_length=1, description="What messages call the layer.")
-    order: int = Field(0, description="Lower layers are drawn first, across all stickers of a face.")
+    order: _Whole = Field(0, description="Lower layers are drawn first, across all stickers of a face.")
     trigger: _Trigger = Field("always", description="When the layer is shown: a signal's name, or more precisely.")
 
 
@@ -156,7 +163,7 @@ class PackSpec(_Strict):
     title: str = Field(min_length=1)
     author: str = Field(min_length=1)
     licence: str = Field(min_length=1, description="SPDX identifier, such as CC0-1.0.")
-    max_faces: int = Field(100, ge=1, description="How many faces wear it at most, the largest first.")
+    max_faces: _Whole = Field(100, ge=1, description="How many faces wear it at most, the largest first.")
     layers: list[_Layer] = Field(min_length=1, max_length=32)
 
 

@@ -239,6 +239,14 @@ def test_what_only_looks_like_a_number(tmp_path: Path, key: str, value: Any) -> 
         load_sticker(write_pack(tmp_path, layer(**{key: value})))
 
 
+def test_a_whole_number_may_have_a_decimal_point(tmp_path: Path) -> None:
+    write_pack(tmp_path, layer(order=3.0), max_faces=2.0)
+    first = load_sticker(tmp_path).layers[0]
+    assert (first.order, first.max_faces) == (3, 2)
+    with pytest.raises(UserError, match="key 'order': input should be a valid integer"):
+        load_sticker(write_pack(tmp_path, layer(order=3.5)))
+
+
 def test_broken_json_and_no_pack(tmp_path: Path) -> None:
     write_pack(tmp_path, layer())
     for text in ('{"name": ', "[" * 100_000, f'{{"max_faces": {"1" * 5000}}}'):

@@ -97,6 +97,7 @@ export function readManifest(text: string, file: string): PackSpec {
     throw new UserError("pack.json", { file, reason: reasonOf(error) });
   }
   const pack = new Reader(whole, PACK_KEYS, file, "");
+  pack.take("$schema", isString, '"text"', "");
   const layers = pack.take("layers", isLayers, `[layer, ...], ${MOST_LAYERS} at most`);
   return {
     name: pack.take("name", isPackName, "a-z 0-9 _ -"),
@@ -224,7 +225,8 @@ class Reader {
   }
 }
 
-const isText = (value: unknown): value is string => typeof value === "string" && value.length > 0;
+const isString = (value: unknown): value is string => typeof value === "string";
+const isText = (value: unknown): value is string => isString(value) && value.length > 0;
 const isPackName = (value: unknown): value is string => isText(value) && /^[a-z0-9][a-z0-9_-]*$/.test(value);
 const isFrame = (value: unknown): value is string => isText(value) && /^[^/\\:]+\.png$/.test(value);
 const isFilledList = (value: unknown): value is unknown[] => Array.isArray(value) && value.length > 0;

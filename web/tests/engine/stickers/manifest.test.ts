@@ -30,6 +30,11 @@ describe("a manifest", () => {
     expect(trigger({ signal: "mouth_open", hold_ms: 9, mode: "burst" })).toEqual({ ...full, holdMs: 9, mode: "burst" });
   });
 
+  it("counts with whole numbers, as JSON Schema has them", () => {
+    const text = JSON.stringify({ ...pack, layers: [{ ...layer, order: 7 }] }).replace('"order":7', '"order":7.0');
+    expect(readManifest(text, "x/manifest.json").layers[0]!.order).toBe(7);
+  });
+
   it("has make-up", () => {
     expect(read({ layers: [paint] }).layers[0]).toMatchObject({ colour: [0xb5, 0x12, 0x3f], opacity: 0.6, order: 0 });
   });
@@ -48,6 +53,7 @@ describe("a manifest", () => {
     [{ layers: [{ ...paint, colour: "red" }] }, {}, "layer 0, key 'colour': must be #rrggbb"],
     [{ layers: [{ ...paint, region: "chin" }] }, {}, "layer 0, key 'region': must be lips |"],
     [{ layers: [{ ...paint, frames: [] }] }, {}, "key 'frames': unknown; the keys are name, order, trigger, region"],
+    [{ $schema: 5 }, {}, "key '$schema': must be \"text\""],
     [{ hat: 1 }, {}, "key 'hat': unknown; the keys are $schema, name"],
     [{}, { frames: ["../a.png"] }, "layer 0, key 'frames': must be"],
     [{}, { frame_ms: 0.99 }, "layer 0, key 'frame_ms': must be >= 1"],
