@@ -38,6 +38,12 @@ SUFFIXES = {*ENCODERS, ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".3gp", ".flv"}
 #: The clock of a recording.
 _TICK = Fraction(1, 90000)
 
+#: How a video says that its YCbCr is made (ITU-T H.273), and what PyAV calls it.
+_MATRICES = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M", 9: "BT2020"}
+
+#: Videos that do not say it: players take BT.709 from this many pixels of the longer side on, BT.601 below.
+_HD = 1280
+
 #: Changes one frame: BGR uint8 and its time in seconds in, BGR uint8 of the same size out.
 Draw = Callable[[np.ndarray, float], np.ndarray]
 
@@ -106,9 +112,7 @@ def write_video(target: str | os.PathLike[str], images: Iterable[np.ndarray], fp
         for index, image in enumerate(images):
             if stream is None:
                 stream = _add_pictures(output, encoder, image, Fraction(fps), 1 / Fraction(fps))
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "bgr24")
-            frame.pts, frame.time_base = index, 1 / Fraction(fps)
-            output.mux(stream.encode(frame))
+            output.mux(_encode(stream, image, index))
         if stream is not None:
             output.mux(stream.encode(None))
 
@@ -122,9 +126,11 @@ def read_video(source: str | os.PathLike[str]) -> Iterator[tuple[np.ndarray, flo
     _need_av()
     with _opened(source) as container:
         pictures, report = container.streams.video[0], Report()
+        clock = _Clock(pictures)
         for packet in _packets(container, [pictures], report):
             for frame in _decode(packet, report):
-                yield _upright(frame), float((frame.pts or 0) * pictures.time_base)
+                if (pts := clock.time(frame)) is not None:
+                    yield _upright(frame), float(pts * pictures.time_base)
 
 
 @contextmanager
@@ -149,9 +155,7 @@ def recording(target: str | os.PathLike[str]) -> Iterator[Callable[[np.ndarray, 
             if stream is None:
                 stream = _add_pictures(output, encoder, image, Fraction(30), _TICK)
             last = max(round(seconds / _TICK), last + 1)
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "bgr24")
-            frame.pts, frame.time_base = last, _TICK
-            output.mux(stream.encode(frame))
+            output.mux(_encode(stream, image, last))
 
         yield add
         if stream is None:
@@ -216,9 +220,7 @@ def _fate_of_sound(source: str | os.PathLike[str], suffix: str, encoder: str) ->
                 image = np.zeros((64, 64, 3), np.uint8)
                 stream = _add_pictures(output, encoder, image, Fraction(25), Fraction(1, 25))
                 copied = _add_sound(output, sound)
-                frame = av.VideoFrame.from_ndarray(image, "bgr24")
-                frame.pts, frame.time_base = 0, Fraction(1, 25)
-                output.mux([*stream.encode(frame), *stream.encode(None)])
+                output.mux([*_encode(stream, image, 0), *stream.encode(None)])
                 if first is not None:
                     first.stream = copied
                     output.mux(first)
@@ -231,7 +233,8 @@ def _convert(source: Any, output: Any, encoder: str, draw: Draw, report: Report)
     pictures = source.streams.video[0]
     pictures.thread_type = "AUTO"
     sound = source.streams.audio[0] if report.sound == "kept" else None
-    stream = copied = last = heard = None
+    clock = _Clock(pictures)
+    stream = copied = heard = None
     waiting: list[Any] = []  # sound that comes before the first image: all streams must be known by then
     try:
         for packet in _packets(source, [s for s in (pictures, sound) if s is not None], report):
@@ -241,20 +244,16 @@ def _convert(source: Any, output: Any, encoder: str, draw: Draw, report: Report)
                     heard = packet.dts
             else:
                 for frame in _decode(packet, report):
-                    pts = frame.pts if frame.pts is not None else (0 if last is None else last + 1)
-                    if last is not None and pts <= last:
+                    if (pts := clock.time(frame)) is None:
                         report.broken += 1
                         continue
-                    last = pts
                     image = draw(_upright(frame), float(pts * pictures.time_base))
                     if stream is None:
                         rate = pictures.average_rate or Fraction(30)
                         stream = _add_pictures(output, encoder, image, rate, pictures.time_base)
-                        stream.codec_context.sample_aspect_ratio = _pixel_shape(pictures, frame)
+                        _keep_look(pictures, frame, stream)
                         copied = _add_sound(output, sound) if sound is not None else None
-                    drawn = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "bgr24")
-                    drawn.pts, drawn.time_base = pts, pictures.time_base
-                    output.mux(stream.encode(drawn))
+                    output.mux(_encode(stream, image, pts))
                     report.frames += 1
             if stream is not None:
                 for held in waiting:
@@ -294,8 +293,13 @@ def _decode(packet: Any, report: Report) -> list[Any]:
 
 def _upright(frame: Any) -> np.ndarray:
     """BGR pixels, turned as the file says that they are to be shown."""
-    turns = round(getattr(frame, "rotation", 0) / 90) % 4
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="bgr24"), turns))
+    matrix = _MATRICES.get(frame.colorspace, "ITU709" if max(frame.width, frame.height) >= _HD else "ITU601")
+    if matrix not in av.video.reformatter.Colorspace.__members__:
+        matrix = "ITU709"  # older PyAV does not know BT.2020
+    source = {"src_colorspace": matrix, "src_color_range": "JPEG" if frame.color_range == 2 else "MPEG"}
+    # BGR has no matrix, but older PyAV looks at the source's only if the target's is another.
+    pixels = frame.reformat(format="bgr24", dst_colorspace="ITU601", **source).to_ndarray()
+    return np.ascontiguousarray(np.rot90(pixels, round(getattr(frame, "rotation", 0) / 90) % 4))
 
 
 def _add_pictures(output: Any, encoder: str, image: np.ndarray, rate: Fraction, time_base: Fraction) -> Any:
@@ -305,9 +309,18 @@ def _add_pictures(output: Any, encoder: str, image: np.ndarray, rate: Fraction, 
     # Every player knows 4:2:0, but it has no odd sizes.
     stream.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
     stream.codec_context.time_base = time_base
+    stream.codec_context.colorspace, stream.codec_context.color_range = 1, 1  # as `_encode` makes it
     if encoder == "libx264":
         stream.options = {"crf": "18", "preset": "veryfast"}
     return stream
+
+
+def _encode(stream: Any, image: np.ndarray, pts: int) -> list[Any]:
+    """The packets of the next image, BGR, which is written as BT.709."""
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "bgr24")
+    frame = frame.reformat(format=stream.pix_fmt, dst_colorspace="ITU709", dst_color_range="MPEG")
+    frame.pts, frame.time_base = pts, stream.codec_context.time_base
+    return stream.encode(frame)
 
 
 def _add_sound(output: Any, sound: Any) -> Any:
@@ -321,7 +334,41 @@ def _add_sound(output: Any, sound: Any) -> Any:
     return copied
 
 
-def _pixel_shape(pictures: Any, frame: Any) -> Fraction:
-    """Width of a pixel over its height, as the upright frame has it; old cameras' are not square."""
-    shape = pictures.sample_aspect_ratio or Fraction(1)
-    return 1 / shape if round(getattr(frame, "rotation", 0) / 90) % 2 else shape
+def _keep_look(pictures: Any, frame: Any, stream: Any) -> None:
+    """Give the new stream what the old one says of its pixels: their shape, and what their colours mean."""
+    shape = pictures.sample_aspect_ratio or Fraction(1)  # old cameras' are not square
+    if round(getattr(frame, "rotation", 0) / 90) % 2:
+        shape = 1 / shape
+    stream.codec_context.sample_aspect_ratio = shape
+    stream.codec_context.color_primaries = pictures.codec_context.color_primaries
+    stream.codec_context.color_trc = pictures.codec_context.color_trc
+
+
+class _Clock:
+    """When the frames of a stream are shown, in its ticks.
+
+    They come in the order in which they are shown, but not all of their times do: AVI knows only when a frame is
+    decoded. Where a time goes back and the decoding does not, the frame follows the one before it.
+    """
+
+    def __init__(self, pictures: Any) -> None:
+        rate = pictures.average_rate or Fraction(30)
+        self._step = max(round(1 / (rate * pictures.time_base)), 1)
+        self._last: int | None = None
+        self._decoded: int | None = None
+
+    def time(self, frame: Any) -> int | None:
+        """Of the next frame; None if it is to be skipped, because the file starts again, as joined files do."""
+        pts, dts = frame.pts, frame.dts
+        back = dts is not None and self._decoded is not None and dts <= self._decoded
+        if dts is not None and not back:
+            self._decoded = dts
+        if self._last is None:
+            self._last = pts or 0
+        elif pts is not None and pts > self._last:
+            self._last = pts
+        elif back:
+            return None
+        else:
+            self._last += self._step
+        return self._last

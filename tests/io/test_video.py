@@ -13,6 +13,7 @@ import pytest
 
 from facekp.errors import UserError
 from facekp.io.video import convert, write_video
+from facekp.io.video import read_video as frames_of
 
 av = pytest.importorskip("av")
 FRAMES, FPS = 30, 25
@@ -120,6 +121,74 @@ def test_two_recordings_joined_byte_by_byte(tmp_path: Path) -> None:
     assert len(read_video(tmp_path / "out.mp4")[0]) == report.frames
 
 
+def rgb_of(ycbcr: tuple[int, ...], standard: int, full: bool) -> np.ndarray:
+    """What ITU-R BT.709 (1) or BT.601 (6) makes of 8-bit YCbCr."""
+    red, blue = {1: (0.2126, 0.0722), 6: (0.299, 0.114)}[standard]
+    y, cb, cr = np.array(ycbcr, float) - (0 if full else 16, 128, 128)
+    y, cb, cr = np.array([y, cb, cr]) * (255, 255, 255) / ((255, 255, 255) if full else (219, 224, 224))
+    r, b = y + 2 * (1 - red) * cr, y + 2 * (1 - blue) * cb
+    return np.array([r, (y - red * r - blue * b) / (1 - red - blue), b])
+
+
+def flat_video(path: Path, size: tuple[int, int], ycbcr: tuple[int, ...], standard: int, full: int) -> None:
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.options = {"qp": "1"}
+        stream.codec_context.colorspace, stream.codec_context.color_range = standard, full
+        stream.codec_context.color_primaries = stream.codec_context.color_trc = standard
+        for i in range(2):
+            frame = av.VideoFrame(*size, "yuv420p")
+            for plane, value in zip(frame.planes, ycbcr):
+                plane.update(bytes([value]) * plane.buffer_size)
+            frame.pts, frame.time_base = i, Fraction(1, FPS)
+            frame.colorspace, frame.color_range = standard, full
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize(
+    "size, standard, full, meant",
+    [((96, 64), 1, 1, 1), ((96, 64), 6, 1, 6), ((96, 64), 1, 2, 1), ((96, 64), 2, 0, 6), ((1280, 720), 2, 0, 1)],
+)
+def test_colours_stay(tmp_path: Path, size: tuple[int, int], standard: int, full: int, meant: int) -> None:
+    ycbcr = (120, 90, 110)
+    flat_video(tmp_path / "in.mp4", size, ycbcr, standard, full)
+    expected = rgb_of(ycbcr, meant, full == 2)
+    convert(tmp_path / "in.mp4", tmp_path / "out.mp4", lambda image, seconds: image)
+    image, _ = next(frames_of(tmp_path / "in.mp4"))
+    assert image[9, 9, ::-1] == pytest.approx(expected, abs=2)  # swscale counts in few bits
+    with av.open(str(tmp_path / "out.mp4")) as video:
+        frame = next(video.decode(video=0))
+        context = video.streams.video[0].codec_context
+        assert (context.colorspace, context.color_range) == (1, 1)
+        assert (context.color_primaries, context.color_trc) == (standard, standard)
+        written = tuple(bytes(plane)[9] for plane in frame.planes)
+    # A step of Y or of a chroma value is 1.2 to 2.1 steps of a colour.
+    assert rgb_of(written, 1, False) == pytest.approx(expected, abs=6)
+
+
+def test_avi_says_when_a_frame_is_decoded_not_when_it_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "in.avi"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.options = {"bf": "2", "qp": "1"}
+        for i in range(FRAMES):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 96, 3), 40 + 5 * i, np.uint8), "bgr24")
+            frame.pts, frame.time_base = i, Fraction(1, FPS)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    with av.open(str(path)) as video:
+        raw = [frame.pts for frame in video.decode(video=0)]
+    assert min(np.diff(raw)) < 0, "not what this test is about"
+    report = convert(path, tmp_path / "out.mp4", lambda image, seconds: image)
+    assert (report.frames, report.broken) == (FRAMES, 0)
+    images, times = zip(*frames_of(path))
+    assert min(np.diff(times)) > 0 and times[-1] == pytest.approx((FRAMES - 1) / FPS, abs=3 / FPS)
+    assert min(np.diff([image.mean() for image in images])) > 0, "in the order in which they are shown"
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_pixels_that_are_not_square_stay_so(tmp_path: Path, turned: bool) -> None:
     with av.open(str(tmp_path / "dv.mp4"), "w") as output:
@@ -174,7 +243,7 @@ def test_ctrl_c_leaves_a_playable_file(tmp_path: Path) -> None:
     assert len(read_video(tmp_path / "out.mp4")[0]) == report.frames == 13
 
 
-def test_what_the_user_can_mend_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_what_the_user_can_fix_leaves_nothing_behind(tmp_path: Path) -> None:
     source = make_video(tmp_path / "in.mp4")
     (tmp_path / "torn.mp4").write_bytes(source.read_bytes()[:200])
     (tmp_path / "text.mp4").write_text("no video")
