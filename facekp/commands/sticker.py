@@ -73,7 +73,8 @@ def run(args: argparse.Namespace) -> None:
         raise UserError("no photo or video given; see --help")
     chosen = load_glasses(args.glasses) if args.glasses else [load_sticker(name) for name in args.sticker or []]
     files = find_files(args.inputs, SUFFIXES | VIDEO_SUFFIXES)
-    pairs = plan(files, args.output, [file for file in files if str(file) not in args.inputs])
+    named = {Path(name) for name in args.inputs}
+    pairs = plan(files, args.output, [file for file in files if file not in named])
     if (args.sheet or args.animate) and len(files) > 1:
         raise UserError(f"--sheet and --animate take one photo, not {len(files)}")
     from facekp.loading import load_landmarker  # here, so that a wrong argument is told before the networks are loaded
@@ -113,6 +114,7 @@ def _no_conflict(args: argparse.Namespace) -> None:
     for what, given, others in (
         ("--sheet and --animate", args.sheet or args.animate,
          {"--face": args.face, "--seed": seed, "--hide": args.hide, "--preview": args.preview, "--camera": camera}),
+        ("--animate", args.animate and not args.sheet, {"-o": args.output}),
         ("--camera", camera, {"a photo or video": args.inputs, "-o": args.output, "--seed": seed}),
     ):  # fmt: skip
         for name, value in others.items():

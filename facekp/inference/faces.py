@@ -143,7 +143,10 @@ class Faces:
         if points is None:
             raise UserError(f"no conversion from {self.schema.name} to {to.name} is known; add convert_from: "
                             f"{self.schema.name} to {to.name}")  # fmt: skip
-        return Faces(points, self.boxes, self.scores, to)
+        faces = Faces(points, self.boxes, self.scores, to)
+        if faces.schema.conversion(IBUG68) is None:  # the pose and the signals stay known
+            faces.__dict__["whole"] = self.whole
+        return faces
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -42,11 +42,13 @@ def anchors(points: np.ndarray, schema: PointSchema = IBUG68, pose: Pose | None 
     if whole is None:
         return _means(p, schema)
     pose = head_pose(whole[None]) if pose is None else pose
-    whole = complete_far_side(whole, pose)
+    seen, places = _means(whole, IBUG68), _means(complete_far_side(whole, pose), IBUG68)
     camera = pose.camera[0, :2]
     head = dict(zip(HEAD_PLACES, np.array([*HEAD_PLACES.values()]) @ camera[:, :3].T + camera[:, 3]))
     own = {} if schema.name == IBUG68.name else _means(p, schema)
-    return {**head, **_means(whole, IBUG68), **own}
+    for name in own.keys() & places.keys():  # the far side is completed in the 68 points
+        own[name] = own[name] + (places[name] - seen[name])
+    return {**head, **places, **own}
 
 
 def _means(points: np.ndarray, schema: PointSchema) -> dict[str, np.ndarray]:
@@ -70,7 +72,7 @@ def anchor_names(schema: PointSchema = IBUG68) -> frozenset[str]:
         >>> "crown" in anchor_names(), len(anchor_names())
         (True, 28)
     """
-    if schema.name == IBUG68.name or IBUG68.name in schema.convert:
+    if schema.conversion(IBUG68) is not None:
         return frozenset({*HEAD_PLACES, *IBUG68.anchors, *schema.anchors})
     return frozenset(schema.anchors)
 

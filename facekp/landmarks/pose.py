@@ -185,7 +185,7 @@ def _nearest_turn(a: Row, b: Row) -> tuple[Row, Row, float]:
     aa, ab, bb = _dot(a, a), _dot(a, b), _dot(b, b)
     r = math.sqrt(max(aa * bb - ab * ab, 0))
     t = math.sqrt(aa + bb + 2 * r)
-    if not r > 1e-12 * t * t:
+    if not r > 1e-6 * t * t:  # of points on a line, rounding leaves up to some 1e-8
         return a, b, 0.0
     own, other = (bb + r) / (r * t), (aa + r) / (r * t)
     mixed = -ab / (r * t)

@@ -69,7 +69,8 @@ class Bend:
     def draw(self, texture: Texture, canvas: tuple[int, int]) -> Patch | None:
         """Resample the sticker where it meets a canvas of (width, height); None if it does not."""
         x0, y0, x1, y1 = texture.box
-        grid = np.stack(np.meshgrid(np.linspace(x0, x1, 9), np.linspace(y0, y1, 9)), -1).reshape(-1, 2)
+        # From the pixel before on: interpolation reaches into it.
+        grid = np.stack(np.meshgrid(np.linspace(x0 - 1, x1, 9), np.linspace(y0 - 1, y1, 9)), -1).reshape(-1, 2)
         there = self(grid)
         box = _meet(there, canvas)
         if box is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Callable, Optional
+from typing import Callable, ClassVar, Optional
 
 import cv2
 import numpy as np
@@ -59,6 +59,7 @@ class Paint:
         order: Lower layers are drawn first.
         trigger: When it is shown; None: always.
         max_faces: How many faces wear it at most, the largest first.
+        places, whole, length: It is tied to all points, and has no frames; see `facekp.stickers.sticker.Worn`.
     """
 
     name: str
@@ -69,9 +70,9 @@ class Paint:
     trigger: Optional[Trigger] = None
     max_faces: int = 100
 
-    #: It needs all points; this anchor is known only with them.
-    places = ("forehead",)
-    length = 0.0
+    places: ClassVar[tuple[str, ...]] = ()
+    whole: ClassVar[bool] = True
+    length: ClassVar[float] = 0.0
 
     def put(self, image: np.ndarray, wearer: Wearer, visible: float, seconds: float) -> None:
         """Draw it on one face, in place; see `facekp.stickers.sticker.Worn`."""

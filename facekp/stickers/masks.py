@@ -34,4 +34,4 @@ def load_face(path: str | os.PathLike[str], landmarker: Landmarks) -> Sticker:
                         "another --source")  # fmt: skip
     image = photo.image if photo.image.shape[2] == 4 else cv2.cvtColor(photo.image, cv2.COLOR_BGR2BGRA)
     pixels = mesh_points(faces.whole[0], faces.pose.of(0))
-    return Sticker([Layer("face", (Texture(image),), ("forehead",), pixels, "face", order=3, match=True)], "face", "")
+    return Sticker([Layer("face", (Texture(image),), (), pixels, "face", order=3, match=True)], "face", "")

@@ -52,7 +52,7 @@ class Photo:
         image = read_image(path)
         try:
             with Image.open(path) as file:
-                exif, profile, mode = file.getexif(), file.info.get("icc_profile"), file.mode
+                exif, profile, mode = file.getexif(), file.info.get("icc_profile") or b"", file.mode
                 if mode in {"RGBA", "LA", "PA"} or "transparency" in file.info:
                     alpha = upright(np.asarray(file.convert("RGBA").getchannel("A")), exif_orientation(file))
                     if alpha.shape == image.shape[:2]:
@@ -66,7 +66,8 @@ class Photo:
             del exif[tag]
         if ORIENTATION in exif:
             exif[ORIENTATION] = 1
-        return cls(image, exif.tobytes() if len(exif) else None, profile if mode in {"RGB", "RGBA"} else None)
+        # Grey and CMYK images become RGB; their profiles do not fit that.
+        return cls(image, exif.tobytes() if len(exif) else None, profile if profile[16:20] == b"RGB " else None)
 
     def replace(self, image: np.ndarray) -> Photo:
         """The same photo with other pixels."""

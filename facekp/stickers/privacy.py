@@ -22,6 +22,9 @@ _BOX, _SAMPLES, _SHADES = 40, 12, 64
 #: How much larger than the face the hidden region is, and how much it grows in a second in which no detector saw it.
 _MARGIN, _GROWTH, _LARGEST = 0.35, 0.6, 1.0
 
+#: How much larger than the face a box is that holds the forehead, on whichever side that is.
+_FOREHEAD = 0.5
+
 
 class Hider:
     """Hides faces. What is hidden cannot be brought back: a few cells of mean colour are left, or nothing.
@@ -78,6 +81,8 @@ class Hider:
         if math.isfinite(faces.pose.yaw[rank]):  # the forehead, too
             outline = face_outline(faces.whole[rank], faces.pose.of(rank))
             box = np.concatenate([np.minimum(box[:2], outline.min(0)), np.maximum(box[2:], outline.max(0))])
+        else:
+            box = _grown(box, _FOREHEAD)
         if not isinstance(faces, Tracks) or not faces.memory:
             return [_grown(box, _MARGIN)]
         memory: dict[Any, np.ndarray] = faces.memory[rank]

@@ -40,8 +40,8 @@ def sheet(
     Returns:
         (rows * side, columns * side, 3) uint8.
     """
-    points = faces.points[:1]
-    x0, y0, x1, _ = geometry.bounding_box(points)[0]
+    points, schema = faces.points[:1], faces.schema
+    x0, y0, x1, _ = schema.face_box(points[0])
     width = float(x1 - x0)
     # A square around the head: room for hats above and for ears at the sides.
     middle = (x0 + x1) / 2
@@ -49,7 +49,7 @@ def sheet(
     place = geometry.square_crop(view, 0, side)
     tile = geometry.warp(image, place, (side, side), "replicate")
     face = geometry.apply(place, points)
-    worn_by = Faces.from_arrays(face, geometry.bounding_box(face), np.ones(1))
+    worn_by = Faces.from_arrays(face, schema.face_box(face[0])[None], np.ones(1), schema)
     tiles = [_caption(sticker.apply(tile, worn_by, pretend=True), sticker.name) for sticker in stickers]
     tiles += [np.full_like(tile, 255)] * (-len(tiles) % columns)
     return np.vstack([np.hstack(tiles[row : row + columns]) for row in range(0, len(tiles), columns)])

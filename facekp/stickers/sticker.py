@@ -10,7 +10,7 @@ import numpy as np
 
 from facekp.errors import UserError
 from facekp.inference.faces import Faces
-from facekp.landmarks import anchor_names
+from facekp.landmarks import IBUG68, anchor_names
 from facekp.stickers.composite import composite
 from facekp.stickers.fit import Placement, fit
 from facekp.stickers.hide import cut
@@ -26,6 +26,7 @@ class Worn(Protocol):
     Attributes:
         name: What messages call it.
         places: The anchors that it needs.
+        whole: Whether it needs all 68 points of a face.
         order: Lower layers are drawn first.
         trigger: When it is shown; None: always.
         max_faces: How many faces wear it at most, the largest first.
@@ -36,6 +37,8 @@ class Worn(Protocol):
     def name(self) -> str: ...  # noqa: D102
     @property
     def places(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def whole(self) -> bool: ...  # noqa: D102
     @property
     def order(self) -> int: ...  # noqa: D102
     @property
@@ -96,6 +99,11 @@ class Layer:
     hidden_from: float = 20.0
     match: bool = False
     max_faces: int = 100
+
+    @property
+    def whole(self) -> bool:
+        """Whether it needs all 68 points of a face."""
+        return self.fit == "face"
 
     @property
     def length(self) -> float:
@@ -171,7 +179,8 @@ class Sticker:
 
         Raises:
             ValueError: `image` is no uint8 image of three or four channels.
-            UserError: The points of the faces do not give a place that a layer is tied to.
+            UserError: The points of the faces do not give a place that a layer is tied to, or not the 68 that a
+                trigger, make-up or a whole face needs.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4):
             raise ValueError(f"stickers need (H, W, 3 or 4) uint8, not {image.shape} {image.dtype}")
@@ -180,6 +189,12 @@ class Sticker:
             raise UserError(
                 f"sticker {self.name}: needs the anchor {sorted(missing)[0]}, which the points of {faces.schema.name} "
                 "do not give; choose another sticker or --source"
+            )
+        whole = any(layer.whole or (layer.trigger is not None and not pretend) for layer in self.layers)
+        if whole and faces.schema.conversion(IBUG68) is None:
+            raise UserError(
+                f"sticker {self.name}: needs the points of {IBUG68.name}, which those of {faces.schema.name} do not "
+                "convert to; choose another sticker or --source"
             )
         result = image.copy()
         low, high = self.fade

@@ -79,9 +79,16 @@ class Triangles:
         width, height = (int(v) for v in high - low)
         if width < 1 or height < 1 or not len(self._corners):
             return None
-        owner = np.zeros((height, width), np.int32)
-        for index, corners in enumerate(np.round((self._corners - low) * 16).astype(np.int32), 1):
+        # The edge that is soft is the triangles', not the canvas's: look a little beyond it.
+        soft = max(int(_SOFT * np.ptp(self._target[:17, 0])), 1)
+        start = np.clip(np.floor(self._target.min(0)), low - soft, low).astype(int)
+        end = np.clip(np.ceil(self._target.max(0)) + 1, high, high + soft).astype(int)
+        owner = np.zeros((end - start)[::-1], np.int32)
+        for index, corners in enumerate(np.round((self._corners - start) * 16).astype(np.int32), 1):
             cv2.fillConvexPoly(owner, corners, index, cv2.LINE_8, 4)
+        (left, top), (right, bottom) = low - start, high - start
+        share = _soft_edge(owner > 0, soft)[top:bottom, left:right]
+        owner = owner[top:bottom, left:right]
         level, from_level = texture.level(self._scale)
         to_level = geometry.invert(from_level)
         back = self._back @ to_level[:, :2].T
@@ -92,15 +99,14 @@ class Triangles:
         each = back[owner]
         where = each[..., 0, :] * x[:, None] + each[..., 1, :] * y[:, None, None] + each[..., 2, :]
         patch = cv2.remap(level, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        patch *= self._soft_edge(owner)[..., None]
+        patch *= share[..., None]
         return patch, (int(low[0]), int(low[1]))
 
-    def _soft_edge(self, owner: np.ndarray) -> np.ndarray:
-        """1 inside, falling to 0 at the edge of the triangles; (h, w) float32."""
-        soft = max(int(_SOFT * np.ptp(self._target[:17, 0])), 1)
-        inside = cv2.copyMakeBorder((owner > 0).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
-        depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
-        return np.minimum(depth / soft, 1)
+
+def _soft_edge(inside: np.ndarray, width: int) -> np.ndarray:
+    """1 inside, falling to 0 at the edge over so many pixels; (h, w) float32."""
+    framed = cv2.copyMakeBorder(inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    return np.minimum(cv2.distanceTransform(framed, cv2.DIST_L2, 3)[1:-1, 1:-1] / width, 1)
 
 
 def _sides(corners: np.ndarray) -> np.ndarray:

@@ -103,7 +103,7 @@ def test_takes_an_archive_on_disk(archive: Path, tmp_path: Path) -> None:
     assert left(tmp_path / "faces") == ["set"]
 
 
-def test_what_the_user_can_mend_is_one_line_and_status_2(site: str, archive: Path, tmp_path: Path) -> None:
+def test_what_the_user_can_fix_is_one_line_and_status_2(site: str, archive: Path, tmp_path: Path) -> None:
     assert_refused(tool("--url", f"{site}/absent.zip", cwd=tmp_path), "404", "absent.zip", "--from")
     assert_refused(tool("--from", "absent.zip", cwd=tmp_path), "absent.zip", "no such")
     assert_refused(tool("--from", archive, "--sha256", "0" * 64, cwd=tmp_path), "SHA-256")

@@ -144,6 +144,9 @@ def test_video(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (["blank.png", "--seed", "0", "--animate", "x.gif"], "--seed has no effect with --sheet"),
         (["blank.png", "text.png", "-o", "."], "overwritten"),
         (["blank.png", "-o", "blank.png"], "overwritten"),
+        (["blank.png", "blank_sticker.png"], "overwritten"),
+        (["./blank.png", "./blank_sticker.png"], "overwritten"),
+        (["blank.png", "--animate", "x.gif", "-o", "x.png"], "-o has no effect with --animate"),
         (["none.jpg"], "none.jpg: no such file"),
         (["blank.png"], "blank.png: no face found"),
         (["text.png"], "text.png"),
@@ -162,10 +165,11 @@ def test_video(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (["blank.png", "--face", "text.png"], "text.png"),
     ],
 )
-def test_what_the_user_can_mend(
+def test_what_the_user_can_fix(
     call: Call, tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], told: str
 ) -> None:
     cv2.imwrite(str(tmp_path / "blank.png"), np.full((90, 120, 3), 99, np.uint8))
+    cv2.imwrite(str(tmp_path / "blank_sticker.png"), np.full((90, 120, 3), 99, np.uint8))
     (tmp_path / "text.png").write_text("no image")
     (tmp_path / "torn.mp4").write_bytes(b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41")
     before = sorted(tmp_path.iterdir())

@@ -1,6 +1,7 @@
 import numpy as np
 
 from facekp import Faces
+from facekp.landmarks import MEAN_FACE, parse_schema
 
 
 def test_faces_are_sorted_largest_first():
@@ -19,6 +20,17 @@ def test_importing_facekp_does_not_import_paddle():
 
     code = "import sys, facekp, facekp.vision.geometry, facekp.data.prepare; sys.exit('paddle' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_converted_faces_keep_their_pose_and_signals():
+    corners = parse_schema({"name": "corners", "points": ["left_eye", "right_eye"],
+                            "convert_from": {"ibug68": [36, 45]}}, "an example")  # fmt: skip
+    points = MEAN_FACE[None] * 100
+    faces = Faces.from_arrays(points, [[0, 0, 100, 97]], [1])
+    converted = faces.converted(corners)
+    assert converted.points.shape == (1, 2, 2)
+    assert converted.signals["mouth_open"] == faces.signals["mouth_open"]
+    assert converted.pose.yaw == faces.pose.yaw
 
 
 def test_what_a_network_says_of_points_is_sorted_and_taken_with_them():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facekp.inference.faces import Faces
-from facekp.landmarks import MEAN_FACE, anchors, head_pose, load_schema
+from facekp.landmarks import IBUG68, MEAN_FACE, anchors, head_pose, load_schema
 from facekp.landmarks.head import DEPTH, HEAD_PLACES, HEAD_POINTS
 from facekp.landmarks.pose import complete_far_side, from_the_front, rotation
 
@@ -81,6 +81,14 @@ def test_faces_have_a_pose_and_one_of_them_can_be_taken():
     assert len(Faces.none().pose.yaw) == 0
 
 
+def test_points_on_a_line_have_no_pose():
+    rng = np.random.default_rng(0)
+    along, direction = rng.normal(size=(200, 68, 1)) * 50, rng.normal(size=(200, 1, 2))
+    lines = rng.uniform(0, 500, (200, 1, 2)) + along * direction
+    assert np.isnan(head_pose(lines).yaw).all()
+    assert np.isfinite(head_pose(seen(yaw=88)[None]).yaw).all()  # a profile is none
+
+
 def test_five_points_have_no_pose():
     five = load_schema("five")
     faces = Faces.from_arrays(five.mean_points[None] * 100, [[0, 0, 1, 1]], [1], five)
@@ -108,6 +116,17 @@ def test_the_far_side_mirrors_the_near_one(yaw):
     name = "right_jaw" if yaw > 0 else "left_jaw"
     index = 12 if yaw > 0 else 4
     np.testing.assert_allclose(anchors(guessed)[name], truth[index], atol=4)
+
+
+@pytest.mark.parametrize("name", ["ibug68", "wflw98", "lapa106"])
+def test_so_do_the_places_that_a_schema_has_of_its_own(name):
+    schema, truth = load_schema(name), seen(60)
+    guessed = truth.copy()
+    guessed[42:48] += (15, 0)
+    pose = head_pose(truth[None])
+    found, true = (anchors(IBUG68.converted(points, schema), schema, pose) for points in (guessed, truth))
+    for eye in ("left_eye", "right_eye", "right_eye_outer"):
+        np.testing.assert_allclose(found[eye], true[eye], atol=1)
 
 
 def test_hardly_turned_faces_keep_their_points():

@@ -9,8 +9,8 @@ from facekp.data.drawn import draw_face
 from facekp.errors import UserError
 from facekp.inference.faces import Faces
 from facekp.io.images import write_image
-from facekp.landmarks import MEAN_FACE
-from facekp.landmarks.head import HEAD_POINTS
+from facekp.landmarks import IBUG68, MEAN_FACE, SCHEMAS, load_schema
+from facekp.landmarks.head import HEAD_PLACES, HEAD_POINTS
 from facekp.landmarks.pose import rotation
 from facekp.loading import load_landmarker
 from facekp.stickers import Layer, Sticker, Texture, load_sticker
@@ -19,6 +19,7 @@ from facekp.stickers.makeup import REGIONS, Paint
 from facekp.stickers.masks import load_face
 from facekp.stickers.photo import Photo
 from facekp.stickers.privacy import METHODS, Hider, careful_tracker
+from facekp.stickers.show import sheet
 from facekp.stickers.triangles import Triangles, match_colours, mesh_points, triangles
 from facekp.vision import geometry
 
@@ -239,6 +240,34 @@ def test_points_that_are_not_known_are_hidden_by_the_box():
     assert (Hider("box").apply(noise(), five)[200, 200] == 40).all()
     nowhere = Faces(five.points, np.full((1, 4), np.nan, np.float32), five.scores)
     assert (Hider("box").apply(noise(), nowhere) == noise()).all()
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_forehead_is_hidden_whatever_the_points_are(name):
+    schema = load_schema(name)
+    points = schema.mean_points[None] * 160 + 120
+    faces = Faces.from_arrays(points, schema.face_box(points[0])[None], np.ones(1), schema)
+    x, y = (np.array(HEAD_PLACES["forehead"][:2]) * 160 + 120).round().astype(int)
+    assert (Hider("box").apply(noise(), faces)[y, x] == 40).all()
+
+
+@pytest.mark.parametrize("name", ["five", "aflw19", "cofw29"])
+@pytest.mark.parametrize("sticker", ["tiger", "lipstick", "tongue"])
+def test_what_needs_the_68_points_is_told(name, sticker):
+    schema = load_schema(name)
+    points = schema.mean_points[None] * 160 + 120
+    faces = Faces.from_arrays(points, schema.face_box(points[0])[None], np.ones(1), schema)
+    with pytest.raises(UserError, match=f"sticker {sticker}: needs the .* {name} do not"):
+        load_sticker(sticker).apply(noise(), faces)
+
+
+def test_a_sheet_of_other_points():
+    schema = load_schema("wflw98")
+    points = IBUG68.converted(turned().points, schema)
+    faces = Faces.from_arrays(points, schema.face_box(points[0])[None], np.ones(1), schema)
+    shown, usual = (sheet(noise(), each, [load_sticker("sunglasses")], 128, 1) for each in (faces, turned()))
+    assert shown.shape == usual.shape and (shown != sheet(noise(), faces, [Sticker([])], 128, 1)).any()
+    assert np.abs(shown.astype(int) - usual).mean() < 20
 
 
 def test_effects_come_one_after_the_other():

@@ -8,7 +8,7 @@ import pytest
 
 from facekp.inference.faces import Faces
 from facekp.landmarks import MEAN_FACE, anchors
-from facekp.stickers import Layer, Sticker, Texture
+from facekp.stickers import Layer, Sticker, Texture, load_sticker
 from facekp.stickers.fit import fit
 from facekp.stickers.triggers import Trigger
 from facekp.vision import geometry
@@ -98,6 +98,33 @@ def test_cut_at_the_edge_is_a_crop_of_the_whole(corner: tuple[int, int], kind: s
     # The resampled coordinates are rounded to 1/32 pixel, which an edge of 255 levels turns into a few levels.
     assert np.abs(small - crop).max() <= 16
     assert (small != 90).any() == (crop != 90).any()
+
+
+@pytest.mark.parametrize("corner", [(0, 100), (299, 199), (150, 0)])
+def test_a_whole_face_is_not_soft_where_the_image_ends(corner: tuple[int, int]) -> None:
+    points, border, tiger = face(280, corner, 15), 300, load_sticker("tiger")
+    small = tiger.apply(np.full((200, 300, 3), 90, np.uint8), faces_of(points))
+    wide = tiger.apply(np.full((800, 900, 3), 90, np.uint8), faces_of(points + border))
+    crop = wide[border : border + 200, border : border + 300].astype(int)
+    assert np.abs(small - crop).max() <= 16  # as above
+    assert (small != 90).mean() > 0.05
+
+
+@pytest.mark.parametrize("kind", ["affine", "mesh"])
+def test_all_edges_of_an_enlarged_image_are_alike(kind: str) -> None:
+    image = np.zeros((64, 64, 4), np.uint8)
+    image[22:42, 22:42] = 255
+    pixels = np.array([(12, 12), (51, 12), (12, 51), (51, 51)], float)  # about the middle
+    placement = fit(kind, pixels, pixels * 10 + 5)
+    assert placement is not None
+    patch, _ = placement.draw(Texture(image), (700, 700)) or (None, None)
+    assert patch is not None
+    shown = np.pad(patch[..., 3], 20)  # what the patch omits is transparent
+    middle = len(shown) // 2
+    for line in (shown[middle], shown[:, middle]):
+        halves = line[:middle], line[::-1][:middle]
+        edges = [np.count_nonzero((half > 1) & (half < 254)) for half in halves]
+        assert min(edges) >= 6 and abs(edges[0] - edges[1]) <= 2
 
 
 def test_outside_of_the_picture_nothing_happens() -> None:

@@ -37,6 +37,14 @@ def test_exif_and_profile(tmp_path: Path, suffix: str) -> None:
     assert np.abs(Photo.read(out).image.astype(int) - photo.image).mean() <= 3
 
 
+def test_a_profile_is_kept_if_it_is_one_of_rgb(tmp_path: Path) -> None:
+    gradient("RGB").quantize(16).save(tmp_path / "palette.png", icc_profile=PROFILE)
+    assert Photo.read(tmp_path / "palette.png").profile == PROFILE
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    gradient("RGB").convert("CMYK").save(tmp_path / "other.jpg", icc_profile=lab)
+    assert Photo.read(tmp_path / "other.jpg").profile is None
+
+
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_transparency(tmp_path: Path, suffix: str, orientation: int) -> None:

@@ -139,7 +139,7 @@ function nearestTurn([top, bottom]: Rows): { turn: Rows; scale: number } | null 
   // The square of the symmetric factor is [[xx, xy], [xy, yy]]; its root is (itself + s) / t.
   const s = Math.sqrt(Math.max(xx * yy - xy * xy, 0));
   const t = Math.sqrt(xx + yy + 2 * s);
-  if (!(s > 1e-18)) return null;
+  if (!(s > 1e-6 * t * t)) return null; // of points on a line, rounding leaves up to some 1e-8
   const [p, q, r] = [(yy + s) / t / s, -xy / t / s, (xx + s) / t / s]; // the root's inverse
   const rows = [
     top!.map((value, i) => p * value + q * bottom![i]!),

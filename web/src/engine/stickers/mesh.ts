@@ -5,6 +5,7 @@ import {
   type Point,
   type Points,
   affine,
+  boundingBox,
   clamp,
   compose,
   determinant,
@@ -78,19 +79,29 @@ export class Mesh {
     if (!box || !this.corners.length) return;
     const [x0, y0, x1, y1] = box;
     const [width, height] = [x1 - x0, y1 - y0];
-    const owner = this.owners(box);
-    const depth = this.softEdge(owner, width, height);
+    // The edge that is soft is the triangles', not the canvas's: look a little beyond it.
+    const soft = this.softWidth();
+    const [left, top, right, bottom] = boundingBox(this.target);
+    const around: Box = [
+      clamp(Math.floor(left), x0 - soft, x0),
+      clamp(Math.floor(top), y0 - soft, y0),
+      clamp(Math.ceil(right) + 1, x1, x1 + soft),
+      clamp(Math.ceil(bottom) + 1, y1, y1 + soft),
+    ];
+    const row = around[2] - around[0];
+    const owner = this.owners(around);
+    const depth = softEdge(owner, row, soft);
     const level = texture.level(this.scale);
     const toLevel = invert(level.matrix);
     const back = this.back.map((matrix) => compose(matrix, toLevel));
     const data = new Uint8ClampedArray(4 * width * height);
-    for (let y = 0, i = 0; y < height; y++) {
-      for (let x = 0; x < width; x++, i++) {
+    for (let y = y0, to = 0; y < y1; y++) {
+      for (let x = x0; x < x1; x++, to += 4) {
+        const i = (y - around[1]) * row + x - around[0];
         if (!owner[i]) continue;
-        const [a, b, c, d, e, f] = back[owner[i]! - 1]!;
-        const [u, v] = [x + x0, y + y0];
-        sample(level.pixels, a * u + b * v + c, d * u + e * v + f, data, 4 * i);
-        for (let at = 4 * i; depth[i]! < 1 && at < 4 * i + 4; at++) data[at]! *= depth[i]!;
+        const [a, b, c, d, e, f] = back[owner[i] - 1]!;
+        sample(level.pixels, a * x + b * y + c, d * x + e * y + f, data, to);
+        for (let at = to; depth[i]! < 1 && at < to + 4; at++) data[at]! *= depth[i]!;
       }
     }
     drawPatch(context, { data, width, height }, x0, y0);
@@ -123,37 +134,42 @@ export class Mesh {
     return owner;
   }
 
-  /** 1 inside, falling to 0 at the edge of the triangles: a distance transform (Borgefors, 1986). */
-  private softEdge(owner: Uint8Array, width: number, height: number): Float32Array {
+  /** Width of the soft edge, in pixels. */
+  private softWidth(): number {
     let [left, right] = [Infinity, -Infinity];
     for (let i = 0; i < 34; i += 2) {
       left = Math.min(left, this.target[i]!);
       right = Math.max(right, this.target[i]!);
     }
-    const soft = Math.max(Math.floor(SOFT * (right - left)), 1);
-    const row = width + 2; // a border of one pixel in which all is outside
-    const depth = new Float32Array(row * (height + 2));
-    const relax = (at: number, step: number) => {
-      const beside = Math.min(depth[at + step]!, depth[at + step * row]!) + STRAIGHT;
-      const across = Math.min(depth[at + step * (row - 1)]!, depth[at + step * (row + 1)]!) + DIAGONAL;
-      return Math.min(beside, across);
-    };
-    for (let y = 0, i = 0; y < height; y++) {
-      for (let x = 0; x < width; x++, i++) {
-        const at = (y + 1) * row + x + 1;
-        if (owner[i]) depth[at] = relax(at, -1);
-      }
-    }
-    const shares = new Float32Array(width * height);
-    for (let y = height - 1, i = shares.length - 1; y >= 0; y--) {
-      for (let x = width - 1; x >= 0; x--, i--) {
-        const at = (y + 1) * row + x + 1;
-        if (owner[i]) depth[at] = Math.min(depth[at]!, relax(at, 1));
-        shares[i] = Math.min(depth[at]! / soft, 1);
-      }
-    }
-    return shares;
+    return Math.max(Math.floor(SOFT * (right - left)), 1);
   }
+}
+
+/** 1 inside, falling to 0 at the edge of the triangles: a distance transform (Borgefors, 1986). */
+function softEdge(owner: Uint8Array, width: number, soft: number): Float32Array {
+  const height = owner.length / width;
+  const row = width + 2; // a border of one pixel in which all is outside
+  const depth = new Float32Array(row * (height + 2));
+  const relax = (at: number, step: number) => {
+    const beside = Math.min(depth[at + step]!, depth[at + step * row]!) + STRAIGHT;
+    const across = Math.min(depth[at + step * (row - 1)]!, depth[at + step * (row + 1)]!) + DIAGONAL;
+    return Math.min(beside, across);
+  };
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, i++) {
+      const at = (y + 1) * row + x + 1;
+      if (owner[i]) depth[at] = relax(at, -1);
+    }
+  }
+  const shares = new Float32Array(width * height);
+  for (let y = height - 1, i = shares.length - 1; y >= 0; y--) {
+    for (let x = width - 1; x >= 0; x--, i--) {
+      const at = (y + 1) * row + x + 1;
+      if (owner[i]) depth[at] = Math.min(depth[at]!, relax(at, 1));
+      shares[i] = Math.min(depth[at]! / soft, 1);
+    }
+  }
+  return shares;
 }
 
 /** From the two sides of a triangle as units to pixels. */

@@ -92,8 +92,9 @@ function bend(matrix: Matrix, source: Points, target: Points): Placement | null 
   };
 }
 
-/** Where places all over an image are carried. */
-function probes(forth: Spline, [x0, y0, x1, y1]: Box): Float64Array {
+/** Where places all over a box of pixels are carried, and the pixel before it, into which interpolation reaches. */
+function probes(forth: Spline, [left, top, x1, y1]: Box): Float64Array {
+  const [x0, y0] = [left - 1, top - 1];
   const places: number[] = [];
   for (let row = 0; row < PROBES; row++) {
     for (let column = 0; column < PROBES; column++) {

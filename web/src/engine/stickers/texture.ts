@@ -97,9 +97,11 @@ export async function decodePng(bytes: Uint8Array<ArrayBuffer>, file: string): P
   return context.getImageData(0, 0, width, height);
 }
 
-/** Whether a PNG has an alpha channel, or a colour that counts as transparent. */
+/** Whether a PNG has an alpha channel, or, unless it is grey, a colour that counts as transparent. */
 function hasAlpha(bytes: Uint8Array, header: DataView): boolean {
-  if (bytes[25]! & 4) return true;
+  const colours = bytes[25]!;
+  if (colours & 4) return true;
+  if (colours === 0) return false;
   for (let at = 8; at + 12 <= bytes.length; at += 12 + header.getUint32(at)) {
     const type = header.getUint32(at + 4);
     if (type === 0x74524e53) return true; // tRNS

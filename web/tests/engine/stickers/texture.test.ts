@@ -24,4 +24,12 @@ it("is decoded from PNGs with transparency alone", async () => {
   await expect(decodePng(new Uint8Array(50), "a.png")).rejects.toThrow("a.png: not a PNG");
   await expect(decodePng(header(5000, 6), "a.png")).rejects.toThrow("too many");
   await expect(decodePng(header(10, 2), "a.png")).rejects.toThrow("has no transparency");
+  const keyed = (colours: number) => {
+    const bytes = new Uint8Array(60);
+    bytes.set(header(10, colours));
+    bytes.set([0, 0, 0, 0, 0x74, 0x52, 0x4e, 0x53], 33); // tRNS
+    return bytes;
+  };
+  await expect(decodePng(keyed(0), "a.png")).rejects.toThrow("has no transparency");
+  await expect(decodePng(keyed(2), "a.png")).rejects.toThrow("damaged"); // it is looked into
 });
