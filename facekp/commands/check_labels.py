@@ -34,13 +34,20 @@ def run(args: argparse.Namespace) -> None:
     from facekp.data.dataset import FilesDataset
     from facekp.data.formats import labels_source
     from facekp.evaluation.labels import KINDS, check_labels
-    from facekp.evaluation.report import write_report
+    from facekp.evaluation.report import check_name, write_report
     from facekp.loading import load_landmarker
 
+    check_name(args.output)
     if args.config is not None:
+        from facekp.tasks.parts import schema_of
         from facekp.training import load_config
 
-        splits = [source.load() for source in load_config(args.config).data.sources]
+        for option in ("source", "validation", "schema", "images"):
+            if getattr(args, option) is not None:
+                raise UserError(f"--{'from' if option == 'source' else option} has no effect with -c; omit one of them")
+        config = load_config(args.config)
+        schema_of(config)
+        splits = [source.load() for source in config.data.sources]
     else:
         name = args.source or SUFFIXES.get(args.labels.suffix.lower()) or ("pts" if args.labels.is_dir() else None)
         source = labels_source(name, args.labels, args.schema, args.images)

@@ -7,6 +7,7 @@ image. Look at some of the labels before training on them.
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from facekp.errors import UserError, counted
@@ -37,14 +38,17 @@ def run(args: argparse.Namespace) -> None:
     if not (0 <= args.least_score <= 1 and args.most_change > 0):
         raise UserError("--least-score is from 0 to 1, and --most-change more than 0")
 
+    import yaml
+
     from facekp.inference.landmarker import Landmarker
-    from facekp.inference.pseudo_labels import label_photos
+    from facekp.inference.pseudo_labels import as_source, label_photos
     from facekp.io.images import find_files
     from facekp.loading import load_landmarker
 
     landmarker = load_landmarker(args.source, args.detector)
     if not isinstance(landmarker, Landmarker):
         raise UserError(f"--source {args.source}: gives no scores; choose a shipped model or weights of your own")
+    landmarker.schema.need_mirror_pairs("the comparison with the mirror image")
     done = label_photos(
         find_files(args.input),
         landmarker,
@@ -57,4 +61,6 @@ def run(args: argparse.Namespace) -> None:
     )
     kept = f"{counted(done.kept, 'face')} kept, {done.dropped} not"
     print(f"{counted(done.photos, 'image')}, {done.failed} unreadable: {kept}: {args.output}")
-    print("to train on them: -o 'data.sources=[..., {type: pts, root: " + str(args.output) + ", weight: 0.5}]'")
+    source = {**as_source(args.output, landmarker.schema), "weight": 0.5}
+    text = yaml.safe_dump(source, default_flow_style=True, sort_keys=False, allow_unicode=True, width=1 << 20).strip()
+    print(f"to train on them: -o {shlex.quote(f'data.sources=[..., {text}]')}")

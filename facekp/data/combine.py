@@ -76,11 +76,12 @@ class KeptCrops(LandmarkDataset):
     Args:
         dataset: Its transform and codec are not used.
         face_side: Larger faces are shrunk to so many pixels.
-        reach: What is kept around the face's box, as a part of its longer side.
+        reach: How far crops go from the middle of the face's box, as a part of its longer side. At least 0.75 of that
+            is kept on every side of the box.
         progress: Show a progress bar.
     """
 
-    def __init__(self, dataset: LandmarkDataset, face_side: int, reach: float = 0.75, progress: bool = False) -> None:
+    def __init__(self, dataset: LandmarkDataset, face_side: int, reach: float = 0.0, progress: bool = False) -> None:
         super().__init__()
         self._names = [dataset.name(index) for index in range(len(dataset))]
         self._has_face = [dataset.has_face(index) for index in range(len(dataset))]
@@ -121,7 +122,7 @@ class KeptCrops(LandmarkDataset):
     def _cut(self, image: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x0, y0, x1, y1 = self.schema.face_box(points)
         side = max(x1 - x0, y1 - y0)
-        reach = side * self._reach
+        reach = max(side * 0.75, side * self._reach - min(x1 - x0, y1 - y0) / 2 + 2)
         left, top = max(0, int(x0 - reach)), max(0, int(y0 - reach))
         crop = image[top : int(y1 + reach) + 1, left : int(x1 + reach) + 1]
         matrix = geometry.translation(-left, -top)

@@ -61,10 +61,14 @@ class PtsSource(LabelsSource):
             if other != name and len(by_name[other]) > 1:
                 raise UserError(f"{name}: its .pts file would be taken for that of a face of {other}; rename one of "
                                 "the two images, or choose another format")  # fmt: skip
-        for name, faces in by_name.items():
-            for number, face in enumerate(faces, 1):
-                stem = name.stem if len(faces) == 1 else f"{name.stem}_{number}"
-                write_pts(path / name.with_name(f"{stem}.pts"), face.points)
+        files = {path / name.with_name(f"{name.stem}{'' if len(faces) == 1 else f'_{number}'}.pts"): face
+                 for name, faces in by_name.items() for number, face in enumerate(faces, 1)}  # fmt: skip
+        left = next((file for file in sorted(path.rglob("*.pts")) if file not in files), None)
+        if left is not None:
+            raise UserError(f"{left}: would stay among the new ones and be read with them; remove the old .pts files, "
+                            "or choose another -o")  # fmt: skip
+        for file, face in files.items():
+            write_pts(file, face.points)
 
 
 class PtsDataset(LabelsDataset):

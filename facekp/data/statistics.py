@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from facekp.data.dataset import LandmarkDataset
+from facekp.data.shape import roll
 from facekp.errors import UserError
 from facekp.landmarks import PointSchema
 from facekp.vision import geometry
@@ -81,7 +82,7 @@ def with_mean_face(schema: PointSchema, points: np.ndarray, most: int = 1000) ->
         most: Look at no more than so many faces, evenly spread.
 
     Raises:
-        UserError: A point is labelled in no face.
+        UserError: A point is labelled in no face, or most faces are upside down.
 
     Example:
         >>> from facekp.landmarks import parse_schema
@@ -94,6 +95,11 @@ def with_mean_face(schema: PointSchema, points: np.ndarray, most: int = 1000) ->
         name = schema.points[int(never.argmax())]
         raise UserError(f"no face of the training has a label for the point {name}; remove it from the schema "
                         f"{schema.name}, or add such faces")  # fmt: skip
+    if float(np.median(np.abs(roll(schema, points)))) > 90:
+        left, right = (schema.points[i] for i in schema.mirror_pairs[0])
+        raise UserError(f"by the mirror pairs of the schema {schema.name} most faces are upside down: left and right "
+                        "are the viewer's, and a pair has the point on the left of the image first; if the images "
+                        f"are upright, list mirror_pairs as [{right}, {left}]")  # fmt: skip
     if schema.mean_face is not None:
         return schema
     known = np.isfinite(points).all(-1)

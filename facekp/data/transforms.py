@@ -115,6 +115,10 @@ class RandomFlip(_Geometric):
 
     def __init__(self, p: float = 0.5, schema: PointSchema = IBUG68) -> None:
         super().__init__()
+        if not 0 <= p <= 1:
+            raise ValueError("p is a probability, from 0 to 1")
+        if p:
+            schema.need_mirror_pairs("RandomFlip")
         self.p, self.schema = p, schema
 
     def _get_params(self, inputs: tuple) -> tuple[np.ndarray, bool]:
@@ -165,11 +169,20 @@ class FaceCrop(_Geometric):
         schema: PointSchema = IBUG68,
     ) -> None:
         super().__init__()
-        if size < 1 or margin <= -0.5 or min(rotate, scale, shift, flip) < 0:
-            raise ValueError("size is at least 1, margin more than -0.5, and the random ranges are not negative")
+        if size < 1 or margin < -0.25 or min(rotate, scale, shift) < 0 or not 0 <= flip <= 1:
+            raise ValueError("size is at least 1, margin at least -0.25, rotate, scale and shift are not negative, and "
+                             "flip is a probability, from 0 to 1")  # fmt: skip
+        if flip:
+            schema.need_mirror_pairs("flip")
         self.size, self.margin = size, margin
         self.rotate, self.scale, self.shift, self.flip = rotate, scale, shift, flip
         self.schema = schema
+
+    @property
+    def reach(self) -> float:
+        """How far from the middle of the face's box a crop may go, as a part of its longer side."""
+        turn = np.radians(min(2 * self.rotate, 45))
+        return float((0.5 + self.margin) * (1 + 2 * self.shift) * (1 + self.scale) * (np.cos(turn) + np.sin(turn)))
 
     def _get_params(self, inputs: tuple) -> tuple[np.ndarray, tuple[int, int]]:
         size, middle = self.size, ((self.size - 1) / 2,) * 2

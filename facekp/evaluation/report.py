@@ -15,7 +15,7 @@ from facekp import viz
 from facekp.data.dataset import FilesDataset
 from facekp.errors import UserError
 from facekp.evaluation.labels import KINDS, Checked, Finding
-from facekp.io.files import atomic_path
+from facekp.io.files import atomic_path, read_start
 from facekp.landmarks import PointSchema
 from facekp.vision import geometry
 
@@ -24,6 +24,9 @@ LEFT, RIGHT, MIDDLE, MEANT = (233, 180, 86), (0, 94, 213), (255, 255, 255), (66,
 
 #: Side of the faces on the page, in pixels.
 SIDE = 240
+
+#: Of the CSV.
+_COLUMNS = ("kind", "split", "image", "label", "score", "points", "finding")
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; color: #222; }
@@ -45,11 +48,9 @@ def write_report(checked: Checked, path: Path, most: int = 60) -> Path:
         The CSV.
 
     Raises:
-        UserError: The name does not end in `.html`, or a file cannot be written.
+        UserError: See `check_name`; or a file cannot be written.
     """
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"{path}: the report is a page; end its name in .html")
-    table = path.with_suffix(".csv")
+    table = check_name(path)
     with atomic_path(table) as temporary:
         temporary.write_text(_csv(checked), encoding="utf-8")
     with atomic_path(path) as temporary:
@@ -57,10 +58,25 @@ def write_report(checked: Checked, path: Path, most: int = 60) -> Path:
     return table
 
 
+def check_name(path: Path) -> Path:
+    """The name of the CSV beside a page.
+
+    Raises:
+        UserError: The page's does not end in `.html`, or another file has the CSV's, such as the labels.
+    """
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"{path}: the report is a page; end its name in .html")
+    table = path.with_suffix(".csv")
+    header = ",".join(_COLUMNS).encode()
+    if table.exists() and read_start(table, len(header)) != header:
+        raise UserError(f"{table}: would be replaced, and is not a list of findings; choose another -o")
+    return table
+
+
 def _csv(checked: Checked) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["kind", "split", "image", "label", "score", "points", "finding"])
+    writer.writerow(_COLUMNS)
     for finding in checked.findings:
         names = " ".join(checked.schema.points[i] for i in finding.points)
         writer.writerow([finding.kind, finding.split, finding.image, finding.where, f"{finding.score:.4g}",

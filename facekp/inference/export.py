@@ -127,11 +127,19 @@ def replace_files(folder: Path, made: Sequence[Path]) -> list[Path]:
 
     Returns:
         The files in their place.
+
+    Raises:
+        UserError: One of these names is that of a file that is not of an export.
     """
+    names = (RECIPE_FILE, *PROGRAM_FILES, PARAMETERS_FILE, ONNX_FILE)
+    strange = None if (folder / RECIPE_FILE).exists() else next((n for n in names if (folder / n).exists()), None)
+    if strange is not None:
+        raise UserError(f"{folder / strange}: would be replaced, and is of no export, as there is no {RECIPE_FILE} "
+                        "beside it; remove it, or choose another folder")  # fmt: skip
     with ExitStack() as targets:
         for source in reversed(made):  # the recipe first in, so that it is the last one out
             shutil.copyfile(source, targets.enter_context(atomic_path(folder / source.name)))
-        for name in (RECIPE_FILE, *PROGRAM_FILES, PARAMETERS_FILE, ONNX_FILE):  # of an earlier export
+        for name in names:  # of an earlier export
             (folder / name).unlink(missing_ok=True)
     return [folder / source.name for source in made]
 

@@ -80,6 +80,8 @@ class Landmarker:
     ) -> None:
         if passes < 1:
             raise ValueError(f"passes must be at least 1, not {passes}")
+        if flip:
+            recipe.schema.need_mirror_pairs("the mean with the mirror image")
         self.backend, self.recipe, self.passes, self.flip = backend, recipe, passes, flip
         self.least_score = least_score
         self.detector = detector

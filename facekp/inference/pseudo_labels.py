@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import yaml
 from tqdm import tqdm
 
 from facekp.data.labels import write_pts
@@ -22,6 +23,7 @@ from facekp.errors import UserError
 from facekp.inference.landmarker import Landmarker
 from facekp.inference.many import find_on_many, spelled_out
 from facekp.io.files import atomic_path
+from facekp.landmarks import IBUG68, PointSchema
 from facekp.vision import geometry
 
 #: What says which photos are done, in the folder of the labels.
@@ -153,6 +155,22 @@ def _append(path: Path, row: list[str]) -> None:
             csv.writer(file, lineterminator="\n").writerows([_COLUMNS, row] if new else [row])
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); fix that and add --resume") from error
+
+
+def as_source(folder: Path, schema: PointSchema) -> dict[str, str]:
+    """What `data.sources` of a config says of such a folder.
+
+    Args:
+        folder: The labels.
+        schema: Of the points; written into the folder, if they are not the 68.
+    """
+    source = {"type": "pts", "root": str(folder)}
+    if schema.name != IBUG68.name:
+        source["schema"] = str(folder / "schema.yml")
+        with atomic_path(source["schema"]) as temporary:
+            text = yaml.safe_dump(schema.to_dict(), sort_keys=False, allow_unicode=True)
+            temporary.write_text(text, encoding="utf-8")
+    return source
 
 
 def _read(path: Path) -> dict[str, list[str]]:

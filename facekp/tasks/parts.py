@@ -33,6 +33,26 @@ class Parts:
     schema: PointSchema
 
 
+def schema_of(config: Any) -> PointSchema:
+    """What the points of a config's sources are.
+
+    Args:
+        config: A `facekp.training.config.Config`.
+
+    Raises:
+        UserError: Those of two sources differ.
+    """
+    first, *others = config.data.sources
+    for source in others:
+        if source.schema_of_points.points != first.schema_of_points.points:
+            raise UserError(
+                f"{config.name}: data.sources: {first.type} has the points of {first.schema_of_points.name}, "
+                f"{source.type} those of {source.schema_of_points.name}; take sources of one schema"
+            )
+    schema: PointSchema = first.schema_of_points
+    return schema
+
+
 def load_parts(config: Any, progress: bool) -> Parts:
     """Read and check what a config's sources name.
 
@@ -43,13 +63,8 @@ def load_parts(config: Any, progress: bool) -> Parts:
     Raises:
         UserError: A file, row or label is wrong, the points of two sources differ, or no face is left.
     """
-    parts = Parts([], [], [], config.data.sources[0].schema_of_points)
+    parts = Parts([], [], [], schema_of(config))
     for source in config.data.sources:
-        if source.schema_of_points.points != parts.schema.points:
-            raise UserError(
-                f"{config.name}: data.sources: {config.data.sources[0].type} has the points of {parts.schema.name}, "
-                f"{source.type} those of {source.schema_of_points.name}; take sources of one schema"
-            )
         split = source.load()
         parts.train.extend(split.train)
         parts.weights.extend([source.weight] * len(split.train))

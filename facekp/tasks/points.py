@@ -103,7 +103,9 @@ class PointsTask(Task):
             weights.append(photos.weight)
         judged = [part for part in validation_parts if isinstance(part, FilesDataset)]
         if data.keep_crops:
-            keep = partial(KeptCrops, face_side=round(1.5 * config.size), progress=progress)
+            pipelines = [data.train, data.validation, *([] if data.final is None else [data.final.train])]
+            reach = max(build_transforms(pipeline[:1], schema).transforms[0].reach for pipeline in pipelines)
+            keep = partial(KeptCrops, face_side=round(1.5 * config.size), reach=reach, progress=progress)
             train_parts, validation_parts = [keep(p) for p in train_parts], [keep(p) for p in validation_parts]
         turn = turning(config, schema, labels)
 
@@ -174,6 +176,8 @@ class PointsTask(Task):
                 f"{weights}: trained with size {recipe.size} and other data.pixels than {config.name}, which has size "
                 f"{config.size}; give the config of the training"
             )
+        if in_use:  # the images themselves are looked at
+            config = config.model_copy(update={"data": config.data.model_copy(update={"keep_crops": False})})
         data = self.build_data(config, settings.progress)
         assert isinstance(data.recipe, PointsRecipe)
         if recipe.schema.points != data.recipe.schema.points:

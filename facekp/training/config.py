@@ -18,8 +18,10 @@ from facekp.data.formats import parse_source
 from facekp.data.source import Source
 from facekp.errors import UserError
 from facekp.io.files import read_bytes
-from facekp.registry import check_name
+from facekp.io.unique_keys import UniqueKeys
+from facekp.registry import check_name, type_name
 from facekp.tasks import TASKS, Task
+from facekp.vision.pixels import PIXELS
 
 _HERE = Path(__file__).resolve().parent
 
@@ -105,7 +107,8 @@ class DataConfig(_Section):
     #: Where the faces come from: each a `type` of `facekp.data.formats.FORMATS`, its options, and a `weight`:
     #: how often an epoch shows each of its faces.
     sources: list[SerializeAsAny[Annotated[Source, BeforeValidator(_source)]]] = Field(min_length=1)
-    #: An epoch shows one square without a face for so many faces, to teach the network's score; 0 shows none.
+    #: An epoch shows one square without a face for so many faces of all sources, whatever their weights, to teach the
+    #: network's score; 0 shows none.
     faces_per_no_face: int = Field(0, ge=0)
     #: Photos without labels, in which our face detector finds faces, or what is none; they teach the network's score.
     photos: list[PhotosConfig] = []
@@ -128,6 +131,15 @@ class DataConfig(_Section):
     pixels: list[dict[str, Any]] = [{"type": "GrayNormalize", "channels": 3}, {"type": "ToCHW"}]
     #: Loader processes for each of training and validation; 0 loads in the training process.
     workers: int = Field(2, ge=0, le=256)
+
+    @model_validator(mode="after")
+    def _pixels_in_their_place(self) -> DataConfig:
+        final = {} if self.final is None else {"final.train": self.final.train}
+        for key, steps in {"train": self.train, "validation": self.validation, **final}.items():
+            step = next((name for name in map(type_name, steps) if name in PIXELS), None)
+            if step is not None:
+                raise ValueError(f"{key}: {step} belongs into data.pixels, which inference runs as well")
+        return self
 
 
 class OptimizerConfig(_Section):
@@ -282,8 +294,8 @@ def read_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> di
 
     Args:
         path: A YAML file; if there is none, the name of a shipped config, with or without `configs/` and `.yml`. Its
-            `_base_`, a path relative to it, is read first; what the file says replaces that, key by key. A mapping that
-            names another `type` than the base's replaces it whole.
+            `_base_`, a path relative to it or such a name, is read first; what the file says replaces that, key by key.
+            A mapping that names another `type` than the base's replaces it whole.
         options: See `load_config`.
 
     Raises:
@@ -359,12 +371,13 @@ def _fields(location: Sequence[str | int]) -> list[str]:
     return list(model.model_fields)
 
 
-def _found(path: Path) -> Path:
-    """The file of that path, else the shipped config of that name."""
-    if "\0" in str(path) or os.path.lexists(path) or path.parent not in (Path(), Path("configs")):
-        return path
+def _found(path: Path, folder: Path = Path()) -> Path:
+    """The file of that path from a folder on, else the shipped config of that name."""
+    place = folder / path
+    if "\0" in str(path) or os.path.lexists(place) or path.parent not in (Path(), Path("configs")):
+        return place
     shipped = configs_folder() / f"{path.stem if path.suffix == '.yml' else path.name}.yml"
-    return shipped if shipped.is_file() else path
+    return shipped if shipped.is_file() else place
 
 
 def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -389,10 +402,12 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     base = values.pop("_base_", None)
     if base is not None and not isinstance(base, str):
         raise UserError(f"{path}: _base_ must be the path of another file, not {_short(repr(base))}")
-    return values if base is None else _merge(_read(path.parent / base, (*seen, Path(os.path.realpath(path)))), values)
+    if base is None:
+        return values
+    return _merge(_read(_found(Path(base), path.parent), (*seen, Path(os.path.realpath(path)))), values)
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(UniqueKeys, yaml.SafeLoader):
     """Plain values alone: no dates, and no anchors, which can stand for more than fits into memory."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
@@ -426,6 +441,8 @@ def _updated(old: Any, keys: Sequence[str], value: Any, source: str) -> Any:
         if not key.isdecimal() or int(key) >= len(old):
             raise UserError(f"{source}: there is no entry {key}; the list has the entries 0 to {len(old) - 1}")
         return [_updated(entry, rest, value, source) if i == int(key) else entry for i, entry in enumerate(old)]
+    if isinstance(old, str):  # a bare name stands for a mapping with its type
+        old = {"type": old}
     old = old if isinstance(old, dict) else {}
     return _merged(old, {key: _updated(old.get(key), rest, value, source)})
 

@@ -100,9 +100,13 @@ _MAY_DIFFER = {"train.stop_after", "train.details_every", "data.workers", "outpu
 
 def essentials(config: Config) -> dict[str, Any]:
     """Key -> value of a config, less what may differ when a run continues: where the data lie and who loads them."""
-    values = leaves(plain_values(config))
     moved = re.compile(r"data\.(sources|photos)\.\d+\.(root|labels|images)")
-    return {key: value for key, value in values.items() if key not in _MAY_DIFFER and not moved.fullmatch(key)}
+    values = {key: value for key, value in leaves(plain_values(config)).items()
+              if key not in _MAY_DIFFER and not moved.fullmatch(key)}  # fmt: skip
+    for key, value in values.items():
+        if re.fullmatch(r"data\.sources\.\d+\.(validation|schema_name|convert_to)", key) and value is not None:
+            values[key] = Path(value).name
+    return values
 
 
 def hyperparameters(config: Config) -> dict[str, str | int | float]:

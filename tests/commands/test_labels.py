@@ -80,6 +80,31 @@ def test_check_labels(labels, run_tool, refuses, tmp_path):
     assert [row["label"].rsplit(" ", 1)[1] for row in rows if row["kind"] == "mirrored"] == ["annotations.6"]
     assert "give the file or folder of the labels" in refuses("check_labels")
     assert "end its name in .html" in refuses("check_labels", labels, "-o", tmp_path / "x.pdf")
+    assert "--schema has no effect with -c" in refuses("check_labels", "-c", "quickstart", "--schema", "five")
+
+
+def test_a_report_is_not_written_over_the_labels(labels, run_tool, refuses, tmp_path):
+    assert run_tool("convert_labels", labels, tmp_path / "mine.csv").returncode == 0
+    before = (tmp_path / "mine.csv").read_bytes()
+    options = (tmp_path / "mine.csv", "--schema", "wflw98", "-o")
+    assert "mine.csv: would be replaced" in refuses("check_labels", *options, tmp_path / "mine.html")
+    assert (tmp_path / "mine.csv").read_bytes() == before and not (tmp_path / "mine.html").exists()
+
+
+def test_sources_of_different_points_are_not_checked_together(labels, refuses, tmp_path):
+    config = {"_base_": "own_points", "name": "two", "data": {"sources": [
+        {"type": "drawn", "train": 3}, {"type": "coco", "labels": str(labels), "schema": "wflw98"}]}}  # fmt: skip
+    (tmp_path / "two.yml").write_text(json.dumps(config))
+    assert "take sources of one schema" in refuses("check_labels", "-c", tmp_path / "two.yml")
+
+
+def test_old_pts_files_do_not_stay_among_new_ones(labels, run_tool, refuses, tmp_path):
+    photos = tmp_path / "photos"
+    options = (labels, photos, "--to", "pts", "--lossy", "--overwrite", "--names-from", photos)
+    assert run_tool("convert_labels", *options).returncode == 0
+    assert run_tool("convert_labels", *options).returncode == 0  # the same ones are replaced
+    (photos / "05_1.pts").write_text("")
+    assert "05_1.pts: would stay among the new ones" in refuses("convert_labels", *options)
 
 
 def test_predictions_are_labels_to_correct(run_tool, refuses, tmp_path):

@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 
 from facekp.data.drawn import DrawnFacesDataset, draw_face
 from facekp.data.statistics import crop_statistics, label_mean_std, with_mean_face
 from facekp.data.transforms import FaceCrop
+from facekp.errors import UserError
 from facekp.landmarks import parse_schema
 
 
@@ -34,6 +36,15 @@ def test_unknown_points_count_nowhere():
     np.testing.assert_allclose(found.centre, 0.495, atol=1e-3)  # each crop is laid around the points that are known
     assert abs(found.side - 1 / 1.5) < 1e-3
     assert label_mean_std(np.array([[1.0, np.nan], [3.0, np.nan]])) == (2.0, 1.0)
+
+
+def test_left_and_right_of_the_person_are_told():
+    schema = parse_schema({"name": "mine", "points": ["right_eye", "left_eye", "chin"]}, "an example")
+    faces = np.array([[[10.0, 20], [30, 20], [20, 40]]] * 3)
+    with pytest.raises(UserError, match=r"most faces are upside down.*list mirror_pairs as \[right_eye, left_eye\]"):
+        with_mean_face(schema, faces)
+    listed = parse_schema({**schema.to_dict(), "mirror_pairs": [["right_eye", "left_eye"]]}, "an example")
+    assert with_mean_face(listed, faces).mean_face == ((0.0, 0.0), (1.0, 0.0), (0.5, 1.0))
 
 
 def test_the_mean_face_of_points_above_one_another_is_one_of_a_schema():

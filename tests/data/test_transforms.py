@@ -17,7 +17,7 @@ from facekp.data.transforms import (
     build_transforms,
 )
 from facekp.errors import UserError
-from facekp.landmarks import IBUG68, MEAN_FACE
+from facekp.landmarks import IBUG68, MEAN_FACE, parse_schema
 
 MOVING = {
     "resize down": Resize(120),
@@ -209,9 +209,19 @@ def test_what_is_not_covered_is_seen_unless_something_has_said_otherwise():
         {"type": "LowResolution", "least": -0.5},
         {"type": "LowResolution", "least": 3},
         {"type": "Noise", "most": -1},
+        {"type": "FaceCrop", "size": 96, "flip": 50},
+        {"type": "FaceCrop", "size": 96, "margin": -0.3},
         {"type": "Noise", "most": float("nan")},
     ],
 )
 def test_ranges_are_checked_before_the_first_step(spec):
     with pytest.raises(UserError, match=f"transform {spec['type']}: an option has a wrong value"):
-        build_transforms([{**spec, "p": 0.01}])
+        build_transforms([spec if spec["type"] == "FaceCrop" else {**spec, "p": 0.01}])
+
+
+def test_points_of_unknown_sides_are_not_mirrored():
+    schema = parse_schema({"name": "mine", "points": ["l_eye", "r_eye"]}, "an example")
+    for spec in ({"type": "RandomFlip"}, {"type": "FaceCrop", "size": 96, "flip": 0.5}):
+        with pytest.raises(UserError, match="the schema mine change places: list mirror_pairs"):
+            build_transforms([spec], schema)
+    build_transforms([{"type": "RandomFlip", "p": 0}, {"type": "FaceCrop", "size": 96}], schema)

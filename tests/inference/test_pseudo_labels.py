@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 import facekp
+from facekp.data.formats import parse_source
+from facekp.data.labels import write_pts
 from facekp.data.pts import PtsDataset
 from facekp.errors import UserError
-from facekp.inference.pseudo_labels import DONE, agreed_points, label_photos
+from facekp.inference.pseudo_labels import DONE, agreed_points, as_source, label_photos
 from facekp.io.images import read_image, write_image
+from facekp.landmarks import load_schema
 
 PHOTOS = Path(__file__).resolve().parents[2] / "assets" / "photos"
 
@@ -54,6 +57,17 @@ def test_a_stopped_run_goes_on_and_a_half_line_does_not_count(landmarker, photos
     before = (out / "face_1.pts").stat().st_mtime_ns
     assert label_photos(photos, landmarker, out, resume=True) == done
     assert (out / "face_1.pts").stat().st_mtime_ns == before
+
+
+def test_a_config_can_name_labels_of_any_points(tmp_path):
+    five = load_schema("five")
+    folder = tmp_path / "my, labels"
+    write_image(folder / "a.png", np.full((64, 64, 3), 127, np.uint8))
+    write_pts(folder / "a.pts", five.mean_points * 40)
+    assert as_source(folder, load_schema("ibug68")) == {"type": "pts", "root": str(folder)}
+    source = parse_source(as_source(folder, five))
+    assert source.schema_of_points == five
+    np.testing.assert_allclose(source.read(folder).faces[0].points, five.mean_points * 40, atol=0.01)
 
 
 def test_a_line_break_in_a_name_does_not_end_the_list(landmarker, photos, tmp_path):

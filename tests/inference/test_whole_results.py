@@ -66,6 +66,19 @@ def test_an_export_that_cannot_be_completed_leaves_the_earlier_one(tmp_path, mon
         "model.json": "new", "model.pdiparams": "new", RECIPE_FILE: "new", "mine.txt": "old"}  # fmt: skip
 
 
+def test_a_file_that_is_of_no_export_stays(tmp_path):
+    new, folder = tmp_path / "new", tmp_path / "theirs"
+    new.mkdir()
+    folder.mkdir()
+    (folder / "model.onnx").write_text("theirs")
+    made = [new / "model.json", new / "model.pdiparams", new / RECIPE_FILE]
+    for path in made:
+        path.write_text("new")
+    with pytest.raises(UserError, match=r"model\.onnx: would be replaced"):
+        replace_files(folder, made)
+    assert [path.read_text() for path in folder.iterdir()] == ["theirs"]
+
+
 def test_the_recipe_comes_last(tmp_path, monkeypatch):
     import os
 

@@ -49,6 +49,23 @@ def test_sides_are_whole_words_of_a_name_and_points_of_the_middle_stay():
     assert schema.flip_order.tolist() == [0, 2, 1, 3]
 
 
+@pytest.mark.parametrize(
+    ("left", "right"), [("leftEye", "rightEye"), ("eyeLeft", "eyeRight"), ("Left_eye", "Right_eye"), ("左眼", "右眼"),
+                        ("EYE_LEFT", "EYE_RIGHT"), ("left-eye", "right-eye"), ("eye left", "eye right")]
+)  # fmt: skip
+def test_sides_of_names_in_other_spellings(left, right):
+    points = [right, "nose", left, "brightest", "upright", "cleft"]
+    schema = parse_schema({"name": "n", "points": points}, "")
+    assert schema.mirror_pairs == ((2, 0),)
+    schema.need_mirror_pairs("a test")
+
+
+def test_a_key_that_stands_twice_is_told(tmp_path):
+    (tmp_path / "n.yml").write_text("name: n\npoints: [left_a, right_a]\npoints: [left_b, right_b]\n")
+    with pytest.raises(UserError, match="'points' stands twice"):
+        load_schema(tmp_path / "n.yml")
+
+
 def test_listed_pairs_replace_those_of_the_names():
     plain = {"name": "plain", "points": ["a", "b", "c", "d"]}
     assert parse_schema(plain, "").flip_order.tolist() == [0, 1, 2, 3]

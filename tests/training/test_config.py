@@ -69,7 +69,23 @@ def test_bases_merge_key_by_key_and_another_type_replaces(tmp_path):
     assert config.network == {"type": "resnet18"}
 
 
+def test_a_base_may_be_a_shipped_config(tmp_path):
+    for base in ("quickstart", "quickstart.yml", "configs/quickstart.yml"):
+        (tmp_path / "mine.yml").write_text(f"_base_: {base}\nname: mine\n")
+        assert load_config(tmp_path / "mine.yml").network == load_config("quickstart").network
+    (tmp_path / "mine.yml").write_text("_base_: none\nname: mine\n")
+    with pytest.raises(UserError, match=r"none: cannot be read"):
+        load_config(tmp_path / "mine.yml")
+
+
+def test_an_option_of_what_is_named_alone():
+    config = load_config("configs/sam_googlenet_bn.yml", ["loss.delta=0.5"])
+    assert config.loss == {"type": "smooth_l1", "delta": 0.5}
+
+
 WRONG = {
+    "pixels elsewhere": (["data.train=[{type: ToCHW}]"], r"data: train: ToCHW belongs into data\.pixels"),
+    "a key twice": (["train={epochs: 3, epochs: 4}"], "'epochs' stands twice"),
     "unknown key": (["train.epoch=3"], r"unknown key train\.epoch; valid here are epochs, batch_size"),
     "unknown section": (["trian.epochs=3"], r"unknown key trian; valid here are name, task, seed"),
     "wrong value": (["train.epochs=many"], r"train\.epochs.*'many'"),

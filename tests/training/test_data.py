@@ -1,5 +1,9 @@
+import json
+import random
+
 import numpy as np
 import pytest
+import yaml
 from tests_support import write_pts
 
 from facekp.codecs.points import MeanFaceCodec, StandardCodec
@@ -8,9 +12,13 @@ from facekp.data.csv68 import person
 from facekp.data.drawn import draw_face
 from facekp.errors import UserError
 from facekp.io.images import write_image
+from facekp.landmarks import load_schema
+from facekp.tasks.task import EvaluationSettings
 from facekp.training.checkpoint import RunState
 from facekp.training.config import load_config
 from facekp.training.loaders import ShuffledBatches, training_loader, validation_loader
+from facekp.training.run_folder import essentials
+from facekp.zoo import SHIPPED
 
 
 def build_data(config):
@@ -69,6 +77,47 @@ def test_pts_faces_join_in_and_kept_crops_change_little(drawn_csv, tmp_path):
     assert (len(alone.train), len(alone.validation)) == (9, 1)
     for i in (0, 15, 20):
         np.testing.assert_allclose(kept.train[i][1], plain.train[i][1], atol=0.05)
+
+
+def test_boxes_of_use_are_judged_on_the_images_themselves(tmp_path):
+    for number in range(10):
+        image, points = draw_face(number, 900)
+        write_image(tmp_path / f"{number}.png", image)
+        write_pts(tmp_path / f"{number}.pts", points)
+    weights, settings = str(SHIPPED / "face_crop_light.safetensors"), EvaluationSettings(boxes="expanded")
+    tables = []
+    for keep in ("true", "false"):
+        options = [f"data.sources=[{{type: pts, root: {tmp_path}}}]", f"data.keep_crops={keep}", "data.workers=0"]
+        run = load_config("face_crop_light", options)
+        tables.append(run.what.evaluate(run, weights, settings).tables)
+    assert tables[0] == tables[1]
+    assert 0.005 < tables[0]["all"]["nme"] < 0.15
+
+
+def test_a_moved_run_goes_on(drawn_csv, tmp_path):
+    def kept(folder, validation):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "own.yml").write_text(yaml.safe_dump(load_schema("five").to_dict()))
+        source = {"type": "coco", "labels": f"{folder}/a.json", "schema": str(tmp_path / folder / "own.yml"),
+                  "validation": validation and f"{folder}/{validation}"}  # fmt: skip
+        return essentials(load_config("own_points", [f"data.sources=[{json.dumps(source)}]"]))
+
+    assert kept("here", "b.json") == kept("there", "b.json")
+    assert kept("here", "b.json") != kept("there", None)
+
+
+@pytest.mark.parametrize("crop", ["margin: 1.0", "margin: 0.5, rotate: 25, scale: 0.15, shift: 0.06"])
+def test_kept_crops_reach_as_far_as_the_crops(tmp_path, crop):
+    for number in range(10):
+        _, points = draw_face(number)
+        write_image(tmp_path / f"{number}.png", np.full((800, 800, 3), 200, np.uint8))
+        write_pts(tmp_path / f"{number}.pts", points / 2 + 350)
+    crops = f"[{{type: FaceCrop, size: 96, {crop}}}]"
+    options = [f"data.sources=[{{type: pts, root: {tmp_path}}}]", f"data.train={crops}"]
+    random.seed(0)
+    kept = build_data(config(tmp_path, *options, "data.keep_crops=true"))
+    for i in range(100):
+        assert np.ptp(kept.train[i % 9][0]) < 0.01  # what is outside of an image is black
 
 
 def test_a_wrong_row_stops_before_the_first_step(drawn_csv):

@@ -231,6 +231,11 @@ def write_pictures() -> None:
             box = [*points.min(0), *points.max(0)]
             faces = [{"points": points.round(4).tolist(), "boxes": box, "scores": 0.9}]
             worn.append(wear(name, f"turned_{number}_{name}", index, faces))
+    points = head(0, 0, 0, 120)
+    faces = [
+        {"points": (points - points.mean(0) + (0, 90)).round(4).tolist(), "boxes": [-60, 30, 60, 150], "scores": 0.9}
+    ]
+    worn += [wear(name, f"cut_{name}", 0, faces) for name in ("tiger", "sunglasses")]
     placed = placements()
     text = json.dumps({"pictures": described, "worn": worn, "placed": placed})
     (PICTURES / "index.json").write_text(text, encoding="utf-8")
