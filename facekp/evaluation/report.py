@@ -15,7 +15,7 @@ from facekp import viz
 from facekp.data.dataset import FilesDataset
 from facekp.errors import UserError
 from facekp.evaluation.labels import KINDS, Checked, Finding
-from facekp.io.files import atomic_path, read_start
+from facekp.io.files import atomic_path, check_own
 from facekp.landmarks import PointSchema
 from facekp.vision import geometry
 
@@ -67,9 +67,7 @@ def check_name(path: Path) -> Path:
     if path.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"{path}: the report is a page; end its name in .html")
     table = path.with_suffix(".csv")
-    header = ",".join(_COLUMNS).encode()
-    if table.exists() and read_start(table, len(header)) != header:
-        raise UserError(f"{table}: would be replaced, and is not a list of findings; choose another -o")
+    check_own(table, ",".join(_COLUMNS), "a list of findings")
     return table
 
 

@@ -23,7 +23,7 @@ from facekp.data.labels import Labels, make_face
 from facekp.errors import UserError, one_line
 from facekp.extras import missing
 from facekp.inference.faces import Faces
-from facekp.io.files import atomic_path, locked, read_start, sweep
+from facekp.io.files import atomic_path, check_own, locked, sweep
 from facekp.io.images import SUFFIXES, only_sound_images, read_image, write_image
 from facekp.landmarks import SIGNALS, PointSchema
 
@@ -178,10 +178,7 @@ class PointsTable:
         if path.suffix.lower() not in _FORMATS:
             raise UserError(f"{path}: a table of points ends in {' or '.join(_FORMATS)}")
         self._format: _Csv | _Parquet | _Coco = _FORMATS[path.suffix.lower()](path, self._columns, schema)
-        header = _lines([_FAILURES])
-        if self.failures.is_file() and read_start(self.failures, len(header)) != header:
-            raise UserError(f"{self.failures}: would be replaced, and is not a list of failed images; rename it, or "
-                            "choose another -o")  # fmt: skip
+        check_own(self.failures, ",".join(_FAILURES), "a list of failed images")
         self._done: set[str] = set()
         # What the unfinished table begins with: whose points they are, and whether a finished one counts as well.
         self._adds = resume and path.is_file()

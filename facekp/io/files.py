@@ -213,6 +213,22 @@ def read_start(path: str | os.PathLike[str], count: int) -> bytes:
         return file.read(count)
 
 
+def check_own(path: Path, header: str, what: str) -> None:
+    """Refuse to replace a file of somebody else, where one is written beside another that was named.
+
+    Args:
+        path: It need not exist.
+        header: What our files of this kind begin with.
+        what: They are, for the message.
+
+    Raises:
+        UserError: It exists, and begins otherwise.
+    """
+    start = header.encode()
+    if path.is_file() and read_start(path, len(start)) != start:
+        raise UserError(f"{path}: would be replaced, and is not {what}; rename it, or choose another -o")
+
+
 @contextmanager
 def locked(path: str | os.PathLike[str], remedy: str) -> Iterator[None]:
     """Keep every other process from working on a file or folder until the block ends.

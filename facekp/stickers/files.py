@@ -14,7 +14,7 @@ import numpy as np
 from facekp.errors import UserError, one_line
 from facekp.inference.faces import Faces
 from facekp.inference.tracking import Landmarks, Tracker
-from facekp.io.files import atomic_path
+from facekp.io.files import atomic_path, check_own
 from facekp.io.images import write_image
 from facekp.io.terminal import tell
 from facekp.io.video import ENCODERS, convert
@@ -23,6 +23,9 @@ from facekp.stickers.photo import Photo
 from facekp.stickers.privacy import Hider, careful_tracker
 from facekp.stickers.show import save_animation, sheet
 from facekp.stickers.sticker import Sticker
+
+#: What a list of frames without a face begins with.
+_EMPTY = "frame,seconds"
 
 #: Shows an image for some milliseconds; True ends the video.
 Show = Callable[[np.ndarray, int], bool]
@@ -119,10 +122,13 @@ def sticker_video(
     With `hide`, which comes first, the frames without any face are listed in `NAME_no_face.csv` beside `out`.
 
     Raises:
-        UserError: See `facekp.io.video.convert`.
+        UserError: See `facekp.io.video.convert`; or another file has that name.
     """
     from tqdm import tqdm  # here, as in `sticker_files`: see `tell`
 
+    without = out.with_name(f"{out.stem}_no_face.csv")
+    if hide is not None:
+        check_own(without, _EMPTY, "a list of frames without a face")
     with tqdm(unit="frame", desc=one_line(file.name), leave=False, disable=None) as bar:
 
         def draw(image: np.ndarray, seconds: float) -> np.ndarray:
@@ -136,7 +142,7 @@ def sticker_video(
 
         report = convert(file, out, draw)
     if hide is not None:
-        _list_empty(out.with_name(f"{out.stem}_no_face.csv"), hide, report.frames)
+        _list_empty(without, hide, report.frames)
     if report.broken:
         tell(f"{one_line(file)}: {report.broken} broken frames skipped", file=sys.stderr)
     if report.sound.startswith("dropped"):
@@ -152,7 +158,7 @@ def _list_empty(path: Path, hide: Hider, frames: int) -> None:
         path.unlink(missing_ok=True)
         return
     with atomic_path(path) as temporary:
-        lines = ["frame,seconds", *(f"{number},{seconds:.3f}" for number, seconds in hide.empty)]
+        lines = [_EMPTY, *(f"{number},{seconds:.3f}" for number, seconds in hide.empty)]
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     tell(f"no face in {len(hide.empty)} of {frames} frames, look at them: {path}", file=sys.stderr)
 

@@ -193,6 +193,10 @@ def test_hiding_in_a_video_lists_frames_without_a_face(
     assert call("in.mp4", "--hide", "mosaic", "-o", "out.mp4") == 0
     assert (tmp_path / "out_no_face.csv").read_text().splitlines() == ["frame,seconds", "0,0.000", "1,0.100"]
     assert "no face in 2 of 4 frames" in capsys.readouterr().err
+    (tmp_path / "out_no_face.csv").write_text("mine")
+    assert call("in.mp4", "--hide", "mosaic", "-o", "out.mp4") == 2
+    assert "out_no_face.csv: would be replaced" in capsys.readouterr().err
+    assert (tmp_path / "out_no_face.csv").read_text() == "mine"
 
 
 def test_hiding_and_another_face(call: Call, tmp_path: Path) -> None:
