@@ -13,8 +13,8 @@ BENCHMARKS = (
 
 def main() -> None:
     """Read the arguments and measure."""
-    parser = argparse.ArgumentParser(prog="benchmark.py", description="Measure speed and memory, as ratios within one "
-                                     "run; every figure in the documents comes from here.")  # fmt: skip
+    parser = argparse.ArgumentParser(prog="benchmark.py", description="Measure speed, memory and accuracy; "
+                                     "speed as ratios within one run.")  # fmt: skip
     which = parser.add_subparsers(dest="benchmark", required=True)
     for name in BENCHMARKS:
         module = importlib.import_module(f"measure_{name}")

@@ -2,7 +2,7 @@
 #
 #     docker build -f docker/serve.Dockerfile -t facekp-serve .
 #     docker run --rm -p 8080:8080 facekp-serve          # http://localhost:8080, the API: /docs
-#     docker run --rm -v "$PWD:/photos" -w /photos facekp-serve sticker photo.jpg -o /tmp/out.jpg
+#     docker run --rm -v "$PWD:/photos" -w /photos --user "$(id -u)" facekp-serve sticker photo.jpg -o out.jpg
 #
 # Not built yet: where this was written there is no Docker. hadolint finds nothing in it; its pip lines and its command
 # were run outside of a container, apt-get, useradd and the health check were not.

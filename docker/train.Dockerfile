@@ -2,7 +2,7 @@
 #
 #     docker build -f docker/train.Dockerfile -t facekp-train .
 #     docker run --rm --shm-size 1g -v "$PWD:/work" facekp-train train -c quickstart
-#     docker run --rm -v "$PWD:/work" -p 8040:8040 --entrypoint visualdl facekp-train --logdir output --host 0.0.0.0
+#     docker run --rm -v "$PWD:/work" -p 8040:8040 --entrypoint visualdl facekp-train --logdir output --host 0.0.0.0 --language en
 #
 # --shm-size: Paddle's loader processes pass their batches through shared memory. If the folder belongs to another user
 # than number 1000, add --user "$(id -u)". An image for NVIDIA cards was not tried.

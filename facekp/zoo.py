@@ -208,7 +208,12 @@ def _folder(name: str) -> Path:
 
 def _addresses(name: str, file: str) -> Iterator[str]:
     mirror = os.environ.get(MIRROR, "")
-    if mirror and not mirror.startswith(("http://", "https://", "file://")):
+    scheme, _, rest = mirror.partition("://")
+    if rest and scheme.lower() not in ("http", "https", "file"):
+        raise UserError(f"{MIRROR}: {scheme}:// is not supported; set it to an http or https address, or a folder")
+    if rest:
+        mirror = f"{scheme.lower()}://{rest}"
+    elif mirror:
         mirror = Path(mirror).expanduser().absolute().as_uri()
     for template in models()[name].urls:
         url = template.format(file=file)
@@ -229,7 +234,7 @@ def _fetch(name: str, target: Path, file: File) -> None:
     for url in _addresses(name, target.name):
         another = f"set {MIRROR} to another mirror"
         try:
-            download(url, part, another, f"set {CACHE} to another folder")
+            download(url, part, another, f"set {CACHE} to another folder", file.size)
             _check(part, file, f"{url} is damaged or of another release; {another}")
         except ServerError as error:  # what came is kept: the next call goes on there
             failures.append(str(error))

@@ -29,6 +29,7 @@ class Server(ThreadingHTTPServer):
         self.files = {}
         self.ranges = True
         self.cut = None  # close the connection after so many bytes
+        self.length = None  # a Content-Length of its own
         self.log = []
         self.url = f"http://127.0.0.1:{self.server_port}/mirror"
 
@@ -42,7 +43,7 @@ class Handler(BaseHTTPRequestHandler):
         site.log.append((self.path, wanted, status))
         rest = (body or b"")[start:]
         self.send_response(status)
-        self.send_header("Content-Length", str(len(rest)))
+        self.send_header("Content-Length", site.length or str(len(rest)))
         if body is not None:
             self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()[:8]}"')
         if start:
@@ -144,6 +145,30 @@ def test_a_wrong_file_is_refused_and_not_kept(cache, server, monkeypatch, conten
     assert left(cache) == []
     server.files["/mirror/v1/far.safetensors"] = CONTENT["safetensors"]  # which is asked first
     assert zoo.get(NAME).read_bytes() == CONTENT["safetensors"]
+
+
+def test_a_length_that_is_no_number_is_not_believed(cache, server, monkeypatch):
+    monkeypatch.setenv(zoo.MIRROR, server.url)
+    server.length = "abc"
+    with pytest.raises(UserError) as caught:  # some clients take it for an endless answer, some for an empty one
+        server.cut = 10
+        zoo.get(NAME)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_more_is_written_than_a_file_should_have(cache, server, monkeypatch, tmp_path):
+    monkeypatch.setenv(zoo.MIRROR, server.url)
+    server.files = {path: body + bytes(40 << 20) for path, body in server.files.items()}
+    with pytest.raises(UserError, match="is larger than the 140000 bytes"):
+        zoo.get(NAME)
+    assert sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file()) < 30 << 20
+
+
+@pytest.mark.parametrize("mirror", ["ftp://host/x", "s3://bucket"])
+def test_other_kinds_of_mirrors_are_refused(cache, monkeypatch, mirror):
+    monkeypatch.setenv(zoo.MIRROR, mirror)
+    with pytest.raises(UserError, match=r"FACEKP_ZOO: \w+:// is not supported"):
+        zoo.get(NAME)
 
 
 def test_a_wrong_first_file_does_not_hide_the_right_second_one(cache, server, monkeypatch):

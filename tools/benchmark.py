@@ -1,4 +1,4 @@
-"""Measure speed and memory, as ratios within one run; every figure in the documents comes from here."""
+"""Measure speed, memory and accuracy; speed as ratios within one run."""
 
 import runpy
 from pathlib import Path

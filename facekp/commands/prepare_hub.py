@@ -33,6 +33,10 @@ def run(args: argparse.Namespace) -> None:
     if not 0 < args.minutes < 1e6:
         raise UserError(f"--minutes {args.minutes:g}: give a number above 0")
 
+    for option, given in (("--environment", args.environment), ("--check", args.check)):
+        for other, value in (("--from", args.sources), ("--again", args.again)):
+            if given and value:
+                raise UserError(f"{other} has no effect with {option}; omit one of them")
     if args.environment:
         made = make_environment(args.environment)
         print(f"{made.parent / 'hub'}: ready; for --source hub: export FACEKP_HUB_PYTHON={made}")

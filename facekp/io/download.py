@@ -28,7 +28,7 @@ class ServerError(UserError):
     """The server, or the way to it, is at fault: another address may work."""
 
 
-def download(url: str, part: Path, otherwise: str, elsewhere: str) -> None:
+def download(url: str, part: Path, otherwise: str, elsewhere: str, most: int | None = None) -> None:
     """Fetch `url` into the file `part`, going on where a broken download stopped.
 
     Beside it, `part` + ".json" notes the address, the file's size and the server's ETag or Last-Modified:
@@ -39,9 +39,10 @@ def download(url: str, part: Path, otherwise: str, elsewhere: str) -> None:
         part: The file to write; whole when the function returns, otherwise kept for the next call.
         otherwise: For messages: what to do if the server does not give the file.
         elsewhere: For messages: how to choose another place for `part`.
+        most: Bytes of the file, if that is known; whatever the server sends, no more is written than a chunk behind.
 
     Raises:
-        ServerError: No connection, it broke off, or the server refuses.
+        ServerError: No connection, it broke off, the server refuses, or sends more than `most`.
         UserError: The disk is full or cannot be written.
     """
     # Over urllib: requests would be one more package for those who train nothing, and neither it,
@@ -72,11 +73,11 @@ def download(url: str, part: Path, otherwise: str, elsewhere: str) -> None:
         if status in (206, 416) and not resumed and "Range" in headers:
             with local_errors(part, remedy):
                 forget(part)
-            return download(url, part, otherwise, elsewhere)  # what we have is no part of what the server has
+            return download(url, part, otherwise, elsewhere, most)  # what we have is no part of what the server has
         if status != HTTPStatus.OK and not resumed:
             reason = getattr(response, "reason", "")
             raise ServerError(f"{url}: the server answered {status} {reason}; check the address, or {otherwise}")
-        _receive(response, url, part, have if resumed else 0, elsewhere)
+        _receive(response, url, part, have if resumed else 0, elsewhere, most)
 
 
 def _ask(url: str, headers: Mapping[str, str]) -> Any:
@@ -95,10 +96,10 @@ def root_cause(error: BaseException) -> str:
     return root_cause(cause) if cause else str(error) or type(error).__name__
 
 
-def _receive(response: Any, url: str, part: Path, have: int, elsewhere: str) -> None:
+def _receive(response: Any, url: str, part: Path, have: int, elsewhere: str, most: int | None) -> None:
     """Write the body of `response` to `part`, behind its first `have` bytes."""
-    length = response.headers.get("Content-Length")
-    total = have + int(length) if length else None
+    length = response.headers.get("Content-Length") or ""
+    total = have + int(length) if length.isdecimal() and len(length) < 20 else None
     validator = _validator(response.headers)
     with local_errors(part, f"free some space and run again, or {elsewhere}"):
         if not have:
@@ -119,7 +120,12 @@ def _receive(response: Any, url: str, part: Path, have: int, elsewhere: str) -> 
                     break
                 file.write(chunk)
                 bar.update(len(chunk))
+                if most is not None and file.tell() > most:
+                    break
         size = part.stat().st_size
+        if most is not None and size > most:
+            forget(part)
+            raise ServerError(f"{url}: is larger than the {most} bytes that it should have; check the address")
     if broken or (total is not None and size != total):
         then = f"{part} is kept, run again to resume" if validator or have else "run again"
         raise ServerError(f"{url}: the connection broke off after {size} of {total or '?'} bytes; {then}") from broken

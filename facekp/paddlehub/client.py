@@ -310,11 +310,11 @@ def hub_home() -> Path:
     """PaddleHub's home.
 
     Raises:
-        UserError: It is no folder.
+        UserError: It is not a folder.
     """
     home = Path(os.environ.get("HUB_HOME") or "~/.paddlehub").expanduser()
     if home.exists() and not home.is_dir():
-        raise UserError(f"HUB_HOME: {home} is no folder; set it to PaddleHub's home, or remove it from the environment")
+        raise UserError(f"HUB_HOME: {home} is not a folder; set it to PaddleHub's home, or unset it")
     return home
 
 

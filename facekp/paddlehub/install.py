@@ -43,7 +43,7 @@ def make_environment(folder: Path) -> Path:
     folder = folder.absolute()
     with local_errors(folder, "choose another folder"):
         if folder.exists() and any(folder.iterdir()):
-            raise UserError(f"{folder}: is there already; choose another folder, or delete it first")
+            raise UserError(f"{folder}: exists already; choose another folder, or delete it first")
         try:
             return _fill_environment(folder)
         except BaseException:
@@ -113,6 +113,8 @@ def fetch_modules(
                 )
                 fetched = Path(worker.home, "modules")
                 for name in names:
+                    if sources and not (fetched / name).is_dir():
+                        raise UserError(f"--from: none of what was given holds {name}; give its archive or folder too")
                     check_module(fetched, name)
                 for name in names:
                     old = home / "modules" / name

@@ -8,7 +8,6 @@ decorators around the `KeypointModule` of this file.
 from __future__ import annotations
 
 import argparse
-import ast
 import base64
 import binascii
 import shutil
@@ -88,13 +87,13 @@ def write_hub_module(folder: Path, network: Path, detector: Path) -> None:
         detector: The same, of a face detector.
 
     Raises:
-        UserError: `network` or `detector` is no such folder, or `folder` is taken or cannot be written.
+        UserError: `network` or `detector` is not such a folder, or `folder` is taken or cannot be written.
     """
     parts = {NETWORK: _exported_files(network), DETECTOR: _exported_files(detector)}
     folder = folder.absolute()
     with local_errors(folder, "choose another folder"):
         if folder.exists() and any(folder.iterdir()):
-            raise UserError(f"{folder}: is there already; choose another folder, or delete it first")
+            raise UserError(f"{folder}: exists already; choose another folder, or delete it first")
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
             made = Path(scratch, "module")
@@ -178,6 +177,10 @@ class KeypointModule:
             *(Path(path).name for path in paths or []),
             *(f"ndarray_{time.time_ns()}_{i}.png" for i in range(len(images or []))),
         ]
+        taken = set()
+        for index, name in enumerate(names):  # two files of one name from two folders
+            names[index] = name if name not in taken else f"{Path(name).stem}_{index}{Path(name).suffix}"
+            taken.add(names[index])
         results = []
         for index, (image, name) in enumerate(zip(loaded, names)):
             faces = self._look(image)
@@ -199,6 +202,8 @@ class KeypointModule:
 
     def serve(self, images: Sequence[str], **_: Any) -> list[dict[str, Any]]:
         """Answer `hub serving`: images as base64 of a JPEG or PNG. Nothing is written, whatever is asked."""
+        if isinstance(images, (str, bytes)) or not isinstance(images, Sequence):
+            raise UserError("images is not a list of base64 texts")
         decoded = []
         for index, text in enumerate(images):
             try:
@@ -214,9 +219,9 @@ class KeypointModule:
         """Answer `hub run`."""
         parser = argparse.ArgumentParser(prog=f"hub run {name}", description=f"Run the {name} module.")
         parser.add_argument("--input_path", required=True, help="path of an image")
-        parser.add_argument("--use_gpu", type=ast.literal_eval, default=False, help="for PaddleHub's sake")
+        parser.add_argument("--use_gpu", type=_yes_or_no, default=False, help="for PaddleHub's sake")
         parser.add_argument("--output_dir", default=None, help="folder for what --visualization writes")
-        parser.add_argument("--visualization", type=ast.literal_eval, default=False, help="True: draw the points")
+        parser.add_argument("--visualization", type=_yes_or_no, default=False, help="True: draw the points")
         args = parser.parse_args(arguments)
         try:
             return self.keypoint_detection(
@@ -234,6 +239,14 @@ class KeypointModule:
             x0, y0, x1, y1 = (float(face[side]) for side in ("left", "top", "right", "bottom"))
             boxes.append([x0, y1 - (y1 - y0) / (1 + FOREHEAD), x1, y1])
         return self.landmarker(image, boxes=boxes)
+
+
+def _yes_or_no(text: str) -> bool:
+    """What PaddleHub's users write: True, False."""
+    values = {"true": True, "1": True, "false": False, "0": False}
+    if text.lower() not in values:
+        raise argparse.ArgumentTypeError(f"{text!r}: give True or False")
+    return values[text.lower()]
 
 
 def _with_dots(image: np.ndarray, faces: Faces) -> np.ndarray:

@@ -4,7 +4,7 @@ It knows nothing of facekp and imports nothing but the standard library until it
 stdin, answers go out on what was stdout, both as messages: a length (4 bytes, big endian), a JSON header of that
 length, and as many raw bytes as its "bytes" says. Everything that libraries print goes to stderr.
 
-`python hub_worker.py FOLDER`: FOLDER is empty, becomes PaddleHub's home, and is deleted when stdin ends.
+`python worker.py FOLDER`: FOLDER is empty, becomes PaddleHub's home, and is deleted when stdin ends.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ from facekp.inference.landmarker import Landmarker
 from facekp.io.images import PILLOWS_ERRORS, decode_and_check
 from facekp.stickers import combine, list_stickers, load_sticker
 from facekp.version import VERSION
-from facekp.web.page import NETWORK
-from facekp.web.server import HEADERS
+from facekp.web.page import NETWORK, SERVICE_WORKER, SHIPPED_NETWORK
+from facekp.web.server import GOODBYE, HEADERS
 
 #: An image sent here has no more bytes, and no more pixels.
 MAX_BYTES, MAX_PIXELS = 20 << 20, 25_000_000
@@ -33,8 +33,9 @@ MAX_BYTES, MAX_PIXELS = 20 << 20, 25_000_000
 #: What is taken, as Pillow calls it, which tells the size of each before it is decoded.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 
-#: So many photos are read and held at once, each for no more than so many seconds; the others wait.
-MOST_READ, MOST_SECONDS = 16, 60
+#: So many photos are read and held at once, each for no more than so many seconds; the others wait. A client that sends
+#: nothing for so many seconds is given up.
+MOST_READ, MOST_SECONDS, MOST_SILENT = 16, 60, 5
 
 T = TypeVar("T")
 
@@ -104,7 +105,8 @@ def build_api(landmarker: Landmarker, page: Path | None = None, network: Path | 
             try:
                 data = await asyncio.wait_for(_read(request), MOST_SECONDS)
             except asyncio.TimeoutError as error:
-                raise HTTPException(408, f"the photo took more than {MOST_SECONDS} s to come") from error
+                raise HTTPException(408, f"the photo took more than {MOST_SECONDS} s to come, or nothing came for "
+                                    f"{MOST_SILENT} s") from error  # fmt: skip
             return await asyncio.get_running_loop().run_in_executor(pool, decode_and_work, data)
 
     @api.exception_handler(UserError)
@@ -159,6 +161,9 @@ def build_api(landmarker: Landmarker, page: Path | None = None, network: Path | 
     if network is not None:
         api.mount(f"/{NETWORK}", StaticFiles(directory=network))  # the first that matches answers
     if page is not None:
+        api.mount(f"/{SHIPPED_NETWORK}", StaticFiles(directory=page / NETWORK))
+        goodbye = Response(GOODBYE, media_type="text/javascript")
+        api.add_route(f"/{SERVICE_WORKER}", lambda request: goodbye, include_in_schema=False)
         api.mount("/", StaticFiles(directory=page, html=True))
     return api
 
@@ -166,8 +171,12 @@ def build_api(landmarker: Landmarker, page: Path | None = None, network: Path | 
 async def _read(request: Request) -> bytes:
     """A request's body, no longer than `MAX_BYTES`, whatever its headers say."""
     data = bytearray()
-    async for part in request.stream():
-        data += part
+    parts = request.stream().__aiter__()
+    while True:
+        try:
+            data += await asyncio.wait_for(parts.__anext__(), MOST_SILENT)
+        except StopAsyncIteration:
+            break
         if len(data) > MAX_BYTES:
             raise HTTPException(413, f"more than {MAX_BYTES >> 20} MiB; send a smaller image")
     if not data:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -15,6 +17,13 @@ _SOURCE = Path(__file__).resolve().parents[2] / "web"
 
 #: Of the page: the folder of the network of points, which another one can take the place of.
 NETWORK = "models/face_crop_light"
+
+#: Where the shipped network lies then; its scores are needed where the other one gives none.
+SHIPPED_NETWORK = "models/shipped"
+
+#: The service worker, and what its text calls the version of what it keeps.
+SERVICE_WORKER = "service-worker.js"
+_VERSION = re.compile(r'(version\\*":\\*")([0-9a-f]{16})')
 
 #: What builds the page, in the folder web/ of a clone.
 COMMANDS = (("npm", "ci"), ("npm", "run", "build"))
@@ -65,9 +74,24 @@ def write_page(page: Path, network: Path | None, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
             made = Path(shutil.copytree(page, Path(scratch) / "page"))
-            for file in network.iterdir() if network is not None else ():
-                shutil.copyfile(file, made / NETWORK / file.name)
+            if network is not None:
+                shutil.copytree(made / NETWORK, made / SHIPPED_NETWORK)
+                for file in network.iterdir():
+                    shutil.copyfile(file, made / NETWORK / file.name)
+                _renew(made / SERVICE_WORKER, network)
             made.chmod(0o755)
             made.rename(folder)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror}); check the name and the free space") from error
+
+
+def _renew(worker: Path, network: Path) -> None:
+    """Give the service worker a version of its own, or who has seen another network keeps that one."""
+    if not worker.is_file():
+        return
+    kept = hashlib.sha256()
+    for file in sorted(network.iterdir()):
+        kept.update(file.name.encode() + file.read_bytes())
+    text = worker.read_text(encoding="utf-8")
+    renewed = _VERSION.sub(lambda found: found[1] + kept.hexdigest()[:8] + found[2][8:], text)
+    worker.write_text(renewed, encoding="utf-8")

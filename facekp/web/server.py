@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 from contextlib import suppress
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from facekp.errors import UserError
-from facekp.web.page import NETWORK
+from facekp.web.page import NETWORK, SERVICE_WORKER, SHIPPED_NETWORK
 
 #: What the page may load and whom it may ask: nobody but its own host. As in web/src/app/policy.ts.
 POLICY = (
@@ -37,6 +38,15 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 
+
+#: The service worker that this server gives: it forgets all and goes. The page needs none here, and one that keeps the
+#: page would show it instead of other networks, and of other programs that listen on the same port later.
+GOODBYE = b"""addEventListener("install", () => skipWaiting());
+addEventListener("activate", (event) => event.waitUntil((async () => {
+  for (const name of await caches.keys()) if (name.startsWith("facekp-")) await caches.delete(name);
+  await registration.unregister();
+})()));
+"""
 
 _TYPES = {
     **SimpleHTTPRequestHandler.extensions_map,
@@ -68,6 +78,12 @@ class PageHandler(SimpleHTTPRequestHandler):
 
     def send_head(self) -> BinaryIO | None:
         """Open the file that is asked for."""
+        if self.path.partition("?")[0] == f"/{SERVICE_WORKER}":
+            self.send_response(200)
+            self.send_header("Content-Type", "text/javascript")
+            self.send_header("Content-Length", str(len(GOODBYE)))
+            self.end_headers()
+            return io.BytesIO(GOODBYE)
         try:
             return super().send_head()
         except ValueError:  # no file can have such a name
@@ -80,7 +96,8 @@ class PageHandler(SimpleHTTPRequestHandler):
         shipped = os.path.join(self.directory, *NETWORK.split("/"), "")
         if self.network is not None and file.startswith(shipped):
             return os.path.join(self.network, file[len(shipped) :])
-        return file
+        aside = os.path.join(self.directory, *SHIPPED_NETWORK.split("/"), "")
+        return shipped + file[len(aside) :] if file.startswith(aside) else file
 
     def list_directory(self, path: Any) -> None:
         """Refuse: a folder without an index is not for reading."""
@@ -106,6 +123,8 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         UserError: The address or port cannot be had.
     """
+    if not host:
+        raise UserError("--host: is empty, which would be every address; give one, such as 127.0.0.1 or 0.0.0.0")
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, OverflowError, TypeError) as error:  # the last of a name that cannot be encoded

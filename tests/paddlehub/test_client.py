@@ -415,7 +415,7 @@ def test_what_goes_wrong_with_the_network_is_one_line(archives, serve, hub_envir
     (archives / f"{MODULE}.tar.gz").write_bytes(b"no archive")
     with pytest.raises(UserError, match="cannot be fetched"):
         fetch(server=serve(partial(HubServer, directory=str(archives))))
-    with pytest.raises(UserError, match=f"{DETECTOR} is not installed"):
+    with pytest.raises(UserError, match=f"--from: none of what was given holds {DETECTOR}"):
         fetch(sources=[archives / "modules" / MODULE])
     with pytest.raises(UserError, match="check --from"):
         fetch(sources=[archives / "nothing"])
@@ -454,7 +454,7 @@ def test_a_home_that_cannot_be_written_to(hub_environment, monkeypatch, tmp_path
 
 def test_an_environment_is_not_made_over_another(tmp_path):
     (tmp_path / "mine.txt").touch()
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="exists already"):
         hub_install.make_environment(tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="file"):

@@ -16,7 +16,7 @@ import facekp
 from facekp.codecs.points import MeanFaceCodec, codec_to_dict
 from facekp.errors import UserError
 from facekp.inference.export import export
-from facekp.io.images import read_image
+from facekp.io.images import read_image, write_image
 from facekp.landmarks import parse_schema
 from facekp.loading import DEFAULT
 from facekp.models import build_network
@@ -71,6 +71,12 @@ def test_keypoint_detection_answers_as_paddlehub_does(module, photo, expected, t
         np.testing.assert_allclose(result["data"], expected.points, atol=INVISIBLE)
         assert all(type(value) is float for value in result["data"][0][0] + result["scores"])
     assert not (tmp_path / "drawn").exists()
+    paths = [tmp_path / "a" / "x.png", tmp_path / "b" / "x.png"]
+    for path in paths:
+        write_image(path, photo)
+    two = module.keypoint_detection(paths=[*map(str, paths)], output_dir=str(tmp_path / "two"), visualization=True)
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["x.png", "x_1.png"]
+    assert len({each["save_path"] for each in two}) == 2
     (drawn,) = module.keypoint_detection(images=[photo], output_dir=str(tmp_path / "drawn"), visualization=True)
     assert (cv2.imread(drawn["save_path"]) != photo).any()
     np.testing.assert_array_equal(photo, before)
@@ -116,7 +122,7 @@ def test_only_an_exported_network_makes_a_module(tmp_path, network, detector):
         write_hub_module(tmp_path / "module", network, tmp_path)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "mine.txt").touch()
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="exists already"):
         write_hub_module(tmp_path / "taken", network, detector)
     with pytest.raises(UserError, match=r"mine\.txt"):
         write_hub_module(tmp_path / "taken" / "mine.txt" / "module", network, detector)

@@ -1,7 +1,10 @@
+import asyncio
 import socket
 import threading
+import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
@@ -15,6 +18,8 @@ import httpx
 from fastapi.testclient import TestClient
 
 from facekp.web import api as api_module
+from facekp.web.page import NETWORK, SHIPPED_NETWORK
+from facekp.web.server import HEADERS
 
 PHOTO = Path("assets/photos/astronaut.png").read_bytes()
 
@@ -137,6 +142,55 @@ def test_a_photo_that_does_not_come_is_not_waited_for(address, monkeypatch):
     with socket.create_connection((host, int(port))) as client:
         client.sendall(b"POST /v1/landmarks HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc")
         assert client.recv(100).startswith(b"HTTP/1.1 408")
+
+
+def test_silent_clients_do_not_hold_up_others(address, monkeypatch):
+    monkeypatch.setattr(api_module, "MOST_SILENT", 0.5)
+    host, port = address.removeprefix("http://").split(":")
+    with ExitStack() as silent:
+        for _ in range(api_module.MOST_READ):
+            client = silent.enter_context(socket.create_connection((host, int(port))))
+            client.sendall(b"POST /v1/landmarks HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+        content = encoded(np.zeros((60, 60, 3), np.uint8))
+        started = time.monotonic()
+        assert httpx.post(f"{address}/v1/landmarks", content=content, timeout=50).json()["faces"] == []
+        assert time.monotonic() - started < 30  # half of what each might take
+
+
+def test_the_page_and_the_api_have_the_headers(tmp_path):
+    (tmp_path / NETWORK).mkdir(parents=True)
+    (tmp_path / "index.html").write_text("the page")
+    (tmp_path / NETWORK / "recipe.json").write_text("{}")
+    api = TestClient(api_module.build_api(load_landmarker(threads=1), tmp_path))
+    for path in ("/", f"/{NETWORK}/recipe.json", f"/{SHIPPED_NETWORK}/recipe.json", "/v1/health", "/service-worker.js"):
+        answer = api.get(path)
+        assert answer.status_code == 200, path
+        assert {name: answer.headers[name] for name in HEADERS} == HEADERS, path
+    assert "Content-Security-Policy" not in api.get("/docs").headers
+
+
+def test_no_more_photos_are_read_at_once_than_promised(monkeypatch):
+    monkeypatch.setattr(api_module, "MOST_READ", 1)
+    at_once, most = 0, 0
+
+    async def read(request):
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0)
+        at_once -= 1
+        return encoded(np.zeros((60, 60, 3), np.uint8))
+
+    monkeypatch.setattr(api_module, "_read", read)
+    api = api_module.build_api(load_landmarker(threads=1))
+
+    async def ask():
+        transport = httpx.ASGITransport(api)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            return await asyncio.gather(*(client.post("/v1/landmarks", content=b"x") for _ in range(4)))
+
+    assert [answer.status_code for answer in asyncio.run(ask())] == [200] * 4
+    assert most == 1
 
 
 def test_it_describes_itself(client):

@@ -14,8 +14,8 @@ from facekp.commands.main import execute
 from facekp.errors import UserError
 from facekp.inference.export import can_write_onnx
 from facekp.web import page as page_module
-from facekp.web.page import NETWORK, find_page, write_page
-from facekp.web.server import HEADERS, POLICY, PageHandler, listen, open_server
+from facekp.web.page import NETWORK, SHIPPED_NETWORK, find_page, write_page
+from facekp.web.server import GOODBYE, HEADERS, POLICY, PageHandler, listen, open_server
 
 
 @pytest.fixture
@@ -93,6 +93,21 @@ def test_another_network_takes_the_place_of_the_shipped_one(ask, tmp_path):
         assert caught.value.code == 404
 
 
+def test_the_shipped_network_lies_aside_for_its_scores(ask, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "recipe.json").write_text("{}")
+    assert ask(f"/{NETWORK}/recipe.json", mine)[1] == b"{}"
+    assert ask(f"/{SHIPPED_NETWORK}/recipe.json", mine)[1] == b'{"finds": "points"}'
+
+
+def test_a_server_that_ends_leaves_no_service_worker(ask, page):
+    (page / "service-worker.js").write_text("one that keeps the page")
+    headers, body = ask("/service-worker.js?x")
+    assert body == GOODBYE and b"unregister" in body
+    assert headers["Content-Type"] == "text/javascript" and headers["Cache-Control"] == "no-cache"
+
+
 def test_a_client_that_leaves_is_not_told_of(page, capsys):
     (page / "large.bin").write_bytes(bytes(20 << 20))
     with served(page) as address, socket.create_connection(address) as client:
@@ -116,15 +131,28 @@ def test_an_address_that_cannot_be_had_is_one_line(host):
         listen(host, taken.getsockname()[1])
     with pytest.raises(UserError, match="cannot listen there"):
         listen(host, 99999)
+    with pytest.raises(UserError, match="--host: is empty"):
+        listen("", 0)  # every address
 
 
 def test_a_static_folder_is_whole_and_never_overwrites(page, tmp_path):
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "recipe.json").write_text("{}")
+    worker = 'JSON.parse("{\\"version\\":\\"3130ae52e581e2d5\\",\\"files\\":[]}")'
+    (page / "service-worker.js").write_text(worker)
     write_page(page, mine, tmp_path / "host" / "site")
+    renewed = (tmp_path / "host" / "site" / "service-worker.js").read_text()
+    assert renewed != worker and re.sub("[0-9a-f]{16}", "", renewed) == re.sub("[0-9a-f]{16}", "", worker)
+    (mine / "recipe.json").write_text("[]")
+    write_page(page, mine, tmp_path / "host" / "other")
+    assert (tmp_path / "host" / "other" / "service-worker.js").read_text() not in (worker, renewed)
+    (mine / "recipe.json").write_text("{}")
+    write_page(page, None, tmp_path / "host" / "plain")
+    assert (tmp_path / "host" / "plain" / "service-worker.js").read_text() == worker
     assert (tmp_path / "host" / "site" / "index.html").read_bytes() == (page / "index.html").read_bytes()
     assert (tmp_path / "host" / "site" / NETWORK / "recipe.json").read_text() == "{}"
+    assert (tmp_path / "host" / "site" / SHIPPED_NETWORK / "recipe.json").read_text() == '{"finds": "points"}'
     with pytest.raises(UserError, match="exists already"):
         write_page(page, None, tmp_path / "host" / "site")
     with pytest.raises(UserError, match="cannot be written"):

@@ -14,7 +14,7 @@ export interface Drop {
 export function kindOf(file: File): Kind {
   if (file.type.startsWith("image/")) return "photo";
   if (file.type.startsWith("video/")) return "video";
-  return file.type.includes("zip") || /\.zip$/i.test(file.name) ? "zip" : "unknown";
+  return /^application\/(x-)?zip\b/.test(file.type) || /\.zip$/i.test(file.name) ? "zip" : "unknown";
 }
 
 /** What was dropped or pasted; undefined if it holds no file. */

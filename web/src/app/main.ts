@@ -1,6 +1,6 @@
 /** The page: what its buttons do. */
 import { UserError } from "../engine/errors";
-import { MAX_NETWORK_BYTES, MAX_PACK_BYTES, filesOf } from "../engine/files";
+import { MAX_NETWORK_BYTES, filesOf } from "../engine/files";
 import { type Facing, openCamera, openMicrophone, stopStream } from "./camera";
 import { type Drop, dropOf, kindOf } from "./drops";
 import { pump } from "./frames";
@@ -25,6 +25,8 @@ let mirrored = true;
 let halt = () => {};
 let sound: MediaStream | undefined;
 let recording: { film: Recording; microphone?: MediaStream } | undefined;
+/** Whether the microphone is being asked for. */
+let asking = false;
 
 /** Do something, and say what went wrong if it does. */
 async function attempt(work: () => Promise<unknown>): Promise<void> {
@@ -66,7 +68,14 @@ function offer(choice: Choice, thumbnail?: string): void {
 async function toggle(name: string): Promise<void> {
   if (!worn.delete(name)) worn.add(name);
   markChoices(worn);
-  await studio.wear([...worn]);
+  try {
+    await studio.wear([...worn]);
+  } catch (error) {
+    worn.delete(name); // it cannot be loaded; what else is worn stays
+    markChoices(worn);
+    await studio.wear([...worn]);
+    throw error;
+  }
   await redraw();
 }
 
@@ -91,7 +100,7 @@ function refresh(): void {
 
 /** End what is shown now. */
 async function stop(): Promise<void> {
-  await stopRecording();
+  await stopRecording().catch(complain); // the source ends all the same
   halt();
   halt = () => {};
   stopStream(film.srcObject as MediaStream | null);
@@ -132,9 +141,19 @@ async function startCamera(): Promise<void> {
     tell("ready");
     throw error;
   }
+  const [track] = film.srcObject.getVideoTracks();
+  track?.addEventListener("ended", () => {
+    // Unplugged: it does not fire when the page itself stops it.
+    void attempt(() => inTurn(stop)).then(() => complain(new PageError("cameraLost")));
+  });
   film.muted = true;
   film.loop = false;
-  await film.play();
+  try {
+    await film.play();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
   await ready;
   source = "camera";
   play(() => mirrored);
@@ -163,7 +182,7 @@ async function openVideo(file: File): Promise<void> {
   film.muted = false;
   film.loop = true;
   try {
-    await film.play();
+    await playWithSound();
     if (!film.videoWidth) throw new Error("no image");
   } catch {
     await stop();
@@ -174,10 +193,23 @@ async function openVideo(file: File): Promise<void> {
   refresh();
 }
 
+/** Play the film; where the browser wants a click on the page before it sounds, without sound until there is one. */
+async function playWithSound(): Promise<void> {
+  try {
+    await film.play();
+  } catch (error) {
+    if ((error as DOMException).name !== "NotAllowedError") throw error;
+    film.muted = true;
+    await film.play();
+    for (const kind of ["pointerdown", "keydown"]) {
+      document.addEventListener(kind, () => (film.muted &&= source !== "video"), { once: true });
+    }
+  }
+}
+
 async function addZip(file: File, wanted?: Wanted): Promise<void> {
   await ready;
-  const most = file.size > MAX_PACK_BYTES ? MAX_NETWORK_BYTES : MAX_PACK_BYTES;
-  const bytes = [...(await filesOf([file], most)).values()][0]!;
+  const bytes = [...(await filesOf([file], MAX_NETWORK_BYTES)).values()][0]!;
   const added = await studio.addZip(bytes, file.name, wanted);
   if ("network" in added) return networkUsed(added.network);
   offer(added.sticker);
@@ -188,7 +220,8 @@ async function addZip(file: File, wanted?: Wanted): Promise<void> {
 
 async function addFolder({ files, name }: Drop): Promise<void> {
   await ready;
-  networkUsed(await studio.useNetwork(await filesOf(files, MAX_NETWORK_BYTES), name));
+  const parts = files.filter((file) => /\.(json|onnx)$/.test(file.name)); // a folder may hold anything else
+  networkUsed(await studio.useNetwork(await filesOf(parts, MAX_NETWORK_BYTES), name));
 }
 
 function networkUsed(name: string): void {
@@ -229,9 +262,19 @@ async function takePicture(): Promise<void> {
 
 async function toggleRecording(): Promise<void> {
   if (recording) return stopRecording();
+  if (asking) return;
+  const shown = halt;
+  asking = true;
   const microphone = source === "camera" ? await openMicrophone() : undefined;
-  if (source === "video") sound ??= soundOf(film);
-  recording = { film: record(canvas, microphone ?? (source === "video" ? sound : undefined)), microphone };
+  asking = false;
+  if (halt !== shown) return stopStream(microphone); // what was to be recorded has ended
+  try {
+    if (source === "video") sound ??= soundOf(film);
+    recording = { film: record(canvas, microphone ?? (source === "video" ? sound : undefined)), microphone };
+  } catch (error) {
+    stopStream(microphone);
+    throw error;
+  }
   tell(source === "camera" && !microphone ? "recordingMute" : "recording");
   refresh();
 }
@@ -263,7 +306,11 @@ function wire(): void {
     });
   };
   change("camera", startCamera);
-  change("stop", stop);
+  change("stop", async () => {
+    const saves = recording !== undefined;
+    await stop();
+    if (!saves) tell("ready");
+  });
   change("flip", () => {
     facing = facing === "user" ? "environment" : "user";
     mirrored = facing === "user";

@@ -32,19 +32,18 @@ export function record(canvas: HTMLCanvasElement, sound: MediaStream | undefined
   const recorder = new MediaRecorder(stream, { mimeType: type, videoBitsPerSecond: 6_000_000 });
   const parts: Blob[] = [];
   recorder.ondataavailable = ({ data }) => parts.push(data);
+  // It may end by itself, when its encoder fails.
+  const ended = new Promise<void>((done) => (recorder.onstop = recorder.onerror = () => done()));
   recorder.start(1000);
   return {
-    stop: () =>
-      new Promise((done, fail) => {
-        recorder.onstop = () => {
-          stream.getVideoTracks().forEach((track) => track.stop());
-          const suffix = recorder.mimeType.startsWith("video/mp4") ? "mp4" : "webm";
-          const film = new Blob(parts, { type: recorder.mimeType });
-          if (film.size) done({ film, suffix });
-          else fail(new PageError("recordEmpty"));
-        };
-        recorder.stop();
-      }),
+    async stop() {
+      if (recorder.state !== "inactive") recorder.stop();
+      await ended;
+      stream.getVideoTracks().forEach((track) => track.stop());
+      const film = new Blob(parts, { type: recorder.mimeType });
+      if (!film.size) throw new PageError("recordEmpty");
+      return { film, suffix: recorder.mimeType.startsWith("video/mp4") ? "mp4" : "webm" };
+    },
   };
 }
 
@@ -61,7 +60,9 @@ export function soundOf(video: HTMLVideoElement): MediaStream {
 
 /** Let the user keep a file; its name. */
 export function save(blob: Blob, suffix: string): string {
-  const name = `facekp-${new Date().toISOString().slice(0, 19).replace(/[:T]/g, "-")}.${suffix}`;
+  const now = new Date();
+  const local = new Date(now.getTime() - 60_000 * now.getTimezoneOffset());
+  const name = `facekp-${local.toISOString().slice(0, 19).replace(/[:T]/g, "-")}.${suffix}`;
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
   link.download = name;

@@ -28,7 +28,8 @@ const scope = globalThis as unknown as Scope;
 /** Filled in by the build: what is kept at once, and what when it is asked for. */
 const { version, files, later } = JSON.parse("__PRECACHE__") as { version: string; files: string[]; later: string[] };
 
-const PREFIX = "facekp-";
+/** The cache is the host's; other pages of its may be ours as well. */
+const PREFIX = `facekp-${new URL(scope.registration.scope).pathname}-`;
 const CACHE = PREFIX + version;
 
 const urlOf = (file: string) => new URL(file, scope.registration.scope).href;
@@ -74,10 +75,13 @@ async function forgetOthers(): Promise<void> {
 
 async function answer(request: Request): Promise<Response> {
   const cache = await caches.open(CACHE);
-  const kept = await cache.match(request, { ignoreSearch: true });
+  const asked = request.url.replace(/index\.html(?=[?#]|$)/, ""); // the page is kept under its folder's address
+  const kept = await cache.match(asked, { ignoreSearch: true });
   const response = kept ?? (await fetch(request));
   if (!response.status) return response; // a redirection, or from another host: it cannot be changed
-  if (!kept && response.ok) await cache.put(request, response.clone());
+  if (!kept && response.ok) {
+    await cache.put(request, response.clone()).catch(() => undefined); // no room: it is fetched again next time
+  }
   const headers = new Headers(response.headers);
   for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);
   return new Response(response.body, { status: response.status, statusText: response.statusText, headers });

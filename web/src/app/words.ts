@@ -46,6 +46,7 @@ const english = {
   cameraMissing: "No camera was found. Connect one, then press Camera again; or choose a photo.",
   cameraBusy: "The camera is used by another program. Close that, then press Camera again.",
   cameraInsecure: "Browsers give a camera only to pages from https or localhost. Open this page so, or choose a photo.",
+  cameraLost: "The camera is gone. Connect it again, then press Camera.",
   cameraFailed: "The camera does not start ({reason}). Try again, or choose a photo.",
   videoDamaged: "{file}: not a video that this browser can play, or damaged; choose another.",
   fileUnknown: "{file}: neither a photo, a video nor a .zip; choose another file.",
@@ -102,6 +103,7 @@ const chinese: Record<Word, string> = {
   cameraMissing: "没有找到摄像头。请接上摄像头再按“摄像头”，或者选择一张照片。",
   cameraBusy: "摄像头正被其他程序使用。请关闭那个程序，然后再按“摄像头”。",
   cameraInsecure: "浏览器只允许 https 或 localhost 的网页使用摄像头。请换用这样的地址，或者选择一张照片。",
+  cameraLost: "摄像头已断开。请重新接上，然后再按“摄像头”。",
   cameraFailed: "摄像头无法启动（{reason}）。请再试一次，或者选择一张照片。",
   videoDamaged: "{file}：浏览器无法播放这个视频，或文件已损坏；请换一个。",
   fileUnknown: "{file}：不是照片、视频或 .zip；请换一个文件。",
@@ -117,6 +119,7 @@ const chineseMessages: Record<Code, string> = {
   "zip.encrypted": "{file}：需要密码；请不加密码重新打包",
   "zip.name": "{file}：文件名 {name} 指向压缩包之外；请重新打包",
   "zip.many": "{file}：文件多于 {most} 个；请只打包需要的文件",
+  "zip.large": "{file}：解压后超过 {most} 字节；请只打包需要的文件",
   "zip.neither": "{file}：既不是贴纸包（manifest.json），也不是网络（recipe.json、model.onnx）；请换一个 .zip",
   "pack.none": "{file}：不是贴纸包；请给出含有 manifest.json 的 .zip",
   "pack.file": "{file}：贴纸包里没有这个文件；请放进去，或修改 manifest",
@@ -178,8 +181,12 @@ const KEY = "language";
 let language: Language = stored() ?? (navigator.language.startsWith("zh") ? "zh" : "en");
 
 function stored(): Language | undefined {
-  const value = localStorage.getItem(KEY);
-  return value === "en" || value === "zh" ? value : undefined;
+  try {
+    const value = localStorage.getItem(KEY);
+    return value === "en" || value === "zh" ? value : undefined;
+  } catch {
+    return undefined; // the browser blocks storage: the choice lasts as long as the page
+  }
 }
 
 /** The language of the page. */
@@ -190,7 +197,11 @@ export function currentLanguage(): Language {
 /** Choose the language, and keep it for the next visit. */
 export function setLanguage(next: Language): void {
   language = next;
-  localStorage.setItem(KEY, next);
+  try {
+    localStorage.setItem(KEY, next);
+  } catch {
+    // As in `stored`.
+  }
 }
 
 /** A sentence of the page. */

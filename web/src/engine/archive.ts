@@ -51,7 +51,10 @@ async function readEntry(
   left: number,
   most: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const tooLarge = (bytes: number) => new UserError("file.large", { file: `${file}/${entry.filename}`, bytes, most });
+  const tooLarge = (bytes: number) =>
+    bytes > most
+      ? new UserError("file.large", { file: `${file}/${entry.filename}`, bytes, most })
+      : new UserError("zip.large", { file, most });
   if (entry.uncompressedSize > left) throw tooLarge(entry.uncompressedSize);
   const chunks: Uint8Array<ArrayBuffer>[] = [];
   let size = 0;

@@ -10,6 +10,7 @@ export const MESSAGES = {
   "zip.encrypted": "{file}: needs a password; pack it again without one",
   "zip.name": "{file}: the name {name} leads out of the archive; pack it again",
   "zip.many": "{file}: holds more than {most} files; pack only what is needed",
+  "zip.large": "{file}: unpacks to more than {most} bytes; pack only what is needed",
   "zip.neither":
     "{file}: neither a sticker pack (manifest.json) nor a network (recipe.json, model.onnx); choose another .zip",
   "pack.none": "{file}: no sticker pack; give a .zip that holds manifest.json",

@@ -14,7 +14,7 @@ beforeEach(async () => {
   );
   kept = new Map();
   const cache = {
-    match: async ({ url }: Request) => kept.get(url),
+    match: async (url: string) => kept.get(url),
     put: async ({ url }: Request, response: Response) => kept.set(url, response),
   };
   vi.stubGlobal("registration", { scope: PAGE });
@@ -59,4 +59,18 @@ it("other methods are left alone", async () => {
 it("what is fetched later is kept", async () => {
   await answer("runtime/gpu.mjs");
   expect([...kept.keys()]).toEqual([`${PAGE}runtime/gpu.mjs`]);
+});
+
+it("the page is kept under one address", async () => {
+  for (const address of ["index.html", "index.html?backend=webgpu", ""]) {
+    kept.set(PAGE + address.replace("index.html", ""), new Response("kept"));
+    expect(await (await answer(address))!.text()).toBe("kept");
+  }
+});
+
+it("what there is no room to keep is answered all the same", async () => {
+  kept.set = () => {
+    throw new DOMException("", "QuotaExceededError");
+  };
+  expect(await (await answer("runtime/gpu.mjs"))!.text()).toBe("from the host");
 });

@@ -121,6 +121,30 @@ describe("a photo", () => {
     }
   });
 
+  it("wears what was chosen last, also where packs come slowly or not at all", async () => {
+    const page = await open({ serviceWorkers: "block" });
+    await choosePhoto(page);
+    const bare = await colours(page);
+    let late: () => void = () => {};
+    const arrived = new Promise<void>((done) => (late = done));
+    await page.route("**/stickers/crown/**", async (route) => {
+      await arrived;
+      await route.continue();
+    });
+    await sticker(page, "crown").click();
+    await sticker(page, "crown").click();
+    late();
+    await page.waitForTimeout(1500);
+    expect(await colours(page)).toBeCloseTo(bare, 1);
+    await page.route("**/stickers/dog/**", (route) => route.fulfill({ status: 404 }));
+    await sticker(page, "dog").click();
+    await expect.poll(() => problem(page).textContent()).toContain("dog");
+    problems = problems.filter((each) => !each.includes("404"));
+    expect(await sticker(page, "dog").getAttribute("aria-pressed")).toBe("false");
+    await sticker(page, "halo").click();
+    await expect.poll(() => colours(page)).not.toBeCloseTo(bare, 1);
+  });
+
   it("that is damaged is named", async () => {
     const page = await open();
     await page.setInputFiles("#photo", { name: "bad.png", mimeType: "image/png", buffer: Buffer.from("no picture") });
@@ -180,6 +204,71 @@ describe("the camera", () => {
     await expect.poll(states).toEqual(["ended", "ended", "ended"]);
     await expect.poll(() => status(page).textContent()).toBe("1 face.");
     expect(await page.isDisabled("#record")).toBe(true);
+  });
+
+  it("has its microphone switched off, however often Record is pressed", async () => {
+    const page = await camera();
+    await page.click("#camera");
+    await expect.poll(() => status(page).textContent()).toBe("1 face.");
+    await page.evaluate(() => {
+      const devices = navigator.mediaDevices;
+      const ask = devices.getUserMedia.bind(devices);
+      const tracks: MediaStreamTrack[] = [];
+      devices.getUserMedia = async (wanted) => {
+        await new Promise((done) => setTimeout(done, 500));
+        const stream = await ask(wanted);
+        tracks.push(...stream.getTracks());
+        return stream;
+      };
+      Object.assign(globalThis, { states: () => tracks.map(({ readyState }) => readyState) });
+    });
+    const states = () => page.evaluate(() => (globalThis as unknown as { states: () => string[] }).states());
+    await page.dblclick("#record");
+    await expect.poll(states).toEqual(["live"]);
+    await expect.poll(() => page.locator("#record").getAttribute("aria-pressed")).toBe("true");
+    await page.waitForTimeout(1500);
+    await page.click("#stop");
+    await expect.poll(states).toEqual(["ended"]);
+    await page.click("#camera");
+    await expect.poll(() => page.isEnabled("#record")).toBe(true);
+    await page.click("#record");
+    await page.click("#stop"); // before the microphone is there
+    await expect.poll(states).toEqual(["ended", "ended", "ended"]);
+    expect(await page.isDisabled("#record")).toBe(true);
+    expect(await page.locator("#record").getAttribute("aria-pressed")).toBe("false");
+  });
+
+  it("that is unplugged is said", async () => {
+    const page = await camera();
+    await page.click("#camera");
+    await expect.poll(() => status(page).textContent()).toBe("1 face.");
+    await page.evaluate(() => {
+      const film = document.getElementById("film") as HTMLVideoElement;
+      (film.srcObject as MediaStream).getVideoTracks()[0]!.dispatchEvent(new Event("ended"));
+    });
+    await expect.poll(() => problem(page).textContent()).toContain("The camera is gone");
+    expect(await page.isDisabled("#stop")).toBe(true);
+  });
+
+  it("ends although its recording is empty", async () => {
+    const page = await camera();
+    await page.click("#camera");
+    await expect.poll(() => status(page).textContent()).toBe("1 face.");
+    await page.evaluate(() => {
+      const capture = HTMLCanvasElement.prototype.captureStream; // eslint-disable-line @typescript-eslint/unbound-method
+      HTMLCanvasElement.prototype.captureStream = function () {
+        return capture.call(this, 0);
+      };
+      navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("", "NotAllowedError"));
+      const film = document.getElementById("film") as HTMLVideoElement;
+      Object.assign(globalThis, { track: (film.srcObject as MediaStream).getVideoTracks()[0] });
+    });
+    await page.click("#record");
+    await expect.poll(() => page.locator("#record").getAttribute("aria-pressed")).toBe("true");
+    await page.click("#stop");
+    await expect.poll(() => problem(page).textContent()).toContain("Nothing was recorded");
+    const state = () => page.evaluate(() => (globalThis as unknown as { track: MediaStreamTrack }).track.readyState);
+    await expect.poll(state).toBe("ended");
   });
 
   it.each([
@@ -354,6 +443,22 @@ describe("the page", () => {
     expect(await problem(page).textContent()).toContain("a damaged zip archive");
     await page.reload();
     expect(await page.title()).toBe("facekp: Face stickers");
+  });
+
+  it("changes its language where the browser blocks storage", async () => {
+    context = await openChromium({});
+    const page = await context.newPage();
+    await page.addInitScript(() => {
+      Object.defineProperty(globalThis, "localStorage", {
+        get: () => {
+          throw new DOMException("", "SecurityError");
+        },
+      });
+    });
+    await page.goto(host.url);
+    await page.waitForSelector("html[data-ready]", { timeout: 30_000 });
+    await page.click("#language");
+    expect(await page.locator("#camera").textContent()).toBe("摄像头");
   });
 
   it("says when there is no WebAssembly", async () => {

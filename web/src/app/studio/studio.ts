@@ -68,7 +68,8 @@ export class Studio {
   private landmarker?: Landmarker;
   private tracker?: Tracker;
   private points = "";
-  private readonly packs = new Map<string, Sticker>();
+  private packs = new Map<string, Sticker>();
+  private choice = 0;
   private readonly own = new Map<string, Sticker>();
   private worn = new Sticker([]);
   private overlay: Overlay = { points: false, boxes: false };
@@ -110,13 +111,14 @@ export class Studio {
 
   /** Put on these stickers and no others. */
   async wear(names: readonly string[]): Promise<void> {
+    const choice = ++this.choice;
+    const packs = new Map<string, Sticker>(); // no others: their images fill the memory
     for (const name of names) {
-      if (!this.own.has(name) && !this.packs.has(name)) this.packs.set(name, await this.fetchPack(name));
+      if (!this.own.has(name)) packs.set(name, this.packs.get(name) ?? (await this.fetchPack(name)));
     }
-    for (const name of this.packs.keys()) {
-      if (!names.includes(name)) this.packs.delete(name); // its images fill the memory
-    }
-    this.worn = combine(names.map((name) => this.own.get(name) ?? this.packs.get(name)!));
+    if (choice !== this.choice) return; // another one came meanwhile
+    this.packs = packs;
+    this.worn = combine(names.map((name) => this.own.get(name) ?? packs.get(name)!));
   }
 
   /**
@@ -210,7 +212,7 @@ export class Studio {
 
   private async take(points: ReturnType<Studio["shipped"]>, boxes: ReturnType<Studio["shipped"]>, name: string) {
     const runtime = { folder: new URL("runtime/", this.base).href, backend: this.backend };
-    const next = await openLandmarker(points, boxes, this.shipped("face_crop_light"), runtime);
+    const next = await openLandmarker(points, boxes, this.scoring(), runtime);
     await this.inTurn(async () => {
       const last = this.landmarker;
       this.landmarker = next;
@@ -218,6 +220,18 @@ export class Studio {
       this.points = name;
       await last?.close();
     });
+  }
+
+  /** The network whose scores tell faces from patterns; it lies elsewhere where `facekp serve` put another in its place. */
+  private scoring(): ReturnType<Studio["shipped"]> {
+    const usual = this.shipped("face_crop_light");
+    const read = async (file: string) => {
+      const text = await usual.read(RECIPE_FILE);
+      const recipe = text && readRecipe(new TextDecoder().decode(text), `${usual.name}/${RECIPE_FILE}`);
+      const scored = !recipe || (recipe.finds === "points" && recipe.scored);
+      return (scored ? usual : this.shipped("shipped")).read(file);
+    };
+    return { name: usual.name, read };
   }
 
   private shipped(name: string) {
