@@ -104,7 +104,7 @@ def essentials(config: Config) -> dict[str, Any]:
     values = {key: value for key, value in leaves(plain_values(config)).items()
               if key not in _MAY_DIFFER and not moved.fullmatch(key)}  # fmt: skip
     for key, value in values.items():
-        if re.fullmatch(r"data\.sources\.\d+\.(validation|schema_name|convert_to)", key) and value is not None:
+        if re.fullmatch(r"data\.sources\.\d+\.(validation|schema_name|convert_to)", key) and isinstance(value, str):
             values[key] = Path(value).name
     return values
 

@@ -161,7 +161,7 @@ def build_api(landmarker: Landmarker, page: Path | None = None, network: Path | 
     if network is not None:
         api.mount(f"/{NETWORK}", StaticFiles(directory=network))  # the first that matches answers
     if page is not None:
-        api.mount(f"/{SHIPPED_NETWORK}", StaticFiles(directory=page / NETWORK))
+        api.mount(f"/{SHIPPED_NETWORK}", StaticFiles(directory=page / NETWORK, check_dir=False))
         goodbye = Response(GOODBYE, media_type="text/javascript")
         api.add_route(f"/{SERVICE_WORKER}", lambda request: goodbye, include_in_schema=False)
         api.mount("/", StaticFiles(directory=page, html=True))

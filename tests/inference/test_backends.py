@@ -16,6 +16,7 @@ from facekp.codecs.points import MeanFaceCodec, PercentCodec, StandardCodec, cod
 from facekp.errors import UserError
 from facekp.inference.backends import (
     BACKENDS,
+    RECIPE_FILE,
     DygraphBackend,
     OnnxBackend,
     PaddleBackend,
@@ -177,6 +178,7 @@ def test_an_export_leaves_nothing_of_an_earlier_one(tmp_path):
     write_weights(tmp_path / "w.safetensors", type="plain_resnet", channels=[4, 8])
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "model.onnx").write_bytes(b"of another network")
+    (tmp_path / "out" / RECIPE_FILE).write_text("{}")
     export(tmp_path / "w.safetensors", tmp_path / "out", ["paddle"])
     assert not (tmp_path / "out" / "model.onnx").exists()
     assert isinstance(load_backend(tmp_path / "out")[0], PaddleBackend)
