@@ -262,7 +262,7 @@ async function takePicture(): Promise<void> {
 
 async function toggleRecording(): Promise<void> {
   if (recording) return stopRecording();
-  if (asking) return;
+  if (asking || (source !== "camera" && source !== "video")) return;
   const shown = halt;
   asking = true;
   const microphone = source === "camera" ? await openMicrophone() : undefined;

@@ -76,6 +76,23 @@ async function choosePhoto(page: Page): Promise<void> {
   await expect.poll(() => status(page).textContent()).toBe("1 face.");
 }
 
+/** Let cameras and microphones come late; returns what asks for the states of their tracks so far. */
+async function slowDevices(page: Page): Promise<() => Promise<string[]>> {
+  await page.evaluate(() => {
+    const devices = navigator.mediaDevices;
+    const ask = devices.getUserMedia.bind(devices);
+    const tracks: MediaStreamTrack[] = [];
+    devices.getUserMedia = async (wanted) => {
+      await new Promise((done) => setTimeout(done, 500));
+      const stream = await ask(wanted);
+      tracks.push(...stream.getTracks());
+      return stream;
+    };
+    Object.assign(globalThis, { states: () => tracks.map(({ readyState }) => readyState) });
+  });
+  return () => page.evaluate(() => (globalThis as unknown as { states: () => string[] }).states());
+}
+
 describe("a photo", () => {
   it("wears the stickers that are chosen, and is saved", async () => {
     const page = await open();
@@ -183,19 +200,7 @@ describe("the camera", () => {
 
   it("that is asked for twice at once, or left before it is on, is switched off", async () => {
     const page = await camera();
-    await page.evaluate(() => {
-      const devices = navigator.mediaDevices;
-      const ask = devices.getUserMedia.bind(devices);
-      const tracks: MediaStreamTrack[] = [];
-      devices.getUserMedia = async (wanted) => {
-        await new Promise((done) => setTimeout(done, 500));
-        const stream = await ask(wanted);
-        tracks.push(...stream.getTracks());
-        return stream;
-      };
-      Object.assign(globalThis, { states: () => tracks.map(({ readyState }) => readyState) });
-    });
-    const states = () => page.evaluate(() => (globalThis as unknown as { states: () => string[] }).states());
+    const states = await slowDevices(page);
     await page.dblclick("#camera");
     await expect.poll(states).toEqual(["ended", "live"]);
     await expect.poll(() => page.isEnabled("#flip")).toBe(true);
@@ -210,25 +215,14 @@ describe("the camera", () => {
     const page = await camera();
     await page.click("#camera");
     await expect.poll(() => status(page).textContent()).toBe("1 face.");
-    await page.evaluate(() => {
-      const devices = navigator.mediaDevices;
-      const ask = devices.getUserMedia.bind(devices);
-      const tracks: MediaStreamTrack[] = [];
-      devices.getUserMedia = async (wanted) => {
-        await new Promise((done) => setTimeout(done, 500));
-        const stream = await ask(wanted);
-        tracks.push(...stream.getTracks());
-        return stream;
-      };
-      Object.assign(globalThis, { states: () => tracks.map(({ readyState }) => readyState) });
-    });
-    const states = () => page.evaluate(() => (globalThis as unknown as { states: () => string[] }).states());
+    const states = await slowDevices(page);
     await page.dblclick("#record");
     await expect.poll(states).toEqual(["live"]);
     await expect.poll(() => page.locator("#record").getAttribute("aria-pressed")).toBe("true");
     await page.waitForTimeout(1500);
     await page.click("#stop");
     await expect.poll(states).toEqual(["ended"]);
+    await expect.poll(() => page.isDisabled("#record")).toBe(true);
     await page.click("#camera");
     await expect.poll(() => page.isEnabled("#record")).toBe(true);
     await page.click("#record");
