@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from facekp.errors import UserError, one_line
+from facekp.io.files import sha256_of
 
 #: In an installed package; in a clone, what `npm run build` writes.
 _INSTALLED = Path(__file__).with_name("page")
@@ -89,9 +90,7 @@ def _renew(worker: Path, network: Path) -> None:
     """Give the service worker a version of its own, or who has seen another network keeps that one."""
     if not worker.is_file():
         return
-    kept = hashlib.sha256()
-    for file in sorted(network.iterdir()):
-        kept.update(file.name.encode() + file.read_bytes())
-    text = worker.read_text(encoding="utf-8")
-    renewed = _VERSION.sub(lambda found: found[1] + kept.hexdigest()[:8] + found[2][8:], text)
-    worker.write_text(renewed, encoding="utf-8")
+    files = "".join(file.name + sha256_of(file) for file in sorted(network.iterdir()))
+    kept = hashlib.sha256(files.encode()).hexdigest()
+    text = _VERSION.sub(lambda found: found[1] + kept[:8] + found[2][8:], worker.read_text(encoding="utf-8"))
+    worker.write_text(text, encoding="utf-8")
