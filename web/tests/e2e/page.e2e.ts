@@ -76,6 +76,14 @@ async function choosePhoto(page: Page): Promise<void> {
   await expect.poll(() => status(page).textContent()).toBe("1 face.");
 }
 
+/** A page whose camera is on and shows a face. */
+async function filming(): Promise<Page> {
+  const page = await camera();
+  await page.click("#camera");
+  await expect.poll(() => status(page).textContent()).toBe("1 face.");
+  return page;
+}
+
 /** Let cameras and microphones come late; returns what asks for the states of their tracks so far. */
 async function slowDevices(page: Page): Promise<() => Promise<string[]>> {
   await page.evaluate(() => {
@@ -212,9 +220,7 @@ describe("the camera", () => {
   });
 
   it("has its microphone switched off, however often Record is pressed", async () => {
-    const page = await camera();
-    await page.click("#camera");
-    await expect.poll(() => status(page).textContent()).toBe("1 face.");
+    const page = await filming();
     const states = await slowDevices(page);
     await page.dblclick("#record");
     await expect.poll(states).toEqual(["live"]);
@@ -233,9 +239,7 @@ describe("the camera", () => {
   });
 
   it("that is unplugged is said", async () => {
-    const page = await camera();
-    await page.click("#camera");
-    await expect.poll(() => status(page).textContent()).toBe("1 face.");
+    const page = await filming();
     await page.evaluate(() => {
       const film = document.getElementById("film") as HTMLVideoElement;
       (film.srcObject as MediaStream).getVideoTracks()[0]!.dispatchEvent(new Event("ended"));
@@ -245,9 +249,7 @@ describe("the camera", () => {
   });
 
   it("ends although its recording is empty", async () => {
-    const page = await camera();
-    await page.click("#camera");
-    await expect.poll(() => status(page).textContent()).toBe("1 face.");
+    const page = await filming();
     await page.evaluate(() => {
       const capture = HTMLCanvasElement.prototype.captureStream; // eslint-disable-line @typescript-eslint/unbound-method
       HTMLCanvasElement.prototype.captureStream = function () {
@@ -312,9 +314,7 @@ describe("the camera", () => {
 
 describe("a video", () => {
   it("plays with stickers", async () => {
-    const page = await camera();
-    await page.click("#camera");
-    await expect.poll(() => status(page).textContent()).toBe("1 face.");
+    const page = await filming();
     await page.click("#record");
     await page.waitForTimeout(2000);
     const [download] = await Promise.all([page.waitForEvent("download"), page.click("#record")]);
