@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from facekp.stickers.triangles import mesh_points
 from facekp.stickers.triggers import Trigger
 from facekp.vision import geometry
 
-#: A layer has no more pixels, in all its frames together: half a gigabyte once they are decoded.
+#: A pack has no more pixels, in all its images together: half a gigabyte once they are decoded.
 MAX_PIXELS = 32 << 20
 
 _HERE = Path(__file__).resolve().parent
@@ -63,8 +65,31 @@ def load_sticker(source: str | os.PathLike[str]) -> Sticker:
         raise UserError(f"{source}: no sticker; give a pack's path or one of {', '.join(list_stickers())}")
     pack = open_pack(path)
     spec = read_manifest(pack)
+    _check_pixels(pack, spec.layers)
     layers = [_load_layer(pack, layer, spec.max_faces) for layer in spec.layers]
     return Sticker(layers, spec.name, spec.title)
+
+
+def _check_pixels(pack: Place, layers: Sequence[LayerSpec | PaintSpec]) -> None:
+    """Refuse images that are too large together, before any is decoded."""
+    total = 0
+    for layer in layers:
+        for name in layer.frames if isinstance(layer, LayerSpec) else ():
+            with _naming(pack, layer.name, name):
+                width, height = png_size(read_file(pack, name))
+                total += width * height
+                if total > MAX_PIXELS:
+                    raise ValueError(f"more than {MAX_PIXELS >> 20} million pixels with those before it; shrink them")
+
+
+@contextmanager
+def _naming(pack: Place, layer: str, image: str) -> Iterator[None]:
+    """Say whose image is wrong."""
+    try:
+        yield
+    except ValueError as error:
+        where = f"{pack / 'manifest.json'}: layer {layer!r}, key 'frames'"
+        raise UserError(f"{where}: {pack / image}: {error}") from error
 
 
 def _load_layer(pack: Place, spec: LayerSpec | PaintSpec, max_faces: int) -> Worn:
@@ -74,20 +99,10 @@ def _load_layer(pack: Place, spec: LayerSpec | PaintSpec, max_faces: int) -> Wor
         red, green, blue = bytes.fromhex(spec.colour[1:])
         return Paint(spec.name, spec.region, (blue, green, red), spec.opacity, spec.order, trigger, max_faces)
     here = f"{pack / 'manifest.json'}: layer {spec.name!r}"
-    frames: list[Texture] = []
-    total = 0
-    for decode in (False, True):  # what is too much is told before anything is decoded
-        for name in spec.frames:
-            data = read_file(pack, name)
-            try:
-                width, height = png_size(data)
-                total += 0 if decode else width * height
-                if total > MAX_PIXELS:
-                    raise ValueError(f"more than {MAX_PIXELS >> 20} million pixels with those before it; shrink them")
-                if decode:
-                    frames.append(Texture(decode_png(data)))
-            except ValueError as error:
-                raise UserError(f"{here}, key 'frames': {pack / name}: {error}") from error
+    frames = []
+    for name in spec.frames:
+        with _naming(pack, spec.name, name):
+            frames.append(Texture(decode_png(read_file(pack, name))))
     width, height = frames[0].size
     if any(frame.size != (width, height) for frame in frames):
         raise UserError(f"{here}, key 'frames': the images differ in size; make all {width}x{height}")

@@ -131,9 +131,10 @@ def write_pack(folder: Path, first: Any, **changes: Any) -> Path:
     cv2.imwrite(str(folder / "one.png"), image[:1, :1])
     (folder / "text.png").write_text("no picture at all, but longer than a header is")
     (folder / "torn.png").write_bytes((folder / "a.png").read_bytes()[:60])
-    header = b"IHDR" + struct.pack(">IIBBBBB", 20000, 20000, 8, 6, 0, 0, 0)
-    huge = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
-    (folder / "huge.png").write_bytes(huge)
+    for name, side in {"huge.png": 20000, "broad.png": 4096}.items():  # a header alone
+        header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 6, 0, 0, 0)
+        start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13)
+        (folder / name).write_bytes(start + header + struct.pack(">I", zlib.crc32(header)))
     return folder
 
 
@@ -161,6 +162,7 @@ THREE_IN_LINE = {"left_eye": [10, 20], "right_eye": [50, 20], "nose_bridge": [30
         (layer(frames=["text.png"]), {}, ["text.png", "not a PNG"]),
         (layer(frames=["torn.png"]), {}, ["torn.png", "damaged"]),
         (layer(frames=["huge.png"]), {}, ["huge.png", "20000x20000", "shrink"]),
+        (layer(frames=["broad.png"]), {"layers": [layer(frames=["broad.png"])] * 3}, ["'frames'", "32 million pixels"]),
         (layer(frames=["one.png"]), {}, ["'front'", "outside", "1x1"]),
         (layer(frames=["one.png"], anchors={"left_eye": [0, 0], "right_eye": [0, 0]}), {}, ["different"]),
         (layer(frames=["a.png", "half.png"]), {}, ["'front'", "differ in size"]),

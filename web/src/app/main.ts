@@ -19,6 +19,7 @@ const input = (id: string) => element<HTMLInputElement>(id);
 const worn = new Set<string>();
 /** Changes of the source; each ends before the next one begins. */
 const inTurn = turns();
+let changes = 0;
 let source: "none" | "camera" | "photo" | "video" = "none";
 let facing: Facing = "user";
 let mirrored = true;
@@ -28,10 +29,31 @@ let recording: { film: Recording; microphone?: MediaStream } | undefined;
 /** Whether the microphone is being asked for. */
 let asking = false;
 
-/** Do something, and say what went wrong if it does. */
+/** Networks and stickers are loaded. */
+const ready = start();
+ready.catch((error: unknown) => {
+  tell("notReady");
+  complain(error);
+});
+
+async function start(): Promise<void> {
+  translate();
+  wire();
+  refresh();
+  tell("loading");
+  const asked = new URLSearchParams(location.search).get("backend");
+  const backend = await studio.load(document.baseURI, asked === "webgpu" ? "webgpu" : "wasm");
+  document.documentElement.dataset.backend = backend;
+  for (const choice of await studio.choices()) offer(choice, `thumbnails/${choice.name}.png`);
+  tell("ready");
+  document.documentElement.dataset.ready = "true";
+}
+
+/** Do something as soon as the page is ready, and say what went wrong if it does. */
 async function attempt(work: () => Promise<unknown>): Promise<void> {
   complain();
   try {
+    await ready;
     await work();
   } catch (error) {
     complain(error);
@@ -39,21 +61,10 @@ async function attempt(work: () => Promise<unknown>): Promise<void> {
   }
 }
 
-const ready = start();
-
-async function start(): Promise<void> {
-  translate();
-  wire();
-  refresh();
-  tell("loading");
-  await attempt(async () => {
-    const asked = new URLSearchParams(location.search).get("backend");
-    const backend = await studio.load(document.baseURI, asked === "webgpu" ? "webgpu" : "wasm");
-    document.documentElement.dataset.backend = backend;
-    for (const choice of await studio.choices()) offer(choice, `thumbnails/${choice.name}.png`);
-    tell("ready");
-    document.documentElement.dataset.ready = "true";
-  });
+/** Change the source, when the change before has ended. */
+function change(work: () => Promise<void>): Promise<void> {
+  changes += 1;
+  return inTurn(work);
 }
 
 function offer(choice: Choice, thumbnail?: string): void {
@@ -93,7 +104,6 @@ function refresh(): void {
   button("mirror").setAttribute("aria-pressed", String(mirrored));
   button("picture").disabled = source === "none";
   button("record").disabled = !live || !canRecord();
-  button("record").setAttribute("aria-pressed", String(recording !== undefined));
   button("record").dataset.word = recording ? "recordStop" : "record";
   translate();
 }
@@ -132,19 +142,28 @@ function play(mirror: () => boolean): void {
   );
 }
 
+/** Ask for the camera; until the user answers, other sources may be chosen, and the camera is no longer wanted then. */
 async function startCamera(): Promise<void> {
-  await stop();
+  const stopped = change(stop); // the other camera, too: some phones open one at a time
+  const asked = changes;
+  await stopped;
+  if (asked !== changes) return;
   tell("starting");
+  let camera: MediaStream;
   try {
-    film.srcObject = await openCamera(facing);
+    camera = await openCamera(facing);
   } catch (error) {
-    tell("ready");
+    if (asked === changes) tell("ready");
     throw error;
   }
-  const [track] = film.srcObject.getVideoTracks();
-  track?.addEventListener("ended", () => {
+  await inTurn(async () => (asked === changes ? showCamera(camera) : stopStream(camera)));
+}
+
+async function showCamera(camera: MediaStream): Promise<void> {
+  film.srcObject = camera;
+  camera.getVideoTracks()[0]?.addEventListener("ended", () => {
     // Unplugged: it does not fire when the page itself stops it.
-    void attempt(() => inTurn(stop)).then(() => complain(new PageError("cameraLost")));
+    void attempt(() => change(stop)).then(() => complain(new PageError("cameraLost")));
   });
   film.muted = true;
   film.loop = false;
@@ -154,14 +173,12 @@ async function startCamera(): Promise<void> {
     await stop();
     throw error;
   }
-  await ready;
   source = "camera";
   play(() => mirrored);
   refresh();
 }
 
 async function openPhoto(file: File): Promise<void> {
-  await ready;
   await stop();
   let image: ImageBitmap;
   try {
@@ -176,7 +193,6 @@ async function openPhoto(file: File): Promise<void> {
 }
 
 async function openVideo(file: File): Promise<void> {
-  await ready;
   await stop();
   film.src = URL.createObjectURL(file);
   film.muted = false;
@@ -208,7 +224,6 @@ async function playWithSound(): Promise<void> {
 }
 
 async function addZip(file: File, wanted?: Wanted): Promise<void> {
-  await ready;
   const bytes = [...(await filesOf([file], MAX_NETWORK_BYTES)).values()][0]!;
   const added = await studio.addZip(bytes, file.name, wanted);
   if ("network" in added) return networkUsed(added.network);
@@ -219,7 +234,6 @@ async function addZip(file: File, wanted?: Wanted): Promise<void> {
 }
 
 async function addFolder({ files, name }: Drop): Promise<void> {
-  await ready;
   const parts = files.filter((file) => /\.(json|onnx)$/.test(file.name)); // a folder may hold anything else
   networkUsed(await studio.useNetwork(await filesOf(parts, MAX_NETWORK_BYTES), name));
 }
@@ -245,8 +259,8 @@ async function photoAnew(): Promise<void> {
 async function open(drop: Drop): Promise<void> {
   const file = drop.files[0];
   if (drop.kind === "folder") return addFolder(drop);
-  if (drop.kind === "photo") return inTurn(() => openPhoto(file!));
-  if (drop.kind === "video") return inTurn(() => openVideo(file!));
+  if (drop.kind === "photo") return change(() => openPhoto(file!));
+  if (drop.kind === "video") return change(() => openVideo(file!));
   if (drop.kind === "zip") return addZip(file!);
   throw new PageError("fileUnknown", { file: drop.name });
 }
@@ -297,7 +311,6 @@ function wire(): void {
   const click = (id: string, work: () => Promise<unknown>) => {
     button(id).addEventListener("click", () => void attempt(work));
   };
-  const change = (id: string, work: () => Promise<unknown>) => click(id, () => inTurn(work));
   const choose = (id: string, work: (files: File[]) => Promise<unknown>) => {
     input(id).addEventListener("change", () => {
       const files = [...(input(id).files ?? [])];
@@ -305,13 +318,15 @@ function wire(): void {
       if (files.length) void attempt(() => work(files));
     });
   };
-  change("camera", startCamera);
-  change("stop", async () => {
-    const saves = recording !== undefined;
-    await stop();
-    if (!saves) tell("ready");
-  });
-  change("flip", () => {
+  click("camera", startCamera);
+  click("stop", () =>
+    change(async () => {
+      const saves = recording !== undefined;
+      await stop();
+      if (!saves) tell("ready");
+    }),
+  );
+  click("flip", () => {
     facing = facing === "user" ? "environment" : "user";
     mirrored = facing === "user";
     return startCamera();
@@ -327,8 +342,8 @@ function wire(): void {
     setLanguage(currentLanguage() === "zh" ? "en" : "zh");
     translate();
   });
-  choose("photo", ([file]) => inTurn(() => openPhoto(file!)));
-  choose("video", ([file]) => inTurn(() => openVideo(file!)));
+  choose("photo", ([file]) => change(() => openPhoto(file!)));
+  choose("video", ([file]) => change(() => openVideo(file!)));
   choose("pack", ([file]) => addZip(file!, "pack"));
   choose("network", ([file]) => addZip(file!, "network"));
   choose("folder", (files) => {

@@ -220,23 +220,32 @@ export async function openLandmarker(
   fallback?: Folder,
   runtime?: Runtime,
 ): Promise<Landmarker> {
-  const detecting = await openKind(boxes, "boxes", runtime);
-  await checkDetector(detecting);
-  const detector = createDetector(detecting);
-  const network = await openKind(points, "points", runtime);
-  await checkPoints(network);
-  if (network.recipe.scored || !fallback) return new Landmarker(network, detector, [detecting]);
-  // The detector counts on a network's score to refuse what is no face.
-  const sure = await openLandmarker(fallback, boxes, undefined, runtime);
-  return new Landmarker(network, (image, effort) => sure.detect(image, effort), [detecting, sure]);
+  const opened: Network[] = [];
+  try {
+    const detecting = await openKind(boxes, "boxes", opened, runtime);
+    await checkDetector(detecting);
+    const detector = createDetector(detecting);
+    const network = await openKind(points, "points", opened, runtime);
+    await checkPoints(network);
+    if (network.recipe.scored || !fallback) return new Landmarker(network, detector, [detecting]);
+    // The detector counts on a network's score to refuse what is no face.
+    const sure = await openLandmarker(fallback, boxes, undefined, runtime);
+    return new Landmarker(network, (image, effort) => sure.detect(image, effort), [detecting, sure]);
+  } catch (error) {
+    await Promise.all(opened.map((network) => network.close()));
+    throw error;
+  }
 }
 
+/** Open a network and see that it finds what is wanted; it is one of the `opened` even if it does not. */
 async function openKind<K extends Recipe["finds"]>(
   folder: Folder,
   wanted: K,
+  opened: Network[],
   runtime: Runtime | undefined,
 ): Promise<Network<Extract<Recipe, { finds: K }>>> {
   const network = await openNetwork(folder, runtime);
+  opened.push(network);
   const finds = network.recipe.finds;
   if (finds !== wanted) throw new UserError("network.finds", { file: network.name, finds, wanted });
   return network as Network<Extract<Recipe, { finds: K }>>;

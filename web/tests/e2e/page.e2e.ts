@@ -210,12 +210,13 @@ describe("the camera", () => {
     const page = await camera();
     const states = await slowDevices(page);
     await page.dblclick("#camera");
-    await expect.poll(states).toEqual(["ended", "live"]);
+    await expect.poll(states).toEqual(["live"]);
     await expect.poll(() => page.isEnabled("#flip")).toBe(true);
     await page.click("#flip");
+    await expect.poll(() => status(page).textContent()).toBe("Starting the camera…");
     await page.setInputFiles("#photo", ASTRONAUT);
-    await expect.poll(states).toEqual(["ended", "ended", "ended"]);
     await expect.poll(() => status(page).textContent()).toBe("1 face.");
+    await expect.poll(states).toEqual(["ended", "ended"]);
     expect(await page.isDisabled("#record")).toBe(true);
   });
 
@@ -224,7 +225,7 @@ describe("the camera", () => {
     const states = await slowDevices(page);
     await page.dblclick("#record");
     await expect.poll(states).toEqual(["live"]);
-    await expect.poll(() => page.locator("#record").getAttribute("aria-pressed")).toBe("true");
+    await expect.poll(() => page.locator("#record").getAttribute("data-word")).toBe("recordStop");
     await page.waitForTimeout(1500);
     await page.click("#stop");
     await expect.poll(states).toEqual(["ended"]);
@@ -235,7 +236,7 @@ describe("the camera", () => {
     await page.click("#stop"); // before the microphone is there
     await expect.poll(states).toEqual(["ended", "ended", "ended"]);
     expect(await page.isDisabled("#record")).toBe(true);
-    expect(await page.locator("#record").getAttribute("aria-pressed")).toBe("false");
+    expect(await page.locator("#record").getAttribute("data-word")).toBe("record");
   });
 
   it("that is unplugged is said", async () => {
@@ -260,7 +261,7 @@ describe("the camera", () => {
       Object.assign(globalThis, { track: (film.srcObject as MediaStream).getVideoTracks()[0] });
     });
     await page.click("#record");
-    await expect.poll(() => page.locator("#record").getAttribute("aria-pressed")).toBe("true");
+    await expect.poll(() => page.locator("#record").getAttribute("data-word")).toBe("recordStop");
     await page.click("#stop");
     await expect.poll(() => problem(page).textContent()).toContain("Nothing was recorded");
     const state = () => page.evaluate(() => (globalThis as unknown as { track: MediaStreamTrack }).track.readyState);
@@ -285,10 +286,10 @@ describe("the camera", () => {
     });
     page.on("download", () => problems.push("something was saved"));
     await page.click("#record");
-    await expect.poll(() => page.locator("#record").getAttribute("aria-pressed")).toBe("true");
+    await expect.poll(() => page.locator("#record").getAttribute("data-word")).toBe("recordStop");
     await page.click("#record");
     await expect.poll(() => problem(page).textContent()).toContain(words);
-    expect(await page.locator("#record").getAttribute("aria-pressed")).toBe("false");
+    expect(await page.locator("#record").getAttribute("data-word")).toBe("record");
   });
 
   it.each([
@@ -302,6 +303,18 @@ describe("the camera", () => {
     }, name);
     await page.click("#camera");
     await expect.poll(() => problem(page).textContent()).toContain(words);
+  });
+
+  it("that nobody allows or refuses holds up no photo", async () => {
+    const page = await open();
+    await page.evaluate(() => {
+      navigator.mediaDevices.getUserMedia = () => new Promise(() => {});
+    });
+    await page.click("#camera");
+    await expect.poll(() => status(page).textContent()).toBe("Starting the camera…");
+    await choosePhoto(page);
+    await page.click("#camera"); // asked again, it leaves the photo
+    await expect.poll(() => page.locator("#hint").isVisible()).toBe(true);
   });
 
   it("that the user refuses is explained", async () => {
@@ -462,7 +475,11 @@ describe("the page", () => {
     await context.addInitScript(() => Object.assign(globalThis, { OffscreenCanvas: undefined }));
     const page = await context.newPage();
     await page.goto(host.url);
-    await expect.poll(() => problem(page).textContent(), { timeout: 10_000 }).toContain("no WebAssembly with SIMD");
+    const told = () => expect.poll(() => problem(page).textContent(), { timeout: 10_000 });
+    await told().toContain("no WebAssembly with SIMD");
+    expect(await status(page).textContent()).toBe("Not ready.");
+    await page.click("#camera"); // it is not even asked for
+    await told().toContain("no WebAssembly with SIMD");
   });
 
   it("works without a worker that can draw", async () => {

@@ -97,13 +97,13 @@ export function readManifest(text: string, file: string): PackSpec {
     throw new UserError("pack.json", { file, reason: reasonOf(error) });
   }
   const pack = new Reader(whole, PACK_KEYS, file, "");
-  pack.take("$schema", isString, '"text"', "");
-  const layers = pack.take("layers", isLayers, `[layer, ...], ${MOST_LAYERS} at most`);
+  pack.take("$schema", isString, '"..."', "");
+  const layers = pack.take("layers", isLayers, `[{...}, ...] (1 ... ${MOST_LAYERS})`);
   return {
     name: pack.take("name", isPackName, "a-z 0-9 _ -"),
-    title: pack.take("title", isText, '"text"'),
-    author: pack.take("author", isText, '"text"'),
-    licence: pack.take("licence", isText, '"text"'),
+    title: pack.take("title", isText, '"..."'),
+    author: pack.take("author", isText, '"..."'),
+    licence: pack.take("licence", isText, '"..."'),
     maxFaces: pack.take("max_faces", isCount, "1, 2, ...", 100),
     layers: layers.map((layer, index) => readLayer(layer, index, file)),
   };
@@ -118,7 +118,7 @@ function readLayer(value: unknown, index: number, file: string): LayerSpec | Pai
 
 function readWorn(layer: Reader, opacity: number): WornSpec {
   return {
-    name: layer.take("name", isText, '"text"'),
+    name: layer.take("name", isText, '"..."'),
     order: layer.take("order", isWhole, "0, 1, ...", 0),
     trigger: readTrigger(layer),
     opacity: layer.take("opacity", isShare, "0 ... 1", opacity),
@@ -129,7 +129,7 @@ function readTrigger(layer: Reader): Trigger | undefined {
   const trigger = layer.inside("trigger", TRIGGER_KEYS);
   const word = trigger ? trigger.choose("signal", SIGNAL_NAMES, true) : layer.choose("trigger", TRIGGERS);
   if (word === "always") return undefined;
-  const on = trigger?.take("on", isTurnOn, "> 0, 1 at most", 0.5) ?? 0.5;
+  const on = trigger?.take("on", isTurnOn, "> 0, <= 1", 0.5) ?? 0.5;
   return {
     signal: word,
     on,
@@ -186,7 +186,7 @@ class Reader {
     private readonly prefix: string,
     private readonly path = "",
   ) {
-    if (!isRecord(value)) throw this.wrong("(the whole)", "{...}");
+    if (!isRecord(value)) throw this.wrong("", "{...}");
     this.values = value;
     const odd = Object.keys(value).find((key) => !keys.includes(key));
     if (odd !== undefined) {
@@ -194,8 +194,9 @@ class Reader {
     }
   }
 
-  /** Layer and key. */
+  /** Layer and key; the whole of it without a key. */
   where(key: string): string {
+    if (!key) return this.prefix.replace(", ", "") || "{...}";
     return `${this.prefix}key '${this.path}${key}'`;
   }
 

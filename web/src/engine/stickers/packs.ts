@@ -12,7 +12,7 @@ import { Degenerate, fit } from "./placement";
 import { Layer, Sticker, type Worn } from "./sticker";
 import { Texture, decodePng } from "./texture";
 
-/** A layer has no more pixels, in all its frames together: a quarter of a gigabyte once they are decoded. */
+/** A pack has no more pixels, in all its images together: a quarter of a gigabyte once they are decoded. */
 const MAX_PIXELS = 32 << 20;
 
 /**
@@ -40,20 +40,26 @@ export async function openSticker(folder: Folder): Promise<Sticker> {
   if (!manifest) throw new UserError("pack.none", { file: folder.name });
   const spec = readManifest(new TextDecoder().decode(manifest), `${folder.name}/${MANIFEST_FILE}`);
   const layers: Worn[] = [];
+  const room = { pixels: MAX_PIXELS };
   for (const [index, layer] of spec.layers.entries()) {
     layers.push(
-      "region" in layer ? new Paint(layer, spec.maxFaces) : await openLayer(folder, layer, index, spec.maxFaces),
+      "region" in layer ? new Paint(layer, spec.maxFaces) : await openLayer(folder, layer, index, spec.maxFaces, room),
     );
   }
   return new Sticker(layers, spec.name, spec.title);
 }
 
-/** Read a layer's images and check its anchors against them. */
-async function openLayer(folder: Folder, spec: LayerSpec, index: number, maxFaces: number): Promise<Layer> {
+/** Read a layer's images, which take of the room that is left, and check its anchors against them. */
+async function openLayer(
+  folder: Folder,
+  spec: LayerSpec,
+  index: number,
+  maxFaces: number,
+  room: { pixels: number },
+): Promise<Layer> {
   const frames: Texture[] = [];
   const manifest = `${folder.name}/${MANIFEST_FILE}`;
   const where = `layer ${index}, key 'frames'`;
-  let size = 0;
   for (const name of spec.frames) {
     const [file, bytes] = [`${folder.name}/${name}`, await folder.read(name)];
     if (!bytes) throw new UserError("pack.file", { file });
@@ -61,8 +67,8 @@ async function openLayer(folder: Folder, spec: LayerSpec, index: number, maxFace
       throw new UserError("file.large", { file, bytes: bytes.length, most: MAX_PACK_BYTES });
     }
     const frame = new Texture(await decodePng(bytes, file));
-    size += frame.width * frame.height;
-    if (size > MAX_PIXELS) throw new UserError("pack.pixels", { file: manifest, where, most: MAX_PIXELS >> 20 });
+    room.pixels -= frame.width * frame.height;
+    if (room.pixels < 0) throw new UserError("pack.pixels", { file: manifest, where, most: MAX_PIXELS >> 20 });
     frames.push(frame);
   }
   const { width, height } = frames[0]!;

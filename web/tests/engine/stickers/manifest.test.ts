@@ -41,9 +41,10 @@ describe("a manifest", () => {
 
   it.each<[object, object, string]>([
     [{ name: "Not so" }, {}, "key 'name': must be"],
-    [{ layers: [] }, {}, "key 'layers': must be [layer, ...]"],
+    [{ layers: [] }, {}, "key 'layers': must be [{...}, ...]"],
+    [{ layers: [7] }, {}, "x/manifest.json: layer 0: must be {...}"],
     [{ max_faces: 0 }, {}, "key 'max_faces': must be 1, 2, ..."],
-    [{ layers: Array(33).fill(layer) }, {}, "key 'layers': must be [layer, ...], 32 at most"],
+    [{ layers: Array(33).fill(layer) }, {}, "key 'layers': must be [{...}, ...] (1 ... 32)"],
     [{}, { trigger: "yawn" }, "layer 0, key 'trigger': must be always | mouth_open |"],
     [{}, { trigger: { on: 0.5 } }, "layer 0, key 'trigger.signal': must be mouth_open |"],
     [{}, { trigger: { signal: "mouth_open", off: 0.6 } }, "key 'trigger.off': must be 0 ... 0.5"],
@@ -53,7 +54,7 @@ describe("a manifest", () => {
     [{ layers: [{ ...paint, colour: "red" }] }, {}, "layer 0, key 'colour': must be #rrggbb"],
     [{ layers: [{ ...paint, region: "chin" }] }, {}, "layer 0, key 'region': must be lips |"],
     [{ layers: [{ ...paint, frames: [] }] }, {}, "key 'frames': unknown; the keys are name, order, trigger, region"],
-    [{ $schema: 5 }, {}, "key '$schema': must be \"text\""],
+    [{ $schema: 5 }, {}, "key '$schema': must be \"...\""],
     [{ hat: 1 }, {}, "key 'hat': unknown; the keys are $schema, name"],
     [{}, { frames: ["../a.png"] }, "layer 0, key 'frames': must be"],
     [{}, { frame_ms: 0.99 }, "layer 0, key 'frame_ms': must be >= 1"],
