@@ -1,8 +1,8 @@
 """Choose a benchmark."""
 
-import argparse
 import importlib
 
+from facekp.commands.main import Parser
 from facekp.commands.runner import run
 
 #: Modules beside this one.
@@ -13,8 +13,7 @@ BENCHMARKS = (
 
 def main() -> None:
     """Read the arguments and measure."""
-    parser = argparse.ArgumentParser(prog="benchmark.py", description="Measure speed, memory and accuracy; "
-                                     "speed as ratios within one run.")  # fmt: skip
+    parser = Parser(prog="benchmark.py", description="Measure speed and accuracy; speed as ratios within one run.")
     which = parser.add_subparsers(dest="benchmark", required=True)
     for name in BENCHMARKS:
         module = importlib.import_module(f"measure_{name}")

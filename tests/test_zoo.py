@@ -73,7 +73,7 @@ def cache(monkeypatch, tmp_path):
     """An index with one model that is not at hand, and an empty cache."""
     files = {s: {"size": len(c), "sha256": hashlib.sha256(c).hexdigest()} for s, c in CONTENT.items()}
     entry = {
-        "finds": "points", "about": "", "licence": "none", "card": "", "config": "",
+        "finds": "points", "about": "68 points of nobody", "licence": "none", "card": "card.md", "config": "",
         "urls": ["v1/{file}", "{file}"], "files": files,
     }  # fmt: skip
     (tmp_path / "index.json").write_text(json.dumps({NAME: entry}))
@@ -297,7 +297,7 @@ def test_a_downloaded_model_gives_the_points_of_the_clones(monkeypatch, tmp_path
 
 
 def test_the_command_lists_gets_and_checks(run_tool, refuses, cache, server, monkeypatch):
-    assert "no; --get NAME" in run_tool("models").stdout
+    assert "no; --get NAME\n    68 points of nobody; card.md\n" in run_tool("models").stdout
     assert "set FACEKP_ZOO" in refuses("models", "--get", NAME)
     monkeypatch.setenv("FACEKP_ZOO", server.url)
     assert run_tool("models", "--get", NAME).stdout.strip() == str(zoo.find(NAME))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 from turned_head import TurnedHead
 
 from facekp import load_landmarker
+from facekp.commands.main import Parser
 from facekp.commands.runner import run
 from facekp.data.drawn import draw_face
 from facekp.inference.faces import Faces
@@ -45,7 +45,7 @@ ACTED = ("tongue", "kiss_hearts", "dragon_fire", "laser_eyes", "confetti", "lips
 
 def main() -> None:
     """Draw all of them."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/gallery"))
     out = parser.parse_args().output
     landmarker = load_landmarker()

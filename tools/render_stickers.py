@@ -7,7 +7,6 @@ only who draws needs this tool.
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import xml.etree.ElementTree as ElementTree
@@ -15,9 +14,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import resvg_py
 
+from facekp.commands.main import Parser
 from facekp.commands.runner import run
+from facekp.extras import missing
 from facekp.io.files import atomic_path
 from facekp.io.images import write_image
 from facekp.landmarks import MEAN_FACE, anchors
@@ -28,10 +28,15 @@ SIDE, FRAME_SIDE = 1024, 640
 
 def main() -> None:
     """Render the packs that are named."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("packs", nargs="+", type=Path, help="folders such as assets/stickers/crown")
+    packs = parser.parse_args().packs
+    try:
+        import resvg_py
+    except ImportError as error:
+        raise missing(error.name, "rendering SVGs") from error
     places = anchors(MEAN_FACE * 1000)
-    for pack in parser.parse_args().packs:
+    for pack in packs:
         manifest = json.loads((pack / "manifest.json").read_text())
         for layer in manifest["layers"]:
             if "frames" not in layer:  # make-up has no image

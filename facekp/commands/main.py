@@ -37,7 +37,7 @@ COMMANDS = {
 }
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """Ends with one line, and guesses what a misspelt option was meant to be; options are not abbreviated."""
 
     def __init__(self, **options: Any) -> None:
@@ -57,7 +57,7 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console command `facekp`."""
     listed = "\n".join(f"  {name:14} {what}" for name, what in COMMANDS.items())
-    parser = _Parser(
+    parser = Parser(
         prog="facekp",
         description="Face landmarks with PaddlePaddle, and stickers that sit on them.",
         epilog=f"commands:\n{listed}\n\nfacekp COMMAND --help says more. Example: facekp sticker photo.jpg",
@@ -114,7 +114,7 @@ def execute(name: str, arguments: Sequence[str] | None = None, prog: str | None 
 
     def act() -> None:
         command = importlib.import_module(f"facekp.commands.{name.replace('-', '_')}")
-        parser = _Parser(prog=prog, description=_filled(command.__doc__ or ""), epilog=command.EXAMPLE)
+        parser = Parser(prog=prog, description=_filled(command.__doc__ or ""), epilog=command.EXAMPLE)
         command.add_arguments(parser)
         given = parser.parse_args(arguments)
         _check_names(given)

@@ -38,7 +38,8 @@ def run(args: argparse.Namespace) -> None:
     for name, model in zoo.models().items():
         errors = ", ".join(f"{faces} {nme:.2f} %" for faces, nme in model.nme.items()) or f"finds {model.finds}"
         print(f"{name:18} {model.size / 1e6:5.1f} MB  {errors:28} {model.licence:14} {_where(zoo.find(name))}")
-    print(f"licence of the weights: {zoo.SHIPPED / 'LICENSE.weights'}; their cards: docs/models.md")
+        print(f"    {model.about}; {model.card}")
+    print(f"licence of the weights: {zoo.SHIPPED / 'LICENSE.weights'}")
 
 
 def _where(weights: Path | None) -> str:

@@ -37,3 +37,9 @@ def test_clips_measures_what_is_there(run_benchmark, tmp_path):
 def test_too_few_images_are_told(run_benchmark):
     done = run_benchmark("many", "assets/photos")
     assert done.returncode == 2 and "give 192 or more" in done.stderr
+
+
+def test_a_misspelt_option_is_one_line(run_benchmark):
+    done = run_benchmark("many", "assets/photos", "--worker", "2")
+    assert done.returncode == 2
+    assert done.stderr == "benchmarks: unrecognized arguments: --worker 2; see --help\n"
