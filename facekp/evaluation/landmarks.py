@@ -101,7 +101,7 @@ def predict_dataset(
         for image, label in tqdm(loader, "evaluating", unit="batch", leave=False, disable=None if progress else True):
             said = layout.split(network(image).numpy())
             predicted.append(codec.decode(said.points))
-            truth.append(codec.decode(layout.split(label.numpy()).points))
+            truth.append(codec.decode(label.numpy()[:, : one.size]))  # of the points alone; a label has no score
             if said.sigma is not None:
                 sigma.append(np.exp(said.sigma) * percent)
     return Predictions(np.concatenate(predicted), np.concatenate(truth), np.concatenate(sigma) if sigma else None)

@@ -52,7 +52,7 @@ async function open(options: Options = {}, url = host.url): Promise<Page> {
   return page;
 }
 
-const camera = () => open({ args: [...FAKE, `--use-file-for-fake-video-capture=${film}`] });
+const camera = (args: string[] = []) => open({ args: [...FAKE, `--use-file-for-fake-video-capture=${film}`, ...args] });
 const shot = (page: Page, name: string) => page.screenshot({ path: resolve(SCREENS, `${name}.png`) });
 const status = (page: Page) => page.locator("#status");
 const problem = (page: Page) => page.locator("#problem");
@@ -77,11 +77,23 @@ async function choosePhoto(page: Page): Promise<void> {
 }
 
 /** A page whose camera is on and shows a face. */
-async function filming(): Promise<Page> {
-  const page = await camera();
+async function filming(args: string[] = []): Promise<Page> {
+  const page = await camera(args);
   await page.click("#camera");
   await expect.poll(() => status(page).textContent()).toBe("1 face.");
   return page;
+}
+
+/** A recording of two seconds of the camera, which is off then. */
+async function recorded(page: Page) {
+  await page.click("#record");
+  await expect.poll(() => page.locator("#record").getAttribute("data-word")).toBe("recordStop");
+  await page.waitForTimeout(2000);
+  const [download] = await Promise.all([page.waitForEvent("download"), page.click("#record")]);
+  const buffer = readFileSync(await download.path());
+  const suffix = download.suggestedFilename().split(".").at(-1)!;
+  await page.click("#stop");
+  return { name: `film.${suffix}`, mimeType: `video/${suffix}`, buffer };
 }
 
 /** Let cameras and microphones come late; returns what asks for the states of their tracks so far. */
@@ -328,16 +340,24 @@ describe("the camera", () => {
 describe("a video", () => {
   it("plays with stickers", async () => {
     const page = await filming();
-    await page.click("#record");
-    await page.waitForTimeout(2000);
-    const [download] = await Promise.all([page.waitForEvent("download"), page.click("#record")]);
-    const buffer = readFileSync(await download.path());
-    const suffix = download.suggestedFilename().split(".").at(-1)!;
-    await page.click("#stop");
-    await page.setInputFiles("#video", { name: `film.${suffix}`, mimeType: `video/${suffix}`, buffer });
+    await page.setInputFiles("#video", await recorded(page));
     await expect.poll(() => status(page).textContent()).toBe("1 face.");
     await page.setInputFiles("#video", { name: "bad.mp4", mimeType: "video/mp4", buffer: Buffer.from("no film") });
     await expect.poll(() => problem(page).textContent()).toContain("bad.mp4: not a video");
+  });
+
+  it("is silent until the first click where the browser wants one", async () => {
+    const page = await filming(["--autoplay-policy=document-user-activation-required"]);
+    const film = await recorded(page);
+    const fresh = await context!.newPage();
+    await fresh.goto(host.url);
+    await fresh.waitForSelector("html[data-ready]", { timeout: 30_000 });
+    await fresh.setInputFiles("#video", film);
+    await expect.poll(() => status(fresh).textContent()).toBe("1 face.");
+    const muted = () => fresh.evaluate(() => (document.getElementById("film") as HTMLVideoElement).muted);
+    expect(await muted()).toBe(true);
+    await fresh.click("#points", { force: true });
+    expect(await muted()).toBe(false);
   });
 });
 
