@@ -59,11 +59,12 @@ class History(Callback):
         state: The run's state; its step is counted here.
         folder: The run's folder; `metrics.csv` grows there.
         processes: Those of the run; the row is about all of them together.
+        seed: Of the run.
     """
 
-    def __init__(self, state: RunState, folder: Path, processes: Processes) -> None:
+    def __init__(self, state: RunState, folder: Path, processes: Processes, seed: int = 0) -> None:
         super().__init__()
-        self.state, self.folder, self.processes = state, folder, processes
+        self.state, self.folder, self.processes, self.seed = state, folder, processes, seed
         self.row: dict[str, float] = {}
 
     @property
@@ -74,7 +75,7 @@ class History(Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Start an epoch."""
         # Dropout, if any, is the same after a resume, and another one in each process.
-        paddle.seed(self.state.epoch * self.processes.count + self.processes.rank)
+        paddle.seed((self.seed << 20) + self.state.epoch * self.processes.count + self.processes.rank)
         self._start, self._train, self._validation = time.perf_counter(), _Mean(), _Mean()
 
     def on_train_batch_end(self, step: int, logs: dict[str, Any]) -> None:

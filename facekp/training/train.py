@@ -148,7 +148,7 @@ def _train(config: Config, processes: Processes, resume: bool, overwrite: bool) 
     )
     model.prepare(optimizer, data.loss, data.metrics, amp_configs=prepare_amp(config.train.amp, network))
 
-    history = History(state, folder, processes)
+    history = History(state, folder, processes, config.seed)
     with ExitStack() as stack:
         stack.enter_context(processes.end_together())
         stack.enter_context(loaders_watched())
