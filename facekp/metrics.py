@@ -141,6 +141,12 @@ class MeanDistance(NME):
         return distance
 
 
+def _checked(threshold: float) -> float:
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold is a fraction between 0 and 1, 0.08 for 8 %, not {threshold:g}")
+    return threshold
+
+
 class FailureRate(NME):
     """The part of the faces whose error is greater than `threshold`.
 
@@ -152,7 +158,7 @@ class FailureRate(NME):
 
     def __init__(self, threshold: float, codec: Codec | None = None, schema: PointSchema = IBUG68) -> None:
         super().__init__(codec, schema, f"failure_{threshold * 100:g}")
-        self.threshold = threshold
+        self.threshold = _checked(threshold)
 
     def _per_face(self, errors: np.ndarray) -> np.ndarray:
         return ~(errors <= self.threshold)  # a NaN is a failure
@@ -175,7 +181,7 @@ class AUC(NME):
 
     def __init__(self, threshold: float, codec: Codec | None = None, schema: PointSchema = IBUG68) -> None:
         super().__init__(codec, schema, f"auc_{threshold * 100:g}")
-        self.threshold = threshold
+        self.threshold = _checked(threshold)
 
     def _per_face(self, errors: np.ndarray) -> np.ndarray:
         return np.where(errors < self.threshold, 1 - errors / self.threshold, 0.0)  # a NaN adds nothing

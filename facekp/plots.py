@@ -25,7 +25,17 @@ BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 
 #: Name of a metric -> what stands beside its axis.
-_METRICS = {"nme": "NME, % of the eye distance", "missed": "missed at 0.1 false positives per image, %"}
+_METRICS = {"nme": "NME, %", "missed": "missed at 0.1 false positives per image, %"}
+
+
+def is_fraction(column: str) -> bool:
+    """Whether a column of a run's table, with or without `train_` and `val_`, is a fraction, to be shown as percent.
+
+    Example:
+        >>> is_fraction("val_nme"), is_fraction("val_loss"), is_fraction("distance_px")
+        (True, False, False)
+    """
+    return not column.endswith(("loss", "_px"))
 
 
 class RunLog(Protocol):
@@ -62,6 +72,7 @@ def save_curves(runs: Sequence[RunLog], path: Path) -> None:
     for run in runs:
         if run.metric != first.metric:
             raise UserError(f"{first.name} is judged by {first.metric}, {run.name} by {run.metric}; draw them apart")
+    scale, unit = (100, ", %") if is_fraction(first.metric) else (1, "")
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     losses, errors = figure.subplots(1, 2)
     for run, colour in zip(runs, itertools.cycle(COLOURS)):
@@ -74,12 +85,12 @@ def save_curves(runs: Sequence[RunLog], path: Path) -> None:
         losses.plot(run.steps["step"], smooth, "--", color=training, linewidth=1.2, label=f"{prefix}training")
         losses.plot(epochs["step"], epochs["val_loss"], "-o", color=validation, markersize=3,
                     label=f"{prefix}validation")  # fmt: skip
-        errors.plot(epochs["epoch"], epochs[f"train_{run.metric}"] * 100, "--", color=training, linewidth=1.2,
+        errors.plot(epochs["epoch"], epochs[f"train_{run.metric}"] * scale, "--", color=training, linewidth=1.2,
                     label=f"{prefix}training")  # fmt: skip
-        errors.plot(epochs["epoch"], epochs[f"val_{run.metric}"] * 100, "-o", color=validation, markersize=3,
+        errors.plot(epochs["epoch"], epochs[f"val_{run.metric}"] * scale, "-o", color=validation, markersize=3,
                     label=f"{prefix}validation")  # fmt: skip
     losses.set(xlabel="step", ylabel="loss (log)", yscale="log")
-    errors.set(xlabel="epoch", ylabel=f"{_METRICS.get(first.metric, f'{first.metric}, %')} (log)", yscale="log")
+    errors.set(xlabel="epoch", ylabel=f"{_METRICS.get(first.metric, first.metric + unit)} (log)", yscale="log")
     errors.xaxis.get_major_locator().set_params(integer=True)
     for axis in (losses, errors):
         axis.yaxis.set_major_formatter("{x:g}")
@@ -106,7 +117,7 @@ def save_error_curve(errors: np.ndarray, path: Path, most: float = 0.15) -> None
     axis.axvline(8, color="0.5", linestyle="--", linewidth=1)
     axis.set_xlim(0, most * 100)
     axis.set_ylim(0, 100)
-    axis.set_xlabel("NME, % of the eye distance")
+    axis.set_xlabel("NME, %")
     axis.set_ylabel("faces, %")
     axis.grid(alpha=0.3)
     _save(figure, path)

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+import paddle
 import yaml
 from paddle import nn
 
@@ -100,6 +101,28 @@ def test_a_loss_and_a_metric(monkeypatch, tmp_path):
     monkeypatch.setitem(METRICS, "furthest", Furthest)
     options = ["loss={type: powered, power: 1.5}", "metrics=[{type: furthest, power: 3}, nme]"]
     assert train(quick(tmp_path, *options)).metric == "furthest_3"
+
+
+def test_a_metric_that_does_not_count(monkeypatch, tmp_path):
+    class Hits(paddle.metric.Metric):
+        def __init__(self, codec=None, schema=None):
+            super().__init__()
+            self.reset()
+
+        def name(self):
+            return "hits_px"
+
+        def reset(self):
+            self.values = []
+
+        def update(self, predicted, label):
+            self.values.append(float(np.abs(predicted - label).max()))
+
+        def accumulate(self):
+            return max(self.values)
+
+    monkeypatch.setitem(METRICS, "hits", Hits)
+    assert np.isfinite(train(quick(tmp_path, "metrics=[hits, nme]")).best)
 
 
 def test_a_format_and_a_schema_of_98_points_from_a_file(monkeypatch, tmp_path):

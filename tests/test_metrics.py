@@ -138,6 +138,8 @@ def test_points_without_a_pair_are_measured_by_the_diagonal_of_their_box():
         ({"type": "auc", "treshold": 0.1}, "unknown option 'treshold'; known are threshold"),
         ({"type": "nme", "schema": "five"}, "unknown option 'schema'; known are name"),
         (3, "unknown metric '3'"),
+        ({"type": "failure_rate", "threshold": 8}, "0.08 for 8 %, not 8"),
+        ({"type": "auc", "threshold": 0}, "0.08 for 8 %, not 0"),
     ],
 )
 def test_wrong_metrics_are_told_in_a_line(spec, message):

@@ -1,6 +1,7 @@
 """Points of your own, all the way: a schema beside the package, COCO's labels, training, evaluation, export, video."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from facekp.data.drawn import DrawnFacesDataset, draw_face, write_drawn_faces
 from facekp.data.labels import VISIBLE
+from facekp.errors import UserError
 from facekp.evaluation.landmarks import BOX_EXPANSION
 from facekp.inference.export import export
 from facekp.inference.tracking import Tracker
@@ -91,6 +93,18 @@ def test_it_learns_and_is_judged_by_its_own_regions(run):
     own = schema.mean_points - schema.mean_points.mean(0)
     there = load_schema("ibug68").mean_points[IN_68]
     np.testing.assert_allclose(own, there - there.mean(0), atol=0.06)  # of the labels, on an average face's scale
+
+
+def test_a_validation_that_no_error_can_be_measured_on_is_refused(run):
+    _, config = run
+    labels = json.loads(Path(config.data.sources[0].labels).read_text())
+    for annotation in labels["annotations"]:
+        annotation["keypoints"][:3] = [0, 0, 0]
+    other = Path(config.data.sources[0].labels).with_name("without.json")
+    other.write_text(json.dumps(labels))
+    source = config.data.sources[0].model_copy(update={"validation": str(other)})
+    with pytest.raises(UserError, match=r"own: no face of the validation has \w+ and \w+, whose distance"):
+        config.what.build_data(config.model_copy(update={"data": config.data.model_copy(update={"sources": [source]})}))
 
 
 def test_it_goes_out_and_follows_a_video(run, tmp_path):

@@ -17,13 +17,29 @@ import numpy as np
 
 from facekp.commands.main import Parser
 from facekp.commands.runner import run
+from facekp.errors import UserError
 from facekp.extras import missing
 from facekp.io.files import atomic_path
 from facekp.io.images import write_image
 from facekp.landmarks import MEAN_FACE, anchors
+from facekp.stickers.manifest import read_manifest
 
 #: Pixels of the longer side, of a still image and of one of several frames.
 SIDE, FRAME_SIDE = 1024, 640
+
+
+def view_box(svg: Path) -> tuple[float, ...]:
+    """What of the face an SVG shows: x, y, width, height.
+
+    Raises:
+        UserError: It is missing or damaged, or does not say.
+    """
+    try:
+        values = ElementTree.parse(svg).getroot().get("viewBox", "")
+        x, y, width, height = map(float, values.replace(",", " ").split())
+    except (OSError, ElementTree.ParseError, ValueError) as error:
+        raise UserError(f"{svg}: needs viewBox, four numbers: of the face 1000 units wide ({error})") from error
+    return x, y, width, height
 
 
 def main() -> None:
@@ -37,14 +53,15 @@ def main() -> None:
         raise missing(error.name, "rendering SVGs") from error
     places = anchors(MEAN_FACE * 1000)
     for pack in packs:
-        manifest = json.loads((pack / "manifest.json").read_text())
+        read_manifest(pack)  # tells what is wrong with it; below, its keys keep their order
+        manifest = json.loads((pack / "manifest.json").read_text(encoding="utf-8-sig"))
         for layer in manifest["layers"]:
             if "frames" not in layer:  # make-up has no image
                 continue
             side = SIDE if len(layer["frames"]) == 1 else FRAME_SIDE
             for frame in layer["frames"]:
                 svg = pack / frame.replace(".png", ".svg")
-                x, y, width, height = map(float, ElementTree.parse(svg).getroot().attrib["viewBox"].split())
+                x, y, width, height = view_box(svg)
                 scale = side / max(width, height)
                 longer = {"height": side} if height > width else {"width": side}
                 data = resvg_py.svg_to_bytes(svg_path=str(svg), **longer)

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
 
     weights = Path(args.weights)
     if weights.is_dir():
-        raise UserError(f"{weights}: a folder; give the file of weights in it, {weights / 'best.safetensors'}")
+        raise UserError(f"{weights}: a folder; give the file of weights of the training, best.safetensors")
     model = zoo.models().get(args.weights)
     if model is not None:
         args.config = args.config or model.config

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from facekp.commands.runner import run
 from facekp.errors import UserError
+from facekp.io.files import LONGEST_NAME
 from facekp.version import VERSION
 
 #: Command -> what it does; each is a module of this package with `add_arguments` and `run`.
@@ -69,10 +70,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen: list[str] = []
     run(lambda: chosen.append(parser.parse_args(given[:1]).command), "facekp")
     execute(chosen[0], given[1:], prog=f"facekp {chosen[0]}")
-
-
-#: A file's name has no more bytes, whatever the system.
-LONGEST_NAME = 255
 
 
 def _check_names(given: argparse.Namespace) -> None:

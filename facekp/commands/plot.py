@@ -33,9 +33,8 @@ def run(args: argparse.Namespace) -> None:
         column = log.epochs[f"val_{log.metric}"]
         if column.notna().any():
             best = log.epochs.loc[column.idxmin()]
-            print(
-                f"{log.name}: best validation {log.metric} {column.min() * 100:.2f} % after epoch {best['epoch']:.0f}"
-            )
+            value = f"{column.min():.2%}".replace("%", " %") if plots.is_fraction(log.metric) else f"{column.min():.4g}"
+            print(f"{log.name}: best validation {log.metric} {value} after epoch {best['epoch']:.0f}")
         else:
             print(f"{log.name}: validation {log.metric} was never a number")
     print(f"written to {one_line(args.output)}")

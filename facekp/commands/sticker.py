@@ -77,11 +77,15 @@ def run(args: argparse.Namespace) -> None:
     pairs = plan(files, args.output, [file for file in files if file not in named])
     if (args.sheet or args.animate) and len(files) > 1:
         raise UserError(f"--sheet and --animate take one photo, not {len(files)}")
+    if (args.sheet or args.animate) and files[0].suffix.lower() in VIDEO_SUFFIXES:
+        raise UserError(f"{files[0]}: --sheet and --animate take a photo, not a video")
     from facekp.loading import load_landmarker  # here, so that a wrong argument is told before the networks are loaded
 
     landmarker = load_landmarker(args.source, args.detector)
     if args.sheet or args.animate:
-        sheet_path = (args.output or files[0].with_name(f"{files[0].stem}_sheet.png")) if args.sheet else None
+        sheet_path = args.output if args.sheet else None
+        if args.sheet and (sheet_path is None or sheet_path.is_dir()):
+            sheet_path = (sheet_path or files[0].parent) / f"{files[0].stem}_sheet.png"
         show_all(
             files[0], chosen or [load_sticker(name) for name in list_stickers()], landmarker, sheet_path, args.animate
         )

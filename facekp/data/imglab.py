@@ -92,7 +92,7 @@ def _face(box: ElementTree.Element, schema: PointSchema, image: Path, where: str
             raise UserError(f"{where}: the part {name[:40]!r} is there twice")
         parts[name] = _numbers(part, ("x", "y"), f"{where}, part {name[:40]!r}")
     points = np.full((schema.num_points, 2), np.nan)
-    if parts and all(name.isdigit() and len(name) < 5 for name in parts):
+    if not set(parts) <= set(schema.points) and all(name.isdigit() and len(name) < 5 for name in parts):
         order = {name: int(name) for name in parts}
         if max(order.values()) >= schema.num_points or len(set(order.values())) < len(order):
             raise UserError(f"{where}: numbers its parts up to {max(order.values())}, but {schema.name} has "

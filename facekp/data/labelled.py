@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import warnings
 from collections import defaultdict
 from pathlib import Path
 from typing import ClassVar, Optional, TypeVar
@@ -15,7 +16,7 @@ from facekp.codecs.points import Codec
 from facekp.data.dataset import FilesDataset, Pipeline
 from facekp.data.labels import Face, Labels, turned_or_swapped
 from facekp.data.source import Source, Split
-from facekp.errors import UserError
+from facekp.errors import FacekpWarning, UserError
 from facekp.io.images import read_image
 from facekp.landmarks import PointSchema, load_schema
 
@@ -23,7 +24,7 @@ D = TypeVar("D", bound="LabelsDataset")
 
 
 class LabelsDataset(FilesDataset):
-    """Faces of `Labels`; those with fewer than two points are omitted.
+    """Faces of `Labels`; those with fewer than two points are omitted, and a `FacekpWarning` says how many.
 
     Args:
         labels: The labels.
@@ -40,6 +41,9 @@ class LabelsDataset(FilesDataset):
         self.source, self.kind, self.schema = source, kind, labels.schema
         self.faces, self.points = labels.faces, labels.points
         self.rows = [row for row, face in enumerate(self.faces) if (face.visibility > 0).sum() > 1]
+        if omitted := [face for face in self.faces if (face.visibility > 0).sum() < 2]:
+            more = f" and {len(omitted) - 1} more" if len(omitted) > 1 else ""
+            warnings.warn(f"{omitted[0].where}{more}: fewer than two points are labelled; omitted", FacekpWarning, 2)
         self._beside: dict[Path, list[int]] = defaultdict(list)
         for row in self.rows:
             self._beside[self.faces[row].image].append(row)

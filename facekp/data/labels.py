@@ -90,12 +90,14 @@ class Labels:
         Raises:
             UserError: The conversion is not known.
         """
+        try:
+            means = self.schema.conversion(to)
+            if means is None:
+                raise self.schema.no_conversion(to)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
         if to.name == self.schema.name:
             return Labels(to, self.faces)
-        means = self.schema.conversion(to)
-        if means is None:
-            raise UserError(f"{where}: no conversion from {self.schema.name} to {to.name} is known; add convert_from: "
-                            f"{self.schema.name} to the schema, or leave convert_to away")  # fmt: skip
         faces = []
         for face in self.faces:
             points = np.stack([face.points[list(each)].mean(0) for each in means])

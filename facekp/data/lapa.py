@@ -7,7 +7,7 @@ from pathlib import Path
 from facekp.data.labelled import LabelsSource
 from facekp.data.labels import MAX_BYTES_OF_ONE, Labels, make_face, parse_numbers, read_text
 from facekp.errors import UserError
-from facekp.io.images import SUFFIXES
+from facekp.io.images import image_named
 
 
 class LapaSource(LabelsSource):
@@ -41,7 +41,7 @@ class LapaSource(LabelsSource):
 
     def _image(self, path: Path, file: Path) -> Path:
         folder = self.folder_of_images(path)
-        for suffix in (".jpg", *sorted(SUFFIXES)):
-            if (folder / (file.stem + suffix)).is_file():
-                return folder / (file.stem + suffix)
-        raise UserError(f"{file}: no image {file.stem} in {folder}; add it or remove the file")
+        image = image_named(folder / file.stem)
+        if image is None:
+            raise UserError(f"{file}: no image {file.stem} in {folder}; add it or remove the file")
+        return image

@@ -15,7 +15,7 @@ from facekp.data.dataset import Pipeline
 from facekp.data.labelled import LabelsDataset, LabelsSource
 from facekp.data.labels import MAX_BYTES_OF_ONE, Face, Labels, make_face, parse_numbers, read_bytes, relative, write_pts
 from facekp.errors import UserError
-from facekp.io.images import SUFFIXES
+from facekp.io.images import image_named
 from facekp.landmarks import IBUG68, PointSchema
 
 
@@ -125,7 +125,7 @@ def unnumbered(name: str) -> str:
 
 def _images_of(files: Sequence[Path]) -> list[Path]:
     """The image of each `.pts` file; see `PtsSource`."""
-    found = [(_image(file, file.stem), _image(file, unnumbered(file.stem))) for file in files]
+    found = [(image_named(file.with_suffix("")), image_named(file.with_name(unnumbered(file.stem)))) for file in files]
     numbered = {other for own, other in found if own is None}  # images whose faces have numbers, without a doubt
     images = []
     for file, (own, other) in zip(files, found):
@@ -138,8 +138,3 @@ def _images_of(files: Sequence[Path]) -> list[Path]:
                             "and its .pts files")  # fmt: skip
         images.append(image)
     return images
-
-
-def _image(file: Path, name: str) -> Path | None:
-    """The image with a name beside a file; None if there is none."""
-    return next((image for suffix in sorted(SUFFIXES) if (image := file.with_name(name + suffix)).exists()), None)

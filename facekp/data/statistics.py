@@ -29,7 +29,7 @@ class CropStatistics:
 
 
 def crop_statistics(dataset: LandmarkDataset, size: int, most: int = 500) -> CropStatistics:
-    """Measure the crops that `dataset` makes (its codec is not applied).
+    """Measure the crops that `dataset` makes, which has no codec.
 
     Inference needs it: there the crop is laid so that the box of a found face lies where training had it.
 

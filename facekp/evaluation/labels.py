@@ -126,6 +126,8 @@ def check_labels(
     if not parts:
         raise UserError("no labelled face to check")
     points = np.concatenate([part.points[part.rows] for _, part in parts]).astype(np.float64)
+    if training := [part.points[part.rows] for split, part in parts if split == "train"]:
+        with_mean_face(parts[0][1].schema, np.concatenate(training))  # raises what a training would
     schema = with_mean_face(parts[0][1].schema, points)
     for _, part in parts:
         part.schema = schema

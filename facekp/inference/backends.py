@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import threading
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Protocol
@@ -106,6 +107,7 @@ class PaddleBackend:
         from paddle import inference
 
         self._layout = recipe.layout
+        self._one = threading.Lock()
         parameters = program.with_name(PARAMETERS_FILE)
         if not parameters.is_file():
             raise UserError(f"{parameters}: is missing; export again")
@@ -129,10 +131,12 @@ class PaddleBackend:
 
     def __call__(self, batch: np.ndarray) -> Outputs:
         """See `Backend`."""
-        self._predictor.get_input_handle(self._predictor.get_input_names()[0]).copy_from_cpu(batch)
-        self._predictor.run()
-        names = self._predictor.get_output_names()
-        return self._layout.named([self._predictor.get_output_handle(name).copy_to_cpu() for name in names])
+        predictor = self._predictor
+        with self._one:  # what goes in and what comes out lies in the predictor
+            predictor.get_input_handle(predictor.get_input_names()[0]).copy_from_cpu(batch)
+            predictor.run()
+            names = predictor.get_output_names()
+            return self._layout.named([predictor.get_output_handle(name).copy_to_cpu() for name in names])
 
 
 class OnnxBackend:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from facekp.errors import UserError
 from facekp.landmarks import IBUG68, PointSchema, Pose, head_pose, measure, scaled
 from facekp.vision.boxes import area, part_inside, suppress_overlaps
 
@@ -17,7 +16,7 @@ from facekp.vision.boxes import area, part_inside, suppress_overlaps
 INSIDE, SMALLER = 0.7, 0.35
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Faces:
     """All faces of one image, largest first.
 
@@ -139,11 +138,12 @@ class Faces:
                 ...
             facekp.errors.UserError: no conversion from ibug68 to five is known; add convert_from: ibug68 to five
         """
+        if to is self.schema:
+            return self
         points = self.schema.converted(self.points, to)
         if points is None:
-            raise UserError(f"no conversion from {self.schema.name} to {to.name} is known; add convert_from: "
-                            f"{self.schema.name} to {to.name}")  # fmt: skip
-        faces = Faces(points, self.boxes, self.scores, to)
+            raise self.schema.no_conversion(to)
+        faces = replace(self, points=points, schema=to, sigma=None, visibility=None)
         if faces.schema.conversion(IBUG68) is None:  # the pose and the signals stay known
             faces.__dict__["whole"] = self.whole
         return faces

@@ -79,7 +79,7 @@ class Landmarker:
         least_score: float = LEAST_SCORE,
     ) -> None:
         if passes < 1:
-            raise ValueError(f"passes must be at least 1, not {passes}")
+            raise UserError(f"passes must be at least 1, not {passes}")
         if flip:
             recipe.schema.need_mirror_pairs("the mean with the mirror image")
         self.backend, self.recipe, self.passes, self.flip = backend, recipe, passes, flip
@@ -160,7 +160,7 @@ class Landmarker:
 
     def _many(self, images: Sequence[np.ndarray], detector: Detector) -> list[Faces]:
         images = [as_bgr(image) for image in images]
-        detected = [detector(image) for image in images]
+        detected = [_proper(*detector(image)) for image in images]
         owners = [image for image, (boxes, _) in zip(images, detected) for _ in boxes]
         if not owners:
             return [Faces.none(self.schema)] * len(images)
@@ -252,6 +252,13 @@ class Landmarker:
             None if said.sigma is None else said.sigma[:, order],
             None if said.visibility is None else said.visibility[:, order],
         )
+
+
+def _proper(boxes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Without the boxes of a detector that are empty or not numbers."""
+    boxes, scores = np.asarray(boxes, np.float64).reshape(-1, 4), np.asarray(scores)
+    kept = np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)
+    return boxes[kept], scores[kept]
 
 
 def _mean(a: Outputs, b: Outputs) -> Outputs:

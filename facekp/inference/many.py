@@ -177,6 +177,8 @@ class PointsTable:
         self._file: IO[bytes] | None = None
         if path.suffix.lower() not in _FORMATS:
             raise UserError(f"{path}: a table of points ends in {' or '.join(_FORMATS)}")
+        if signals and path.suffix.lower() == TABLES["coco"]:
+            raise UserError(f"{path}: COCO has no place for signals; omit them, or take another format")
         self._format: _Csv | _Parquet | _Coco = _FORMATS[path.suffix.lower()](path, self._columns, schema)
         check_own(self.failures, ",".join(_FAILURES), "a list of failed images")
         self._done: set[str] = set()
@@ -357,7 +359,10 @@ class _Csv:
             with self._path.open(newline="", encoding="utf-8") as file:
                 records = csv.reader(file)
                 _same_columns(self._path, next(records, []), self._columns)
-                yield from records
+                for record in filter(None, records):  # a blank line is none
+                    if len(record) != len(self._columns):
+                        raise csv.Error(f"line {records.line_num} has {len(record)} values")
+                    yield record
         except (UnicodeDecodeError, csv.Error) as error:
             raise UserError(f"{self._path}: no CSV, or damaged ({error}); choose another -o") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,6 +17,9 @@ from facekp.vision.boxes import iou
 
 #: Boxes that overlap less are not the same face.
 SAME_FACE = 0.3
+
+#: Where the network's score is lower, there is no face any more; it stays for so many seconds, and fades in so many.
+LOST, LOST_HOLD, LOST_FADE = 0.05, 0.1, 0.15
 
 
 class Landmarks(Protocol):
@@ -59,7 +63,7 @@ class OneEuro:
 
     def __call__(self, points: np.ndarray, seconds: float) -> np.ndarray:
         """Take the points (K, 2) of the next frame, shown at `seconds`; return them smoothed, float64."""
-        raw = np.asarray(points, np.float64)
+        raw = np.array(points, np.float64)
         step = seconds - self._seconds
         if self._points.shape != raw.shape:
             self._points, self._speed = raw, np.zeros_like(raw)
@@ -70,7 +74,7 @@ class OneEuro:
             cutoff = self.cutoff + self.beta * np.linalg.norm(self._speed, axis=-1, keepdims=True)
             self._points = self._points + _weight(cutoff, step) * (raw - self._points)
         self._raw, self._seconds = raw, seconds
-        return self._points
+        return self._points.copy()
 
 
 def _weight(cutoff: float | np.ndarray, step: float) -> np.ndarray:
@@ -78,7 +82,7 @@ def _weight(cutoff: float | np.ndarray, step: float) -> np.ndarray:
     return 1 / (1 + 1 / (2 * np.pi * np.asarray(cutoff) * step))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tracks(Faces):
     """Faces that know which is which.
 
@@ -94,6 +98,13 @@ class Tracks(Faces):
     rest: np.ndarray = field(default_factory=lambda: np.zeros((0, len(SIGNALS))))
     memory: tuple[dict[Any, Any], ...] = ()
 
+    def take(self, indices: np.ndarray) -> Tracks:
+        """See `Faces.take`."""
+        faces, chosen = super().take(indices), np.arange(len(self))[indices]
+        own = {"ids": self.ids[chosen], "unseen": self.unseen[chosen], "rest": self.rest[chosen]}
+        said = (faces.points, faces.boxes, faces.scores, faces.schema, faces.sigma, faces.visibility)
+        return Tracks(*said, **own, memory=tuple(self.memory[index] for index in chosen))
+
     @functools.cached_property
     def signals(self) -> dict[str, np.ndarray]:
         """What the faces do, against each person's own face at rest: name -> (N,) float64, 0..1."""
@@ -108,6 +119,7 @@ class _Track:
     confirmed: float  # when a detector last saw it, in seconds
     smooth: OneEuro
     shown: np.ndarray = field(init=False)  # smoothed
+    lost: float = math.inf  # since when the network has seen no face in its place, in seconds
     neutral: Neutral = field(default_factory=Neutral)
     memory: dict[Any, Any] = field(default_factory=dict)
 
@@ -128,7 +140,9 @@ class Tracker:
     """Follows faces from frame to frame.
 
     The next frame is searched around this frame's points, so that the detector runs only every so often, and
-    sooner while a face has not been confirmed. Such a face stays for `hold` seconds, fades and is forgotten.
+    sooner while a face has not been confirmed. Such a face stays for `hold` seconds, fades and is forgotten. Where the
+    network sees no face any more, as after a cut, the detector runs at once, and what it does not confirm is forgotten
+    in a quarter of a second (`LOST_HOLD`, `LOST_FADE`).
 
     Args:
         landmarker: Finds points, with or without boxes.
@@ -139,8 +153,8 @@ class Tracker:
         fade: Seconds in which its score then falls to nothing.
         cutoff: See `OneEuro`; `float("inf")` leaves the points as they are.
         beta: See `OneEuro`.
-        keep_leaving: Keep a face whose middle has left the image for as long as any other unconfirmed face. Otherwise
-            it is forgotten at once.
+        keep_leaving: Keep a face whose middle has left the image, or that the network does not see any more, for as
+            long as any other unconfirmed face. Otherwise the first is forgotten at once.
 
     Example:
         >>> tracker = Tracker(lambda image, boxes=None: Faces.none())
@@ -179,7 +193,9 @@ class Tracker:
         if due or self._frame % (self.retry_every if unsure else self.detect_every) == 0:
             self._detect(image, seconds)
         else:
-            self._follow(image, self._tracks)
+            self._follow(image, self._tracks, seconds)
+            if any(track.lost == seconds for track in self._tracks):
+                self._detect(image, seconds)
         self._frame += 1
         self._tracks = [
             track
@@ -225,12 +241,12 @@ class Tracker:
         self._detected, self._schema = seconds, found.schema
         pairs = dict(match(_boxes(self._tracks), found.boxes))
         unseen = [track for index, track in enumerate(self._tracks) if index not in pairs]
-        self._follow(image, unseen)
+        self._follow(image, unseen, seconds)
         seen = []
         for index, track in enumerate(self._tracks):
             if index in pairs:
                 track.found, track.score = _one(found, pairs[index]), float(found.scores[pairs[index]])
-                track.confirmed = seconds
+                track.confirmed, track.lost = seconds, math.inf
                 seen.append(track)
         new = set(range(len(found))) - set(pairs.values())
         for index in sorted(new, key=lambda i: -found.scores[i]):
@@ -243,20 +259,27 @@ class Tracker:
         doubles = {index for index, _ in match(_boxes(unseen), _boxes(seen))}
         self._tracks = seen + [track for index, track in enumerate(unseen) if index not in doubles]
 
-    def _follow(self, image: np.ndarray, tracks: list[_Track]) -> None:
-        """Find the points again around the last ones; a face that jumps stays where it was."""
+    def _follow(self, image: np.ndarray, tracks: list[_Track], seconds: float) -> None:
+        """Find the points again around the last ones; a face that jumps or is lost stays where it was."""
         if tracks:
             last: dict[str, np.ndarray] = {"boxes": _boxes(tracks)}
             if "points" in self._takes:
                 last = {"points": np.stack([track.points for track in tracks])}
             found = self.landmarker(image, **last)
-            for index, other in match(_boxes(tracks), found.boxes):
-                tracks[index].found = _one(found, other)
+            seen = np.flatnonzero(found.scores >= LOST)
+            pairs = dict(match(_boxes(tracks), found.boxes[seen]))
+            for index, track in enumerate(tracks):
+                if index in pairs:
+                    track.found, track.lost = _one(found, seen[pairs[index]]), math.inf
+                elif len(seen) < len(found):
+                    track.lost = min(track.lost, seconds)
 
     def _visible(self, track: _Track, seconds: float) -> float:
         """1 while a face is held, then down to 0."""
-        unseen = seconds - track.confirmed
-        return float(np.clip(1 - (unseen - self.hold) / max(self.fade, 1e-9), 0, 1))
+        left = 1 - (seconds - track.confirmed - self.hold) / max(self.fade, 1e-9)
+        if not self.keep_leaving:
+            left = min(left, 1 - (seconds - track.lost - LOST_HOLD) / LOST_FADE)
+        return float(np.clip(left, 0, 1))
 
 
 def match(boxes: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:

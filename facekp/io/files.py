@@ -58,7 +58,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem[:_STEM]}-", suffix=target.suffix, dir=target.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{_cut(target.stem, _STEM)}-", suffix=target.suffix, dir=target.parent)
         os.close(handle)
     except OSError as error:
         raise UserError(f"{target}: cannot write there ({error.strerror}); choose another place") from error
@@ -113,6 +113,11 @@ def _cannot_write(target: Path, error: OSError) -> UserError:
     return UserError(f"{target}: cannot be written ({error.strerror or error}); check the name and the free space")
 
 
+def _cut(name: str, most: int) -> str:
+    """The start of a name, in so many bytes at most."""
+    return name if len(os.fsencode(name)) <= most else os.fsencode(name)[:most].decode(errors="ignore")
+
+
 def is_temporary(path: Path) -> bool:
     """Whether a file has the name of what an `atomic_path` of a killed process leaves."""
     return _TEMPORARY.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()
@@ -125,7 +130,7 @@ def sweep(folder: Path, stems: Collection[str] | None = None) -> None:
         folder: No other process may write these files now; see `locked`.
         stems: Names without suffix of the targets whose temporary files go; None for all.
     """
-    wanted = None if stems is None else {stem[:_STEM] for stem in stems}
+    wanted = None if stems is None else {_cut(stem, _STEM) for stem in stems}
     for file in folder.glob(".*-*"):
         match = _TEMPORARY.fullmatch(file.name)
         if match and (wanted is None or match[1] in wanted) and file.is_file() and not file.is_symlink():
@@ -135,7 +140,10 @@ def sweep(folder: Path, stems: Collection[str] | None = None) -> None:
             file.unlink(missing_ok=True)
 
 
-#: So many characters of the target's name stand in the temporary one.
+#: A file's name has no more bytes, whatever the system.
+LONGEST_NAME = 255
+
+#: So many bytes of the target's name stand in the temporary one.
 _STEM = 100
 #: What `atomic_path` calls its temporary files: the target's stem, eight characters of `tempfile`, the suffix.
 _TEMPORARY = re.compile(rf"\.(.{{1,{_STEM}}})-[a-z0-9_]{{8}}(?:\.\w+)?", re.DOTALL)
@@ -251,7 +259,7 @@ def locked(path: str | os.PathLike[str], remedy: str) -> Iterator[None]:
         []
     """
     target = Path(path)
-    place = target.with_name(f".{target.name[:200]}.lock")
+    place = target.with_name(f".{_cut(target.name, 200)}.lock")
     made = [folder for folder in (place.parent, *place.parent.parents) if not folder.exists()]
     lock = FileLock(str(place))
     try:

@@ -19,7 +19,7 @@ import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 from facekp.errors import FacekpWarning, UserError
-from facekp.io.files import atomic_path, read_bytes
+from facekp.io.files import LONGEST_NAME, atomic_path, read_bytes
 
 #: EXIF's tag; from 5 on the image lies on its side.
 ORIENTATION = 0x0112
@@ -121,7 +121,19 @@ def decode_and_check(data: np.ndarray) -> tuple[np.ndarray, str | None]:
         image = None
     if image is None:
         raise ValueError("not an image that OpenCV can decode, or damaged; replace or remove it")
-    return image, flaw
+    return (_undarkened(image, content) if kind == "TIFF" else image), flaw
+
+
+def _undarkened(image: np.ndarray, content: bytes) -> np.ndarray:
+    """A TIFF's own colours: OpenCV multiplies them by the transparency."""
+    try:
+        with Image.open(io.BytesIO(content)) as file:
+            if file.mode not in {"RGBA", "LA", "PA"}:
+                return image
+            colours = np.ascontiguousarray(np.asarray(file.convert("RGBA"))[..., 2::-1])
+    except PILLOWS_ERRORS:
+        return image
+    return colours if colours.shape == image.shape else image
 
 
 def _look_at_header(content: bytes) -> tuple[str | None, int, str | None]:
@@ -217,6 +229,13 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
             raise UserError(f"{path}: OpenCV could not write it; check the free space")
 
 
+def image_named(stem: Path) -> Path | None:
+    """The image file of a name without its suffix, which may be in capital letters; None if there is none."""
+    suffixes = sorted(SUFFIXES)
+    files = (stem.with_name(stem.name + suffix) for suffix in (*suffixes, *map(str.upper, suffixes)))
+    return next((file for file in files if file.is_file()), None)
+
+
 def find_files(inputs: Sequence[str], suffixes: Collection[str] = frozenset(SUFFIXES)) -> list[Path]:
     """List what names, folders and patterns stand for, each file once.
 
@@ -233,7 +252,7 @@ def find_files(inputs: Sequence[str], suffixes: Collection[str] = frozenset(SUFF
         path = Path(name)
         if "\0" in name:
             raise UserError(f"{name}: no such file, a name cannot hold a NUL byte")
-        if len(path.name) > 255:
+        if len(os.fsencode(path.name)) > LONGEST_NAME:
             raise UserError(f"{name[:40]}...: no such file, the name is too long")
         if path.is_dir():
             matches = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes)

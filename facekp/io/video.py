@@ -44,6 +44,10 @@ _MATRICES = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M", 9:
 #: Videos that do not say it: players take BT.709 from this many pixels of the longer side on, BT.601 below.
 _HD = 1280
 
+#: Bilinear scaling of the chroma that rounds. FFmpeg's default truncates, and every colour becomes darker. PyAV 14
+#: cannot ask for it.
+_ROUNDED = {"interpolation": 2 | 8192 | 262144} if av is not None and int(av.__version__.partition(".")[0]) > 14 else {}
+
 #: Changes one frame: BGR uint8 and its time in seconds in, BGR uint8 of the same size out.
 Draw = Callable[[np.ndarray, float], np.ndarray]
 
@@ -56,12 +60,14 @@ class Report:
         frames: Frames written.
         broken: Frames or packets that could not be decoded and were skipped.
         sound: "kept", "none" (there was none) or why it could not be kept.
+        left_out: Sound tracks behind the first.
         stopped: Whether Ctrl-C ended it; what was done until then is a playable file.
     """
 
     frames: int = 0
     broken: int = 0
     sound: str = "none"
+    left_out: int = 0
     stopped: bool = False
 
 
@@ -85,7 +91,8 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], draw
     encoder = _encoder(target)
     with _opened(source) as container, locked(target, "wait for its end, or choose another -o"):
         sweep(Path(target).parent, {Path(target).stem})  # what was killed left
-        report = Report(sound=_fate_of_sound(source, Path(target).suffix, encoder))
+        tracks = len(container.streams.audio)
+        report = Report(sound=_fate_of_sound(source, Path(target).suffix, encoder), left_out=max(tracks - 1, 0))
         with _written(target) as output:
             _convert(container, output, encoder, draw, report)
             if report.stopped and not report.frames:
@@ -235,13 +242,19 @@ def _convert(source: Any, output: Any, encoder: str, draw: Draw, report: Report)
     sound = source.streams.audio[0] if report.sound == "kept" else None
     clock = _Clock(pictures)
     stream = copied = heard = None
+    shift = 0  # of the sound, see `_Clock`
     waiting: list[Any] = []  # sound that comes before the first image: all streams must be known by then
     try:
         for packet in _packets(source, [s for s in (pictures, sound) if s is not None], report):
             if packet.stream is sound:
-                if packet.dts is not None and (heard is None or packet.dts > heard):  # joined files start again
+                if packet.dts is None:
+                    continue
+                if heard is not None and packet.dts + shift < heard - _AGAIN / sound.time_base:
+                    shift = heard + (packet.duration or 1) - packet.dts
+                if heard is None or packet.dts + shift > heard:
+                    heard = packet.dts = packet.dts + shift
+                    packet.pts = None if packet.pts is None else packet.pts + shift
                     waiting.append(packet)
-                    heard = packet.dts
             else:
                 for frame in _decode(packet, report):
                     if (pts := clock.time(frame)) is None:
@@ -292,14 +305,25 @@ def _decode(packet: Any, report: Report) -> list[Any]:
 
 
 def _upright(frame: Any) -> np.ndarray:
-    """BGR pixels, turned as the file says that they are to be shown."""
+    """BGR pixels, turned and mirrored as the file says that they are to be shown."""
     matrix = _MATRICES.get(frame.colorspace, "ITU709" if max(frame.width, frame.height) >= _HD else "ITU601")
     if matrix not in av.video.reformatter.Colorspace.__members__:
         matrix = "ITU709"  # older PyAV does not know BT.2020
     source = {"src_colorspace": matrix, "src_color_range": "JPEG" if frame.color_range == 2 else "MPEG"}
     # BGR has no matrix, but older PyAV looks at the source's only if the target's is another.
-    pixels = frame.reformat(format="bgr24", dst_colorspace="ITU601", **source).to_ndarray()
-    return np.ascontiguousarray(np.rot90(pixels, round(getattr(frame, "rotation", 0) / 90) % 4))
+    pixels = frame.reformat(format="bgr24", dst_colorspace="ITU601", **source, **_ROUNDED).to_ndarray()
+    (a, b), (c, d) = _shown(frame)
+    if abs(b) > abs(a):
+        pixels, a, d = pixels.swapaxes(0, 1), c, b
+    return np.ascontiguousarray(pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+def _shown(frame: Any) -> np.ndarray:
+    """How an image is to be shown: (2, 2), the directions of its rows and of its columns as x, y."""
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            return np.frombuffer(bytes(data)[:24], "i4").reshape(2, 3)[:, :2]  # in FFmpeg's memory, native
+    return np.eye(2)
 
 
 def _add_pictures(output: Any, encoder: str, image: np.ndarray, rate: Fraction, time_base: Fraction) -> Any:
@@ -318,7 +342,7 @@ def _add_pictures(output: Any, encoder: str, image: np.ndarray, rate: Fraction, 
 def _encode(stream: Any, image: np.ndarray, pts: int) -> list[Any]:
     """The packets of the next image, BGR, which is written as BT.709."""
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "bgr24")
-    frame = frame.reformat(format=stream.pix_fmt, dst_colorspace="ITU709", dst_color_range="MPEG")
+    frame = frame.reformat(format=stream.pix_fmt, dst_colorspace="ITU709", dst_color_range="MPEG", **_ROUNDED)
     frame.pts, frame.time_base = pts, stream.codec_context.time_base
     return stream.encode(frame)
 
@@ -337,29 +361,41 @@ def _add_sound(output: Any, sound: Any) -> Any:
 def _keep_look(pictures: Any, frame: Any, stream: Any) -> None:
     """Give the new stream what the old one says of its pixels: their shape, and what their colours mean."""
     shape = pictures.sample_aspect_ratio or Fraction(1)  # old cameras' are not square
-    if round(getattr(frame, "rotation", 0) / 90) % 2:
+    (a, b), _ = _shown(frame)
+    if abs(b) > abs(a):
         shape = 1 / shape
     stream.codec_context.sample_aspect_ratio = shape
     stream.codec_context.color_primaries = pictures.codec_context.color_primaries
     stream.codec_context.color_trc = pictures.codec_context.color_trc
 
 
+#: Where the times go back by more seconds than this, another recording begins, as in files joined byte by byte.
+_AGAIN = 1
+
+
 class _Clock:
     """When the frames of a stream are shown, in its ticks.
 
     They come in the order in which they are shown, but not all of their times do: AVI knows only when a frame is
-    decoded. Where a time goes back and the decoding does not, the frame follows the one before it.
+    decoded. Where a time goes back and the decoding does not, the frame follows the one before it; so does the first
+    frame of another recording in the same file, and the others follow that.
     """
 
     def __init__(self, pictures: Any) -> None:
         rate = pictures.average_rate or Fraction(30)
         self._step = max(round(1 / (rate * pictures.time_base)), 1)
+        self._again = _AGAIN / pictures.time_base
+        self._shift = 0
         self._last: int | None = None
         self._decoded: int | None = None
 
     def time(self, frame: Any) -> int | None:
-        """Of the next frame; None if it is to be skipped, because the file starts again, as joined files do."""
+        """Of the next frame; None if it is to be skipped, because its time is that of an earlier one."""
         pts, dts = frame.pts, frame.dts
+        if None not in (pts, dts, self._decoded) and dts < self._decoded - self._again:
+            self._shift, self._decoded = (self._last or 0) + self._step - pts, None
+        if pts is not None:
+            pts += self._shift
         back = dts is not None and self._decoded is not None and dts <= self._decoded
         if dts is not None and not back:
             self._decoded = dts

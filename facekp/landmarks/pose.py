@@ -34,7 +34,7 @@ _DRAW = 0.02
 _FAR = (25.0, 55.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pose:
     """How the heads of N faces are turned.
 

@@ -206,23 +206,38 @@ class PointSchema:
             >>> places.shape
             (98, 2)
         """
+        means = self.conversion(to)
         if (to if isinstance(to, str) else to.name) == self.name:
             return points
-        means = self.conversion(to)
         return None if means is None else np.stack([points[..., list(each), :].mean(-2) for each in means], -2)
 
     def conversion(self, to: str | PointSchema) -> Sequence[tuple[int, ...]] | None:
-        """For each point of another schema the points of this one whose mean it is; None if that is not known."""
+        """For each point of another schema the points of this one whose mean it is; None if that is not known.
+
+        Raises:
+            UserError: The other schema has this one's name, but other points; or other points than `convert` says.
+        """
         name = to if isinstance(to, str) else to.name
-        if name == self.name:
-            return [(i,) for i in range(self.num_points)]
-        if name in self.convert:
-            return self.convert[name]
-        if isinstance(to, str):
-            if to not in SCHEMAS:
-                return None
+        if isinstance(to, str) and to != self.name and to in SCHEMAS:
             to = load_schema(to)
-        return to.convert_from.get(self.name)
+        other = None if isinstance(to, str) else to
+        if name == self.name:
+            if other is not None and other.points != self.points:
+                raise UserError(f"two schemas are called {name}, but have different points; rename one of them")
+            return [(i,) for i in range(self.num_points)]
+        if name not in self.convert:
+            return None if other is None else other.convert_from.get(self.name)
+        means = self.convert[name]
+        if other is not None and len(means) != other.num_points:
+            raise UserError(f"{self.name}: convert.{name}: has {len(means)} entries, but {name} has "
+                            f"{other.num_points} points; give one for each")  # fmt: skip
+        return means
+
+    def no_conversion(self, to: PointSchema) -> UserError:
+        """What to throw where a conversion is needed and not known."""
+        remedy = (f"convert_from: {self.name} to {to.name}" if self.name in SCHEMAS else
+                  f"convert: {to.name} to {self.name}")  # fmt: skip
+        return UserError(f"no conversion from {self.name} to {to.name} is known; add {remedy}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and YAML; `parse_schema` takes them."""
@@ -234,6 +249,12 @@ class PointSchema:
 
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, (int, str)) else value
+
+
+def _as_pair(value: Any) -> Any:
+    if value != "box" and not (isinstance(value, (list, tuple)) and len(value) == 2):
+        raise ValueError("must be box or a list of two points")
+    return value
 
 
 _References = Annotated[list[PointReference], BeforeValidator(_as_list), Field(min_length=1, max_length=MAX_POINTS)]
@@ -255,7 +276,9 @@ class _SchemaFile(BaseModel):
     points: list[str] = Field(min_length=1, max_length=MAX_POINTS)
     mirror_pairs: Optional[list[tuple[PointReference, PointReference]]] = None
     regions: _Named = {}
-    normalise: Union[Literal["box"], tuple[PointReference, PointReference]] = "box"
+    normalise: Annotated[Union[Literal["box"], tuple[PointReference, PointReference]], BeforeValidator(_as_pair)] = (
+        "box"
+    )
     edges: list[_Edge] = Field([], max_length=MAX_POINTS)
     anchors: _Named = {}
     mean_face: Optional[list[tuple[_FaceWidths, _FaceWidths]]] = None
@@ -291,7 +314,8 @@ def parse_schema(values: Any, source: str) -> PointSchema:
         key = ".".join(str(part) for part in first["loc"])
         keys = (_SchemaFile if len(first["loc"]) == 1 else _Edge).model_fields
         valid = f"; valid keys are {', '.join(keys)}" if first["type"] == "extra_forbidden" else ""
-        raise UserError(": ".join(part for part in (source, key, first["msg"] + valid) if part)) from error
+        what = first["msg"].removeprefix("Value error, ") + valid
+        raise UserError(": ".join(part for part in (source, key, what) if part)) from error
     names = tuple(file.points)
     index = {name: i for i, name in enumerate(names)}
     if len(index) < len(names):

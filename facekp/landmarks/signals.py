@@ -141,7 +141,7 @@ class Neutral:
 
     def learn(self, measured: np.ndarray, yaw: float, seconds: float) -> None:
         """Take what a frame measures, (S,), the head's yaw in degrees and the frame's time."""
-        if self._start is None:
+        if self._start is None or seconds < self._start:  # a film may begin again
             self._start = seconds
         watched = seconds - self._start
         if watched <= self.seconds and abs(yaw) < _STRAIGHT and np.isfinite(measured).all():

@@ -68,6 +68,9 @@ def _load(path: str | os.PathLike[str], kind: type[R]) -> tuple[nn.Layer, R]:
 def _filled(recipe: AnyRecipe, arrays: dict[str, np.ndarray], path: str | os.PathLike[str]) -> nn.Layer:
     try:
         check_name(NETWORKS if isinstance(recipe, PointsRecipe) else DETECTORS, recipe.network, "network")
+    except UserError as error:
+        raise UserError(f"{path}: {error}; register your own before it is loaded, see CONTRIBUTING.md") from error
+    try:
         _check_options(recipe.network_arguments())
         with paddle.LazyGuard():  # no memory until it is known that the file has as many numbers
             network = build_network(**recipe.network_arguments())

@@ -36,8 +36,18 @@ NAME = "facekp_face_landmarks"
 #: Beside `module.py`: the exported network and face detector, and the copy of facekp.
 NETWORK, DETECTOR, LIBRARY = "network", "detector", "library"
 
-#: What somebody with Paddle and PaddleHub may lack; `hub install` gets it.
-REQUIREMENTS = "opencv-python>=4.8\nsafetensors\n"
+#: What the copy of facekp needs beside Paddle, which runs the networks here: the light core of setup.cfg.
+REQUIREMENTS = """\
+filelock>=3.16
+numpy
+opencv-python>=4.8,<5
+pillow
+pydantic>=2
+pyyaml
+safetensors
+simplejpeg
+tqdm
+"""
 
 _MODULE = '''"""{summary} Written by facekp {version}."""
 

@@ -129,10 +129,13 @@ def sticker_video(
     without = out.with_name(f"{out.stem}_no_face.csv")
     if hide is not None:
         check_own(without, _EMPTY, "a list of frames without a face")
+    found = 0
     with tqdm(unit="frame", desc=one_line(file.name), leave=False, disable=None) as bar:
 
         def draw(image: np.ndarray, seconds: float) -> np.ndarray:
+            nonlocal found
             tracks = tracker(image, seconds)
+            found += len(tracks) > 0
             image = image if hide is None else hide.apply(image, tracks, seconds)
             result = effect.apply(image, tracks, seconds)
             bar.update()
@@ -143,10 +146,14 @@ def sticker_video(
         report = convert(file, out, draw)
     if hide is not None:
         _list_empty(without, hide, report.frames)
+    if not found:
+        tell(f"{one_line(file)}: no face found in its {report.frames} frames", file=sys.stderr)
     if report.broken:
         tell(f"{one_line(file)}: {report.broken} broken frames skipped", file=sys.stderr)
     if report.sound.startswith("dropped"):
         tell(f"{one_line(file)}: sound {report.sound}; choose another format with -o", file=sys.stderr)
+    if report.left_out:
+        tell(f"{one_line(file)}: {report.left_out} of its sound tracks left out, the first is kept", file=sys.stderr)
     if report.stopped:
         tell(f"{one_line(out)}: holds the {report.frames} frames done until now", file=sys.stderr)
         raise KeyboardInterrupt

@@ -6,6 +6,7 @@ models are the one definition of the format: the published JSON Schema is made f
 
 from __future__ import annotations
 
+import codecs
 import lzma
 import os
 import zipfile
@@ -86,7 +87,7 @@ class TriggerSpec(_Strict):
     off: float = Field(0.35, ge=0, le=1, description="until it falls to this one.", validate_default=True)
     hold_ms: float = Field(0, ge=0, description="Shown for at least so long, in milliseconds.")
     mode: Literal["while", "burst"] = Field(
-        "while", description="Frames repeat while it lasts, or play once from the moment it fires."
+        "while", description="Frames repeat while it lasts, or play once, or for `hold_ms`, from the moment it fires."
     )
 
     @field_validator("off")
@@ -132,13 +133,22 @@ class LayerSpec(_Worn):
     opacity: float = Field(1.0, ge=0, le=1)
     blend: Literal["normal", "multiply", "screen"] = "normal"
     behind: Literal["nothing", "face"] = Field("nothing", description="What hides the layer where they overlap.")
-    within: Literal["anywhere", "face"] = Field("anywhere", description="Where alone the layer shows.")
+    within: Literal["anywhere", "face"] = Field(
+        "anywhere", description="Where alone the layer shows; not the face where `behind` hides it."
+    )
     side: Literal["none", "left", "right"] = Field(
         "none", description="The side of the head, as the viewer sees it, that carries the layer."
     )
     hidden_from: float = Field(
         20, ge=0, le=90, description="Degrees of yaw from which that side is hidden; it fades over the 15 before."
     )
+
+    @field_validator("within")
+    @classmethod
+    def _visible(cls, within: str, info: ValidationInfo) -> str:
+        if within == info.data.get("behind") == "face":
+            raise ValueError("'behind' hides what lies there; change one of the two")
+        return within
 
 
 class PaintSpec(_Worn):
@@ -147,6 +157,13 @@ class PaintSpec(_Worn):
     region: Annotated[str, _OneOf(REGIONS)] = Field(description="The part.")
     colour: str = Field(pattern=r"^#[0-9a-fA-F]{6}$", description="As in HTML: #rrggbb.")
     opacity: float = Field(0.6, ge=0, le=1)
+
+    @field_validator("trigger")
+    @classmethod
+    def _lasting(cls, trigger: str | TriggerSpec) -> str | TriggerSpec:
+        if isinstance(trigger, TriggerSpec) and trigger.mode == "burst" and not trigger.hold_ms:
+            raise ValueError("make-up has no frames that a burst could play; give it 'hold_ms'")
+        return trigger
 
 
 _Layer = Annotated[
@@ -232,7 +249,7 @@ def read_manifest(pack: Place) -> PackSpec:
     """
     file = pack / "manifest.json"
     try:
-        spec = PackSpec.model_validate_json(read_file(pack, "manifest.json"))
+        spec = PackSpec.model_validate_json(read_file(pack, "manifest.json").removeprefix(codecs.BOM_UTF8))
     except ValidationError as error:
         raise UserError(f"{file}: {_explain(error)}") from error
     for layer in spec.layers:
@@ -261,11 +278,20 @@ def _explain(error: ValidationError) -> str:
         where = where[2:]
     key = ".".join(str(part) for part in where) or "(the whole)"
     hint = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "string_pattern_mismatch":
+        hint = _PATTERNS[str(where[0])]
     if first["type"] == "extra_forbidden":
         fields = _KEYS[kinds[-1] if kinds else ""].model_fields
         hint = f"unknown; the keys are {', '.join(field.alias or name for name, field in fields.items())}"
     return f"{prefix}key {key!r}: {hint[0].lower()}{hint[1:]}"
 
+
+#: What the patterns mean, by key.
+_PATTERNS = {
+    "name": "take a-z, 0-9, _ and - for it, a letter or digit first",
+    "frames": "name an image beside the manifest, such as a.png",
+    "colour": "write it as #rrggbb",
+}
 
 _KEYS: dict[str, type[BaseModel]] = {
     "": PackSpec, "<image>": LayerSpec, "<paint>": PaintSpec, "<trigger>": TriggerSpec

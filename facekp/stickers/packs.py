@@ -107,7 +107,7 @@ def _load_layer(pack: Place, spec: LayerSpec | PaintSpec, max_faces: int) -> Wor
     if any(frame.size != (width, height) for frame in frames):
         raise UserError(f"{here}, key 'frames': the images differ in size; make all {width}x{height}")
     for place, (x, y) in spec.anchors.items():
-        if not (0 <= x <= width and 0 <= y <= height):
+        if not (-0.5 <= x <= width and -0.5 <= y <= height):  # from the left edge of the first pixel
             raise UserError(f"{here}, key 'anchors.{place}': ({x:g}, {y:g}) lies outside the {width}x{height} image")
     pixels = np.array(list(spec.anchors.values()), np.float64)
     try:

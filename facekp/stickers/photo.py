@@ -52,6 +52,9 @@ class Photo:
         image = read_image(path)
         try:
             with Image.open(path) as file:
+                # A camera's JPEG may hold a small copy, or what another lens saw.
+                if (pages := getattr(file, "n_frames", 1)) > 1 and file.format not in {"JPEG", "MPO"}:
+                    warnings.warn(f"{path}: holds {pages} images; the first alone is read", FacekpWarning, 2)
                 exif, profile, mode = file.getexif(), file.info.get("icc_profile") or b"", file.mode
                 if mode in {"RGBA", "LA", "PA"} or "transparency" in file.info:
                     alpha = upright(np.asarray(file.convert("RGBA").getchannel("A")), exif_orientation(file))

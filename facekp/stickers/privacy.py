@@ -117,11 +117,12 @@ class Hider:
 
 
 def careful_tracker(landmarker: Landmarks) -> Tracker:
-    """A tracker that looks for all faces in every third frame, in every frame while one is lost, and forgets late.
+    """A tracker that looks for all faces in every frame, and forgets late.
 
-    A face that leaves the image is lost, not forgotten: half of it may still be visible.
+    Who comes into the image is hidden in the first frame. A face that leaves it is lost, not forgotten: half of it may
+    still be visible.
     """
-    return Tracker(landmarker, detect_every=3, retry_every=1, full_every=1, hold=1.5, fade=0.5, keep_leaving=True)
+    return Tracker(landmarker, detect_every=1, retry_every=1, full_every=1, hold=1.5, fade=0.5, keep_leaving=True)
 
 
 def _grown(box: np.ndarray, margin: float) -> np.ndarray:

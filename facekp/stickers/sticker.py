@@ -117,7 +117,8 @@ class Layer:
 
     def frame(self, seconds: float) -> Texture:
         """The image to show `seconds` after the start."""
-        return self.frames[int(seconds * 1000 / self.frame_ms) % len(self.frames)]
+        # Times of films are rounded: 1.2 - 1.0 is less than 0.2.
+        return self.frames[int(seconds * 1000 / self.frame_ms + 1e-6) % len(self.frames)]
 
     def put(self, image: np.ndarray, wearer: Wearer, visible: float, seconds: float) -> None:
         """Draw it on one face, in place; see `Worn`."""

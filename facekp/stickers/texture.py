@@ -54,14 +54,16 @@ class Texture:
         top = self._levels[0]
         deepest = int(np.log2(max(min(top.shape[:2]), 1)))
         index = int(np.clip(np.round(-np.log2(max(scale, 1e-6))), 0, deepest))
-        while len(self._levels) <= index:
-            above = self._levels[-1]
+        levels = self._levels
+        while len(levels) <= index:
+            above = levels[-1]
             even = np.pad(above, ((0, above.shape[0] % 2), (0, above.shape[1] % 2), (0, 0)))
             half = (even.shape[1] // 2, even.shape[0] // 2)
-            self._levels.append(cv2.resize(even, half, interpolation=cv2.INTER_AREA))
+            levels = [*levels, cv2.resize(even, half, interpolation=cv2.INTER_AREA)]
+        self._levels = levels  # at once: other threads draw from it, too
         step = 2.0**index
         shift = (step - 1) / 2  # the centre of the first pixel of this level
-        return self._levels[index], np.array([[step, 0, shift + self.box[0]], [0, step, shift + self.box[1]]])
+        return levels[index], np.array([[step, 0, shift + self.box[0]], [0, step, shift + self.box[1]]])
 
 
 def png_size(data: bytes) -> tuple[int, int]:

@@ -66,10 +66,12 @@ class Switch:
         Returns:
             Seconds since the trigger fired; None: the layer is not shown.
         """
-        since = seconds - self._changed
+        since, hold = seconds - self._changed, trigger.hold_ms / 1000
         burst = trigger.mode == "burst"
+        if burst:
+            hold = length = max(length, hold)
         if self._on and not value > trigger.off:
-            change = since >= max(STEADY, trigger.hold_ms / 1000, length if burst else 0.0)
+            change = since >= max(STEADY, hold)
         else:
             change = not self._on and value >= trigger.on and since >= STEADY
         if change:

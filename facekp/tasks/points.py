@@ -92,6 +92,10 @@ class PointsTask(Task):
         schema = with_mean_face(parts.schema, labels)
         for part in (*train_parts, *validation_parts):
             part.schema = schema
+        if not any(np.isfinite(schema.unit(labels_of(part))).any() for part in validation_parts):
+            pair = " and ".join(schema.points[point] for point in schema.normalise or ())
+            raise UserError(f"{config.name}: no face of the validation has {pair or 'labels'}, whose distance errors "
+                            "are divided by; change normalise in the schema, or hold out other faces")  # fmt: skip
         mean, std = label_mean_std(labels)
         faces = [part for part in train_parts if isinstance(part, FilesDataset)]
         if data.faces_per_no_face and faces:

@@ -116,8 +116,9 @@ class History(Callback):
 
     def _sums(self) -> list[float]:
         """Of each training metric: its sum over the samples so far, and their number."""
-        values = [(metric.accumulate() if metric.count else 0.0, metric.count) for metric in self.model._metrics]
-        return [part for value, count in values for part in (value * count, float(count))]
+        counts = [getattr(metric, "count", 1) for metric in self.model._metrics]  # Paddle's own do not count
+        values = [metric.accumulate() if count else 0.0 for metric, count in zip(self.model._metrics, counts)]
+        return [part for value, count in zip(values, counts) for part in (value * count, float(count))]
 
 
 class Freeze(Callback):

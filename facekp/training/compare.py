@@ -36,9 +36,6 @@ GROUPS = {
     "score": ("The score", "Share of the faces that score below 0.5, and of what is no face that scores 0.5 or more."),
 }
 
-#: Columns of `metrics.csv` that are not fractions.
-_PLAIN = ("loss", "distance_px")
-
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --bar: #0072b233; --best: #009e73; }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
@@ -163,8 +160,9 @@ def _figures(runs: Sequence[_Run]) -> dict[str, tuple[Row, bool]]:
                                                                             "val_last_loss"))]  # fmt: skip
     table: dict[str, tuple[Row, bool]] = {}
     for name in names:
-        table[name[4:]] = [run.figure(name) for run in runs], name[4:] not in _PLAIN
-    table["training " + runs[0].log.metric] = [run.figure(f"train_{runs[0].log.metric}") for run in runs], True
+        table[name[4:]] = [run.figure(name) for run in runs], plots.is_fraction(name)
+    name = runs[0].log.metric
+    table[f"training {name}"] = [run.figure(f"train_{name}") for run in runs], plots.is_fraction(name)
     return table
 
 

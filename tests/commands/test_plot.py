@@ -26,6 +26,11 @@ def test_curves_of_detectors_are_drawn_together(run_tool, tmp_path):
     assert cv2.imread(str(tmp_path / "curves.png")).std() > 10
 
 
+def test_pixels_are_no_percent(run_tool, tmp_path):
+    done = run_tool("plot", write_run(tmp_path / "run", "distance_px", 4.25), "-o", tmp_path / "curves.png")
+    assert "run: best validation distance_px 0.35 after epoch 3" in done.stdout
+
+
 def test_runs_of_points_and_of_boxes_do_not_go_into_one_picture(refuses, tmp_path):
     points, boxes = write_run(tmp_path / "points", "nme", 0.2), write_run(tmp_path / "boxes", "missed", 0.2)
     line = refuses("plot", points, boxes, "-o", tmp_path / "curves.png")

@@ -103,6 +103,17 @@ def test_sheet_and_animation(call: Call, tmp_path: Path) -> None:
     sheet = cv2.imread(str(tmp_path / "a_sheet.png"))
     red = (sheet.astype(int) @ [-1, -1, 1]) > 100
     assert red.sum() > 500
+    (tmp_path / "folder").mkdir()
+    assert call(photo, "--glasses", glasses, "--sheet", "-o", "folder") == 0
+    assert (cv2.imread(str(tmp_path / "folder" / "a_sheet.png")) == sheet).all()
+
+
+def test_pages_behind_the_first_are_told(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Image.open(ASTRONAUT) as photo:
+        for name in ("a.png", "a.webp", "a.tif"):
+            photo.save(tmp_path / name, save_all=True, append_images=[photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)])
+            assert call(name) == 0
+            assert f"{name}: holds 2 images; the first alone is read" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="windows open without these variables elsewhere")
@@ -133,6 +144,10 @@ def test_video(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
     assert convert("in_sticker.mp4", "seen.mp4", look).frames == 12
     assert seen[-1] - seen[0] == pytest.approx(11, abs=2.5)
+    assert capsys.readouterr().err == ""
+    write_video(tmp_path / "in.mp4", [np.full_like(photo, 128)] * 3, 25)
+    assert call("in.mp4") == 0
+    assert "in.mp4: no face found in its 3 frames" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -162,6 +177,7 @@ def test_video(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (["blank.png", "--hide", "blur"], "blank.png: no face found"),
         (["blank.png", "--hide", "blur", "--sheet"], "--hide has no effect"),
         (["blank.png", "--face", "blank.png"], "no face found to wear"),
+        (["torn.mp4", "--sheet"], "torn.mp4: --sheet and --animate take a photo, not a video"),
         (["blank.png", "--face", "text.png"], "text.png"),
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from facekp.data.formats import FORMATS, labels_source
-from facekp.data.labels import make_face, reduced
+from facekp.data.labels import Labels, make_face, reduced
 from facekp.errors import UserError
 from facekp.landmarks import load_schema
 
@@ -368,3 +368,13 @@ def test_attributes_of_several_words_are_no_words_of_a_csv(folder):
     with pytest.raises(UserError, match=r"annotations.0: the attribute 'heavy make-up' is not one word, .* rename it"):
         FORMATS["csv"].write(labels, Path("x.csv"), Path())
     assert not Path("x.csv").exists()
+
+
+def test_points_may_be_called_by_digits(folder):
+    Path("digits.yml").write_text("name: digits\npoints: ['1', '2', '3']\n")
+    schema = load_schema("digits.yml")
+    for known in ([2, 0, 2], [2, 2, 2]):
+        face = make_face(schema, folder / "a.png", [[10, 20], [50, 60], [30, 40]], known)
+        FORMATS["imglab"].write(Labels(schema, [face]), Path("digits.xml"), Path())
+        again = labels_source("imglab", Path("digits.xml"), "digits.yml").read(Path("digits.xml")).faces[0]
+        np.testing.assert_array_equal(again.points, face.points)

@@ -14,7 +14,7 @@ from facekp.data.formats import parse_source
 from facekp.data.labels import Labels, make_face
 from facekp.data.statistics import crop_statistics, with_mean_face
 from facekp.data.transforms import build_transforms
-from facekp.errors import UserError
+from facekp.errors import FacekpWarning, UserError
 from facekp.io.images import write_image
 from facekp.landmarks import IBUG68, load_schema, parse_schema
 
@@ -154,3 +154,11 @@ def test_formats_imply_their_schema():
     assert parse_source({"type": "pts", "root": "x"}).schema_of_points.num_points == 68
     assert parse_source({"type": "pts", "root": "x", "schema": "wflw98"}).schema_of_points.num_points == 98
     assert Path(parse_source({"type": "pts", "root": "x"}).labels) == Path("x")
+
+
+def test_faces_that_are_omitted_are_told(drawn):
+    one = [2] + [0] * 97
+    with pytest.warns(
+        FacekpWarning, match=r"annotations\.\d+ and \d more: fewer than two points are labelled; omitted"
+    ):
+        parse_source(drawn("wflw98", visibility=one)).load()

@@ -124,3 +124,9 @@ def test_numbers_in_names_that_are_clear_are_written_and_read(tmp_path):
     faces = written(tmp_path, ["a.png", "a_1.png", "a_1.png", "b_1.png", "c/a.png", "c/a.png", "_1.png"])
     again = PtsSource(type="pts", root=str(tmp_path)).read(tmp_path).faces
     assert len(again) == len(faces) and all(any(face.same(other) for other in again) for face in faces)
+
+
+def test_photos_of_cameras_have_suffixes_in_capitals(tmp_path):
+    faces = written(tmp_path, ["IMG_0001.JPG", "scan.TIF"])
+    again = PtsSource(type="pts", root=str(tmp_path)).read(tmp_path).faces
+    assert {face.image.name for face in again} == {"IMG_0001.JPG", "scan.TIF"} and len(again) == len(faces)

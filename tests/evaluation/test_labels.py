@@ -128,3 +128,11 @@ def test_wrong_outputs_are_told(parts, tmp_path):
         write_report(checked, tmp_path / "x.txt")
     with pytest.raises(UserError, match="no labelled face to check"):
         check_labels([])
+
+
+def test_a_point_that_training_never_sees_is_told(parts):
+    for split, part in parts:
+        if split == "train":
+            part.points[:, 8] = np.nan
+    with pytest.raises(UserError, match="no face of the training has a label for the point chin"):
+        check_labels(parts)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -270,3 +271,15 @@ def test_threads_change_no_point(exported, name):
         pytest.skip("needs the extra [onnx]")
     results = [load_backend(path, name, threads)[0](crops(2))[0] for threads in (2, 1)]
     np.testing.assert_allclose(*results, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_every_thread_gets_its_own_results(exported, name):
+    path = exported if name in FORMATS else SHIPPED / "face_crop_light.safetensors"
+    if name != "dygraph" and name not in FORMATS:
+        pytest.skip("needs the extra [onnx]")
+    backend, batches = load_backend(path, name, 1)[0], [crops(count) for count in (1, 2, 3, 4)]
+    alone = [backend(batch)[0] for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        for number, said in enumerate(pool.map(backend, batches * 10)):
+            np.testing.assert_allclose(said[0], alone[number % 4], atol=1e-3)

@@ -40,3 +40,4 @@ def test_what_a_network_says_of_points_is_sorted_and_taken_with_them():
     assert faces.sigma[:, 0].tolist() == [1, 2, 0] and faces.sigma.dtype == np.float32
     assert faces.take(np.array([2])).visibility.shape == (1, 68)
     assert Faces.none().sigma is None
+    assert faces.converted(faces.schema).sigma is faces.sigma

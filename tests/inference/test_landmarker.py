@@ -295,3 +295,14 @@ def test_sigma_comes_in_pixels_of_the_image_and_is_mirrored_with_its_point(landm
 def test_networks_that_say_neither_leave_none(landmarker, astronaut):
     faces = landmarker(astronaut)
     assert faces.sigma is None and faces.visibility is None
+
+
+def test_boxes_of_a_detector_that_are_none_are_left_out(astronaut):
+    boxes = np.array([[5, 5, 5, 5], [178, 84, 272, 180], [np.nan, 0, 9, 9], [9, 9, 3, 30]])
+    own = facekp.load_landmarker(detector=lambda image: (boxes, np.ones(4)))
+    assert len(own(astronaut)) == 1
+
+
+def test_no_pass_at_all_is_refused():
+    with pytest.raises(UserError, match="passes must be at least 1"):
+        facekp.load_landmarker(passes=0)

@@ -188,6 +188,8 @@ def test_tables_that_do_not_fit_are_told(path):
         PointsTable(path, ONE, "another", resume=True)
     with pytest.raises(UserError, match=r"ends in \.csv or \.parquet"):
         PointsTable(path.with_suffix(".xlsx"), ONE, "a network")
+    with pytest.raises(UserError, match="no place for signals"):
+        PointsTable(path.with_suffix(".json"), ONE, "a network", signals=True)
     path.write_bytes(b"PAR1")
     path.with_name(path.name + ".unfinished").unlink()
     with pytest.raises(UserError, match=path.name):
@@ -300,3 +302,15 @@ def test_who_is_stopped_is_told_how_far_it_came(folder, tmp_path, capsys):
         assert ("14 of 34 images are done; continue with --resume" in capsys.readouterr().err) == progress
     done = predict(paths, Bright, tmp_path / "points.csv", resume=True)
     assert done.faces == sum(int(path.stem) * 6 // 50 for path in paths)
+
+
+def test_blank_lines_count_for_nothing_and_short_ones_are_told(tmp_path):
+    path = tmp_path / "points.csv"
+    fill(path, ["a.png"])
+    whole = path.read_text()
+    path.write_text(whole + "\n")
+    fill(path, ["a.png", "b, c.png"], resume=True)
+    assert path.read_text() == whole
+    path.write_text(whole.rpartition(",")[0])
+    with pytest.raises(UserError, match=r"points\.csv: no CSV, or damaged \(line 2 has 8 values\)"):
+        fill(path, resume=True)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from facekp.inference.faces import Faces
-from facekp.inference.tracking import OneEuro, Tracker, match
+from facekp.inference.tracking import OneEuro, Tracker, Tracks, match
 from facekp.landmarks import IBUG68, MEAN_FACE
+from facekp.stickers.privacy import careful_tracker
 from facekp.vision import geometry
 
 FRAME = np.zeros((480, 640, 3), np.uint8)
@@ -149,6 +150,55 @@ def test_match_takes_the_best_first() -> None:
     assert match(np.zeros((0, 4)), boxes) == []
 
 
+class Cuts(Scene):
+    """Scores of faces that are followed say whether there is one."""
+
+    def __call__(self, image: np.ndarray, boxes: np.ndarray | None = None) -> Faces:
+        found = super().__call__(image, boxes)
+        if boxes is None:
+            return found
+        truth = geometry.bounding_box(np.array(self.points)).reshape(-1, 4)
+        scores = np.full(len(found), 1e-3, np.float32)
+        scores[[index for index, _ in match(found.boxes, truth)]] = 0.9
+        return Faces(found.points, found.boxes, scores)
+
+
+def test_after_a_cut_the_new_face_is_found_at_once_and_the_old_one_forgotten_soon() -> None:
+    scene, scores = Cuts(), []
+    tracker = Tracker(scene)
+    for frame in range(22):
+        scene.points = [face(150 if frame < 10 else 450)]
+        tracks = tracker(FRAME, frame / FPS)
+        scores.append(dict(zip(tracks.ids.tolist(), tracks.scores)))
+        if frame == 10:
+            assert np.abs(tracks.points[tracks.ids.tolist().index(0)] - face(150)).max() < 1
+    assert all(each == {0: 1.0} for each in scores[:10])
+    assert all(each[1] == 1.0 for each in scores[10:])
+    old = [each.get(0, 0.0) for each in scores[10:]]
+    assert old[:4] == [1.0] * 4 and 0 < old[6] < 1 and old[8:] == [0.0] * 4  # 0.1 seconds, then 0.15 more
+
+
+def test_a_network_that_errs_in_one_frame_changes_nothing() -> None:
+    scene = Cuts()
+    scene.points = [face(300)]
+    tracker = Tracker(scene)
+    for frame in range(20):
+        if frame == 7:  # blurred: neither sees the face
+            scene.points, scene.hidden = [face(1000)], {0}
+        if frame == 8:
+            scene.points, scene.hidden = [face(300)], set()
+        assert tracker(FRAME, frame / FPS).scores.tolist() == [1.0]
+
+
+def test_who_must_not_be_seen_is_kept_after_a_cut() -> None:
+    scene = Cuts()
+    scene.points = [face(300)]
+    tracker = careful_tracker(scene)
+    tracker(FRAME, 0.0)
+    scene.points, scene.hidden = [face(1000)], {0}
+    assert all(len(tracker(FRAME, frame / FPS)) == 1 for frame in range(1, FPS))
+
+
 def test_a_landmarker_that_takes_points_gets_those_of_the_last_frame() -> None:
     class Follows(Scene):
         def __init__(self) -> None:
@@ -202,3 +252,22 @@ def test_while_all_faces_are_sure_most_detections_are_quick() -> None:
     for frame in range(13, 20):  # the face is gone: a look for small ones, too
         tracker(FRAME, frame / FPS)
     assert scene.quick[7:9] == [True, False] and not any(scene.quick[8:])
+
+
+def test_a_buffer_that_is_filled_anew_is_smoothed_as_fresh_arrays_are() -> None:
+    fresh, buffered, buffer = OneEuro(), OneEuro(), np.zeros((68, 2))
+    for i in range(20):
+        buffer[:] = face(3 * i)
+        expected, smoothed = fresh(face(3 * i), i / FPS), buffered(buffer, i / FPS)
+        np.testing.assert_array_equal(smoothed, expected)
+        smoothed[:] = 0  # the caller's
+
+
+def test_tracks_stay_tracks() -> None:
+    scene = Scene()
+    scene.points = [face(100), face(400)]
+    tracks = Tracker(scene)(FRAME, 0.0)
+    for same in (tracks.converted(IBUG68), tracks.without_doubles()):
+        assert isinstance(same, Tracks) and same.ids.tolist() == tracks.ids.tolist()
+    assert tracks.take(np.array([1])).memory[0] is tracks.memory[1]
+    assert tracks == tracks and tracks != Tracker(scene)(FRAME, 0.0)

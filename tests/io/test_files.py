@@ -4,7 +4,8 @@ import stat
 import pytest
 
 from facekp.errors import UserError
-from facekp.io.files import atomic_path
+from facekp.io.files import atomic_path, locked, sweep
+from facekp.io.images import find_files
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -29,3 +30,15 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file"), atomic_path(tmp_path / "file" / "a.txt"):
         pass
+
+
+def test_long_names_are_counted_in_bytes(tmp_path):
+    target = tmp_path / ("人" * 82 + ".jpg")  # 250 bytes
+    with locked(target, "wait"), atomic_path(target) as temporary:
+        temporary.write_text("whole")
+        sweep(tmp_path, {target.stem})
+        assert not temporary.exists()
+        temporary.write_text("again")
+    assert target.read_text() == "again" and list(tmp_path.iterdir()) == [target]
+    with pytest.raises(UserError, match="the name is too long"):
+        find_files(["人" * 100 + ".jpg"])

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import struct
 import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Callable
 
 import numpy as np
 import pytest
 
 from facekp.errors import UserError
-from facekp.io.video import convert, write_video
+from facekp.io.video import _ROUNDED, convert, write_video
 from facekp.io.video import read_video as frames_of
 
 av = pytest.importorskip("av")
@@ -117,8 +119,54 @@ def test_two_recordings_joined_byte_by_byte(tmp_path: Path) -> None:
     one = make_video(tmp_path / "one.ts").read_bytes()
     (tmp_path / "two.ts").write_bytes(one + one)  # its times start again
     report = convert(tmp_path / "two.ts", tmp_path / "out.mp4", lambda image, seconds: image)
-    assert report.frames >= FRAMES and report.sound == "kept"
-    assert len(read_video(tmp_path / "out.mp4")[0]) == report.frames
+    assert (report.frames, report.broken, report.sound) == (2 * FRAMES, 0, "kept")
+    images, times, sound = read_video(tmp_path / "out.mp4")
+    assert np.diff(times) == pytest.approx(1 / FPS, abs=2e-3)
+    np.testing.assert_allclose([image.mean() for image in images[FRAMES:]], [i.mean() for i in images[:FRAMES]], atol=2)
+    assert len(sound) == 2 * len(read_video(tmp_path / "one.ts")[2]) and sound[: len(sound) // 2] * 2 == sound
+    with av.open(str(tmp_path / "out.mp4")) as video:
+        heard = [packet.dts * packet.time_base for packet in video.demux(audio=0) if packet.size]
+    assert min(np.diff(heard)) > 0 and max(np.diff(heard)) < 0.1
+
+
+@pytest.mark.parametrize(
+    "matrix, change",
+    [
+        ((-1, 0, 0, 1), lambda image: image[:, ::-1]),
+        ((1, 0, 0, -1), lambda image: image[::-1]),
+        ((0, 1, 1, 0), lambda image: image.swapaxes(0, 1)),
+        ((0, 1, -1, 0), lambda image: np.rot90(image, -1)),
+        ((-1, 0, 0, -1), lambda image: np.rot90(image, 2)),
+    ],
+)
+def test_mirrored_and_turned_as_the_file_says(tmp_path: Path, matrix: tuple[int, ...], change: Callable) -> None:
+    corner = np.zeros((64, 96, 3), np.uint8)
+    corner[:20, :30] = 255
+    path = tmp_path / "in.mp4"
+    write_video(path, [corner])
+    data, (a, b, c, d) = bytearray(path.read_bytes()), (value << 16 for value in matrix)
+    at = data.index(b"tkhd") + 44
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    image, _ = next(frames_of(path))
+    expected = change(corner)
+    assert image.shape == expected.shape
+    assert np.abs(image.astype(int) - expected).mean() < 3
+
+
+def test_further_sound_tracks_are_told(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "in.mkv"), "w") as output:
+        pictures = output.add_stream("libx264", rate=FPS)
+        pictures.width, pictures.height, pictures.pix_fmt = 96, 64, "yuv420p"
+        tracks = [output.add_stream("pcm_s16le", rate=16000, layout="mono") for _ in range(2)]
+        output.mux(pictures.encode(av.VideoFrame.from_ndarray(np.zeros((64, 96, 3), np.uint8), "bgr24")))
+        for track in tracks:
+            samples = av.AudioFrame.from_ndarray(np.zeros((1, 640), np.int16), "s16", "mono")
+            samples.sample_rate, samples.pts = 16000, 0
+            output.mux([*track.encode(samples), *track.encode(None)])
+        output.mux(pictures.encode(None))
+    report = convert(tmp_path / "in.mkv", tmp_path / "out.mkv", lambda image, seconds: image)
+    assert (report.sound, report.left_out) == ("kept", 1)
 
 
 def rgb_of(ycbcr: tuple[int, ...], standard: int, full: bool) -> np.ndarray:
@@ -157,15 +205,15 @@ def test_colours_stay(tmp_path: Path, size: tuple[int, int], standard: int, full
     expected = rgb_of(ycbcr, meant, full == 2)
     convert(tmp_path / "in.mp4", tmp_path / "out.mp4", lambda image, seconds: image)
     image, _ = next(frames_of(tmp_path / "in.mp4"))
-    assert image[9, 9, ::-1] == pytest.approx(expected, abs=2)  # swscale counts in few bits
+    assert image[9, 9, ::-1] == pytest.approx(expected, abs=2)
     with av.open(str(tmp_path / "out.mp4")) as video:
         frame = next(video.decode(video=0))
         context = video.streams.video[0].codec_context
         assert (context.colorspace, context.color_range) == (1, 1)
         assert (context.color_primaries, context.color_trc) == (standard, standard)
         written = tuple(bytes(plane)[9] for plane in frame.planes)
-    # A step of Y or of a chroma value is 1.2 to 2.1 steps of a colour.
-    assert rgb_of(written, 1, False) == pytest.approx(expected, abs=6)
+    # A step of Y or of a chroma value is 1.2 to 2.1 steps of a colour. PyAV 14 cannot round.
+    assert rgb_of(written, 1, False) == pytest.approx(expected, abs=3 if _ROUNDED else 6)
 
 
 def test_avi_says_when_a_frame_is_decoded_not_when_it_is_shown(tmp_path: Path) -> None:

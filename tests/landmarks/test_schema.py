@@ -242,3 +242,24 @@ def test_points_become_those_of_another_schema():
     assert five.shape == (2, 5, 2) and five.dtype == np.float32
     np.testing.assert_array_equal(five, points[:, [2, 3, 4, 6, 7]])
     np.testing.assert_array_equal(cat.converted(points, "sides")[1], [points[1, :2].mean(0), points[1, 2:6].mean(0)])
+
+
+def test_one_name_for_different_points_is_told():
+    cat, reordered = parse_schema(CAT, ""), parse_schema(changed(points=CAT["points"][::-1]), "")
+    assert cat.converted(np.zeros((8, 2)), parse_schema(changed(edges=[]), "")).shape == (8, 2)
+    with pytest.raises(UserError, match="two schemas are called cat, but have different points; rename one"):
+        cat.conversion(reordered)
+
+
+def test_a_conversion_to_more_or_fewer_points_than_there_are_is_told():
+    sides = parse_schema({"name": "sides", "points": ["left_side", "right_side", "chin"]}, "")
+    with pytest.raises(UserError, match=r"cat: convert\.sides: has 2 entries, but sides has 3 points"):
+        parse_schema(CAT, "").conversion(sides)
+    with pytest.raises(UserError, match=r"cat: convert\.five: has 4 entries, but five has 5 points"):
+        parse_schema(changed(convert={"five": [2, 3, 4, 6]}), "").conversion("five")
+
+
+def test_what_to_add_where_no_conversion_is_known():
+    cat, dog = parse_schema(CAT, ""), parse_schema(changed(name="dog", convert={}), "")
+    assert str(dog.no_conversion(cat)).endswith("add convert: cat to dog")
+    assert str(IBUG68.no_conversion(cat)).endswith("add convert_from: ibug68 to cat")

@@ -108,3 +108,11 @@ def test_turned_heads_and_what_comes_later_are_not_learned():
     assert learned([high] * 100, yaw=40)["brows_up"] == SIGNALS["brows_up"].neutral
     assert learned([measured()] * 100 + [high] * 500)["brows_up"] == SIGNALS["brows_up"].neutral
     assert learned([np.full(len(SIGNALS), np.nan)] * 10)["brows_up"] == SIGNALS["brows_up"].neutral
+
+
+def test_a_film_that_begins_again_is_learned_from_the_start():
+    own = Neutral(seconds=3.0)
+    for seconds in (100.0, 0.0, 1.0, 2.0):
+        own.learn(measured(brows_up=0.165), 0.0, seconds)
+        assert 0.14 <= own.values[list(SIGNALS).index("brows_up")] <= 0.165
+    assert own.values[list(SIGNALS).index("brows_up")] == pytest.approx(0.165)

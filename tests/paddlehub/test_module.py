@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import socket
 import subprocess
 import urllib.request
@@ -22,7 +23,7 @@ from facekp.loading import DEFAULT
 from facekp.models import build_network
 from facekp.models.weights import save_weights
 from facekp.paddlehub.client import FOREHEAD
-from facekp.paddlehub.module import NAME, KeypointModule, write_hub_module
+from facekp.paddlehub.module import NAME, REQUIREMENTS, KeypointModule, write_hub_module
 from facekp.recipes import PointsRecipe
 from facekp.zoo import SHIPPED_DETECTOR, get
 
@@ -127,6 +128,16 @@ def test_only_an_exported_network_makes_a_module(tmp_path, network, detector):
     with pytest.raises(UserError, match=r"mine\.txt"):
         write_hub_module(tmp_path / "taken" / "mine.txt" / "module", network, detector)
     assert os.listdir(tmp_path) == ["taken"]
+
+
+def test_what_the_module_needs_is_the_light_core():
+    lines = (ROOT / "setup.cfg").read_text().partition("install_requires =")[2].partition("[options.")[0].split("\n")
+    core = {line.partition(";")[0].strip() for line in lines if line.strip() and not line.strip().startswith("#")}
+    needed = set(REQUIREMENTS.split("\n")) - {""}
+    assert needed <= core  # a copy of facekp runs its networks in Paddle
+    assert {re.split("[<>=]", line)[0] for line in core} - {re.split("[<>=]", line)[0] for line in needed} == {
+        "onnxruntime"
+    }
 
 
 @pytest.fixture(scope="session")

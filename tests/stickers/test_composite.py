@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Callable
 
 import cv2
@@ -126,3 +128,13 @@ def test_opaque_stays_opaque_and_invisible_keeps_its_bytes() -> None:
 def test_unknown_blend() -> None:
     with pytest.raises(ValueError, match="multiply"):
         composite(np.zeros((4, 4, 3), np.uint8), np.zeros((2, 2, 4), np.float32), (0, 0), "dodge")
+
+
+def test_a_texture_is_drawn_from_by_several_threads() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (256, 256, 4)).astype(np.uint8)
+    sides = [Texture(image).level(2.0**-level)[0].shape[0] for level in range(7)]
+    with ThreadPoolExecutor(6) as pool:
+        for _ in range(30):
+            texture, start = Texture(image), threading.Barrier(6)
+            list(pool.map(lambda _, t=texture, s=start: (s.wait(), t.level(2.0**-6)), range(6)))
+            assert [texture.level(2.0**-level)[0].shape[0] for level in range(7)] == sides

@@ -154,9 +154,9 @@ THREE_IN_LINE = {"left_eye": [10, 20], "right_eye": [50, 20], "nose_bridge": [30
         (layer(frame_ms=0), {}, ["'frame_ms'"]),
         (layer(blend="dodge"), {}, ["'blend'", "multiply"]),
         (layer(frames=[]), {}, ["'frames'"]),
-        (layer(frames=["../a.png"]), {}, ["'frames.0'", "pattern"]),
-        (layer(frames=["/etc/passwd"]), {}, ["'frames.0'", "pattern"]),
-        (layer(frames=["..\\a.png"]), {}, ["'frames.0'", "pattern"]),
+        (layer(frames=["../a.png"]), {}, ["'frames.0'", "beside the manifest"]),
+        (layer(frames=["/etc/passwd"]), {}, ["'frames.0'", "beside the manifest"]),
+        (layer(frames=["..\\a.png"]), {}, ["'frames.0'", "beside the manifest"]),
         (layer(frames=["gone.png"]), {}, ["gone.png", "missing"]),
         (layer(frames=["opaque.png"]), {}, ["'front'", "opaque.png", "alpha"]),
         (layer(frames=["text.png"]), {}, ["text.png", "not a PNG"]),
@@ -176,7 +176,7 @@ THREE_IN_LINE = {"left_eye": [10, 20], "right_eye": [50, 20], "nose_bridge": [30
         (layer(name=None), {}, ["layer 0", "'name'", "required"]),
         (layer(frames=None), {}, ["layer 0", "'frames'", "required"]),
         (layer(frames="a.png"), {}, ["layer 0", "'frames'", "array"]),
-        (layer(frames=["a.jpg"]), {}, ["'frames.0'", "pattern"]),
+        (layer(frames=["A.PNG"]), {}, ["'frames.0'", "such as a.png"]),
         (layer(anchors=[[1, 2]]), {}, ["'anchors'", "object"]),
         (layer(anchors=None), {}, ["'anchors'", "required"]),
         (layer(order="top"), {}, ["'order'", "integer"]),
@@ -184,6 +184,7 @@ THREE_IN_LINE = {"left_eye": [10, 20], "right_eye": [50, 20], "nose_bridge": [30
         (layer(fit="mesh", anchors=THREE_IN_LINE), {}, ["'front'", "needs 4"]),
         (layer(behind="hair"), {}, ["'behind'", "face"]),
         (layer(within="hair"), {}, ["'within'", "anywhere"]),
+        (layer(within="face", behind="face"), {}, ["'within'", "'behind' hides"]),
         (layer(side="top"), {}, ["'side'", "left"]),
         (layer(hidden_from=200), {}, ["'hidden_from'", "90"]),
         (layer(trigger="sneeze"), {}, ["layer 0", "'trigger'", "sneeze", "mouth_open"]),
@@ -197,7 +198,9 @@ THREE_IN_LINE = {"left_eye": [10, 20], "right_eye": [50, 20], "nose_bridge": [30
         (layer(trigger={"signal": "mouth_open", "mode": "once"}), {}, ["'trigger.mode'", "burst"]),
         (layer(trigger={"signal": "mouth_open", "holds": 1}), {}, ["'trigger.holds'", "hold_ms"]),
         (paint(region="ears"), {}, ["layer 0", "'region'", "ears", "lips"]),
-        (paint(colour="red"), {}, ["layer 0", "'colour'", "pattern"]),
+        (paint(colour="red"), {}, ["layer 0", "'colour'", "#rrggbb"]),
+        (paint(trigger={"signal": "mouth_open", "mode": "burst"}), {}, ["layer 0", "'trigger'", "'hold_ms'"]),
+        (layer(), {"name": "My Hat"}, ["'name'", "a-z, 0-9"]),
         (paint(colour=None), {}, ["'colour'", "required"]),
         (paint(frames=["a.png"]), {}, ["'frames'", "region, colour"]),
         (paint(opacity=2), {}, ["'opacity'", "less than or equal to 1"]),
@@ -221,7 +224,7 @@ def test_wrong_pack(tmp_path: Path, first: Any, changes: dict[str, Any], told: l
     [
         ("always", None),
         ("mouth_open", Trigger("mouth_open")),
-        ({"signal": "mouth_wide", "mode": "burst"}, Trigger("mouth_wide", mode="burst")),
+        ({"signal": "mouth_wide", "mode": "burst", "hold_ms": 1}, Trigger("mouth_wide", hold_ms=1, mode="burst")),
         ({"signal": "brows_up", "on": 0.8, "off": 0.2, "hold_ms": 400}, Trigger("brows_up", 0.8, 0.2, 400)),
     ],
 )
@@ -283,3 +286,9 @@ def test_zip_slip(tmp_path: Path) -> None:
         file.write(folder / "a.png", "../a.png")
     with pytest.raises(UserError, match=r"frames\.0"):
         load_sticker(archive)
+
+
+def test_a_manifest_of_a_windows_editor(tmp_path: Path) -> None:
+    manifest = write_pack(tmp_path, layer(anchors={"left_eye": [-0.5, 20], "right_eye": [50, 20]})) / "manifest.json"
+    manifest.write_text(manifest.read_text(), encoding="utf-8-sig")
+    assert load_sticker(tmp_path).layers[0].pixels[0, 0] == -0.5  # the left edge of the first pixel

@@ -51,6 +51,23 @@ def test_a_burst_plays_once_and_again_after_the_signal_fell():
     assert short.sum() == pytest.approx(0.5 * FPS, abs=1)  # whatever the face does meanwhile
 
 
+def test_a_burst_is_held_where_its_frames_are_over():
+    trigger = Trigger("mouth_wide", mode="burst", hold_ms=800)
+    for length in (0.5, 0.0):  # make-up has no frames
+        assert sum(shown(trigger, [1.0] * 60, length)) == pytest.approx(0.8 * FPS, abs=1)
+    assert sum(shown(trigger, [1.0] * 60, length=1.0)) == pytest.approx(FPS, abs=1)
+
+
+@pytest.mark.parametrize(("fps", "frame_ms", "start"), [(30, 200, 1.0), (25, 40, 0.0), (10, 100, 0.3)])
+def test_every_image_is_shown_for_as_many_frames(fps, frame_ms, start):
+    images = [Texture(np.full((2, 2, 4), number + 1, np.uint8)) for number in range(3)]
+    layer = Layer("a", tuple(images), ("left_eye", "right_eye"), np.array([[0.0, 0], [1, 0]]), frame_ms=frame_ms)
+    begun = round(start * fps)
+    got = [images.index(layer.frame(frame / fps - begun / fps)) for frame in range(begun, begun + 300)]
+    each = round(frame_ms * fps / 1000)
+    assert got == [frame // each % 3 for frame in range(300)]
+
+
 def test_time_counts_from_when_it_fired():
     switch = Switch()
     times = [switch(Trigger("mouth_open"), value, t, 1.0) for t, value in ((5.0, 0.0), (6.0, 1.0), (6.25, 1.0))]

@@ -95,7 +95,7 @@ export class Neutral {
 
   /** Take what a frame measures, the head's yaw in degrees and the frame's time. */
   learn(measured: readonly number[], yaw: number, seconds: number): void {
-    this.start ??= seconds;
+    if (this.start === undefined || seconds < this.start) this.start = seconds; // a film may begin again
     const watched = seconds - this.start;
     if (!(watched <= this.seconds && Math.abs(yaw) < STRAIGHT && measured.every(Number.isFinite))) return;
     this.seen.push(measured);

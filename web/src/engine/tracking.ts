@@ -12,6 +12,9 @@ import type { Pixels } from "./warp";
 /** Boxes that overlap less are not the same face. */
 const SAME_FACE = 0.3;
 
+/** Where the network's score is lower, there is no face any more; it stays for so many seconds, and fades in so many. */
+const [LOST, LOST_HOLD, LOST_FADE] = [0.05, 0.1, 0.15];
+
 /** While all faces are sure, every so many detections look closely, for small faces that are new. */
 const FULL_EVERY = 4;
 
@@ -99,6 +102,7 @@ interface Track {
   box: Box;
   score: number;
   confirmed: number; // when a detector last saw it, in seconds
+  lost: number; // since when the network has seen no face in its place
 }
 
 /** How a tracker goes on; see `Tracker`. */
@@ -121,7 +125,9 @@ export interface TrackerOptions {
  * Follows faces from frame to frame.
  *
  * The next frame's boxes come from this frame's points, so that the detector runs only every so often, and sooner while
- * a face has not been confirmed. Such a face stays for `hold` seconds, fades and is forgotten.
+ * a face has not been confirmed. Such a face stays for `hold` seconds, fades and is forgotten. Where the network sees no
+ * face any more, as after a cut, the detector runs at once, and what it does not confirm is forgotten in a quarter of a
+ * second.
  */
 export class Tracker {
   private readonly options: Required<TrackerOptions>;
@@ -146,7 +152,10 @@ export class Tracker {
     // Where frames come slowly, a face would fade before its turn.
     const late = this.tracks.length > 0 && seconds - this.detected >= hold;
     if (regular || late) await this.detect(image, seconds);
-    else await this.follow(image, this.tracks);
+    else {
+      await this.follow(image, this.tracks, seconds);
+      if (this.tracks.some((track) => track.lost === seconds)) await this.detect(image, seconds);
+    }
     this.tracks = this.tracks.filter((track) => this.visible(track, seconds) > 0 && meets(track.box, image));
     const shown = this.tracks.map((track) => {
       const points = Float32Array.from(track.smooth.next(track.points, seconds));
@@ -175,13 +184,13 @@ export class Tracker {
     this.detected = seconds;
     const pairs = new Map(match(boxesOf(this.tracks), boxesOf(found)));
     const unseen = this.tracks.filter((_, index) => !pairs.has(index));
-    await this.follow(image, unseen);
+    await this.follow(image, unseen, seconds);
     const seen: Track[] = [];
     this.tracks.forEach((track, index) => {
       const other = pairs.get(index);
       if (other === undefined) return;
       const { points, box, score } = found[other]!;
-      seen.push(Object.assign(track, { points, box, score, confirmed: seconds }));
+      seen.push(Object.assign(track, { points, box, score, confirmed: seconds, lost: Infinity }));
     });
     const taken = new Set(pairs.values());
     const fresh = found.filter((_, index) => !taken.has(index)).sort((a, b) => b.score - a.score);
@@ -189,29 +198,30 @@ export class Tracker {
       if (match([box], boxesOf(seen)).length) continue; // found twice
       const smooth = new OneEuro(this.options.cutoff, this.options.beta);
       const own = { id: this.nextId++, smooth, neutral: new Neutral(), memory: new WeakMap() };
-      seen.push({ ...own, points, box, score, confirmed: seconds });
+      seen.push({ ...own, points, box, score, confirmed: seconds, lost: Infinity });
     }
     // Two tracks on one face: the one that the detector saw stays.
     const doubles = new Set(match(boxesOf(unseen), boxesOf(seen)).map(([index]) => index));
     this.tracks = [...seen, ...unseen.filter((_, index) => !doubles.has(index))];
   }
 
-  /** Find the points again in boxes around the last ones; a face that jumps stays where it was. */
-  private async follow(image: Pixels, tracks: readonly Track[]): Promise<void> {
+  /** Find the points again in boxes around the last ones; a face that jumps or is lost stays where it was. */
+  private async follow(image: Pixels, tracks: readonly Track[], seconds: number): Promise<void> {
     const found = await this.landmarker.follow(
       image,
       tracks.map((track) => track.points),
     );
-    found.forEach(({ points, box }, index) => {
+    found.forEach(({ points, box, score }, index) => {
       const track = tracks[index]!;
-      if (iou(track.box, box) >= SAME_FACE) Object.assign(track, { points, box });
+      if (score < LOST) track.lost = Math.min(track.lost, seconds);
+      else if (iou(track.box, box) >= SAME_FACE) Object.assign(track, { points, box, lost: Infinity });
     });
   }
 
   /** 1 while a face is held, then down to 0. */
   private visible(track: Track, seconds: number): number {
-    const unseen = seconds - track.confirmed;
-    return clamp(1 - (unseen - this.options.hold) / Math.max(this.options.fade, 1e-9), 0, 1);
+    const held = 1 - (seconds - track.confirmed - this.options.hold) / Math.max(this.options.fade, 1e-9);
+    return clamp(Math.min(held, 1 - (seconds - track.lost - LOST_HOLD) / LOST_FADE), 0, 1);
   }
 }
 

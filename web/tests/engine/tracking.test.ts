@@ -73,6 +73,22 @@ describe("a tracker", () => {
     for (let i = 0; i < 20; i++) expect((await tracker.next(image, i / 4))[0]?.score).toBeCloseTo(0.9);
   });
 
+  it("finds a new face at once after a cut, and forgets the old one soon", async () => {
+    const scene = new Scene([at(20, 20)]);
+    const tracker = new Tracker(scene);
+    await tracker.next(image, 0);
+    scene.faces = [at(200, 100)];
+    scene.follow = (_, last) => Promise.resolve(last.map((points) => faceOf(points, points[0]! > 150 ? 1 : 1e-3)));
+    const scores = [];
+    for (let i = 1; i < 10; i++) {
+      const faces = await tracker.next(image, i / 30);
+      scores.push([0, 1].map((id) => faces.find((face) => face.id === id)?.score ?? 0));
+    }
+    expect(scores.map(([, fresh]) => fresh)).toEqual(Array(9).fill(0.9));
+    expect(scores.slice(0, 4).map(([old]) => old)).toEqual(Array(4).fill(0.9));
+    expect(scores[8]![0]).toBe(0);
+  });
+
   it("does not follow a face that jumps", async () => {
     const scene = new Scene([at(20, 20)]);
     const tracker = new Tracker(scene, { cutoff: Infinity });

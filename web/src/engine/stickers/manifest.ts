@@ -140,10 +140,13 @@ function readTrigger(layer: Reader): Trigger | undefined {
 }
 
 function readPaint(layer: Reader): PaintSpec {
+  const worn = readWorn(layer, 0.6);
+  // It has no frames that a burst could play.
+  if (worn.trigger?.mode === "burst" && !worn.trigger.holdMs) throw layer.wrong("trigger.hold_ms", "> 0");
   const colour = layer.take("colour", isColour, "#rrggbb");
   const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
   return {
-    ...readWorn(layer, 0.6),
+    ...worn,
     region: layer.choose("region", REGION_NAMES, true),
     colour: [red!, green!, blue!],
   };
@@ -161,6 +164,7 @@ function readImage(layer: Reader, file: string): LayerSpec {
   if (count < LEAST_ANCHORS[fit]) {
     throw new UserError("pack.few", { file, where, fit, least: LEAST_ANCHORS[fit], count });
   }
+  const behind = layer.choose("behind", COVERS);
   return {
     ...readWorn(layer, 1),
     frames: layer.take("frames", isFrames, '["NAME.png", ...]'),
@@ -168,8 +172,8 @@ function readImage(layer: Reader, file: string): LayerSpec {
     anchors,
     fit,
     blend: layer.choose("blend", BLENDS),
-    behind: layer.choose("behind", COVERS),
-    within: layer.choose("within", HOLDERS),
+    behind,
+    within: behind === "face" ? layer.choose("within", HOLDERS.slice(0, 1)) : layer.choose("within", HOLDERS),
     side: layer.choose("side", SIDES),
     hiddenFrom: layer.take("hidden_from", isAngle, "0 ... 90", 20),
   };
@@ -221,7 +225,8 @@ class Reader {
     return word;
   }
 
-  private wrong(key: string, expected: string): UserError {
+  /** What to throw where a value is wrong. */
+  wrong(key: string, expected: string): UserError {
     return new UserError("pack.key", { file: this.file, where: this.where(key), expected });
   }
 }

@@ -76,7 +76,7 @@ async function openLayer(
     throw new UserError("pack.size", { file: manifest, where, width, height });
   }
   for (const [place, [x, y]] of Object.entries(spec.anchors)) {
-    if (x >= 0 && y >= 0 && x <= width && y <= height) continue;
+    if (x >= -0.5 && y >= -0.5 && x <= width && y <= height) continue; // from the left edge of the first pixel
     const key = `layer ${index}, key 'anchors.${place}'`;
     throw new UserError("pack.outside", { file: manifest, where: key, width, height });
   }

@@ -77,7 +77,8 @@ export class Layer implements Worn {
   put(context: Context, wearer: Wearer, visible: number, seconds: number): void {
     const { opacity, side, hiddenFrom, frameMs, behind, within, blend } = this.spec;
     const shown = opacity * visible * wearer.facing(side, hiddenFrom);
-    const texture = this.frames[Math.floor((seconds * 1000) / frameMs) % this.frames.length]!;
+    // Times of films are rounded: 1.2 - 1.0 is less than 0.2.
+    const texture = this.frames[Math.floor((seconds * 1000) / frameMs + 1e-6) % this.frames.length]!;
     if (!texture.box || !shown) return;
     const placement = this.place(wearer);
     if (!placement) return;

@@ -54,14 +54,14 @@ export class Switch {
   next(trigger: Trigger, value: number, seconds: number, length: number): number | null {
     let since = seconds - this.changed;
     const burst = trigger.mode === "burst";
-    const least = Math.max(STEADY, trigger.holdMs / 1000, burst ? length : 0);
+    const hold = Math.max(trigger.holdMs / 1000, burst ? length : 0);
     const falls = this.on && !(value > trigger.off);
-    const change = falls ? since >= least : !this.on && value >= trigger.on && since >= STEADY;
+    const change = falls ? since >= Math.max(STEADY, hold) : !this.on && value >= trigger.on && since >= STEADY;
     if (change) {
       this.on = !this.on;
       this.changed = seconds;
       since = 0;
     }
-    return this.on && !(burst && since >= length) ? since : null;
+    return this.on && !(burst && since >= hold) ? since : null;
   }
 }
