@@ -60,7 +60,7 @@ class Report:
         frames: Frames written.
         broken: Frames or packets that could not be decoded and were skipped.
         sound: "kept", "none" (there was none) or why it could not be kept.
-        left_out: Sound tracks behind the first.
+        left_out: Sound tracks behind the first, which alone is kept.
         stopped: Whether Ctrl-C ended it; what was done until then is a playable file.
     """
 
@@ -91,8 +91,8 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], draw
     encoder = _encoder(target)
     with _opened(source) as container, locked(target, "wait for its end, or choose another -o"):
         sweep(Path(target).parent, {Path(target).stem})  # what was killed left
-        tracks = len(container.streams.audio)
-        report = Report(sound=_fate_of_sound(source, Path(target).suffix, encoder), left_out=max(tracks - 1, 0))
+        report = Report(sound=_fate_of_sound(source, Path(target).suffix, encoder))
+        report.left_out = len(container.streams.audio) - 1 if report.sound == "kept" else 0
         with _written(target) as output:
             _convert(container, output, encoder, draw, report)
             if report.stopped and not report.frames:
