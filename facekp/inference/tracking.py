@@ -21,6 +21,9 @@ SAME_FACE = 0.3
 #: Where the network's score is lower, there is no face any more; it stays for so many seconds, and fades in so many.
 LOST, LOST_HOLD, LOST_FADE = 0.05, 0.1, 0.15
 
+#: After a cut, it is gone at once: an image differs from the last one by more grey levels, in the mean.
+CUT = 30
+
 
 class Landmarks(Protocol):
     """What a tracker needs of a landmarker; `facekp.load_landmarker()` returns one.
@@ -141,8 +144,8 @@ class Tracker:
 
     The next frame is searched around this frame's points, so that the detector runs only every so often, and
     sooner while a face has not been confirmed. Such a face stays for `hold` seconds, fades and is forgotten. Where the
-    network sees no face any more, as after a cut, the detector runs at once, and what it does not confirm is forgotten
-    in a quarter of a second (`LOST_HOLD`, `LOST_FADE`).
+    network sees no face any more, the detector runs at once, and what it does not confirm is forgotten in a quarter of
+    a second (`LOST_HOLD`, `LOST_FADE`), or at once if the image has little to do with the last one (`CUT`).
 
     Args:
         landmarker: Finds points, with or without boxes.
@@ -181,13 +184,14 @@ class Tracker:
         self.cutoff, self.beta = cutoff, beta
         self.keep_leaving = keep_leaving
         self._tracks: list[_Track] = []
+        self._glance = np.zeros(0)
         self._frame = self._next_id = self._detections = 0
         self._schema = IBUG68  # until the landmarker answers
         self._detected = 0.0
 
     def __call__(self, image: np.ndarray, seconds: float) -> Tracks:
         """Take the next frame, BGR uint8, shown at `seconds`; return the faces in it, the largest first."""
-        unsure = self._unsure
+        unsure, cut = self._unsure, self._is_cut(image)
         # At few frames a second `detect_every` of them last longer than an unconfirmed face is kept.
         due = bool(self._tracks) and seconds - self._detected >= self.hold
         if due or self._frame % (self.retry_every if unsure else self.detect_every) == 0:
@@ -200,7 +204,8 @@ class Tracker:
         self._tracks = [
             track
             for track in self._tracks
-            if self._visible(track, seconds) > 0 and (self.keep_leaving or _meets(track.box, image))
+            if self._visible(track, seconds) > 0
+            and (self.keep_leaving or (_meets(track.box, image) and not (cut and track.lost == seconds)))
         ]
         for track in self._tracks:
             track.shown = track.smooth(track.points, seconds)
@@ -221,6 +226,12 @@ class Tracker:
             track.neutral.learn(tracks.measured[index], tracks.pose.yaw[index], seconds)
             tracks.rest[index] = track.neutral.values
         return tracks
+
+    def _is_cut(self, image: np.ndarray) -> bool:
+        """Whether an image has little to do with the last one; looks at a thousand pixels."""
+        height, width = image.shape[:2]
+        last, self._glance = self._glance, image[:: -(-height // 32), :: -(-width // 32)].astype(np.float32)
+        return last.shape == self._glance.shape and bool(np.abs(last - self._glance).mean() > CUT)
 
     @property
     def _unsure(self) -> bool:

@@ -178,6 +178,17 @@ def test_after_a_cut_the_new_face_is_found_at_once_and_the_old_one_forgotten_soo
     assert old[:4] == [1.0] * 4 and 0 < old[6] < 1 and old[8:] == [0.0] * 4  # 0.1 seconds, then 0.15 more
 
 
+def test_where_the_image_changes_as_well_the_old_face_is_gone_at_once() -> None:
+    scene = Cuts()
+    tracker = Tracker(scene)
+    for frame in range(12):
+        scene.points = [face(150 if frame < 10 else 450)]
+        tracks = tracker(FRAME if frame < 10 else FRAME + 90, frame / FPS)
+        assert tracks.ids.tolist() == [0 if frame < 10 else 1]
+    scene.points, scene.hidden = [face(450)], {0}
+    assert tracker(FRAME, 0.5).ids.tolist() == [1], "a flash: the network still sees the face"
+
+
 def test_a_network_that_errs_in_one_frame_changes_nothing() -> None:
     scene = Cuts()
     scene.points = [face(300)]

@@ -15,6 +15,9 @@ const SAME_FACE = 0.3;
 /** Where the network's score is lower, there is no face any more; it stays for so many seconds, and fades in so many. */
 const [LOST, LOST_HOLD, LOST_FADE] = [0.05, 0.1, 0.15];
 
+/** After a cut, it is gone at once: an image differs from the last one by more grey levels, in the mean. */
+const CUT = 30;
+
 /** While all faces are sure, every so many detections look closely, for small faces that are new. */
 const FULL_EVERY = 4;
 
@@ -126,12 +129,13 @@ export interface TrackerOptions {
  *
  * The next frame's boxes come from this frame's points, so that the detector runs only every so often, and sooner while
  * a face has not been confirmed. Such a face stays for `hold` seconds, fades and is forgotten. Where the network sees no
- * face any more, as after a cut, the detector runs at once, and what it does not confirm is forgotten in a quarter of a
- * second.
+ * face any more, the detector runs at once, and what it does not confirm is forgotten in a quarter of a second, or at
+ * once if the image has little to do with the last one.
  */
 export class Tracker {
   private readonly options: Required<TrackerOptions>;
   private tracks: Track[] = [];
+  private glance: number[] = [];
   private frame = 0;
   private nextId = 0;
   private detected = 0;
@@ -147,6 +151,7 @@ export class Tracker {
   /** Take the next frame, shown at `seconds`; return the faces in it, the largest first. */
   async next(frame: Source, seconds: number): Promise<TrackedFace[]> {
     const image = toPixels(frame);
+    const cut = this.isCut(image);
     const { detectEvery, retryEvery, hold } = this.options;
     const regular = this.frame++ % (this.unsure ? retryEvery : detectEvery) === 0;
     // Where frames come slowly, a face would fade before its turn.
@@ -156,7 +161,9 @@ export class Tracker {
       await this.follow(image, this.tracks, seconds);
       if (this.tracks.some((track) => track.lost === seconds)) await this.detect(image, seconds);
     }
-    this.tracks = this.tracks.filter((track) => this.visible(track, seconds) > 0 && meets(track.box, image));
+    this.tracks = this.tracks.filter(
+      (track) => this.visible(track, seconds) > 0 && meets(track.box, image) && !(cut && track.lost === seconds),
+    );
     const shown = this.tracks.map((track) => {
       const points = Float32Array.from(track.smooth.next(track.points, seconds));
       const { camera, yaw } = headPose(points);
@@ -170,6 +177,20 @@ export class Tracker {
       };
     });
     return shown.sort((a, b) => area(b.box) - area(a.box));
+  }
+
+  /** Whether an image has little to do with the last one; looks at a thousand pixels. */
+  private isCut({ data, width, height }: Pixels): boolean {
+    const last = this.glance;
+    const [right, down] = [Math.ceil(width / 32), Math.ceil(height / 32)];
+    this.glance = [];
+    for (let y = 0; y < height; y += down) {
+      for (let x = 0; x < width; x += right) {
+        for (let colour = 0; colour < 3; colour++) this.glance.push(data[4 * (y * width + x) + colour]!);
+      }
+    }
+    const apart = this.glance.reduce((sum, value, i) => sum + Math.abs(value - (last[i] ?? value)), 0);
+    return last.length === this.glance.length && apart > CUT * last.length;
   }
 
   /** Whether there is no face, or one that the last detection has not seen. */

@@ -89,6 +89,16 @@ describe("a tracker", () => {
     expect(scores[8]![0]).toBe(0);
   });
 
+  it("forgets the old face at once if the image changes as well", async () => {
+    const scene = new Scene([at(20, 20)]);
+    const tracker = new Tracker(scene);
+    await tracker.next(image, 0);
+    scene.faces = [at(200, 100)];
+    scene.follow = (_, last) => Promise.resolve(last.map((points) => faceOf(points, points[0]! > 150 ? 1 : 1e-3)));
+    const other = { ...image, data: image.data.map(() => 90) };
+    expect((await tracker.next(other, 1 / 30)).map(({ id }) => id)).toEqual([1]);
+  });
+
   it("does not follow a face that jumps", async () => {
     const scene = new Scene([at(20, 20)]);
     const tracker = new Tracker(scene, { cutoff: Infinity });
