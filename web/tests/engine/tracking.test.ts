@@ -73,12 +73,18 @@ describe("a tracker", () => {
     for (let i = 0; i < 20; i++) expect((await tracker.next(image, i / 4))[0]?.score).toBeCloseTo(0.9);
   });
 
-  it("finds a new face at once after a cut, and forgets the old one soon", async () => {
+  /** A tracker whose face is another one, elsewhere, from the next frame on. */
+  async function cut(): Promise<Tracker> {
     const scene = new Scene([at(20, 20)]);
     const tracker = new Tracker(scene);
     await tracker.next(image, 0);
     scene.faces = [at(200, 100)];
     scene.follow = (_, last) => Promise.resolve(last.map((points) => faceOf(points, points[0]! > 150 ? 1 : 1e-3)));
+    return tracker;
+  }
+
+  it("finds a new face at once after a cut, and forgets the old one soon", async () => {
+    const tracker = await cut();
     const scores = [];
     for (let i = 1; i < 10; i++) {
       const faces = await tracker.next(image, i / 30);
@@ -90,11 +96,7 @@ describe("a tracker", () => {
   });
 
   it("forgets the old face at once if the image changes as well", async () => {
-    const scene = new Scene([at(20, 20)]);
-    const tracker = new Tracker(scene);
-    await tracker.next(image, 0);
-    scene.faces = [at(200, 100)];
-    scene.follow = (_, last) => Promise.resolve(last.map((points) => faceOf(points, points[0]! > 150 ? 1 : 1e-3)));
+    const tracker = await cut();
     const other = { ...image, data: image.data.map(() => 90) };
     expect((await tracker.next(other, 1 / 30)).map(({ id }) => id)).toEqual([1]);
   });
