@@ -24,6 +24,9 @@ LOST, LOST_HOLD, LOST_FADE = 0.05, 0.1, 0.15
 #: After a cut, it is gone at once: an image differs from the last one by more grey levels, in the mean.
 CUT = 30
 
+#: A face's rank changes only when its area has changed by more than this factor: equal faces do not swap ranks.
+SAME_SIZE = 1.25
+
 
 class Landmarks(Protocol):
     """What a tracker needs of a landmarker; `facekp.load_landmarker()` returns one.
@@ -123,6 +126,7 @@ class _Track:
     smooth: OneEuro
     shown: np.ndarray = field(init=False)  # smoothed
     lost: float = math.inf  # since when the network has seen no face in its place, in seconds
+    size: float = 0.0  # area of the box, for the rank; see `SAME_SIZE`
     neutral: Neutral = field(default_factory=Neutral)
     memory: dict[Any, Any] = field(default_factory=dict)
 
@@ -190,7 +194,10 @@ class Tracker:
         self._detected = 0.0
 
     def __call__(self, image: np.ndarray, seconds: float) -> Tracks:
-        """Take the next frame, BGR uint8, shown at `seconds`; return the faces in it, the largest first."""
+        """Take the next frame, BGR uint8, shown at `seconds`; return the faces in it, the largest first.
+
+        Faces of about one size keep their order: a sticker for one face does not jump between two.
+        """
         unsure, cut = self._unsure, self._is_cut(image)
         # At few frames a second `detect_every` of them last longer than an unconfirmed face is kept.
         due = bool(self._tracks) and seconds - self._detected >= self.hold
@@ -209,7 +216,10 @@ class Tracker:
         ]
         for track in self._tracks:
             track.shown = track.smooth(track.points, seconds)
-        self._tracks.sort(key=lambda track: -float((track.shown_box[2:] - track.shown_box[:2]).prod()))
+            size = float((track.shown_box[2:] - track.shown_box[:2]).prod())
+            if not track.size / SAME_SIZE <= size <= track.size * SAME_SIZE:
+                track.size = size
+        self._tracks.sort(key=lambda track: -track.size)
         tracks = Tracks(
             np.array([track.shown for track in self._tracks], np.float32).reshape(-1, self._schema.num_points, 2),
             np.array([track.shown_box for track in self._tracks], np.float32).reshape(-1, 4),

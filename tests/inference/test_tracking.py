@@ -55,6 +55,19 @@ def test_ids_stay_when_faces_pass_by() -> None:
     assert scene.detections == 4
 
 
+def test_faces_of_about_one_size_do_not_swap_ranks() -> None:
+    scene = Scene()
+    tracker = Tracker(scene, cutoff=float("inf"))
+    for frame in range(20):
+        # The larger in the first frame is first, and stays it though it is the smaller in every other.
+        scene.points = [face(150, size=100 + frame % 2), face(450, size=101 - frame % 2)]
+        tracks = tracker(FRAME, frame / FPS)
+        assert tracks.points[0].mean() > tracks.points[1].mean()
+    scene.points[0] = face(150, size=115)  # a third more area
+    tracks = tracker(FRAME, 20 / FPS)
+    assert tracks.points[0].mean() < tracks.points[1].mean()
+
+
 def test_a_lost_face_is_held_then_fades_then_is_forgotten_and_comes_back_as_itself() -> None:
     scene = Scene()
     scene.points = [face(300)]

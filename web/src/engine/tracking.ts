@@ -18,6 +18,9 @@ const [LOST, LOST_HOLD, LOST_FADE] = [0.05, 0.1, 0.15];
 /** After a cut, it is gone at once: an image differs from the last one by more grey levels, in the mean. */
 const CUT = 30;
 
+/** A face's rank changes only when its area has changed by more than this factor: equal faces do not swap ranks. */
+const SAME_SIZE = 1.25;
+
 /** While all faces are sure, every so many detections look closely, for small faces that are new. */
 const FULL_EVERY = 4;
 
@@ -106,6 +109,7 @@ interface Track {
   score: number;
   confirmed: number; // when a detector last saw it, in seconds
   lost: number; // since when the network has seen no face in its place
+  size: number; // area of the box, for the rank; see `SAME_SIZE`
 }
 
 /** How a tracker goes on; see `Tracker`. */
@@ -148,7 +152,11 @@ export class Tracker {
     this.options = { detectEvery: 15, retryEvery: 3, hold: 0.5, fade: 0.5, cutoff: 0.2, beta: 8, ...options };
   }
 
-  /** Take the next frame, shown at `seconds`; return the faces in it, the largest first. */
+  /**
+   * Take the next frame, shown at `seconds`; return the faces in it, the largest first.
+   *
+   * Faces of about one size keep their order: a sticker for one face does not jump between two.
+   */
   async next(frame: Source, seconds: number): Promise<TrackedFace[]> {
     const image = toPixels(frame);
     const cut = this.isCut(image);
@@ -168,15 +176,19 @@ export class Tracker {
       const points = Float32Array.from(track.smooth.next(track.points, seconds));
       const { camera, yaw } = headPose(points);
       track.neutral.learn(measure(points, camera), yaw, seconds);
+      const face = faceOf(points, track.score * this.visible(track, seconds));
+      const change = area(face.box) / track.size;
+      if (change < 1 / SAME_SIZE || change > SAME_SIZE) track.size = area(face.box);
       return {
-        ...faceOf(points, track.score * this.visible(track, seconds)),
+        ...face,
         id: track.id,
         unseen: seconds - track.confirmed,
         rest: track.neutral.values,
         memory: track.memory,
       };
     });
-    return shown.sort((a, b) => area(b.box) - area(a.box));
+    const sizes = new Map(this.tracks.map(({ id, size }) => [id, size]));
+    return shown.sort((a, b) => sizes.get(b.id)! - sizes.get(a.id)!);
   }
 
   /** Whether an image has little to do with the last one; looks at a thousand pixels. */
@@ -219,7 +231,7 @@ export class Tracker {
       if (match([box], boxesOf(seen)).length) continue; // found twice
       const smooth = new OneEuro(this.options.cutoff, this.options.beta);
       const own = { id: this.nextId++, smooth, neutral: new Neutral(), memory: new WeakMap() };
-      seen.push({ ...own, points, box, score, confirmed: seconds, lost: Infinity });
+      seen.push({ ...own, points, box, score, confirmed: seconds, lost: Infinity, size: 0 });
     }
     // Two tracks on one face: the one that the detector saw stays.
     const doubles = new Set(match(boxesOf(unseen), boxesOf(seen)).map(([index]) => index));

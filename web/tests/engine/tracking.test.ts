@@ -51,6 +51,21 @@ describe("a tracker", () => {
     expect(scene.asked.filter((each) => each !== "follow")).toEqual(["full", "quick"]);
   });
 
+  it("does not swap the ranks of faces of about one size", async () => {
+    const at = (x: number, size: number) =>
+      Float32Array.from(apply(compose(scaling(size), translation(x, 60)), Float32Array.from(MEAN_FACE)));
+    const scene = new Scene([]);
+    const tracker = new Tracker(scene, { cutoff: Infinity });
+    const ids = async (frame: number) => (await tracker.next(image, frame / 30)).map(({ id }) => id);
+    for (let frame = 0; frame < 20; frame++) {
+      // The larger in the first frame is first, and stays it though it is the smaller in every other.
+      scene.faces = [at(20, 50 + (frame % 2)), at(150, 51 - (frame % 2))];
+      expect(await ids(frame)).toEqual([1, 0]);
+    }
+    scene.faces[0] = at(20, 58); // a third more area
+    expect(await ids(20)).toEqual([0, 1]);
+  });
+
   it("looks closely at every fourth detection, counted from the first, as in Python", async () => {
     const scene = new Scene([at(20, 20)]);
     const tracker = new Tracker(scene, { detectEvery: 1 });
