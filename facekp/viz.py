@@ -64,14 +64,17 @@ def draw_points(
 
 
 def network_input_to_bgr(image: np.ndarray) -> np.ndarray:
-    """Show what the network sees: (C, H, W) float32, grey or RGB -> (H, W, 3) uint8 BGR.
+    """Show what the network sees: (C, H, W) float32 -> (H, W, 3) uint8 BGR.
 
+    Three channels are RGB; of any other number, the first is shown in grey.
     Values that were normalised, beyond 0 to 1, are shown from their smallest to their largest.
     """
     if image.min() < 0 or image.max() > 1:
         image = (image - image.min()) / max(float(np.ptp(image)), 1e-6)
     levels = (image * 255).round().astype(np.uint8)
-    return cv2.cvtColor(levels.transpose(1, 2, 0), cv2.COLOR_RGB2BGR if len(image) == 3 else cv2.COLOR_GRAY2BGR)
+    if len(levels) == 3:
+        return cv2.cvtColor(levels.transpose(1, 2, 0), cv2.COLOR_RGB2BGR)
+    return cv2.cvtColor(levels[0], cv2.COLOR_GRAY2BGR)
 
 
 def comparison_sheet(

@@ -108,3 +108,6 @@ def test_what_the_network_sees_is_shown_in_its_colours():
     colour = viz.network_input_to_bgr(pixels.to_chw(pixels.imagenet_normalize(picture)))
     for channel in range(3):  # blue stays blue
         assert np.corrcoef(colour[..., channel].ravel(), picture[..., channel].ravel())[0, 1] > 0.99
+    np.testing.assert_array_equal(
+        viz.network_input_to_bgr(np.repeat(grey[:1], 2, 0)), viz.network_input_to_bgr(grey[:1])
+    )

@@ -6,6 +6,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
+from facekp.commands.networks import add_networks, given_networks
 from facekp.errors import UserError, counted, one_line
 
 EXAMPLE = "example: facekp predict photos/ -o points.csv"
@@ -17,10 +18,7 @@ FORMATS = ("csv", "parquet", "coco")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("input", nargs="+", help="images and folders of images")
-    parser.add_argument("--source", help="name of a shipped model, path of weights, or hub: PaddleHub's")
-    parser.add_argument(
-        "--detector", help="faces from: haar, mediapipe, yunet:MODEL, or path of weights (default: ours)"
-    )
+    add_networks(parser)
     parser.add_argument("-o", "--output", default="predictions", type=Path,
                         help="NAME.csv, NAME.parquet or NAME.json (COCO) for the points alone; else a folder for "
                              "points.csv and the images with their points drawn (%(default)s)")  # fmt: skip
@@ -63,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
         paths,
         load,
         args.output,
-        source=str(args.source),
+        source=given_networks(args),
         resume=args.resume,
         threads=args.threads,
         progress=True,

@@ -10,6 +10,7 @@ import argparse
 import shlex
 from pathlib import Path
 
+from facekp.commands.networks import add_networks, given_networks
 from facekp.errors import UserError, counted
 
 EXAMPLE = "example: facekp pseudo-label photos/ -o data/photos_labelled --source face_crop"
@@ -19,10 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("input", nargs="+", help="images and folders of images")
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="DIR", help="folder of the labels")
-    parser.add_argument("--source", help="name of a shipped model, or path of weights (face_crop_light)")
-    parser.add_argument(
-        "--detector", help="faces from: haar, mediapipe, yunet:MODEL, or path of weights (default: ours)"
-    )
+    add_networks(parser, hub=False)
     parser.add_argument("--least-score", type=float, default=0.9, help="that the network must give (%(default)s)")
     parser.add_argument("--most-change", type=float, default=1.5, metavar="PERCENT",
                         help="of a face's points between the looks, on average, in percent of the longer side of its "
@@ -58,6 +56,7 @@ def run(args: argparse.Namespace) -> None:
         args.resume,
         args.threads,
         progress=True,
+        source=given_networks(args),
     )
     kept = f"{counted(done.kept, 'face')} kept, {done.dropped} not"
     print(f"{counted(done.photos, 'image')}, {done.failed} unreadable: {kept}: {args.output}")

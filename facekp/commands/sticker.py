@@ -6,6 +6,7 @@ import argparse
 import random
 from pathlib import Path
 
+from facekp.commands.networks import add_networks
 from facekp.errors import UserError
 
 EXAMPLE = "example: facekp sticker photo.jpg --sticker crown --sticker blush"
@@ -25,10 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--face", type=Path, metavar="PHOTO", help="the face of this photo, worn over every face")
     parser.add_argument("--hide", choices=["blur", "mosaic", "box"], help="make faces unrecognisable first; alone, or "
                         "with stickers on top")  # fmt: skip
-    parser.add_argument("--source", help="landmarks from: name of a shipped model, path of weights, or hub")
-    parser.add_argument(
-        "--detector", help="faces from: haar, mediapipe, yunet:MODEL, or path of weights (default: ours)"
-    )
+    add_networks(parser)
     parser.add_argument("-o", "--output", type=Path, help="a file for one input, else a folder (default: beside it)")
     parser.add_argument("--list", action="store_true", help="name the shipped stickers and end")
     parser.add_argument("--sheet", action="store_true", help="all stickers on the face of a photo, side by side")

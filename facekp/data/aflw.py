@@ -54,7 +54,7 @@ class AflwSource(LabelsSource):
 
     def load(self) -> Split:
         """See `Source`."""
-        if self.validation is not None or "hold_out" in self.model_fields_set:
+        if self.validation is not None or self.hold_out is not None:
             return super().load()
         path = Path(self.labels)
         labels, order = self._faces(path)

@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from facekp.codecs.points import Codec
 from facekp.data.dataset import FilesDataset, LandmarkDataset, Pipeline
-from facekp.landmarks import MEAN_FACE
 from facekp.vision import geometry
 
 
@@ -153,7 +152,7 @@ class NoFacesDataset(LandmarkDataset):
         super().__init__()
         self._sources = [(dataset, index) for dataset in datasets for index in range(0, len(dataset), every)]
         self._seed, self.schema = seed, datasets[0].schema
-        mean = self.schema.mean_points if self.schema.mean_face else MEAN_FACE
+        mean = self.schema.mean_points
         box = self.schema.face_box(mean)  # what `FaceCrop` looks at
         self._mean, self._side = mean - box[:2], (box[2:] - box[:2]).max()
 

@@ -94,9 +94,10 @@ class LabelsSource(Source):
 
     #: A file or folder of labels.
     labels: str
-    #: Another one for validation; without it, every so many images one is held out.
+    #: Another one for validation.
     validation: Optional[str] = None
-    hold_out: int = Field(10, ge=2)
+    #: Without it, one of so many images is held out; None: as the format has it, or 10.
+    hold_out: Optional[int] = Field(None, ge=2)
     #: Folder that the names of images start from; by default that of the labels.
     images: Optional[str] = None
     #: What the points are: a name of `facekp.landmarks.SCHEMAS`, or a YAML file.
@@ -168,7 +169,7 @@ class LabelsSource(Source):
         """See `Source`."""
         labels = self._part(Path(self.labels), self._read_labels)
         if self.validation is None:
-            train, validation = labels.split(self.hold_out)
+            train, validation = labels.split(self.hold_out or 10)
             return Split([train], [validation])
         path = Path(self.validation)
         return Split([labels], [self._part(path, self.read(path))])

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from facekp.data.dataset import LandmarkDataset
 from facekp.errors import UserError, counted
 from facekp.io.images import read_image
-from facekp.landmarks import IBUG68, MEAN_FACE, PointSchema
+from facekp.landmarks import IBUG68, PointSchema
 from facekp.vision.boxes import iou, part_inside
 
 #: A photo whose best box has a lower score shows nothing to learn from.
@@ -59,7 +59,7 @@ class PhotosDataset(LandmarkDataset):
     ) -> None:
         super().__init__()
         self.schema = schema
-        mean = schema.mean_points if schema.mean_face else MEAN_FACE
+        mean = schema.mean_points
         low, high = mean.min(0), mean.max(0)
         self._places = (mean - low) / (high - low)
         # A face of which a point is not known is neither turned nor covered by drawn things: these are no points.

@@ -204,10 +204,10 @@ def false_on_no_faces(
         The boxes, and the parts: `count`, or fewer where faces fill the images.
     """
     rng = np.random.default_rng(seed)
-    pixels = [read_image(image.path) for image in images]
     false = parts = 0
     for index in rng.integers(len(images), size=20 * count):
-        labelled, image = images[index], pixels[index]
+        labelled = images[index]
+        image = read_image(labelled.path)
         height, width = image.shape[:2]
         side = min(height, width) * rng.uniform(0.2, 0.8)
         x, y = rng.uniform(0, width - side), rng.uniform(0, height - side)

@@ -19,6 +19,7 @@ from facekp.data.shape import ShapeModel, roll
 from facekp.data.statistics import with_mean_face
 from facekp.errors import UserError
 from facekp.inference.faces import Faces
+from facekp.io.images import only_sound_images
 from facekp.landmarks import PointSchema
 from facekp.metrics import point_errors
 from facekp.vision import boxes, geometry
@@ -282,7 +283,8 @@ def _look(part: FilesDataset, index: int) -> tuple[str | None, np.ndarray]:
     """What is wrong with a sample, and its face as a small grey crop: (SMALL * SMALL,), mean 0, norm 1."""
     patch = np.zeros(SMALL * SMALL, np.float32)
     try:
-        image, points = sample = part.load(index)
+        with only_sound_images():
+            image, points = sample = part.load(index)
     except UserError as error:
         return f"{part.where(index)}: {error}", patch
     problem = part.problem(index, sample)

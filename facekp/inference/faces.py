@@ -138,7 +138,7 @@ class Faces:
                 ...
             facekp.errors.UserError: no conversion from ibug68 to five is known; add convert_from: ibug68 to five
         """
-        if to is self.schema:
+        if (to.name, to.points) == (self.schema.name, self.schema.points):
             return self
         points = self.schema.converted(self.points, to)
         if points is None:

@@ -144,7 +144,7 @@ class PointsTable:
     Args:
         path: Ends in `.csv`, `.parquet`, which needs pyarrow, or `.json`: COCO's keypoints.
         schema: What the points of a face are.
-        source: Who finds the points; a table is not resumed with another.
+        source: Who finds the points; an unfinished table is not resumed with another.
         resume: Go on with an unfinished table, or add to a finished one.
         signals: Behind the points, also how the head is turned, in degrees, and what the face does, 0 to 1.
 
@@ -299,8 +299,8 @@ class PointsTable:
                 return  # killed before the first image
             if len(head) != 3 or head[:2] != self._head:
                 raise UserError(
-                    f"{self.unfinished}: was begun with --source {head[1] if len(head) > 1 else '?'}; give the same, "
-                    "or delete it"
+                    f"{self.unfinished}: was begun with {head[1] if len(head) > 1 else '?'}, not with {self._head[1]}; "
+                    "give the same, or delete it"
                 )
             if columns != [*self._columns, "faces", "error"]:
                 raise UserError(
@@ -499,7 +499,7 @@ def predict(
         load: Loads the landmarker; called once nothing is wrong with the other arguments.
         output: `NAME.csv`, `NAME.parquet` or `NAME.json` for the points alone; else a folder for `points.csv` and the
             images with their points drawn.
-        source: Who finds the points; a table is not resumed with another.
+        source: Who finds the points; an unfinished table is not resumed with another.
         resume: Skip the images that are in the output already.
         threads: Decode so many images at once; None for one on each core.
         progress: Show a progress bar, and report on stderr what is skipped.
@@ -528,7 +528,7 @@ def predict(
         stack.enter_context(locked(target, "wait for its end, or choose another -o"))
         landmarker = load()
         table = stack.enter_context(PointsTable(target, schema or landmarker.schema, source, resume, signals))
-        sweep(target.parent, {target.stem, table.failures.stem, *(_target(output, p).stem for p in paths if draw)})
+        sweep(target.parent, {target.name, table.failures.name, *(_target(output, p).name for p in paths if draw)})
         left = [path for path in paths if str(path) not in table]
         done = len(paths) - len(left)
         with tqdm(total=len(paths), initial=done, unit="image", disable=None if progress else True) as bar:

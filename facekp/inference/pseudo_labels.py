@@ -89,6 +89,7 @@ def label_photos(
     resume: bool = False,
     threads: int | None = None,
     progress: bool = False,
+    source: str = "",
 ) -> Labelled:
     """Write a folder of photos with `.pts` files beside them, as `facekp.data.pts` reads it.
 
@@ -101,17 +102,20 @@ def label_photos(
         resume: Skip the photos that are done.
         threads: Decode so many photos at once; None for one on each core.
         progress: Show a progress bar.
+        source: Where the landmarker comes from; a run is not resumed with another one.
 
     Raises:
-        UserError: The folder holds an earlier run's labels and `resume` was not asked for, two photos have one name or
-            names that differ by a number, as those of a photo's faces do, or the network gives no scores.
+        UserError: The folder holds an earlier run's labels and `resume` was not asked for, or that run was another; two
+            photos have one name, or names that differ by a number, as those of a photo's faces do; or the network gives
+            no scores.
     """
     if not landmarker.recipe.scored:
         raise UserError("the network gives no scores, so nothing says which of its points to trust; choose another")
     done = folder / DONE
-    rows = _read(done) if done.is_file() else {}
-    if rows and not resume:
+    head = ["facekp pseudo-label", source, str(least_score), str(most_change)]
+    if done.is_file() and not resume:
         raise UserError(f"{done}: holds labels of an earlier run; add --resume to continue, or choose another -o")
+    rows = _read(done, head) if done.is_file() else {}
     earlier = rows.keys() - {spelled_out(path.name) for path in paths}
     names = {Path(name).stem: Path(name) for name in earlier}
     for path in paths:
@@ -141,18 +145,18 @@ def label_photos(
                     write_pts(folder / f"{seen.path.stem}_{kept}.pts", agreed)
             name = spelled_out(seen.path.name)
             rows[name] = [str(kept), str(dropped), spelled_out(error)]
-            _append(done, [name, *rows[name]])
+            _append(done, head, [name, *rows[name]])
             bar.update()
     kept, dropped = (sum(int(row[column]) for row in rows.values()) for column in (0, 1))
     return Labelled(len(rows), kept, dropped, failed=sum(bool(row[2]) for row in rows.values()))
 
 
-def _append(path: Path, row: list[str]) -> None:
+def _append(path: Path, head: list[str], row: list[str]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = not path.is_file()
+        new = not path.is_file() or not path.stat().st_size
         with path.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows([_COLUMNS, row] if new else [row])
+            csv.writer(file, lineterminator="\n").writerows([head, _COLUMNS, row] if new else [row])
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); fix that and add --resume") from error
 
@@ -173,14 +177,22 @@ def as_source(folder: Path, schema: PointSchema) -> dict[str, str]:
     return source
 
 
-def _read(path: Path) -> dict[str, list[str]]:
-    """Photo -> its row; a last line that is not whole is cut off."""
+def _read(path: Path, head: list[str]) -> dict[str, list[str]]:
+    """Photo -> its row, of a run that began with `head`; a last line that is not whole is cut off."""
     text = path.read_text(encoding="utf-8")
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
         with atomic_path(path) as temporary:
             temporary.write_text(whole, encoding="utf-8")
     rows = list(csv.reader(io.StringIO(whole, newline="")))
-    if rows and rows[0] != _COLUMNS:
+    if rows and rows[0][:1] != head[:1]:
         raise UserError(f"{path}: not of facekp pseudo-label; choose another -o")
-    return {row[0]: row[1:] for row in rows[1:] if len(row) == len(_COLUMNS)}
+    if rows and rows[0] != head:
+        raise UserError(f"{path}: was begun with {_options(rows[0])}, not {_options(head)}; give the same, or choose "
+                        "another -o")  # fmt: skip
+    return {row[0]: row[1:] for row in rows[2:] if len(row) == len(_COLUMNS)}
+
+
+def _options(head: list[str]) -> str:
+    names = ("", "--least-score ", "--most-change ")
+    return " ".join(name + value for name, value in zip(names, head[1:]) if value)

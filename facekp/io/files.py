@@ -123,17 +123,17 @@ def is_temporary(path: Path) -> bool:
     return _TEMPORARY.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()
 
 
-def sweep(folder: Path, stems: Collection[str] | None = None) -> None:
+def sweep(folder: Path, targets: Collection[str] | None = None) -> None:
     """Delete the temporary files that an `atomic_path` of a killed process left in a folder.
 
     Args:
         folder: No other process may write these files now; see `locked`.
-        stems: Names without suffix of the targets whose temporary files go; None for all.
+        targets: Names of the files whose temporary ones go; None for all.
     """
-    wanted = None if stems is None else {_cut(stem, _STEM) for stem in stems}
+    wanted = None if targets is None else {(_cut(Path(name).stem, _STEM), Path(name).suffix) for name in targets}
     for file in folder.glob(".*-*"):
         match = _TEMPORARY.fullmatch(file.name)
-        if match and (wanted is None or match[1] in wanted) and file.is_file() and not file.is_symlink():
+        if match and (wanted is None or match.groups() in wanted) and file.is_file() and not file.is_symlink():
             file.unlink(missing_ok=True)
     for file in folder.glob(".tmp??????") if wanted is None else ():  # safetensors' own, beside ours
         if file.is_file() and not file.is_symlink():
@@ -146,7 +146,7 @@ LONGEST_NAME = 255
 #: So many bytes of the target's name stand in the temporary one.
 _STEM = 100
 #: What `atomic_path` calls its temporary files: the target's stem, eight characters of `tempfile`, the suffix.
-_TEMPORARY = re.compile(rf"\.(.{{1,{_STEM}}})-[a-z0-9_]{{8}}(?:\.\w+)?", re.DOTALL)
+_TEMPORARY = re.compile(rf"\.(.{{1,{_STEM}}})-[a-z0-9_]{{8}}((?:\.\w+)?)", re.DOTALL)
 
 
 def open_regular(path: str | os.PathLike[str]) -> int:

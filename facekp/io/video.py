@@ -90,7 +90,7 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], draw
     """
     encoder = _encoder(target)
     with _opened(source) as container, locked(target, "wait for its end, or choose another -o"):
-        sweep(Path(target).parent, {Path(target).stem})  # what was killed left
+        sweep(Path(target).parent, {Path(target).name})  # what was killed left
         report = Report(sound=_fate_of_sound(source, Path(target).suffix, encoder))
         report.left_out = len(container.streams.audio) - 1 if report.sound == "kept" else 0
         with _written(target) as output:

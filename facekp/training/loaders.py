@@ -118,7 +118,7 @@ def loaders_watched() -> Iterator[None]:
         # Paddle notices it at whatever line of ours runs in this moment.
         if re.search(r"DataLoader.*(killed|exit)|worker.*exit", str(error), re.DOTALL):
             raise UserError(
-                "a loader process was killed, most often because memory is short; resume with --resume, with a smaller "
-                "data.workers (0 loads in the training process) or train.batch_size"
+                "a loader process was killed, most often because memory is short; resume with --resume, and with a "
+                "smaller data.workers (0 loads in the training process)"
             ) from error
         raise

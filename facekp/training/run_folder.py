@@ -16,6 +16,7 @@ from facekp.io.files import atomic_path, is_temporary, sweep
 from facekp.io.files import locked as locked_path
 from facekp.registry import type_name
 from facekp.training.config import Config, parse_config
+from facekp.training.logs import LOG_FILE
 
 
 @contextmanager
@@ -61,9 +62,15 @@ def find_run_folder(config: Config, resume: bool, overwrite: bool) -> Path:
     elif folder.exists() and not all(map(is_temporary, folder.iterdir())):  # or it was killed as it began
         if not overwrite:
             raise UserError(f"{folder}: exists already; add --resume, --overwrite, or -o name=ANOTHER")
-        if not written.is_file():
+        if not _is_run(folder):
             raise UserError(f"{folder}: is not a run's folder, so --overwrite leaves it alone; choose another name")
     return folder
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder may be deleted as a run: many projects have a config.yml, few a log of ours beside it."""
+    names = {path.name for path in folder.iterdir() if not is_temporary(path)}
+    return names == {"config.yml"} or {"config.yml", LOG_FILE} <= names
 
 
 def start_run_folder(folder: Path, config: Config, resume: bool) -> None:

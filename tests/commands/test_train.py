@@ -159,6 +159,7 @@ def test_a_damaged_run_folder_is_told(trained, refuses, tmp_path):
 def test_overwrite_deletes_a_run_but_nothing_else(refuses, tmp_path):
     (tmp_path / "quickstart").mkdir()
     (tmp_path / "quickstart" / "thesis.txt").write_text("years of work")
+    (tmp_path / "quickstart" / "config.yml").write_text("title: My thesis")
     assert "not a run's folder" in refuses("train", *tiny(tmp_path, "--overwrite"))
     assert (tmp_path / "quickstart" / "thesis.txt").exists()
 

@@ -132,7 +132,8 @@ def test_the_split_of_aflw_is_its_own_or_the_one_that_is_asked_for(tmp_path, mon
     other = save(tmp_path / "other.mat", aflw())
 
     def names(**options):
-        split = parse_source({"type": "aflw", "labels": str(path), **options}).load()
+        source = parse_source({"type": "aflw", "labels": str(path), **options})
+        split = parse_source(source.model_dump()).load()  # as from the config.yml of a run
         return [[Path(part.name(i)).stem for i in range(len(part))] for part in (*split.train, *split.validation)]
 
     assert names() == [["a", "c"], ["b"]]

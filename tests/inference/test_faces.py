@@ -1,7 +1,7 @@
 import numpy as np
 
 from facekp import Faces
-from facekp.landmarks import MEAN_FACE, parse_schema
+from facekp.landmarks import IBUG68, MEAN_FACE, parse_schema
 
 
 def test_faces_are_sorted_largest_first():
@@ -40,4 +40,5 @@ def test_what_a_network_says_of_points_is_sorted_and_taken_with_them():
     assert faces.sigma[:, 0].tolist() == [1, 2, 0] and faces.sigma.dtype == np.float32
     assert faces.take(np.array([2])).visibility.shape == (1, 68)
     assert Faces.none().sigma is None
-    assert faces.converted(faces.schema).sigma is faces.sigma
+    same = parse_schema({"name": "ibug68", "points": list(IBUG68.points)}, "a recipe")
+    assert faces.converted(same).sigma is faces.sigma

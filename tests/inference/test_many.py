@@ -184,7 +184,7 @@ def test_tables_that_do_not_fit_are_told(path):
     fill(path, finish=False)
     with pytest.raises(UserError, match="add --resume"):
         PointsTable(path, ONE, "a network")
-    with pytest.raises(UserError, match="begun with --source a network"):
+    with pytest.raises(UserError, match="begun with a network, not with"):
         PointsTable(path, ONE, "another", resume=True)
     with pytest.raises(UserError, match=r"ends in \.csv or \.parquet"):
         PointsTable(path.with_suffix(".xlsx"), ONE, "a network")

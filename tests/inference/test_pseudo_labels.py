@@ -53,9 +53,11 @@ def test_a_stopped_run_goes_on_and_a_half_line_does_not_count(landmarker, photos
         file.write("face.png,1")  # killed while writing
     done = label_photos(photos, landmarker, out, 0.8, 3, resume=True)
     assert (done.photos, done.kept, done.failed) == (3, 1, 1)
-    assert len((out / DONE).read_text().splitlines()) == 4
+    assert len((out / DONE).read_text().splitlines()) == 5
     before = (out / "face_1.pts").stat().st_mtime_ns
-    assert label_photos(photos, landmarker, out, resume=True) == done
+    assert label_photos(photos, landmarker, out, 0.8, 3, resume=True) == done
+    with pytest.raises(UserError, match="begun with --least-score 0.8 --most-change 3, not --least"):
+        label_photos(photos, landmarker, out, resume=True)
     assert (out / "face_1.pts").stat().st_mtime_ns == before
 
 

@@ -36,7 +36,7 @@ def test_long_names_are_counted_in_bytes(tmp_path):
     target = tmp_path / ("人" * 82 + ".jpg")  # 250 bytes
     with locked(target, "wait"), atomic_path(target) as temporary:
         temporary.write_text("whole")
-        sweep(tmp_path, {target.stem})
+        sweep(tmp_path, {target.name})
         assert not temporary.exists()
         temporary.write_text("again")
     assert target.read_text() == "again" and list(tmp_path.iterdir()) == [target]

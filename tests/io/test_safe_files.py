@@ -82,10 +82,10 @@ def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
         left = tmp_path / temporary.name.replace("best", "last")
         left.write_text("half")
         raise RuntimeError
-    sweep(tmp_path, {"other"})
+    sweep(tmp_path, {"other.safetensors", "last.txt"})
     assert left.exists()
     (tmp_path / ".tmpA1b2C3").write_text("half")
-    sweep(tmp_path, {"last"})
+    sweep(tmp_path, {"last.safetensors"})
     assert not left.exists()
     sweep(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".mine-file", "a-12345678.txt"]

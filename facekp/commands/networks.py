@@ -1,0 +1,32 @@
+"""Options for the networks that several commands use."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_networks(parser: argparse.ArgumentParser, hub: bool = True) -> None:
+    """Declare `--source` and `--detector`.
+
+    Args:
+        parser: Gets them.
+        hub: Whether the source may be PaddleHub's module.
+    """
+    hint = ", or hub: PaddleHub's" if hub else ""
+    parser.add_argument("--source", help=f"landmarks from: name of a model, path of weights{hint} (face_crop_light)")
+    parser.add_argument(
+        "--detector", help="faces from: haar, mediapipe, yunet:MODEL, or path of weights (default: ours)"
+    )
+
+
+def given_networks(args: argparse.Namespace) -> str:
+    """The two options as they were given, to compare runs by.
+
+    Example:
+        >>> given_networks(argparse.Namespace(source="face_crop", detector=None))
+        '--source face_crop'
+        >>> given_networks(argparse.Namespace(source=None, detector=None))
+        'the default networks'
+    """
+    given = [f"--{name} {getattr(args, name)}" for name in ("source", "detector") if getattr(args, name) is not None]
+    return " ".join(given) or "the default networks"
