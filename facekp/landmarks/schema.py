@@ -488,7 +488,7 @@ def _read(path: Path) -> PointSchema:
         values = yaml.load(text, _Loader)
     except OSError as error:
         raise UserError(
-            f"{path}: cannot be read ({error.strerror}); check the name, data.sources.0.schema of a config"
+            f"{path}: cannot be read ({error.strerror}); check --schema, or data.sources.0.schema of a config"
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())[:200]})") from error

@@ -1,6 +1,7 @@
 """What the Python package makes of pictures, for the browser's engine to be compared with.
 
-python web/tests/reference.py             # tests/fixtures/reference.json and public/models/*/recipe.json
+python web/tests/reference.py             # tests/fixtures/reference.json, public/models/*/recipe.json, and the places
+                                          # that stickers are tied to, src/engine/places.json
 python web/tests/reference.py --check     # are they still what the package says? exit status 1 if not
 python web/tests/reference.py --pictures  # tests/.pictures/: the pictures, faces and stickers of `npm run parity`
 """
@@ -21,8 +22,8 @@ import facekp
 from facekp.data.drawn import draw_face
 from facekp.inference.faces import Faces
 from facekp.inference.tracking import OneEuro
-from facekp.landmarks import MEAN_FACE, SIGNALS, Neutral, anchors, face_outline, head_pose, measure
-from facekp.landmarks.head import HEAD_POINTS
+from facekp.landmarks import IBUG68, MEAN_FACE, SIGNALS, Neutral, anchors, face_outline, head_pose, measure
+from facekp.landmarks.head import HEAD_PLACES, HEAD_POINTS
 from facekp.landmarks.pose import complete_far_side, rotation
 from facekp.recipes import read_any_recipe, save_recipe
 from facekp.stickers import list_stickers, load_sticker
@@ -36,6 +37,7 @@ from facekp.zoo import SHIPPED
 
 WEB = Path(__file__).resolve().parent.parent
 FIXTURE = WEB / "tests" / "fixtures" / "reference.json"
+PLACES = WEB / "src" / "engine" / "places.json"
 PICTURES = WEB / "tests" / ".pictures"
 MODELS = WEB / "public" / "models"
 ASTRONAUT = WEB.parent / "assets" / "photos" / "astronaut.png"
@@ -54,7 +56,7 @@ def main() -> int:
         write_pictures()
         return 0
     wrong = 0
-    for path, text in {FIXTURE: fixture(), **recipes()}.items():
+    for path, text in {FIXTURE: fixture(), PLACES: places(), **recipes()}.items():
         if not args.check:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
@@ -73,6 +75,15 @@ def recipes() -> dict[Path, str]:
             save_recipe(path, read_any_recipe(SHIPPED / f"{name}.safetensors"))
             texts[MODELS / name / "recipe.json"] = path.read_text(encoding="utf-8")
     return texts
+
+
+def places() -> str:
+    """The anchors: of which points each is the middle, and those of the head without landmarks; a line each."""
+    parts = []
+    for part, values in {"anchors": IBUG68.anchors, "head": HEAD_PLACES}.items():
+        lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(list(value))}" for name, value in values.items())
+        parts.append(f"  {json.dumps(part)}: {{\n{lines}\n  }}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def fixture() -> str:

@@ -6,7 +6,7 @@
 export const MESSAGES = {
   "file.missing": "{file}: cannot be fetched ({reason}); check the address",
   "file.large": "{file}: {bytes} bytes is too large; a file has at most {most}",
-  "zip.damaged": "{file}: a damaged zip archive ({reason}); get it again",
+  "zip.damaged": "{file}: a damaged zip archive ({reason}); download it again",
   "zip.encrypted": "{file}: needs a password; pack it again without one",
   "zip.name": "{file}: the name {name} leads out of the archive; pack it again",
   "zip.many": "{file}: holds more than {most} files; pack only what is needed",

@@ -1,5 +1,6 @@
 /** An average head in three dimensions. */
 import { mean } from "./geometry";
+import places from "./places.json";
 
 /** The mean face; the width of its bounding box is 1, the box's top left corner the origin. */
 // prettier-ignore
@@ -42,14 +43,7 @@ export function headPoint(index: number): Place {
 }
 
 /** Places of the head that carry no landmarks. */
-export const HEAD_PLACES: Readonly<Record<string, Place>> = {
-  forehead: [0.5, -0.23, 0.32],
-  above_eyes: [0.5, -0.275, 0.29], // one eye distance above the eyes, in their plane
-  crown: [0.5, -0.54, -0.1],
-  head_centre: [0.5, -0.05, -0.1], // inside the skull, below the crown
-  left_temple: [0.01, -0.05, 0],
-  right_temple: [0.99, -0.05, 0],
-};
+export const HEAD_PLACES = places.head as unknown as Readonly<Record<string, Place>>;
 
 /** The middle of the eyes. */
 export const EYES_MIDDLE: Place = [

@@ -5,6 +5,7 @@
  */
 import { type Matrix, type Point, type Points, mean, rotation } from "./geometry";
 import { HEAD_PLACES, MEAN_FACE } from "./head";
+import places from "./places.json";
 import { type Pose, completeFarSide, headPose, project } from "./pose";
 
 export const NUM_POINTS = 68;
@@ -38,34 +39,12 @@ export function part<T extends Points>(points: T, [from, to]: readonly [number, 
  */
 export function anchors(found: Points, pose: Pose = headPose(found)): Record<string, Point> {
   const points = completeFarSide(found, pose);
-  const at = (index: number): Point => [points[2 * index]!, points[2 * index + 1]!];
-  const middle = (...indices: number[]): Point => mean(Float64Array.from(indices.flatMap(at)));
-  const places: Record<string, Point> = {
-    left_eye: mean(part(points, LEFT_EYE)),
-    right_eye: mean(part(points, RIGHT_EYE)),
-    left_eye_outer: at(36),
-    right_eye_outer: at(45),
-    brow_centre: middle(21, 22),
-    left_brow: mean(part(points, [17, 22])),
-    right_brow: mean(part(points, [22, 27])),
-    nose_bridge: at(27),
-    nose_tip: at(30),
-    nose_base: at(33),
-    left_cheek: middle(2, 31, 48),
-    right_cheek: middle(14, 35, 54),
-    mouth_left: at(48),
-    mouth_right: at(54),
-    mouth: mean(part(points, [48, 60])),
-    mouth_top: at(51),
-    mouth_bottom: at(57),
-    left_ear: at(0),
-    right_ear: at(16),
-    left_jaw: at(4),
-    right_jaw: at(12),
-    chin: at(8),
-  };
-  for (const [name, place] of Object.entries(HEAD_PLACES)) places[name] = project(pose.camera, place);
-  return places;
+  const named: Record<string, Point> = {};
+  for (const [name, indices] of Object.entries(places.anchors)) {
+    named[name] = mean(Float64Array.from(indices.flatMap((index) => [points[2 * index]!, points[2 * index + 1]!])));
+  }
+  for (const [name, place] of Object.entries(HEAD_PLACES)) named[name] = project(pose.camera, place);
+  return named;
 }
 
 /** Names of all places, sorted. */
