@@ -63,7 +63,7 @@ def save_curves(runs: Sequence[RunLog], path: Path) -> None:
 
     Args:
         runs: At least one, of one metric; each gets a colour where there are several.
-        path: The PNG.
+        path: A PNG, SVG or PDF file.
 
     Raises:
         UserError: They are of different metrics.
@@ -106,7 +106,7 @@ def save_error_curve(errors: np.ndarray, path: Path, most: float = 0.15) -> None
 
     Args:
         errors: (N,) NME of each face, fractions.
-        path: The PNG.
+        path: A PNG, SVG or PDF file.
         most: Right end of the x axis, a fraction.
     """
     figure = Figure(figsize=(5, 4), layout="constrained")

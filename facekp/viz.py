@@ -130,15 +130,15 @@ def box_sheet(
     Returns:
         BGR uint8.
     """
-    pictures = []
+    shown = []
     for image, faces, boxes in zip(inputs, truth, predicted):
-        picture = network_input_to_bgr(image)
+        canvas = network_input_to_bgr(image)
         for *box, trust in faces[faces[:, 2] > faces[:, 0]]:
-            draw_box(picture, np.array(box), TRUTH if trust == 1 else (160, 160, 160), 2)
+            draw_box(canvas, np.array(box), TRUTH if trust == 1 else (160, 160, 160), 2)
         for found in boxes:
-            draw_box(picture, found, PREDICTED, 1)
-        pictures.append(picture)
-    return _sheet(pictures, captions, columns)
+            draw_box(canvas, found, PREDICTED, 1)
+        shown.append(canvas)
+    return _sheet(shown, captions, columns)
 
 
 def _sheet(images: Sequence[np.ndarray], captions: Sequence[str] | None, columns: int) -> np.ndarray:

@@ -131,7 +131,7 @@ def get(name: str) -> Path:
         `NAME.safetensors`, beside its ONNX file.
 
     Raises:
-        UserError: There is no such model, it is nowhere to be had, or what was downloaded is not what the index says.
+        UserError: There is no such model, it cannot be found or downloaded, or what was downloaded is not what the index says.
 
     Example:
         >>> get("face_crop_light").name
@@ -169,7 +169,7 @@ def verify(name: str) -> None:
     """
     path = find(name)
     for suffix, file in models()[name].files.items() if path is not None else ():
-        _check(path.with_suffix(f".{suffix}"), file, "delete it and get it again")  # type: ignore[union-attr]
+        _check(path.with_suffix(f".{suffix}"), file, "delete it and download it again")  # type: ignore[union-attr]
 
 
 def own_weights() -> dict[str, Path]:

@@ -244,7 +244,7 @@ def test_a_damaged_file_in_the_cache_is_found_by_verify(cache, server, monkeypat
     path = zoo.get(NAME)
     zoo.verify(NAME)
     path.write_bytes(CONTENT["safetensors"][:-1] + b"?")
-    with pytest.raises(UserError, match=r"far\.safetensors: its SHA-256 is .*; delete it and get it again"):
+    with pytest.raises(UserError, match=r"far\.safetensors: its SHA-256 is .*; delete it and download it again"):
         zoo.verify(NAME)
 
 

@@ -29,7 +29,7 @@ from facekp.vision import geometry
 ANGLES = (-75, -60, -45, -30, -15, 0, 15, 30, 45, 60, 75)
 SIDE = 150
 TURNED = ("sunglasses", "moustache", "cat", "medical_mask", "blush", "tiger")
-#: The moving picture: what the two heads wear, for a turn to the left and one to the right.
+#: The animation: what the two heads wear, for a turn to the left and one to the right.
 SCENES = (
     (("sunglasses", "top_hat"), ("cat",)),
     (("laser_eyes",), ("heart_glasses", "crown", "blush")),

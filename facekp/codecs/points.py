@@ -248,7 +248,7 @@ class OutputLayout:
         return {name: each[name] for name in self.names}
 
     def split(self, outputs: Any) -> Outputs:
-        """Split (N, width), an array or a tensor; what stands behind it is left aside."""
+        """Split (N, width), an array or a tensor; further columns are ignored."""
         start, parts = 0, {}
         for name, width in self._widths.items():
             part = outputs[:, start : start + width]

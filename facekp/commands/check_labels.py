@@ -1,6 +1,6 @@
 """Look for mistakes in labels before training: one HTML file to look at, and a CSV of the same. Nothing is changed.
 
-Found are left and right swapped, points far from where the others let expect them, boxes that do not fit, the same
+Found are left and right swapped, points far from where the others suggest, boxes that do not fit, the same
 face in training and validation, damaged images; with --weights, the faces that they predict worst.
 """
 

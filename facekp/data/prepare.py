@@ -282,11 +282,11 @@ def _verify(source: Path, sha256: str | None) -> None:
     if sha256 is None:
         return
     if source.is_dir():
-        raise UserError(f"{source}: a folder has no checksum; leave --sha256 away or give the archive")
+        raise UserError(f"{source}: a folder has no checksum; omit --sha256, or give the archive")
     with local_errors(source, REMEDY):
         digest = sha256_of(source)
     if digest != sha256:
-        raise DamagedError(f"{source}: its SHA-256 is {digest}, not {sha256}; check --sha256 or get it again")
+        raise DamagedError(f"{source}: its SHA-256 is {digest}, not {sha256}; check --sha256 or download it again")
 
 
 def _unpack(source: Path, target: Path) -> None:
@@ -301,7 +301,7 @@ def _unpack(source: Path, target: Path) -> None:
                 if path in csvs or path.parent in (root / "training", root / "test"):
                     write(target / path.relative_to(root))
     except ARCHIVE_ERRORS as error:
-        raise DamagedError(f"{source}: damaged, {root_cause(error)}; get it again") from error
+        raise DamagedError(f"{source}: damaged, {root_cause(error)}; download it again") from error
 
 
 @contextmanager
@@ -335,7 +335,7 @@ def _contents(source: Path) -> Iterator[dict[PurePosixPath, Write]]:
                     files[path] = partial(_write, reader)  # type: ignore[arg-type]  # None only for folders
             yield _without_junk(files)
     else:
-        raise DamagedError(f"{source}: neither a folder nor a zip or tar archive, or cut short; get it again")
+        raise DamagedError(f"{source}: neither a folder nor a zip or tar archive, or cut short; download it again")
 
 
 def _begins(source: Path) -> bool:

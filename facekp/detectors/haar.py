@@ -41,7 +41,7 @@ class HaarDetector:
         self._longest_side, self._min_face = longest_side, min_face
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `facekp.detectors.ours.FaceDetector`."""
+        """See `facekp.inference.landmarker.Detector`."""
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         height, width = grey.shape
         scale = min(1.0, self._longest_side / max(height, width))

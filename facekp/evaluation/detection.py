@@ -18,8 +18,8 @@ from facekp.vision import boxes, geometry
 #: A box is right if it shares so much of its union with the face's.
 RIGHT = 0.5
 
-#: Our detector's bar when all it can find is asked for.
-LOW_BAR = 0.02
+#: Our detector's score threshold when all it can find is asked for.
+LOW_THRESHOLD = 0.02
 
 #: Widths in pixels that faces are shrunk to, and degrees that images are turned by.
 WIDTHS, TURNS = (240, 80, 40, 20), (30, 45)
@@ -49,7 +49,7 @@ class Found:
         return float((np.diff(recall, prepend=0.0) * precision).sum())
 
     def recall(self, false_per_image: float) -> float:
-        """The part of the faces found at the lowest bar with at most so many false boxes for each image."""
+        """The part of the faces found at the lowest score threshold with at most so many false boxes for each image."""
         hits, false = self._at_each_score()
         allowed = hits[false <= false_per_image * self.images]
         return float(allowed.max(initial=0) / max(self.faces, 1))
@@ -85,7 +85,7 @@ def summarise(detector: Detector, images: Sequence[LabelledImage], progress: boo
     bar, searching = 0.0, detector
     if isinstance(detector, FaceDetector):
         bar = detector.least_score
-        searching = FaceDetector(detector.backend, detector.recipe, detector.longest_sides, LOW_BAR)
+        searching = FaceDetector(detector.backend, detector.recipe, detector.longest_sides, LOW_THRESHOLD)
     found = judge(searching, images, progress)
     in_use, false = found.at(bar)
     table: dict[str, float | None] = {

@@ -29,10 +29,10 @@ KINDS = {
     "unreadable": "the image is missing or damaged, or the points are far outside or in another unit",
     "mirrored": "left and right are swapped: in the whole face, a region or a pair of points",
     "turned": "the face lies on its side or upside down; x and y swapped, or an image that is stored turned?",
-    "far": "a point lies far from where the face's other points let expect it",
+    "far": "a point lies far from where the face's other points suggest",
     "box": "the face's box does not fit its points",
     "duplicate": "nearly the same face stands in training and in validation",
-    "error": "the weights predict other points: where the faces are of validation, they have not learned them",
+    "error": "the weights predict other points; they were not trained on faces of the validation",
 }
 
 #: Swapped points must explain a face so much better (in units of `ShapeModel.surprise` times points).

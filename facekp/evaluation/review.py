@@ -20,7 +20,7 @@ from facekp.metrics import MissedFaces
 Groups = dict[str, dict[str, float]]
 
 #: From this score on a network is taken to say "a face".
-BAR = 0.5
+THRESHOLD = 0.5
 
 #: Widths of face boxes in pixels of the network's input, between which a detector is judged.
 WIDTHS = (0, 20, 40, 80, 160)
@@ -44,7 +44,7 @@ class Scores(NamedTuple):
             >>> Scores(np.array([0.9, 0.8, 0.1]), np.array([0.6, 0.2])).confusion().tolist()
             [[2, 1], [1, 1]]
         """
-        taken = [(scores >= BAR).sum() for scores in self]
+        taken = [(scores >= THRESHOLD).sum() for scores in self]
         return np.array([[count, len(scores) - count] for count, scores in zip(taken, self)], int)
 
     def rates(self) -> dict[str, float]:
@@ -152,7 +152,7 @@ class PointsReview(Review):
 
 
 class BoxesReview(Review):
-    """Of face boxes: the share of the faces that score below `BAR`, by their width.
+    """Of face boxes: the share of the faces that score below `THRESHOLD`, by their width.
 
     A sample is as bad as its worst mistake: how far the score of one of its faces is from 1, or that of a box that is
     no face from 0.
@@ -193,7 +193,7 @@ class BoxesReview(Review):
         for low, high in zip(WIDTHS, (*WIDTHS[1:], np.inf)):
             chosen = (found >= 0) & (width >= low) & (width < high)
             if chosen.any():
-                table[f"{low}-{high} px" if np.isfinite(high) else f"{low} px up"] = float((found[chosen] < BAR).mean())
+                table[f"{low}-{high} px" if np.isfinite(high) else f"{low} px up"] = float((found[chosen] < THRESHOLD).mean())
         return {"width": table}
 
     def scores(self) -> Scores | None:

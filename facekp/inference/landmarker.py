@@ -229,8 +229,8 @@ class Landmarker:
         size = self.recipe.size
         parts = []
         for start in range(0, len(crops), BATCH_SIZE):
-            matrices, pictures = crops[start : start + BATCH_SIZE], images[start : start + BATCH_SIZE]
-            batch = np.stack([self._pixels(geometry.warp(i, m, (size, size))) for i, m in zip(pictures, matrices)])
+            matrices, part = crops[start : start + BATCH_SIZE], images[start : start + BATCH_SIZE]
+            batch = np.stack([self._pixels(geometry.warp(i, m, (size, size))) for i, m in zip(part, matrices)])
             said = Outputs(*self.backend(batch))
             if self.flip:
                 said = _mean(said, self._unmirrored(Outputs(*self.backend(np.ascontiguousarray(batch[..., ::-1])))))

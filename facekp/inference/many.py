@@ -66,7 +66,7 @@ def find_on_many(
         paths: The files. A damaged one is reported as such and does not stop the others.
         landmarker: See `facekp.load_landmarker`. If it has a method `many`, it gets several images at once.
         threads: Decode so many images at once; None for one on each core.
-        strict: Images with a hole, which can be decoded all the same, count as damaged.
+        strict: Images with missing or corrupt parts, which decoders fill in, count as damaged.
 
     Example:
         >>> import facekp
@@ -150,7 +150,7 @@ class PointsTable:
 
     Raises:
         UserError: There is an unfinished table and `resume` was not asked for, or it is another's; or the file's name
-            is neither; or pyarrow is missing.
+            has another suffix; or pyarrow is missing.
 
     Example:
         >>> import tempfile
@@ -244,7 +244,7 @@ class PointsTable:
         failed: dict[str, str] = {}
         looked_at = len(self._earlier)
         if self.unfinished.is_file():
-            for rows in self._unfinished_pictures():
+            for rows in self._unfinished_images():
                 failed.pop(rows[0][0], None)
                 if rows[0][-1]:
                     failed[rows[0][0]] = rows[0][-1]
@@ -273,13 +273,13 @@ class PointsTable:
         if self._adds:
             yield from self._format.rows()
         if self.unfinished.is_file():
-            for rows in self._unfinished_pictures():
+            for rows in self._unfinished_images():
                 if rows[0][1] and rows[0][0] not in self._earlier:
                     yield from (row[: len(self._columns)] for row in rows)
 
     def _reopen(self) -> None:
         """Learn what is done, and cut off what is not whole."""
-        for rows in self._unfinished_pictures():
+        for rows in self._unfinished_images():
             if not rows[0][-1]:  # what failed is tried again
                 self._done.add(rows[0][0])
         if self._end:
@@ -287,7 +287,7 @@ class PointsTable:
             self._file.truncate(self._end)
             self._file.seek(self._end)
 
-    def _unfinished_pictures(self) -> Iterator[list[list[str]]]:
+    def _unfinished_images(self) -> Iterator[list[list[str]]]:
         """The rows of each whole image; `_end` is where the last one ends."""
         self._end = 0
         # Behind a power cut anything may stand at the end of a file.
@@ -505,7 +505,7 @@ def predict(
         progress: Show a progress bar, and report on stderr what is skipped.
         format: Of the points in a folder: a key of `TABLES`.
         schema: Convert the points to it.
-        strict: Skip images with a hole as well, which can be decoded; without it a `DamagedImageWarning` tells of them.
+        strict: Skip images with missing or corrupt parts, too; without it a `DamagedImageWarning` reports them.
         signals: Write pose and expressions too.
         find: What finds the faces, in the images' order; `find_on_many` in this process if None. Without the images,
             as from `facekp.inference.on_ray.find_on_ray`, `output` is a table.

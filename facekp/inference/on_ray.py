@@ -51,7 +51,7 @@ def find_on_ray(
         load: Loads the landmarker, on each worker.
         address: Of the cluster; "local" starts one on this machine for as long as the program runs.
         workers: So many processes; None for one on each core of the cluster.
-        strict: Images with a hole, which can be decoded all the same, count as damaged.
+        strict: Images with missing or corrupt parts, which decoders fill in, count as damaged.
 
     Yields:
         Each image's path and what was found on it, without the image.

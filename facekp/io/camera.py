@@ -15,7 +15,7 @@ from facekp.extras import missing
 
 try:
     import pyvirtualcam
-except ImportError:  # told by `VirtualCamera` in words that help
+except ImportError:  # `VirtualCamera` says how to install it
     pyvirtualcam = None
 
 #: Gives the next frame, BGR uint8, as soon as there is one; None: the camera stopped.

@@ -63,7 +63,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     Grey, RGBA and 16-bit files work, whatever their suffix says; EXIF orientation is honoured; transparency
     is dropped (use `cv2.imread(path, cv2.IMREAD_UNCHANGED)` where it matters).
 
-    A file with a hole, which decoders fill in without a word, is told by a `DamagedImageWarning`.
+    A file with missing or corrupt parts, which decoders fill in, is reported by a `DamagedImageWarning`.
 
     Args:
         path: The file.
@@ -101,7 +101,7 @@ def decode_and_check(data: np.ndarray) -> tuple[np.ndarray, str | None]:
     """Decode the bytes (uint8, 1-D) of an image file, and look whether it is as it was written.
 
     Returns:
-        BGR uint8, upright; and what is wrong with it, or None. JPEG and TIFF decoders continue behind a hole, and PNG
+        BGR uint8, upright; and what is wrong with it, or None. JPEG and TIFF decoders continue behind a corrupt part, and PNG
         has checksums that not every decoder compares. BMP and what OpenCV alone can decode show no holes.
 
     Raises:

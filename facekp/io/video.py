@@ -20,7 +20,7 @@ from facekp.io.files import atomic_path, locked, open_regular, sweep
 
 try:
     import av
-except ImportError:  # told by `_encoder` in words that help
+except ImportError:  # `_encoder` says how to install it
     av = None
 
 #: Suffix of the video -> encoder of its images.
@@ -118,7 +118,7 @@ def write_video(target: str | os.PathLike[str], images: Iterable[np.ndarray], fp
         stream = None
         for index, image in enumerate(images):
             if stream is None:
-                stream = _add_pictures(output, encoder, image, Fraction(fps), 1 / Fraction(fps))
+                stream = _add_video(output, encoder, image, Fraction(fps), 1 / Fraction(fps))
             output.mux(_encode(stream, image, index))
         if stream is not None:
             output.mux(stream.encode(None))
@@ -132,12 +132,12 @@ def read_video(source: str | os.PathLike[str]) -> Iterator[tuple[np.ndarray, flo
     """
     _need_av()
     with _opened(source) as container:
-        pictures, report = container.streams.video[0], Report()
-        clock = _Clock(pictures)
-        for packet in _packets(container, [pictures], report):
+        video, report = container.streams.video[0], Report()
+        clock = _Clock(video)
+        for packet in _packets(container, [video], report):
             for frame in _decode(packet, report):
                 if (pts := clock.time(frame)) is not None:
-                    yield _upright(frame), float(pts * pictures.time_base)
+                    yield _upright(frame), float(pts * video.time_base)
 
 
 @contextmanager
@@ -160,7 +160,7 @@ def recording(target: str | os.PathLike[str]) -> Iterator[Callable[[np.ndarray, 
         def add(image: np.ndarray, seconds: float) -> None:
             nonlocal stream, last
             if stream is None:
-                stream = _add_pictures(output, encoder, image, Fraction(30), _TICK)
+                stream = _add_video(output, encoder, image, Fraction(30), _TICK)
             last = max(round(seconds / _TICK), last + 1)
             output.mux(_encode(stream, image, last))
 
@@ -225,7 +225,7 @@ def _fate_of_sound(source: str | os.PathLike[str], suffix: str, encoder: str) ->
         try:
             with av.open(trial, "w") as output:
                 image = np.zeros((64, 64, 3), np.uint8)
-                stream = _add_pictures(output, encoder, image, Fraction(25), Fraction(1, 25))
+                stream = _add_video(output, encoder, image, Fraction(25), Fraction(1, 25))
                 copied = _add_sound(output, sound)
                 output.mux([*_encode(stream, image, 0), *stream.encode(None)])
                 if first is not None:
@@ -237,15 +237,15 @@ def _fate_of_sound(source: str | os.PathLike[str], suffix: str, encoder: str) ->
 
 
 def _convert(source: Any, output: Any, encoder: str, draw: Draw, report: Report) -> None:
-    pictures = source.streams.video[0]
-    pictures.thread_type = "AUTO"
+    video = source.streams.video[0]
+    video.thread_type = "AUTO"
     sound = source.streams.audio[0] if report.sound == "kept" else None
-    clock = _Clock(pictures)
+    clock = _Clock(video)
     stream = copied = heard = None
     shift = 0  # of the sound, see `_Clock`
     waiting: list[Any] = []  # sound that comes before the first image: all streams must be known by then
     try:
-        for packet in _packets(source, [s for s in (pictures, sound) if s is not None], report):
+        for packet in _packets(source, [s for s in (video, sound) if s is not None], report):
             if packet.stream is sound:
                 if packet.dts is None:
                     continue
@@ -260,11 +260,11 @@ def _convert(source: Any, output: Any, encoder: str, draw: Draw, report: Report)
                     if (pts := clock.time(frame)) is None:
                         report.broken += 1
                         continue
-                    image = draw(_upright(frame), float(pts * pictures.time_base))
+                    image = draw(_upright(frame), float(pts * video.time_base))
                     if stream is None:
-                        rate = pictures.average_rate or Fraction(30)
-                        stream = _add_pictures(output, encoder, image, rate, pictures.time_base)
-                        _keep_look(pictures, frame, stream)
+                        rate = video.average_rate or Fraction(30)
+                        stream = _add_video(output, encoder, image, rate, video.time_base)
+                        _keep_look(video, frame, stream)
                         copied = _add_sound(output, sound) if sound is not None else None
                     output.mux(_encode(stream, image, pts))
                     report.frames += 1
@@ -326,7 +326,7 @@ def _shown(frame: Any) -> np.ndarray:
     return np.eye(2)
 
 
-def _add_pictures(output: Any, encoder: str, image: np.ndarray, rate: Fraction, time_base: Fraction) -> Any:
+def _add_video(output: Any, encoder: str, image: np.ndarray, rate: Fraction, time_base: Fraction) -> Any:
     height, width = image.shape[:2]
     stream = output.add_stream(encoder, rate=rate)
     stream.width, stream.height = width, height
@@ -358,15 +358,15 @@ def _add_sound(output: Any, sound: Any) -> Any:
     return copied
 
 
-def _keep_look(pictures: Any, frame: Any, stream: Any) -> None:
+def _keep_look(video: Any, frame: Any, stream: Any) -> None:
     """Give the new stream what the old one says of its pixels: their shape, and what their colours mean."""
-    shape = pictures.sample_aspect_ratio or Fraction(1)  # old cameras' are not square
+    shape = video.sample_aspect_ratio or Fraction(1)  # old cameras' are not square
     (a, b), _ = _shown(frame)
     if abs(b) > abs(a):
         shape = 1 / shape
     stream.codec_context.sample_aspect_ratio = shape
-    stream.codec_context.color_primaries = pictures.codec_context.color_primaries
-    stream.codec_context.color_trc = pictures.codec_context.color_trc
+    stream.codec_context.color_primaries = video.codec_context.color_primaries
+    stream.codec_context.color_trc = video.codec_context.color_trc
 
 
 #: Where the times go back by more seconds than this, another recording begins, as in files joined byte by byte.
@@ -381,10 +381,10 @@ class _Clock:
     frame of another recording in the same file, and the others follow that.
     """
 
-    def __init__(self, pictures: Any) -> None:
-        rate = pictures.average_rate or Fraction(30)
-        self._step = max(round(1 / (rate * pictures.time_base)), 1)
-        self._again = _AGAIN / pictures.time_base
+    def __init__(self, video: Any) -> None:
+        rate = video.average_rate or Fraction(30)
+        self._step = max(round(1 / (rate * video.time_base)), 1)
+        self._again = _AGAIN / video.time_base
         self._shift = 0
         self._last: int | None = None
         self._decoded: int | None = None

@@ -278,7 +278,7 @@ class Worker:
         if self._log is not None:
             self._log.seek(0)
             lines = [line for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
-        return f"its process {how}{f', its last words: {lines[-1].strip()}' if lines else ''}; try again"
+        return f"its process {how}{f', its last line: {lines[-1].strip()}' if lines else ''}; try again"
 
 
 def _end(process: subprocess.Popen[bytes], home: str, owner: int) -> None:

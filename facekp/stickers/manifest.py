@@ -208,7 +208,7 @@ def open_pack(path: Path) -> Place:
         try:
             return _content(zipfile.Path(path))
         except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, OSError) as error:
-            raise UserError(f"{path}: a damaged zip archive ({error}); get it again") from error
+            raise UserError(f"{path}: a damaged zip archive ({error}); download it again") from error
     raise UserError(f"{path}: no sticker pack; give a folder or a .zip that holds manifest.json")
 
 

@@ -117,7 +117,7 @@ class Layer:
 
     def frame(self, seconds: float) -> Texture:
         """The image to show `seconds` after the start."""
-        # Times of films are rounded: 1.2 - 1.0 is less than 0.2.
+        # Times of frames are rounded: 1.2 - 1.0 is less than 0.2.
         return self.frames[int(seconds * 1000 / self.frame_ms + 1e-6) % len(self.frames)]
 
     def put(self, image: np.ndarray, wearer: Wearer, visible: float, seconds: float) -> None:

@@ -148,9 +148,9 @@ def _page(runs: Sequence[_Run]) -> str:
 
 def _curves(runs: Sequence[_Run]) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / "curves.svg"
-        plots.save_curves([run.log for run in runs], picture)
-        return base64.b64encode(picture.read_bytes()).decode()
+        curves = Path(folder) / "curves.svg"
+        plots.save_curves([run.log for run in runs], curves)
+        return base64.b64encode(curves.read_bytes()).decode()
 
 
 def _figures(runs: Sequence[_Run]) -> dict[str, tuple[Row, bool]]:

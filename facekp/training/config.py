@@ -156,8 +156,8 @@ class OptimizerConfig(_Section):
     warmup_epochs: float = Field(0, ge=0, allow_inf_nan=False)
     #: The cosine reaches zero after so many steps, and rises again behind them; None: at the end of training.
     cosine_steps: Optional[int] = Field(None, gt=0)
-    #: cosine: down to zero at the end. plateau: times plateau_factor when the validation NME has not improved for more
-    #: than plateau_patience epochs.
+    #: cosine: down to zero at the end. plateau: times plateau_factor when the metric that decides has not improved
+    #: for more than plateau_patience epochs.
     schedule: Literal["cosine", "plateau"] = "cosine"
     plateau_factor: float = Field(0.3, gt=0, lt=1)
     plateau_patience: int = Field(3, ge=0)
@@ -207,7 +207,7 @@ class Config(_Section):
     #: of weights of the same network, whose head may have another size.
     pretrained: Union[bool, str] = False
     #: A key of `facekp.codecs.points.CODECS`. standard: the document's. unit: fractions of the crop. mean_face: percent
-    #: of the crop, from the mean face.
+    #: of the crop, from the mean face. percent: of the crop, from its middle.
     codec: str = "standard"
     #: A name, or a mapping of it, `type`, and options, as {type: wing, width: 3}.
     loss: Union[str, dict[str, Any]] = "smooth_l1"

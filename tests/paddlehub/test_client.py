@@ -120,7 +120,7 @@ def test_an_exception_in_the_module_is_one_line_and_the_next_call_works(landmark
 
 @pytest.mark.hub
 def test_a_worker_that_dies_says_its_last_words(landmarker):
-    with pytest.raises(UserError, match=r"killed by SIGKILL, its last words: out of memory"):
+    with pytest.raises(UserError, match=r"killed by SIGKILL, its last line: out of memory"):
         landmarker(picture(first=DIE))
     assert len(landmarker(picture(SPOT))) == 1
 
