@@ -52,7 +52,7 @@ def on_page_markdown(markdown, page, config, files):
         if path.parent == ROOT and path.name in PAGES:
             uri = path.name
         if path.parent == ROOT / "docs" / "lessons" and path.suffix == ".py":
-            uri = f"lessons/{path.stem}.md"
+            uri = f"lessons/{path.name.split('.')[0]}.md"  # in the language of the page
         here = posixpath.dirname(page.file.src_uri)
         return link[1] + (posixpath.relpath(uri, here or ".") if uri else link[2]) + link[3]
 

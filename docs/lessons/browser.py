@@ -32,7 +32,7 @@ def show(image):
 # %% [markdown]
 # ## Train
 #
-# the config `quickstart` with 600 faces and six epochs in place of 1,500 and eight.
+# We use the config `quickstart`, with 600 faces and six epochs instead of 1,500 and eight.
 
 # %%
 from facekp.training import load_config, train
@@ -90,7 +90,7 @@ print(f"largest difference: {max(np.abs(a - b).max() for a, b in zip(ours, expor
 #
 # ![The page with such a network](../images/page.jpg)
 #
-# The same network and the same packs on three drawn faces, drawn here in Python:
+# The same network and the same packs on three synthetic faces, drawn here in Python:
 
 # %%
 from facekp.stickers import combine, load_sticker

@@ -7,7 +7,7 @@
 # %% [markdown]
 # # 从训练到浏览器
 #
-# 训练一个小网络，导出，再加载到浏览器中给人脸加贴纸的页面里。人脸由程序绘制，所以网络学到的是绘图而不是真人；换成自己的数据，步骤不变。
+# 训练一个小网络，导出，再加载到浏览器中给人脸加贴纸的页面里。人脸由程序绘制，所以网络学到的是程序绘制的脸，不是真人的脸；换成自己的数据，步骤不变。
 
 # %%
 import os
@@ -82,9 +82,9 @@ print(f"largest difference: {max(np.abs(a - b).max() for a, b in zip(ours, expor
 # facekp serve --weights output/quickstart/best.safetensors
 # ```
 #
-# 页面若尚未构建，会先构建(需要 [Node](../web.zh.md#build))，再用你的网络替换自带的网络并打开页面。
+# 页面若尚未构建，会先构建（需要 [Node](../web.zh.md#build)），再用自己的网络替换自带的网络并打开页面。
 # `facekp serve --build site/ --weights ...` 把同样的内容写成可放到任意网站主机的文件夹。在已经打开的页面上，
-# 用*网络（文件夹）*加载文件夹 `exported`。
+# 用“网络（文件夹）”加载文件夹 `exported`。
 #
 # ![使用这种网络的页面](../images/page.jpg)
 #

@@ -5,13 +5,13 @@
 # ---
 
 # %% [markdown]
-# # The reference document, step by step
+# # The tutorial, step by step
 #
 # facekp began as a tutorial: SAM-GoogLeNet-BN finds 68 points of a face and puts glasses on it. This lesson goes
-# through the tutorial with facekp. Where the document is wrong, the text says so at that step, and the code shows it.
+# through it with facekp. Where the tutorial is wrong, the text says so at that step, and the code shows it.
 #
-# Everything runs on drawn faces and on one photo in the public domain, in about a minute on one core. What 3,462 real
-# images give is in [the document, reproduced](../reproduction.md).
+# Everything runs on synthetic faces and on one photo in the public domain, in about a minute on one core. What 3,462 real
+# images give is in [the tutorial, reproduced](../reproduction.md).
 
 # %%
 import os
@@ -37,10 +37,10 @@ def show(image):
 # %% [markdown]
 # ## The data
 #
-# The document has 3,462 training and 770 test images with 68 points each. `facekp prepare-data` makes them; here drawn
+# The tutorial has 3,462 training and 770 test images with 68 points each. `facekp prepare-data` makes them; here drawn
 # faces take their place.
 #
-# > **Wrong in the document.** It validates on the test images, but all of their 347 people are in the training images
+# > **Wrong in the tutorial.** It validates on the test images, but all of their 347 people are in the training images
 # > too. The error then says how well the network remembers people. `split: person` of the source `csv68` holds out
 # > people instead.
 
@@ -56,10 +56,10 @@ show(np.hstack([draw_points(image, points) for image, points in (faces[i] for i 
 #
 # Shorter side to 256, a random crop of 224, grey, divided by 255; labels minus 104.47, divided by 43.17.
 #
-# > **Wrong in the document.** Validation crops at random as well, so the same weights get another error each time.
-# > Below are three validation crops of one image, by the document and repaired.
+# > **Wrong in the tutorial.** Validation crops at random as well, so the same weights get another error each time.
+# > Below are three validation crops of one image, by the tutorial and repaired.
 # >
-# > **Odd in the document.** 104.47 and 43.17 are the mean and the standard deviation of the labels before the images
+# > **Odd in the tutorial.** 104.47 and 43.17 are the mean and the standard deviation of the labels before the images
 # > were resized, used after resizing. It does no harm: any two numbers of that size do. facekp stores them with the
 # > weights.
 
@@ -91,7 +91,7 @@ print(f"{sum(value.size for value in network.state_dict().values()):,} parameter
 print(network(paddle.zeros([1, 3, 224, 224])).shape)
 
 # %% [markdown]
-# > **Wrong in the document.** Its attention looks at the mean of the channels and at their `argmax`: the *number* of
+# > **Wrong in the tutorial.** Its attention looks at the mean of the channels and at their `argmax`: the *number* of
 # > the strongest channel, where CBAM has its *value*. A number of a channel has no order, and no gradient flows through
 # > it.
 #
@@ -148,7 +148,7 @@ figure.tight_layout()
 #
 # Momentum at 0.01, falling along a cosine of 50 epochs.
 #
-# > **Wrong in the document.** It counts 3462 // 64 = 54 steps an epoch, so its cosine ends after 2,700 steps. An epoch
+# > **Wrong in the tutorial.** It counts 3462 // 64 = 54 steps an epoch, so its cosine ends after 2,700 steps. An epoch
 # > has 55, because the last, smaller batch counts: for the last 50 steps the rate rises again.
 
 # %%
@@ -172,7 +172,7 @@ figure.tight_layout()
 #
 # NME: the mean distance of the points over the distance of the outer corners of the eyes.
 #
-# > **Wrong in the document.** Its "NME" forgets its sum at every batch but divides by all faces so far. What it prints
+# > **Wrong in the tutorial.** Its "NME" forgets its sum at every batch but divides by all faces so far. What it prints
 # > is the error of the last batch, divided by the number of all faces: the more faces, the better.
 #
 # Here are 770 faces, each wrong by 10 % of the eye distance, in batches of 64:
@@ -191,15 +191,15 @@ for metric in (DocumentNME(), NME()):
     print(f"{metric.name():13} {metric.accumulate():.2%}")
 
 # %% [markdown]
-# The document's best value, 6.9e-4, is over a last batch of 2 faces: 6.9e-4 · 770 / 2 is an error of 27 % of the eye
+# The tutorial's best value, 6.9e-4, is over a last batch of 2 faces: 6.9e-4 · 770 / 2 is an error of 27 % of the eye
 # distance on two faces.
 #
 # ## Training
 #
-# The repaired recipe, `sam_googlenet_bn`, on 64 drawn faces at 96 pixels. Two epochs of four steps are far too few for
+# The repaired recipe, `sam_googlenet_bn`, on 64 synthetic faces at 96 pixels. Two epochs of four steps are far too few for
 # the network; they show what is printed and kept.
 #
-# > **Wrong in the document.** The loss that it prints for an epoch is the last batch's, because `paddle.Model.fit`
+# > **Wrong in the tutorial.** The loss that it prints for an epoch is the last batch's, because `paddle.Model.fit`
 # > prints that. It jumps up and down. facekp prints the mean and keeps both.
 
 # %%
@@ -224,28 +224,28 @@ table = pd.read_csv(summary.folder / "metrics.csv")
 print(table[["epoch", "train_loss", "train_last_loss", "val_loss", "val_nme", "val_document_nme"]].round(4).to_string())
 
 # %% [markdown]
-# The document's number says a few percent, the NME more than a hundred. The points below, true in green and predicted
+# The tutorial's number says a few percent, the NME more than a hundred. The points below, true in green and predicted
 # in red, show which of the two to believe.
 
 # %%
 show(cv2.imread(str(summary.folder / "faces.png")))
 
 # %% [markdown]
-# The recipe needs its 50 epochs on thousands of images: [the document, reproduced](../reproduction.md). A small network
-# on the crop of the face learns the drawn faces in half a minute: [from training to the browser](browser.py). The
+# The recipe needs its 50 epochs on thousands of images: [the tutorial, reproduced](../reproduction.md). A small network
+# on the crop of the face learns the synthetic faces in half a minute: [from training to the browser](browser.py). The
 # networks that come with facekp see the crop of a face, too, are trained on two data sets of photos, and err by less
 # than 5 %: [the weights](../models.md).
 #
 # ## Glasses
 #
-# The document puts glasses half-way between the centres of the eyes (points 36 and 39, 42 and 45), twice as wide as the
+# The tutorial puts glasses half-way between the centres of the eyes (points 36 and 39, 42 and 45), twice as wide as the
 # eyes are apart, turned with them.
 #
-# > **Wrong in the document.** With four points there is no perspective: on a head that looks to the side such glasses
+# > **Wrong in the tutorial.** With four points there is no perspective: on a head that looks to the side such glasses
 # > float. facekp's packs are tied to three places and have arms that disappear behind the head. `facekp sticker
-# > --glasses` takes plain PNGs, as the document does.
+# > --glasses` takes plain PNGs, as the tutorial does.
 #
-# The same photo with the document's rule, worked out by hand, and with packs:
+# The same photo with the tutorial's rule, worked out by hand, and with packs:
 
 # %%
 from facekp.stickers import combine, load_sticker
@@ -273,7 +273,7 @@ dressed = combine([load_sticker("top_hat"), load_sticker("heart_glasses"), load_
 show(np.hstack([image[0:300, 80:380] for image in (draw_points(photo, points), by_hand, by_pack, dressed)]))
 
 # %% [markdown]
-# The document ends with a video of all glasses, one second each; `save_animation` writes one, or a GIF. This sheet
+# The tutorial ends with a video of all glasses, one second each; `save_animation` writes one, or a GIF. This sheet
 # shows all stickers that come with facekp:
 
 # %%

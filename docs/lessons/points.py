@@ -73,7 +73,7 @@ print(schema.num_points, "points; mirror pairs:", schema.mirror_pairs)
 #
 # ## Labels
 #
-# 200 drawn faces with COCO keypoints beside them, as CVAT or Label Studio would export them.
+# 200 synthetic faces with COCO keypoints beside them, as CVAT or Label Studio would export them.
 
 # %%
 from facekp.data.drawn import write_drawn_faces
@@ -124,7 +124,7 @@ for point in finding.points:
 show(picture)
 
 # %% [markdown]
-# `facekp check-labels` writes the same as a page with pictures. It proposes and changes nothing. We go on with the
+# `facekp check-labels` writes the same as a page with images. It proposes and changes nothing. We go on with the
 # labels that are right.
 #
 # ## Training

@@ -7,7 +7,7 @@
 # %% [markdown]
 # # 十分钟定义自己的关键点
 #
-# 用 12 个点代替 68 个：用点集定义(schema)描述它们，用 `check_labels` 找出标注错误，训练一个小网络，最后把胡子贴上去。
+# 用 12 个点代替 68 个：用点集定义（schema）描述它们，用 `check_labels` 找出标注错误，训练一个小网络，最后把胡子贴上去。
 # 人脸由程序绘制，无需下载；换成自己的照片和标注，步骤完全相同。对应的命令见[自定义关键点](../own-points.zh.md)。
 
 # %%
@@ -72,7 +72,7 @@ print(schema.num_points, "points; mirror pairs:", schema.mirror_pairs)
 #
 # ## 标注
 #
-# 200 张绘制的人脸及其 COCO 关键点标注，格式与 CVAT 或 Label Studio 导出的相同。
+# 200 张合成人脸及其 COCO 关键点标注，格式与 CVAT 或 Label Studio 导出的相同。
 
 # %%
 from facekp.data.drawn import write_drawn_faces
@@ -149,7 +149,7 @@ show(result.worst)
 #
 # ## 使用
 #
-# 权重里保存着点集定义，所以检测器知道各点的含义；只要点集定义给出了贴纸需要的位置，自带的贴纸就能使用。
+# 权重里保存着点集定义，加载得到的 landmarker 因此知道各点的含义；只要点集定义给出了贴纸需要的位置，自带的贴纸就能使用。
 
 # %%
 from facekp.stickers import load_sticker

@@ -180,4 +180,4 @@ show(np.hstack([crowned.apply(photo, found, pretend=pretend)[0:300, 80:380] for 
 # facekp sticker photo.jpg --sticker star_glasses/
 # ```
 #
-# 打成 zip 后也可用于[浏览器页面](../web.zh.md):*贴纸包(.zip)*。如果想用 SVG 在平均脸上绘制、免去测量锚点，请看[绘制贴纸](../stickers.zh.md#drawing-one)。
+# 打成 zip 后也可用于[浏览器页面](../web.zh.md)：*贴纸包（.zip）*。如果想用 SVG 在平均脸上绘制、免去测量锚点，请看[绘制贴纸](../stickers.zh.md#drawing-one)。
