@@ -1,13 +1,14 @@
 """Losses by the name that a config gives them.
 
 Those of points take (predicted, label), both (N, 2K), and average; `PointsLoss` around them omits unknown points.
-A loss that learns from more than the points has a method `of_logits` as well.
+A loss that learns from more than the points has a method `of_logits` as well, and one that counts in percent of the
+crop says in `codecs` which of `facekp.codecs.points.CODECS` do so.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Callable
+from typing import Callable, ClassVar
 
 import paddle
 from paddle import Tensor, nn
@@ -38,6 +39,8 @@ class WingLoss(nn.Layer):
         0.0
     """
 
+    codecs: ClassVar[tuple[str, ...]] = ("mean_face", "percent")
+
     def __init__(self, width: float = 4.0, curvature: float = 0.8) -> None:
         super().__init__()
         self.width, self.curvature = width, curvature
@@ -60,6 +63,8 @@ class SimCCLoss(nn.Layer):
         deviation: Of the Gaussian in percent of the crop; 1.8 are two pixels of 112.
         mean_weight: Of the means' SmoothL1.
     """
+
+    codecs: ClassVar[tuple[str, ...]] = ("percent",)
 
     def __init__(self, deviation: float = 1.8, mean_weight: float = 0.5) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ from paddle.metric import Metric
 from paddle.nn import functional as F  # noqa: N812
 
 from facekp import registry
-from facekp.codecs.boxes import STRIDES, BoxCodec
+from facekp.codecs.boxes import BoxCodec
 from facekp.codecs.points import Codec, OutputLayout
 from facekp.landmarks import IBUG68, PointSchema
 from facekp.registry import Spec
@@ -211,6 +211,7 @@ class MissedFaces(Metric):
     ignored or not wholly trusted count neither way, nor do boxes between 0.4 and 0.5.
 
     Args:
+        size: Side of the images in pixels.
         false_share: Of the images that may have a false face.
     """
 
@@ -219,9 +220,9 @@ class MissedFaces(Metric):
     #: Scores are counted in so many bins, so that `accumulate` costs the same after every batch.
     _BINS = 1 << 14
 
-    def __init__(self, false_share: float = 0.1) -> None:
+    def __init__(self, size: int, false_share: float = 0.1) -> None:
         super().__init__()
-        self.false_share = false_share
+        self._codec, self.false_share = BoxCodec(size, size), false_share
         self.reset()
 
     def name(self) -> str:
@@ -244,10 +245,9 @@ class MissedFaces(Metric):
             predicted: (N, cells, 5) of square images, as `models.detector` predicts.
             label: (N, faces, 5) as `data.composed` makes it.
         """
-        size = STRIDES[0] * round((predicted.shape[1] / sum((STRIDES[0] / s) ** 2 for s in STRIDES)) ** 0.5)
         scores, order = F.sigmoid(predicted[:, :, 0]).topk(self._CANDIDATES, 1)
         chosen = paddle.take_along_axis(predicted, order[:, :, None], 1).numpy()
-        box = BoxCodec(size, size).decode(chosen, order.numpy())[:, :, None]
+        box = self._codec.decode(chosen, order.numpy())[:, :, None]
         faces, trust, score = label.numpy()[:, None, :, :4], label.numpy()[:, :, 4], scores.numpy()
         overlap = boxes.iou(box, faces)
         found = np.where(trust == 1, ((overlap >= 0.5) * score[:, :, None]).max(1), -1)
@@ -282,7 +282,7 @@ METRICS: dict[str, Callable[..., Metric]] = {
     "document_nme": DocumentNME,
 }
 
-#: The same, of face boxes.
+#: The same, of face boxes; they get the `size` of the images.
 BOX_METRICS: dict[str, Callable[..., Metric]] = {"missed": MissedFaces}
 
 #: What training and evaluation report unless a config says more; the first decides which weights are the best.

@@ -131,7 +131,7 @@ def get(name: str) -> Path:
         `NAME.safetensors`, beside its ONNX file.
 
     Raises:
-        UserError: There is no such model, it cannot be found or downloaded, or what was downloaded is not what the index says.
+        UserError: There is no such model, it cannot be downloaded, or what was downloaded is not what the index says.
 
     Example:
         >>> get("face_crop_light").name

@@ -167,14 +167,14 @@ def labelled(*faces):
     return label
 
 
-def missed(predicted, label, sizes=(4, 3, 13)):
-    metric = MissedFaces()
+def missed(predicted, label, size=96, batches=(4, 3, 13)):
+    metric = MissedFaces(size)
     start = 0
-    for size in sizes:
-        part = slice(start, start + size)
+    for batch in batches:
+        part = slice(start, start + batch)
         pieces = (paddle.to_tensor(np.stack(x[part])) for x in (predicted, label))
         metric.update(*(x.numpy() for x in metric.compute(*pieces)))
-        start += size
+        start += batch
     return metric.accumulate()
 
 
@@ -183,8 +183,9 @@ ONE_FACE = [labelled((HERE, 1))] * 20
 
 @pytest.mark.parametrize("size", [96, 128, 256])
 def test_who_finds_every_face_misses_none(size):
-    assert missed([cells((HERE, 0.9), size=size)] * 20, ONE_FACE) == 0
-    assert missed([cells((HERE, 0.9), (THERE, 0.6), size=size)] * 20, [labelled((HERE, 1), (THERE, 1))] * 20) == 0
+    assert missed([cells((HERE, 0.9), size=size)] * 20, ONE_FACE, size) == 0
+    two = [cells((HERE, 0.9), (THERE, 0.6), size=size)] * 20
+    assert missed(two, [labelled((HERE, 1), (THERE, 1))] * 20, size) == 0
 
 
 def test_who_finds_nothing_misses_all():
@@ -227,7 +228,7 @@ def test_pictures_without_faces_count_for_the_bar_alone():
 
 
 def test_missed_faces_are_counted_and_forgotten():
-    metric = MissedFaces()
+    metric = MissedFaces(96)
     assert metric.name() == "missed" and metric.count == 0 and np.isnan(metric.accumulate())
     metric.update(np.float32([[0.9, -1], [0.2, 0.3]]), np.float32([0.1, 0.25]))
     assert metric.count == 3

@@ -16,7 +16,9 @@ SUFFIXES = (".png", ".pdf", ".svg")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("run", nargs="+", type=Path, help="folder of a run, output/NAME")
-    parser.add_argument("-o", "--output", type=Path, default=Path("curves.png"), help="a .png, .svg or .pdf file (%(default)s)")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("curves.png"), help="a .png, .svg or .pdf file (%(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -142,7 +142,9 @@ class DrawnFacesDataset(LandmarkDataset):
     ) -> None:
         super().__init__(transform, codec)
         if IBUG68.conversion(schema) is None:
-            raise UserError(f"no synthetic faces with the points of {schema.name}: add convert_from: ibug68 to the schema")
+            raise UserError(
+                f"no synthetic faces with the points of {schema.name}: add convert_from: ibug68 to the schema"
+            )
         self.schema = self._drawn = schema
         self.count, self.first_seed, self.size = count, first_seed, size
 

@@ -26,7 +26,10 @@ from facekp.vision import geometry, pixels
 
 
 class _Geometric(BaseTransform):
-    """A transform that is one matrix: subclasses choose it in `_get_params` as (matrix, (width, height))."""
+    """A transform that is one matrix: subclasses choose it in `_get_params` as (matrix, (width, height)).
+
+    One that returns something else overrides what is applied, as `RandomFlip` does.
+    """
 
     def __init__(self) -> None:
         super().__init__(keys=("image", "coords", "visible"))
@@ -456,7 +459,7 @@ TRANSFORMS: dict[str, Callable[..., BaseTransform]] = {
 }
 
 #: Those that move the points as well.
-MOVING = ("Resize", "RandomCrop", "CenterCrop", "RandomFlip", "FaceCrop")
+MOVING = tuple(name for name, kind in TRANSFORMS.items() if isinstance(kind, type) and issubclass(kind, _Geometric))
 
 
 def build_transforms(specs: Sequence[Spec], schema: PointSchema = IBUG68) -> Compose:

@@ -164,7 +164,7 @@ class BoxesReview(Review):
     unit = "off by"
 
     def __init__(self, size: int) -> None:
-        self.size, self._metric = size, MissedFaces()
+        self.size, self._metric = size, MissedFaces(size)
         super().__init__()
 
     def clear(self) -> None:
@@ -193,7 +193,9 @@ class BoxesReview(Review):
         for low, high in zip(WIDTHS, (*WIDTHS[1:], np.inf)):
             chosen = (found >= 0) & (width >= low) & (width < high)
             if chosen.any():
-                table[f"{low}-{high} px" if np.isfinite(high) else f"{low} px up"] = float((found[chosen] < THRESHOLD).mean())
+                table[f"{low}-{high} px" if np.isfinite(high) else f"{low} px up"] = float(
+                    (found[chosen] < THRESHOLD).mean()
+                )
         return {"width": table}
 
     def scores(self) -> Scores | None:

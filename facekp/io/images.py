@@ -101,8 +101,8 @@ def decode_and_check(data: np.ndarray) -> tuple[np.ndarray, str | None]:
     """Decode the bytes (uint8, 1-D) of an image file, and look whether it is as it was written.
 
     Returns:
-        BGR uint8, upright; and what is wrong with it, or None. JPEG and TIFF decoders continue behind a corrupt part, and PNG
-        has checksums that not every decoder compares. BMP and what OpenCV alone can decode show no holes.
+        BGR uint8, upright; and what is wrong with it, or None. JPEG and TIFF decoders continue behind a corrupt
+        part, and PNG has checksums that not every decoder compares. BMP and what OpenCV alone decodes show no damage.
 
     Raises:
         ValueError: It is not an image, too large, or too damaged, in the words of a message to the user.

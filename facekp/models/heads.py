@@ -1,8 +1,13 @@
-"""From the last feature map to numbers: heads that average space away, and heads that keep it."""
+"""From the last feature map to numbers: heads that average space away, and heads that keep it.
+
+A head that predicts percent of the crop says in `codecs` which of `facekp.codecs.points.CODECS` do so, one that also
+returns logits in training has `gives_logits`, for losses with `of_logits`, and one that needs no more than the mean of
+the map has `averages`.
+"""
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Callable, ClassVar
 
 import paddle
 from paddle import Tensor, nn
@@ -21,6 +26,8 @@ class MeanHead(nn.Sequential):
         channels: Of the feature map.
         outputs: Numbers to predict.
     """
+
+    averages: ClassVar[bool] = True
 
     def __init__(self, channels: int, outputs: int) -> None:
         super().__init__(nn.Linear(channels, 512), nn.ReLU(), nn.Linear(512, outputs))
@@ -61,6 +68,8 @@ class SoftArgmaxHead(nn.Layer):
         channels: Of the feature map.
         layout: What to predict; all but the points comes from the map's mean.
     """
+
+    codecs: ClassVar[tuple[str, ...]] = ("mean_face", "percent")
 
     def __init__(self, channels: int, layout: OutputLayout) -> None:
         super().__init__()

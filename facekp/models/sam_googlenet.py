@@ -14,7 +14,7 @@ from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
 
 from facekp.codecs.points import OutputLayout
 from facekp.models.fast import MaxPool2D, add_bias, sum_channels, weigh
-from facekp.models.heads import build_head
+from facekp.models.heads import HEADS, build_head
 from facekp.registry import Spec, type_name
 
 
@@ -195,7 +195,8 @@ class SAMGoogLeNetBN(nn.Layer):
         )
         self.attentions = nn.LayerList([SpatialAttention(attention) for _ in range(4)])
         pools = [MaxPool2D(3, stride, 1) for stride in (2, 2, 2, last_stride)]
-        pools.append(nn.AdaptiveAvgPool2D(1) if type_name(head) == "mean" else nn.Identity())
+        averages = getattr(HEADS.get(str(type_name(head))), "averages", False)
+        pools.append(nn.AdaptiveAvgPool2D(1) if averages else nn.Identity())
         self.pools = nn.LayerList(pools)
         channels = (64, 192, 480, 832, 1024)
         self.pool_norms = nn.LayerList([nn.Identity() if each else nn.BatchNorm2D(c) for c in channels])

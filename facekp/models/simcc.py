@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import paddle
 from paddle import Tensor, nn
@@ -49,8 +51,11 @@ class SimCCHead(nn.Layer):
         [2, 16]
     """
 
+    codecs: ClassVar[tuple[str, ...]] = ("percent",)
+    gives_logits: ClassVar[bool] = True
+
     def __init__(
-        self, channels: int, layout: OutputLayout, map_size: int = 7, features: int = 192, bins: int = 256
+        self, channels: int, layout: OutputLayout, map_size: int, features: int = 192, bins: int = 256
     ) -> None:
         super().__init__()
         if min(map_size, features, bins - 1) < 1:

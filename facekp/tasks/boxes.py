@@ -73,7 +73,10 @@ class BoxesTask(Task):
             validation=checked,
             recipe=BoxesRecipe(config.network, config.size, data.pixels, {"config": config.name}),
             loss=build_box_loss(config.loss, config.size),
-            metrics=[registry.build(BOX_METRICS, spec, "metric") for spec in config.metrics or self.default_metrics],
+            metrics=[
+                registry.build(BOX_METRICS, spec, "metric", size=config.size)
+                for spec in config.metrics or self.default_metrics
+            ],
             draw=partial(_draw, codec=BoxCodec(config.size, config.size)),
             review=BoxesReview(config.size),
         )

@@ -28,6 +28,7 @@ from facekp.landmarks import PointSchema
 from facekp.losses import LOSSES, build_loss
 from facekp.metrics import DEFAULT_METRICS, METRICS, build_metrics
 from facekp.models import NETWORKS
+from facekp.models.heads import HEADS
 from facekp.models.weights import load_weights
 from facekp.recipes import PointsRecipe
 from facekp.registry import type_name
@@ -37,14 +38,8 @@ from facekp.tasks.task import Evaluation, EvaluationSettings, Tables, Task, Task
 #: At most so many squares without a face show what a network's score says of them after some epochs.
 NO_FACES = 100
 
-#: What a key's value needs of the codec. To all of them one is one percent of the crop.
-_NEEDED_CODECS: dict[tuple[str, Any], tuple[str, ...]] = {
-    ("loss", "wing"): ("mean_face", "percent"),
-    ("loss", "simcc"): ("percent",),
-    ("network.head", "soft_argmax"): ("mean_face", "percent"),
-    ("network.head", "simcc"): ("percent",),
-    **{(f"network.{name}", True): ("mean_face", "percent") for name in ("score", "sigma", "visibility")},
-}
+#: Codecs whose unit is one percent of the crop, as these outputs of a network need it.
+_PERCENT, _IN_PERCENT = ("mean_face", "percent"), ("score", "sigma", "visibility")
 
 
 class PointsTask(Task):
@@ -67,16 +62,18 @@ class PointsTask(Task):
             raise ValueError("data.turned needs data.train to begin with FaceCrop: heads are turned in their images")
         if data.keep_crops and not all(cropped):
             raise ValueError("data.keep_crops needs data.train and data.validation to begin with FaceCrop")
-        if config.codec not in CODECS:
-            raise ValueError(f"codec: unknown codec {config.codec!r}; known are {', '.join(CODECS)}")
-        used = {f"network.{key}": value for key, value in config.network.items()}
-        used = {**used, "loss": type_name(config.loss), "network.head": type_name(config.network.get("head", ""))}
-        for (key, value), codecs in _NEEDED_CODECS.items():
-            if used.get(key) == value and config.codec not in codecs:
-                shown = f"{key}: {value}" if isinstance(value, str) else key
-                raise ValueError(f"{shown} counts in percent of the crop, so it needs codec: {' or '.join(codecs)}")
-        if (used["loss"] == "simcc") != (used["network.head"] == "simcc"):
-            raise ValueError("loss: simcc and network.head: simcc belong together")
+        named = {"loss": (LOSSES, config.loss), "network.head": (HEADS, config.network.get("head", ""))}
+        names = {key: str(type_name(spec)) for key, (_, spec) in named.items()}
+        built = {key: registry.get(names[key]) for key, (registry, _) in named.items()}
+        needed = {f"{key}: {names[key]}": getattr(kind, "codecs", ()) for key, kind in built.items()}
+        needed.update({f"network.{name}": _PERCENT for name in _IN_PERCENT if config.network.get(name) is True})
+        for key, codecs in needed.items():
+            if codecs and config.codec not in codecs:
+                raise ValueError(f"{key} counts in percent of the crop, so it needs codec: {' or '.join(codecs)}")
+        takes, gives = hasattr(built["loss"], "of_logits"), hasattr(built["network.head"], "gives_logits")
+        if takes != gives:
+            one, other = ("loss", "network.head") if takes else ("network.head", "loss")
+            raise ValueError(f"{one}: {names[one]} needs a {other} that goes with it, such as simcc")
         if "num_points" in config.network:
             raise ValueError("network.num_points: the labels say how many points there are; omit it")
         for key in ("faces_per_no_face", "photos"):

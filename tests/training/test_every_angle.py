@@ -72,8 +72,8 @@ def test_photos_without_labels_teach_the_score(photos, tmp_path):
     ("option", "message"),
     [
         ("codec=mean_face", "needs codec: percent"),
-        ("loss=smooth_l1", "belong together"),
-        ("network.head=map", "belong together"),
+        ("loss=smooth_l1", "goes with it"),
+        ("network.head=map", "goes with it"),
         ("codec=standard", "needs codec: percent"),
         ("data.turned.yaw=[60, 15]", "a least and a greatest angle"),
         ("data.turned.every=0", "data.turned.every"),
