@@ -9,11 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from facekp.landmarks import IBUG68, PointSchema, Pose, head_pose, measure, scaled
-from facekp.vision.boxes import area, part_inside, suppress_overlaps
-
-#: A face of which more than this part lies inside of another one's box, whose area is less than this part of the
-#: other's, and that is trusted less, is a part of that other face.
-INSIDE, SMALLER = 0.7, 0.35
+from facekp.vision.boxes import area, is_part, suppress_overlaps
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,9 +116,8 @@ class Faces:
         """
         kept = np.sort(suppress_overlaps(self.boxes, self.scores, most))  # still largest first
         boxes, scores = self.boxes[kept], self.scores[kept]
-        inside = part_inside(boxes[:, None], boxes[None]) > INSIDE
-        smaller = area(boxes)[:, None] < SMALLER * area(boxes)[None]
-        kept = kept[~(inside & smaller & (scores[:, None] < scores[None])).any(1)]
+        parts = is_part(boxes[:, None], boxes[None]) & (scores[:, None] < scores[None])
+        kept = kept[~parts.any(1)]
         return self.take(kept)
 
     def converted(self, to: PointSchema) -> Faces:

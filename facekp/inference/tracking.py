@@ -13,7 +13,7 @@ import numpy as np
 
 from facekp.inference.faces import Faces
 from facekp.landmarks import IBUG68, SIGNALS, Neutral, PointSchema, scaled
-from facekp.vision.boxes import iou
+from facekp.vision.boxes import area, iou, is_part
 
 #: Boxes that overlap less are not the same face.
 SAME_FACE = 0.3
@@ -23,6 +23,13 @@ LOST, LOST_HOLD, LOST_FADE = 0.05, 0.1, 0.15
 
 #: After a cut, it is gone at once: an image differs from the last one by more grey levels, in the mean.
 CUT = 30
+
+#: From this score on the network is sure of a face in its place.
+SURE = 0.5
+
+#: A face that is not where it was is one that is new and not further off than this, in sides of the larger box, and not
+#: smaller than this part of it in area, nor larger.
+NEAR, ALIKE = 1.0, 0.4
 
 #: A face's rank changes only when its area has changed by more than this factor: equal faces do not swap ranks.
 SAME_SIZE = 1.25
@@ -202,11 +209,11 @@ class Tracker:
         # At few frames a second `detect_every` of them last longer than an unconfirmed face is kept.
         due = bool(self._tracks) and seconds - self._detected >= self.hold
         if due or self._frame % (self.retry_every if unsure else self.detect_every) == 0:
-            self._detect(image, seconds)
+            self._detect(image, seconds, cut)
         else:
             self._follow(image, self._tracks, seconds)
             if any(track.lost == seconds for track in self._tracks):
-                self._detect(image, seconds)
+                self._detect(image, seconds, cut)
         self._frame += 1
         self._tracks = [
             track
@@ -253,7 +260,7 @@ class Tracker:
         each = [getattr(track.found, name) for track in self._tracks]
         return None if not each or any(array is None for array in each) else np.concatenate(each)
 
-    def _detect(self, image: np.ndarray, seconds: float) -> None:
+    def _detect(self, image: np.ndarray, seconds: float, cut: bool) -> None:
         """Look at the whole image: confirm the faces that are known, add the new ones."""
         quick = not self._unsure and self._detections % self.full_every > 0
         options: dict[str, Any] = {"quick": quick} if "quick" in self._takes else {}
@@ -262,7 +269,13 @@ class Tracker:
         self._detected, self._schema = seconds, found.schema
         pairs = dict(match(_boxes(self._tracks), found.boxes))
         unseen = [track for index, track in enumerate(self._tracks) if index not in pairs]
-        self._follow(image, unseen, seconds)
+        in_place = self._follow(image, unseen, seconds)
+        if not cut:  # what moved too far between two frames is the same face all the same
+            moved = [self._tracks.index(track) for track in unseen if track.id not in in_place]
+            free = sorted(set(range(len(found))) - set(pairs.values()))
+            for row, column in _nearest(_boxes(self._tracks)[moved], found.boxes[free]):
+                pairs[moved[row]] = free[column]
+        unseen = [track for index, track in enumerate(self._tracks) if index not in pairs]
         seen = []
         for index, track in enumerate(self._tracks):
             if index in pairs:
@@ -276,12 +289,18 @@ class Tracker:
             smooth = OneEuro(self.cutoff, self.beta, schema=found.schema)
             seen.append(_Track(self._next_id, _one(found, index), float(found.scores[index]), seconds, smooth))
             self._next_id += 1
-        # Two tracks on one face: the one that the detector saw stays.
+        # Two tracks on one face, or one that slid onto a part of it: the one that the detector saw stays.
         doubles = {index for index, _ in match(_boxes(unseen), _boxes(seen))}
+        doubles.update(np.flatnonzero(is_part(_boxes(unseen)[:, None], _boxes(seen)[None]).any(1)).tolist())
         self._tracks = seen + [track for index, track in enumerate(unseen) if index not in doubles]
 
-    def _follow(self, image: np.ndarray, tracks: list[_Track], seconds: float) -> None:
-        """Find the points again around the last ones; a face that jumps or is lost stays where it was."""
+    def _follow(self, image: np.ndarray, tracks: list[_Track], seconds: float) -> set[int]:
+        """Find the points again around the last ones; a face that jumps or is lost stays where it was.
+
+        Returns:
+            Numbers of the tracks whose faces are surely in their places.
+        """
+        in_place = set()
         if tracks:
             last: dict[str, np.ndarray] = {"boxes": _boxes(tracks)}
             if "points" in self._takes:
@@ -292,8 +311,11 @@ class Tracker:
             for index, track in enumerate(tracks):
                 if index in pairs:
                     track.found, track.lost = _one(found, seen[pairs[index]]), math.inf
+                    if track.found.scores[0] >= SURE:
+                        in_place.add(track.id)
                 elif len(seen) < len(found):
                     track.lost = min(track.lost, seconds)
+        return in_place
 
     def _visible(self, track: _Track, seconds: float) -> float:
         """1 while a face is held, then down to 0."""
@@ -323,6 +345,21 @@ def match(boxes: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
         row, column = (int(i) for i in np.unravel_index(overlap.argmax(), overlap.shape))
         pairs.append((row, column))
         overlap[row], overlap[:, column] = 0, 0
+    return pairs
+
+
+def _nearest(boxes: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
+    """Pair boxes that are near and of about one size, the nearest first, each box once."""
+    sides = np.maximum((boxes[:, 2:] - boxes[:, :2]).max(1)[:, None], (others[:, 2:] - others[:, :2]).max(1)[None])
+    middles, other_middles = (boxes[:, :2] + boxes[:, 2:]) / 2, (others[:, :2] + others[:, 2:]) / 2
+    apart = np.linalg.norm(middles[:, None] - other_middles[None], axis=-1) / np.maximum(sides, 1e-9)
+    ratio = area(boxes)[:, None] / np.maximum(area(others)[None], 1e-9)
+    apart[(ratio < ALIKE) | (ratio > 1 / ALIKE)] = np.inf
+    pairs = []
+    while apart.size and apart.min() <= NEAR:
+        row, column = (int(i) for i in np.unravel_index(apart.argmin(), apart.shape))
+        pairs.append((row, column))
+        apart[row], apart[:, column] = np.inf, np.inf
     return pairs
 
 

@@ -11,6 +11,9 @@ from facekp.errors import UserError
 #: Boxes that share more than this part of their union are taken for the same face.
 SAME_FACE = 0.4
 
+#: What lies inside of a face's box by more than this part, and is smaller than this part of it, is a part of that face.
+INSIDE, SMALLER = 0.7, 0.35
+
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Intersection over union of boxes, (..., 4) each; the leading axes are broadcast.
@@ -26,6 +29,16 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def part_inside(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Which part of `a` lies inside of `b`, (..., 4) each; the leading axes are broadcast."""
     return _overlap(a, b) / np.maximum(area(a), 1e-9)
+
+
+def is_part(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Whether `a` is a part of the face `b`, such as its nose and mouth, (..., 4) each; the leading axes are broadcast.
+
+    Example:
+        >>> is_part(np.array([[2, 2, 6, 6], [2, 2, 9, 9], [8, 8, 12, 12]]), np.array([0, 0, 10, 10])).tolist()
+        [True, False, False]
+    """
+    return (part_inside(a, b) > INSIDE) & (area(a) < SMALLER * area(b))
 
 
 def area(boxes: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from facekp.codecs.points import StandardCodec, UnitCodec
 from facekp.data.combine import NoFacesDataset
 from facekp.data.csv68 import FacialKeypointsDataset
 from facekp.data.dataset import Draw, FilesDataset
+from facekp.data.statistics import with_mean_face
 from facekp.data.transforms import FaceCrop, build_transforms
 from facekp.errors import UserError
 from facekp.landmarks import IBUG68, MEAN_FACE, parse_schema
@@ -126,7 +127,8 @@ def test_samples_without_a_face_have_labels_that_are_all_unknown():
 
 @pytest.mark.parametrize("points", [[[20, 30], [40, 30]], [[30, 20], [30, 40]]])
 def test_points_on_one_line_are_a_face(points):
-    faces = OneFace(EYES, points, transform=FaceCrop(size=40, margin=0.5, schema=EYES))
+    schema = with_mean_face(EYES, np.array([points], np.float64))
+    faces = OneFace(schema, points, transform=FaceCrop(size=40, margin=0.5, schema=schema))
     faces.check()
     np.testing.assert_allclose(np.ptp(faces[0][1], axis=0).max(), 20)
     with np.errstate(all="raise"):

@@ -125,6 +125,18 @@ def test_a_face_that_is_found_twice_is_one_track() -> None:
     assert len(Tracker(scene)(FRAME, 0.0)) == 1
 
 
+def test_a_track_that_slid_onto_a_part_of_a_face_is_dropped_when_the_face_is_seen() -> None:
+    scene = Scene()
+    tracker = Tracker(scene)
+    scene.points = [face(310, size=30)]
+    assert tracker(FRAME, 0.0).ids.tolist() == [0]
+    scene.points.append(face(300, size=100))  # the eye was followed, and now the detector sees the face
+    scene.hidden = {0}
+    for frame in range(1, 17):
+        tracks = tracker(FRAME, frame / FPS)
+    assert tracks.ids.tolist() == [1]
+
+
 def test_no_face_at_all() -> None:
     tracks = Tracker(Scene())(FRAME, 0.0)
     assert (tracks.points.shape, tracks.boxes.shape, len(tracks), tracks.ids.shape) == ((0, 68, 2), (0, 4), 0, (0,))
@@ -174,6 +186,17 @@ class Cuts(Scene):
         scores = np.full(len(found), 1e-3, np.float32)
         scores[[index for index, _ in match(found.boxes, truth)]] = 0.9
         return Faces(found.points, found.boxes, scores)
+
+
+def test_a_face_that_moves_by_most_of_its_width_between_two_frames_is_the_same() -> None:
+    scene = Cuts()
+    tracker = Tracker(scene, detect_every=1)
+    for frame in range(6):
+        scene.points = [face(200 + 70 * (frame % 2))]
+        assert tracker(FRAME, frame / 3).ids.tolist() == [0]
+    scene.points.append(face(200, size=40))  # not what moved: far smaller
+    scene.points[0] = face(560)
+    assert set(tracker(FRAME, 2.0).ids.tolist()) >= {1, 2}
 
 
 def test_after_a_cut_the_new_face_is_found_at_once_and_the_old_one_forgotten_soon() -> None:
