@@ -1,9 +1,9 @@
-/** The camera and the microphone, and what is said when they are not to be had. */
+/** The camera and the microphone, and what is said when they are not available. */
 import { PageError, type Word } from "./words";
 import { reasonOf } from "../engine/errors";
 
-/** Which way a camera looks. */
-export type Facing = "user" | "environment";
+/** Which camera: the way it looks on a phone, or one of those of a computer. */
+export type Camera = { readonly facingMode: "user" | "environment" } | { readonly deviceId: string };
 
 const REASONS: Record<string, Word> = {
   NotAllowedError: "cameraRefused",
@@ -14,12 +14,21 @@ const REASONS: Record<string, Word> = {
   AbortError: "cameraBusy",
 };
 
-/** Ask for a camera. */
-export async function openCamera(facing: Facing): Promise<MediaStream> {
+/** The camera after the one that is on. */
+export async function cameraAfter(current: MediaStream): Promise<Camera> {
+  const { facingMode, deviceId } = current.getVideoTracks()[0]!.getSettings();
+  if (facingMode) return { facingMode: facingMode === "user" ? "environment" : "user" };
+  const all = await navigator.mediaDevices.enumerateDevices();
+  const cameras = all.filter(({ kind }) => kind === "videoinput").map((device) => device.deviceId);
+  return { deviceId: cameras[(cameras.indexOf(deviceId ?? "") + 1) % cameras.length] ?? "" };
+}
+
+/** Ask for a camera; another one is opened where there is no such one. */
+export async function openCamera(camera: Camera): Promise<MediaStream> {
   if (!navigator.mediaDevices) throw new PageError("cameraInsecure");
   try {
     return await navigator.mediaDevices.getUserMedia({
-      video: { facingMode: facing, width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } },
+      video: { ...camera, width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } },
     });
   } catch (error) {
     const word = REASONS[(error as DOMException).name];
@@ -27,7 +36,7 @@ export async function openCamera(facing: Facing): Promise<MediaStream> {
   }
 }
 
-/** Ask for the microphone; undefined if it is not to be had. */
+/** Ask for the microphone; undefined if it is not available. */
 export async function openMicrophone(): Promise<MediaStream | undefined> {
   try {
     return await navigator.mediaDevices?.getUserMedia({ audio: true });

@@ -1,14 +1,28 @@
 /** The page: what its buttons do. */
 import { UserError } from "../engine/errors";
 import { MAX_NETWORK_BYTES, filesOf } from "../engine/files";
-import { type Facing, openCamera, openMicrophone, stopStream } from "./camera";
+import { MODEL_FILE, RECIPE_FILE } from "../engine/network";
+import { turns } from "../engine/turns";
+import { type Camera, cameraAfter, openCamera, openMicrophone, stopStream } from "./camera";
 import { type Drop, dropOf, kindOf } from "./drops";
 import { pump } from "./frames";
-import { type Recording, canRecord, record, save, soundOf } from "./recorder";
+import { type Recording, type Sound, record, save, soundOf } from "./recorder";
 import { startStudio } from "./studio/client";
-import type { Choice, Wanted } from "./studio/studio";
-import { turns } from "./turns";
-import { addChoice, canvas, clear, complain, element, markChoices, setRate, show, tell, translate } from "./view";
+import type { Choice, Shown, Wanted } from "./studio/studio";
+import {
+  addChoice,
+  canvas,
+  clear,
+  complain,
+  element,
+  hasImage,
+  markChoices,
+  setRate,
+  setWord,
+  show,
+  tell,
+  translate,
+} from "./view";
 import { PageError, currentLanguage, setLanguage } from "./words";
 
 const studio = startStudio();
@@ -16,18 +30,21 @@ const film = element<HTMLVideoElement>("film");
 const button = (id: string) => element<HTMLButtonElement>(id);
 const input = (id: string) => element<HTMLInputElement>(id);
 
+/** Stickers that are pressed, and those of them that are loaded. */
 const worn = new Set<string>();
+const loaded = new Set<string>();
 /** Changes of the source; each ends before the next one begins. */
 const inTurn = turns();
 let changes = 0;
 let source: "none" | "camera" | "photo" | "video" = "none";
-let facing: Facing = "user";
+let camera: Camera = { facingMode: "user" };
 let mirrored = true;
+/** Ends the frames; another function for each source. */
 let halt = () => {};
-let sound: MediaStream | undefined;
-let recording: { film: Recording; microphone?: MediaStream } | undefined;
-/** Whether the microphone is being asked for. */
-let asking = false;
+let sound: Sound | undefined;
+let recording: { running: Recording; microphone?: MediaStream } | undefined;
+/** The source for which the microphone is being asked for. */
+let asking: typeof halt | undefined;
 
 /** Networks and stickers are loaded. */
 const ready = start();
@@ -79,38 +96,49 @@ function offer(choice: Choice, thumbnail?: string): void {
 async function toggle(name: string): Promise<void> {
   if (!worn.delete(name)) worn.add(name);
   markChoices(worn);
-  try {
-    await studio.wear([...worn]);
-  } catch (error) {
-    worn.delete(name); // it cannot be loaded; what else is worn stays
-    markChoices(worn);
-    await studio.wear([...worn]);
-    throw error;
+  if (worn.has(name)) {
+    try {
+      await studio.prepare(name);
+      loaded.add(name);
+    } catch (error) {
+      worn.delete(name); // it cannot be loaded; what else is worn stays
+      markChoices(worn);
+      throw error;
+    }
   }
-  await redraw();
+  await studio.wear([...worn].filter((each) => loaded.has(each)));
+  await showPhoto(() => studio.photoAgain());
 }
 
-/** Draw the photo again; films do so by themselves. */
-async function redraw(): Promise<void> {
-  const shown = source === "photo" ? await studio.photoAgain() : undefined;
-  if (shown) show(shown);
+/** Show the photo as it is drawn now, unless it is left meanwhile; videos are drawn anyway. */
+async function showPhoto(draw: () => Promise<Shown | undefined>): Promise<void> {
+  if (source !== "photo") return;
+  const shownNow = halt;
+  const shown = await draw();
+  if (halt === shownNow && shown) show(shown);
+  else shown?.image.close();
 }
 
 /** Which buttons do something now. */
 function refresh(): void {
   const live = source === "camera" || source === "video";
+  const focused = document.activeElement;
   button("stop").disabled = source === "none";
   button("flip").disabled = button("mirror").disabled = source !== "camera";
   button("mirror").setAttribute("aria-pressed", String(mirrored));
-  button("picture").disabled = source === "none";
-  button("record").disabled = !live || !canRecord();
-  button("record").dataset.word = recording ? "recordStop" : "record";
-  translate();
+  button("picture").disabled = source === "none" || !hasImage();
+  button("record").disabled = !live;
+  setWord("record", recording ? "recordStop" : "record");
+  if (focused instanceof HTMLButtonElement && focused.disabled) button("camera").focus();
 }
 
 /** End what is shown now. */
 async function stop(): Promise<void> {
-  await stopRecording().catch(complain); // the source ends all the same
+  // The source ends all the same if that fails.
+  const saved = await stopRecording().catch((error: unknown) => {
+    complain(error);
+    return false;
+  });
   halt();
   halt = () => {};
   stopStream(film.srcObject as MediaStream | null);
@@ -122,46 +150,56 @@ async function stop(): Promise<void> {
   source = "none";
   await studio.restart();
   clear();
+  if (!saved) tell("ready");
   refresh();
 }
 
-/** Show the frames of the film as they come. */
+/** Show the frames of the video element as they come. */
 function play(mirror: () => boolean): void {
   const times: number[] = [];
-  halt = pump(
+  const mine = pump(
     film,
     async (frame, seconds) => {
       const shown = await studio.frame(frame, seconds, mirror());
-      if (source === "none") return shown.image.close();
-      show(shown);
+      if (halt !== mine) return shown.image.close();
+      // A video file cannot change its size: a phone that is turned ends the recording.
+      const { width, height } = shown.image;
+      if (recording && (width !== canvas.width || height !== canvas.height)) await stopRecording().catch(complain);
+      const first = !hasImage();
+      show(shown, SETTLED);
+      if (first) refresh();
       times.push(performance.now());
       if (times.length > 31) times.shift();
       if (times.length > 5) setRate((1000 * (times.length - 1)) / (times.at(-1)! - times[0]!));
     },
-    complain,
+    (error) => void attempt(() => change(stop)).then(() => complain(error)),
   );
+  halt = mine;
 }
 
+/** Milliseconds after which a count of faces is said, so that one that flickers is not. */
+const SETTLED = 700;
+
 /** Ask for the camera; until the user answers, other sources may be chosen, and the camera is no longer wanted then. */
-async function startCamera(): Promise<void> {
+async function startCamera(wanted = camera): Promise<void> {
   const stopped = change(stop); // the other camera, too: some phones open one at a time
   const asked = changes;
   await stopped;
   if (asked !== changes) return;
   tell("starting");
-  let camera: MediaStream;
+  let stream: MediaStream;
   try {
-    camera = await openCamera(facing);
+    stream = await openCamera(wanted);
   } catch (error) {
     if (asked === changes) tell("ready");
     throw error;
   }
-  await inTurn(async () => (asked === changes ? showCamera(camera) : stopStream(camera)));
+  await inTurn(async () => (asked === changes ? showCamera(stream, wanted) : stopStream(stream)));
 }
 
-async function showCamera(camera: MediaStream): Promise<void> {
-  film.srcObject = camera;
-  camera.getVideoTracks()[0]?.addEventListener("ended", () => {
+async function showCamera(stream: MediaStream, wanted: Camera): Promise<void> {
+  film.srcObject = stream;
+  stream.getVideoTracks()[0]?.addEventListener("ended", () => {
     // Unplugged: it does not fire when the page itself stops it.
     void attempt(() => change(stop)).then(() => complain(new PageError("cameraLost")));
   });
@@ -174,6 +212,8 @@ async function showCamera(camera: MediaStream): Promise<void> {
     throw error;
   }
   source = "camera";
+  if (wanted !== camera) mirrored = !("facingMode" in wanted && wanted.facingMode === "environment");
+  camera = wanted;
   play(() => mirrored);
   refresh();
 }
@@ -189,7 +229,13 @@ async function openPhoto(file: File): Promise<void> {
   tell("looking");
   source = "photo";
   refresh();
-  show(await studio.openPhoto(image));
+  try {
+    show(await studio.openPhoto(image));
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  refresh();
 }
 
 async function openVideo(file: File): Promise<void> {
@@ -205,6 +251,7 @@ async function openVideo(file: File): Promise<void> {
     throw new PageError("videoDamaged", { file: file.name });
   }
   source = "video";
+  sound?.resume();
   play(() => false);
   refresh();
 }
@@ -234,26 +281,22 @@ async function addZip(file: File, wanted?: Wanted): Promise<void> {
 }
 
 async function addFolder({ files, name }: Drop): Promise<void> {
-  const parts = files.filter((file) => /\.(json|onnx)$/.test(file.name)); // a folder may hold anything else
-  networkUsed(await studio.useNetwork(await filesOf(parts, MAX_NETWORK_BYTES), name));
+  const parts = files.filter((file) => [RECIPE_FILE, MODEL_FILE].includes(file.name)); // it may hold anything else
+  await networkUsed(await studio.useNetwork(await filesOf(parts, MAX_NETWORK_BYTES), name));
 }
 
-function networkUsed(name: string): void {
+async function networkUsed(name: string): Promise<void> {
   button("shipped").hidden = false;
   tell("networkUsed", { name });
-  void attempt(photoAnew);
+  await showPhoto(() => studio.photoAnew());
 }
 
 async function useShipped(): Promise<void> {
   await studio.useShipped();
+  if (document.activeElement === button("shipped")) input("network").focus();
   button("shipped").hidden = true;
   tell("networkReset");
-  await photoAnew();
-}
-
-async function photoAnew(): Promise<void> {
-  const shown = source === "photo" ? await studio.photoAnew() : undefined;
-  if (shown) show(shown);
+  await showPhoto(() => studio.photoAnew());
 }
 
 async function open(drop: Drop): Promise<void> {
@@ -275,16 +318,23 @@ async function takePicture(): Promise<void> {
 }
 
 async function toggleRecording(): Promise<void> {
-  if (recording) return stopRecording();
-  if (asking || (source !== "camera" && source !== "video")) return;
-  const shown = halt;
-  asking = true;
+  if (recording) {
+    await stopRecording();
+    return;
+  }
+  if (asking === halt || (source !== "camera" && source !== "video")) return;
+  const shownNow = halt;
+  asking = shownNow;
   const microphone = source === "camera" ? await openMicrophone() : undefined;
-  asking = false;
-  if (halt !== shown) return stopStream(microphone); // what was to be recorded has ended
+  if (asking === shownNow) asking = undefined;
+  if (halt !== shownNow) return stopStream(microphone); // what was to be recorded has ended
   try {
-    if (source === "video") sound ??= soundOf(film);
-    recording = { film: record(canvas, microphone ?? (source === "video" ? sound : undefined)), microphone };
+    if (source === "video") (sound ??= soundOf(film)).resume();
+    const running = record(canvas, microphone ?? (source === "video" ? sound?.stream : undefined));
+    recording = { running, microphone };
+    void running.ended.then(() => {
+      if (recording?.running === running) void attempt(stopRecording); // it ended by itself
+    });
   } catch (error) {
     stopStream(microphone);
     throw error;
@@ -293,13 +343,18 @@ async function toggleRecording(): Promise<void> {
   refresh();
 }
 
-async function stopRecording(): Promise<void> {
-  if (!recording) return;
-  const { film: running, microphone } = recording;
+/** Save what is being recorded; whether there was something to save. */
+async function stopRecording(): Promise<boolean> {
+  if (!recording) return false;
+  const { running, microphone } = recording;
   recording = undefined;
   try {
-    const { film: made, suffix } = await running.stop();
-    tell("saved", { file: save(made, suffix) });
+    const { video, suffix } = await running.stop();
+    tell("saved", { file: save(video, suffix) });
+    return true;
+  } catch (error) {
+    tell("ready");
+    throw error;
   } finally {
     stopStream(microphone);
     refresh();
@@ -318,19 +373,9 @@ function wire(): void {
       if (files.length) void attempt(() => work(files));
     });
   };
-  click("camera", startCamera);
-  click("stop", () =>
-    change(async () => {
-      const saves = recording !== undefined;
-      await stop();
-      if (!saves) tell("ready");
-    }),
-  );
-  click("flip", () => {
-    facing = facing === "user" ? "environment" : "user";
-    mirrored = facing === "user";
-    return startCamera();
-  });
+  click("camera", () => startCamera());
+  click("stop", () => change(stop));
+  click("flip", async () => startCamera(await cameraAfter(film.srcObject as MediaStream)));
   click("mirror", async () => {
     mirrored = !mirrored;
     refresh();
@@ -355,19 +400,22 @@ function wire(): void {
       const overlay = { points: input("points").checked, boxes: input("boxes").checked };
       void attempt(async () => {
         await studio.show(overlay);
-        await redraw();
+        await showPhoto(() => studio.photoAgain());
       });
     });
   }
   input("rate").addEventListener("change", () => setRate(undefined));
+  element("folderLabel").hidden = !("webkitdirectory" in input("folder"));
   wireDrops();
 }
 
 function wireDrops(): void {
   const view = element("view");
   const take = (transfer: DataTransfer | null) => {
+    const dropped = dropOf(transfer); // at once: it is empty when the event has ended
+    dropped.catch(() => undefined); // said below
     void attempt(async () => {
-      const drop = await dropOf(transfer);
+      const drop = await dropped;
       if (drop) await open(drop);
     });
   };

@@ -22,6 +22,7 @@ let described: () => string = () => say("stage");
 /** Put the words of the current language everywhere. */
 export function translate(): void {
   document.documentElement.lang = currentLanguage() === "zh" ? "zh-CN" : "en";
+  element("language").lang = currentLanguage() === "zh" ? "en" : "zh-CN"; // it names the other one
   document.title = `facekp: ${say("title")}`;
   for (const each of document.querySelectorAll<HTMLElement>("[data-word]"))
     each.textContent = say(each.dataset.word as Word);
@@ -34,6 +35,12 @@ export function translate(): void {
   status.textContent = said();
   canvas.setAttribute("aria-label", described());
   if (complaint !== undefined) problem.textContent = explain(complaint);
+}
+
+/** Change what a button says. */
+export function setWord(id: string, word: Word): void {
+  element(id).dataset.word = word;
+  element(id).textContent = say(word);
 }
 
 /** A message that is no error. */
@@ -49,20 +56,33 @@ export function complain(error?: unknown): void {
   problem.textContent = error === undefined ? "" : explain(error);
 }
 
-/** Show an image, and say how many faces it has when that changes. */
-export function show(shown: Shown): void {
+/** Whether an image is shown. */
+export function hasImage(): boolean {
+  return element("hint").hidden;
+}
+
+/**
+ * Show an image, and say how many faces it has when that changes.
+ *
+ * @param shown - The image.
+ * @param settled - Milliseconds for which the number must stay the same before it is said.
+ */
+export function show(shown: Shown, settled = 0): void {
   const { width, height } = shown.image;
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   screen.transferFromImageBitmap(shown.image);
   element("hint").hidden = true;
-  sayFaces(shown.faces);
+  if (shown.faces === faces) return;
+  faces = shown.faces;
+  clearTimeout(saying);
+  if (settled) saying = setTimeout(sayFaces, settled, faces);
+  else sayFaces(faces);
 }
 
 let faces = -1;
+let saying: ReturnType<typeof setTimeout> | undefined;
 
 function sayFaces(count: number): void {
-  if (count === faces) return;
-  faces = count;
   const word = count === 0 ? "none" : count === 1 ? "one" : "several";
   tell(word, { count });
   described = () => `${say("stage")}. ${say(word, { count })}`;
@@ -72,6 +92,7 @@ function sayFaces(count: number): void {
 /** Show nothing. */
 export function clear(): void {
   faces = -1;
+  clearTimeout(saying);
   screen.transferFromImageBitmap(null);
   element("hint").hidden = false;
   described = () => say("stage");
@@ -79,7 +100,7 @@ export function clear(): void {
   setRate(undefined);
 }
 
-/** Show the frames a second, or nothing. */
+/** Show the frames per second, or nothing. */
 export function setRate(rate: number | undefined): void {
   meter.hidden = rate === undefined || !element<HTMLInputElement>("rate").checked;
   meter.textContent = say("fps", { rate: rate?.toFixed(0) ?? "" });
@@ -90,7 +111,7 @@ export function setRate(rate: number | undefined): void {
  *
  * @param choice - The sticker.
  * @param thumbnail - Address of an image of it; without one, or if that is missing, `paint` is asked for one.
- * @param pressed - Told the sticker's name.
+ * @param pressed - Called with the sticker's name.
  * @param paint - Makes the image.
  */
 export function addChoice(
@@ -116,9 +137,10 @@ export function addChoice(
     canvas.getContext("bitmaprenderer")!.transferFromImageBitmap(await paint(name));
     image.replaceWith(canvas);
   };
-  image.onerror = () => void paintIt();
+  const paintOrDrop = () => void paintIt().catch(() => image.remove()); // its name is enough; pressing it says why
+  image.onerror = paintOrDrop;
   if (thumbnail) image.src = thumbnail;
-  else void paintIt();
+  else paintOrDrop();
   button.addEventListener("click", () => pressed(name));
   choices.append(button);
 }

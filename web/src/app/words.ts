@@ -18,7 +18,7 @@ const english = {
   show: "Show",
   points: "Points",
   boxes: "Boxes",
-  rate: "Frames a second",
+  rate: "Frames per second",
   more: "Your own",
   pack: "Sticker pack (.zip)",
   network: "Network (.zip)",
@@ -35,7 +35,7 @@ const english = {
   none: "No face found.",
   one: "1 face.",
   several: "{count} faces.",
-  fps: "{rate} frames a second",
+  fps: "{rate} frames per second",
   saved: "Saved {file}.",
   recording: "Recording…",
   recordingMute: "Recording without sound: the microphone is not available.",
@@ -46,7 +46,8 @@ const english = {
   cameraRefused: "The camera was refused. Allow it in the browser's settings of this page, then press Camera again.",
   cameraMissing: "No camera was found. Connect one, then press Camera again; or choose a photo.",
   cameraBusy: "The camera is used by another program. Close that, then press Camera again.",
-  cameraInsecure: "Browsers give a camera only to pages from https or localhost. Open this page so, or choose a photo.",
+  cameraInsecure:
+    "Browsers give a camera only to pages from https or localhost. Open this page that way, or choose a photo.",
   cameraLost: "The camera is gone. Connect it again, then press Camera.",
   cameraFailed: "The camera does not start ({reason}). Try again, or choose a photo.",
   videoDamaged: "{file}: not a video that this browser can play, or damaged; choose another.",
@@ -117,7 +118,7 @@ const chinese: Record<Word, string> = {
 const chineseMessages: Record<Code, string> = {
   "file.missing": "{file}：无法获取（{reason}）；请检查地址",
   "file.large": "{file}：{bytes} 字节太大；一个文件最多 {most} 字节",
-  "zip.damaged": "{file}：zip 文件已损坏（{reason}）；请重新获取",
+  "zip.damaged": "{file}：zip 文件已损坏（{reason}）；请重新下载",
   "zip.encrypted": "{file}：需要密码；请不加密码重新打包",
   "zip.name": "{file}：文件名 {name} 指向压缩包之外；请重新打包",
   "zip.many": "{file}：文件多于 {most} 个；请只打包需要的文件",
@@ -141,8 +142,8 @@ const chineseMessages: Record<Code, string> = {
   "network.none": "{file}：不是网络；请给出 tools/export.py 写出的文件夹，或它的 .zip",
   "network.recipe": "{file}：说明文件已损坏（{reason}）；请重新导出网络",
   "network.format": "{file}：不是 facekp 的网络（格式 {wanted}）；请重新导出",
-  "network.finds": "{file}：这个网络找的是 {finds}，而不是 {wanted}；请换一个",
-  "network.points": "{file}：找 {count} 个点；浏览器需要 {wanted} 个点的网络",
+  "network.finds": "{file}：这个网络预测的是 {finds}（points 为关键点，boxes 为人脸框），而不是 {wanted}；请换一个",
+  "network.points": "{file}：预测 {count} 个点；浏览器需要 {wanted} 个点的网络",
   "network.pixels": "{file}：需要变换 {type}，浏览器里没有；请不用它训练",
   "network.run": "{file}：ONNX Runtime 无法运行（{reason}）；请重新导出",
   "network.shape": "{file}：输出与说明不符；请重新导出",
@@ -178,7 +179,7 @@ const chineseStickers: Record<string, string> = {
 
 type Language = "en" | "zh";
 
-const KEY = "language";
+const KEY = "facekp-language"; // other pages of the host have their own
 
 let language: Language = stored() ?? (navigator.language.startsWith("zh") ? "zh" : "en");
 

@@ -1,11 +1,9 @@
 /** Reading a stranger's `.zip`: checked names, checked sizes, checked sums. */
-import { ERR_UNSAFE_FILENAME, type Entry, Uint8ArrayReader, ZipReader, configure } from "@zip.js/zip.js";
+import { ERR_UNSAFE_FILENAME, type Entry, Uint8ArrayReader, ZipReader } from "@zip.js/zip.js";
 import { UserError, reasonOf } from "./errors";
 
-/** More files than this are no sticker and no network. */
-const MOST_FILES = 512;
-
-configure({ useWebWorkers: false });
+/** A pack of more frames would have fewer than 90 x 90 pixels for each; see `MAX_PIXELS` of packs. */
+const MOST_FILES = 4096;
 
 /**
  * Unpack an archive into the memory.
@@ -19,7 +17,7 @@ export async function unzip(
   file: string,
   most: number,
 ): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
-  const reader = new ZipReader(new Uint8ArrayReader(bytes), { checkSignature: true });
+  const reader = new ZipReader(new Uint8ArrayReader(bytes), { checkSignature: true, useWebWorkers: false });
   try {
     const entries = await reader.getEntries();
     if (entries.length > MOST_FILES) throw new UserError("zip.many", { file, most: MOST_FILES });

@@ -13,6 +13,9 @@ const STRIDES = [8, 16, 32] as const;
 /** Boxes that share more than this part of their union are taken for the same face. */
 export const SAME_FACE = 0.4;
 
+/** What lies inside of a face's box by more than this part, and is smaller than this part of it, is a part of that face. */
+const [INSIDE, SMALLER] = [0.7, 0.35];
+
 /** Cells of an image that are looked at, the best ones; a face has several. */
 const MOST_CANDIDATES = 500;
 
@@ -32,9 +35,9 @@ export function iou(a: Box, b: Box): number {
   return shared / Math.max(area(a) + area(b) - shared, 1e-9);
 }
 
-/** Which part of `a` lies inside of `b`. */
-export function partInside(a: Box, b: Box): number {
-  return overlap(a, b) / Math.max(area(a), 1e-9);
+/** Whether `a` is a part of the face `b`, such as its nose and mouth. */
+export function isPart(a: Box, b: Box): boolean {
+  return overlap(a, b) > INSIDE * Math.max(area(a), 1e-9) && area(a) < SMALLER * area(b);
 }
 
 function overlap(a: Box, b: Box): number {
@@ -72,7 +75,7 @@ export function chooseBoxes(outputs: Float32Array, width: number, height: number
 }
 
 /**
- * The best-scored box of each heap (non-maximum suppression), the best first.
+ * The best-scored box of each cluster (non-maximum suppression), the best first.
  *
  * @param found - Boxes, in any order.
  * @param most - Largest intersection over union that two of them may have.

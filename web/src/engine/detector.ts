@@ -90,7 +90,7 @@ function pad(image: Pixels, border: number): Pixels {
   return padded;
 }
 
-/** Halves go to the even neighbour, as in Python. */
+/** Rounds half to even, as Python does. */
 function roundEven(value: number): number {
   const low = Math.floor(value);
   return value - low === 0.5 ? low + (low % 2) : Math.round(value);

@@ -18,7 +18,7 @@ export const MESSAGES = {
   "pack.json": "{file}: not valid JSON ({reason}); fix that place",
   "pack.key": "{file}: {where}: must be {expected}",
   "pack.unknown": "{file}: {where}: unknown; the keys are {known}",
-  "pack.place": "{file}: {where}: no place is called {name}; take of {known}",
+  "pack.place": "{file}: {where}: no place is called {name}; take one of {known}",
   "pack.few": "{file}: {where}: fit {fit} needs {least}, not {count}",
   "pack.outside": "{file}: {where}: lies outside the {width}x{height} image",
   "pack.line": "{file}: {where}: coincide or lie on one line; move them apart",
@@ -38,7 +38,7 @@ export const MESSAGES = {
   "network.shape": "{file}: its outputs do not fit its recipe; export it again",
   "image.damaged": "{file}: not an image that this browser can show, or damaged; choose another",
   "image.empty": "{file}: an empty image; choose another",
-  "wasm.missing": "this browser has no WebAssembly with SIMD; update it or take another",
+  "wasm.missing": "this browser has no WebAssembly with SIMD; update it, or use another browser",
 } as const;
 
 /** Which message. */

@@ -1,5 +1,5 @@
 /** The result of looking at an image. */
-import { type ScoredBox, area, partInside, suppressOverlaps } from "./boxes";
+import { type ScoredBox, area, isPart, suppressOverlaps } from "./boxes";
 import { boundingBox } from "./geometry";
 
 /** A face of an image. */
@@ -7,12 +7,6 @@ export interface Face extends ScoredBox {
   /** x, y, x, y, ... in pixels of the image: 68 points in iBUG order. */
   readonly points: Float32Array;
 }
-
-/**
- * A face of which more than the first part lies inside of another one's box, whose area is less than the second part of
- * the other's, and that is trusted less, is a part of that other face.
- */
-const [INSIDE, SMALLER] = [0.7, 0.35];
 
 /** Two faces that share more of their union are one. */
 const MOST_SHARED = 0.4;
@@ -35,13 +29,5 @@ export function largestFirst<T extends ScoredBox>(faces: readonly T[]): T[] {
  */
 export function withoutDoubles(faces: readonly Face[]): Face[] {
   const kept = largestFirst(suppressOverlaps(largestFirst(faces), MOST_SHARED));
-  return kept.filter(
-    (face) =>
-      !kept.some(
-        (other) =>
-          partInside(face.box, other.box) > INSIDE &&
-          area(face.box) < SMALLER * area(other.box) &&
-          face.score < other.score,
-      ),
-  );
+  return kept.filter((face) => !kept.some((other) => isPart(face.box, other.box) && face.score < other.score));
 }

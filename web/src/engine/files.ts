@@ -7,12 +7,21 @@ export const MAX_PACK_BYTES = 32 * 1024 * 1024;
 /** No file of a network may be larger. */
 export const MAX_NETWORK_BYTES = 256 * 1024 * 1024;
 
+/** Nor its recipe. */
+export const MAX_RECIPE_BYTES = 4 * 1024 * 1024;
+
 /** Files by name. */
 export interface Folder {
   /** What messages call it. */
   readonly name: string;
   /** The bytes of a file; undefined if there is none of that name. */
   read(file: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
+}
+
+/** A file's text, if the file has no more than `most` bytes; `file` is what messages call it. */
+export function textOf(bytes: Uint8Array, file: string, most: number): string {
+  if (bytes.byteLength > most) throw new UserError("file.large", { file, bytes: bytes.byteLength, most });
+  return new TextDecoder().decode(bytes);
 }
 
 /** The files below an address. */
@@ -37,11 +46,11 @@ export function folderAt(url: string | URL): Folder {
   };
 }
 
-/** Files in the memory, such as those of an archive; the folder that holds `landmark` counts as the top. */
-export function folderOf(name: string, files: ReadonlyMap<string, Uint8Array<ArrayBuffer>>, landmark: string): Folder {
-  const homes = [...files.keys()].filter((path) => path === landmark || path.endsWith(`/${landmark}`));
+/** Files in the memory, such as those of an archive; the folder that holds the file `marker` counts as the top. */
+export function folderOf(name: string, files: ReadonlyMap<string, Uint8Array<ArrayBuffer>>, marker: string): Folder {
+  const homes = [...files.keys()].filter((path) => path === marker || path.endsWith(`/${marker}`));
   homes.sort((a, b) => a.length - b.length);
-  const home = homes[0]?.slice(0, -landmark.length) ?? "";
+  const home = homes[0]?.slice(0, -marker.length) ?? "";
   return { name, read: (file) => Promise.resolve(files.get(home + file)) };
 }
 

@@ -66,7 +66,7 @@ export class Landmarker {
    */
   async detect(image: Source, effort: Effort = "full"): Promise<Face[]> {
     const pixels = toPixels(image);
-    const found = await this.detector(pixels, effort);
+    const found = (await this.detector(pixels, effort)).filter(({ box }) => isProper(box));
     const candidates = await this.fit(pixels, found);
     if (!this.network.recipe.scored)
       return withoutDoubles(candidates.map(({ points, likely }) => faceOf(points, likely)));
@@ -81,9 +81,12 @@ export class Landmarker {
    * @param image - As for `detect`.
    * @param boxes - Each around a face's landmarks.
    * @returns As many faces, the largest first.
+   * @throws RangeError if a box is empty or not finite.
    */
   async locate(image: Source, boxes: readonly Box[]): Promise<Face[]> {
     if (!boxes.length) return [];
+    const wrong = boxes.find((box) => !isProper(box));
+    if (wrong) throw new RangeError(`box ${wrong.join(", ")}: must be x0, y0, x1, y1 with x0 < x1 and y0 < y1`);
     const certain = boxes.map((box) => ({ box, score: 1 }));
     const candidates = await this.fit(toPixels(image), certain);
     return largestFirst(candidates.map(({ points, trust }) => faceOf(points, trust)));
@@ -176,6 +179,11 @@ export class Landmarker {
   }
 }
 
+/** Whether a box is finite and not empty. */
+function isProper([x0, y0, x1, y1]: Box): boolean {
+  return x1 > x0 && y1 > y0 && Number.isFinite(x0 + y0 + x1 + y1);
+}
+
 /** Whether a face moved, on average, by more than a part of the distance of its eyes. */
 function isFar(points: Float32Array, last: Float32Array): boolean {
   let sum = 0;
@@ -189,7 +197,7 @@ export interface LandmarkerOptions {
   readonly detector?: string | URL;
   /** Address of the network that tells faces from patterns, for networks without a score of their own. */
   readonly fallback?: string | URL;
-  /** See `Runtime`; without it, ONNX Runtime's own rules hold. */
+  /** See `Runtime`; without it, ONNX Runtime's defaults apply. */
   readonly runtime?: Runtime;
 }
 
@@ -222,15 +230,16 @@ export async function openLandmarker(
 ): Promise<Landmarker> {
   const opened: Network[] = [];
   try {
-    const detecting = await openKind(boxes, "boxes", opened, runtime);
-    await checkDetector(detecting);
-    const detector = createDetector(detecting);
     const network = await openKind(points, "points", opened, runtime);
     await checkPoints(network);
-    if (network.recipe.scored || !fallback) return new Landmarker(network, detector, [detecting]);
-    // The detector counts on a network's score to refuse what is no face.
-    const sure = await openLandmarker(fallback, boxes, undefined, runtime);
-    return new Landmarker(network, (image, effort) => sure.detect(image, effort), [detecting, sure]);
+    if (!network.recipe.scored && fallback) {
+      // The detector counts on a network's score to refuse what is no face.
+      const sure = await openLandmarker(fallback, boxes, undefined, runtime);
+      return new Landmarker(network, (image, effort) => sure.detect(image, effort), [sure]);
+    }
+    const detecting = await openKind(boxes, "boxes", opened, runtime);
+    await checkDetector(detecting);
+    return new Landmarker(network, createDetector(detecting), [detecting]);
   } catch (error) {
     await Promise.all(opened.map((network) => network.close()));
     throw error;

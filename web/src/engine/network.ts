@@ -1,10 +1,11 @@
 /** Running ONNX networks with ONNX Runtime, in WebAssembly or on the graphics processor. */
 import type { InferenceSession } from "onnxruntime-web/wasm";
 import { UserError, reasonOf } from "./errors";
-import { type Folder, MAX_NETWORK_BYTES } from "./files";
+import { type Folder, MAX_NETWORK_BYTES, MAX_RECIPE_BYTES, textOf } from "./files";
 import { type Input, buildInput } from "./pixels";
 import { type Recipe, readRecipe } from "./recipe";
 import { type Backend, type Ort, type Runtime, startRuntime } from "./runtime";
+import { turns } from "./turns";
 import type { Pixels } from "./warp";
 
 export const RECIPE_FILE = "recipe.json";
@@ -42,8 +43,9 @@ export async function openOn(backend: Backend, folder: Folder, runtime?: Runtime
   if (model.byteLength > MAX_NETWORK_BYTES) {
     throw new UserError("file.large", { file, bytes: model.byteLength, most: MAX_NETWORK_BYTES });
   }
-  const recipe = readRecipe(new TextDecoder().decode(described), `${file}/${RECIPE_FILE}`);
-  const input = buildInput(recipe.pixels, `${file}/${RECIPE_FILE}`);
+  const where = `${file}/${RECIPE_FILE}`;
+  const recipe = readRecipe(textOf(described, where, MAX_RECIPE_BYTES), where);
+  const input = buildInput(recipe.pixels, where);
   const ort = await startRuntime(backend, runtime);
   try {
     const session = await ort.InferenceSession.create(model, {
@@ -66,14 +68,8 @@ export async function openOn(backend: Backend, folder: Folder, runtime?: Runtime
   }
 }
 
-let last: Promise<unknown> = Promise.resolve();
-
-/** One after the other: two runs at once on WebGPU would wait for each other forever. */
-function inTurn<T>(work: () => Promise<T>): Promise<T> {
-  const done = last.then(work);
-  last = done.catch(() => undefined);
-  return done;
-}
+/** One run after the other: two at once on WebGPU would wait for each other forever. */
+const inTurn = turns();
 
 async function run(
   ort: Ort,

@@ -7,7 +7,7 @@ import type { PixelSpec } from "./pixels";
 const FORMAT = "facekp-1";
 
 /** Larger crops than this are a mistake or an attack. */
-const MOST_SIZE = 1024;
+const MOST_SIZE = 2048;
 
 /** Of a network of points. */
 export interface PointsRecipe {
@@ -58,8 +58,8 @@ export function readRecipe(text: string, file: string): Recipe {
   }
   const { size, face_centre: centre, face_side: side, network } = recipe;
   if (!isNumber(size) || !Number.isInteger(size) || size < 8 || size > MOST_SIZE) throw damaged("size");
-  if (!Array.isArray(centre) || centre.length !== 2 || !centre.every(isNumber)) throw damaged("face_centre");
-  if (!isNumber(side) || side <= 0) throw damaged("face_side");
+  if (!Array.isArray(centre) || centre.length !== 2 || !centre.every(isFraction)) throw damaged("face_centre");
+  if (!isNumber(side) || side <= 0 || side > 2) throw damaged("face_side");
   return {
     finds: "points",
     pixels,
@@ -74,6 +74,11 @@ function isPixelSpec(value: unknown): value is PixelSpec {
   if (!isRecord(value) || typeof value.type !== "string") return false;
   const channels = value.channels ?? 3;
   return channels === 1 || channels === 3;
+}
+
+/** Whether a value can be a place in fractions of a crop, somewhat outside of it at most. */
+function isFraction(value: unknown): value is number {
+  return isNumber(value) && value >= -1 && value <= 2;
 }
 
 /** Whether a value is a JSON object. */

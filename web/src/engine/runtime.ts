@@ -27,7 +27,7 @@ const FILES: Record<Backend, string> = { wasm: "ort-wasm-simd-threaded", webgpu:
 
 const started = new Map<Backend, Promise<Ort>>();
 
-/** Start ONNX Runtime, once for each backend; without a `runtime`, its own rules hold. */
+/** Start ONNX Runtime, once for each backend, by the first `runtime` that is given; without one, by ONNX Runtime's defaults. */
 export function startRuntime(backend: Backend, runtime?: Runtime): Promise<Ort> {
   const starting =
     started.get(backend) ??
@@ -42,21 +42,22 @@ export function startRuntime(backend: Backend, runtime?: Runtime): Promise<Ort> 
 async function start(backend: Backend, runtime?: Runtime): Promise<Ort> {
   if (typeof WebAssembly !== "object" || !WebAssembly.validate(SIMD_PROBE)) throw new UserError("wasm.missing");
   const ort = backend === "webgpu" ? await import("onnxruntime-web/webgpu") : wasm;
+  if (!runtime) return ort;
   const threaded = globalThis.crossOriginIsolated && backend === "wasm";
   const cores = globalThis.navigator?.hardwareConcurrency ?? 1;
   ort.env.logLevel = "error";
-  ort.env.wasm.numThreads = threaded ? (runtime?.threads ?? clamp(cores - 1, 1, MOST_THREADS)) : 1;
-  if (!runtime) return ort;
+  ort.env.wasm.numThreads = threaded ? (runtime.threads ?? clamp(cores - 1, 1, MOST_THREADS)) : 1;
   const folder = new URL(runtime.folder.replace(/\/*$/, "/"), globalThis.location?.href);
   ort.env.wasm.wasmPaths = { mjs: new URL(`${FILES[backend]}.mjs`, folder).href };
-  ort.env.wasm.wasmBinary = await fetchBinary(new URL(`${FILES[backend]}.wasm.gz`, folder));
+  ort.env.wasm.wasmBinary = await fetchBinary(new URL(`${FILES[backend]}.wasm`, folder));
   return ort;
 }
 
-/** The binary travels packed, whatever the host does: a quarter of its size. */
+/** The binary, packed where the folder has it so, whatever the host does: a quarter of its size. */
 async function fetchBinary(address: URL): Promise<ArrayBuffer> {
   try {
-    const response = await fetch(address);
+    const small = await fetch(`${address.href}.gz`);
+    const response = small.status === 404 ? await fetch(address) : small;
     if (!response.ok) throw new Error(String(response.status));
     const bytes = new Uint8Array(await response.arrayBuffer());
     const packed = bytes[0] === 0x1f && bytes[1] === 0x8b; // some hosts unpack it on the way

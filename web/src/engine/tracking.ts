@@ -1,5 +1,5 @@
 /** Faces through a video: detect once, then follow; steady points; a name for every face. */
-import { area, iou } from "./boxes";
+import { area, iou, isPart } from "./boxes";
 import { type Face, faceOf } from "./faces";
 import { type Box, clamp } from "./geometry";
 import { type Source, toPixels } from "./image";
@@ -17,6 +17,15 @@ const [LOST, LOST_HOLD, LOST_FADE] = [0.05, 0.1, 0.15];
 
 /** After a cut, it is gone at once: an image differs from the last one by more grey levels, in the mean. */
 const CUT = 30;
+
+/** From this score on the network is sure of a face in its place. */
+const SURE = 0.5;
+
+/**
+ * A face that is not where it was is one that is new and not further off than this, in sides of the larger box, and not
+ * smaller than this part of it in area, nor larger.
+ */
+const [NEAR, ALIKE] = [1, 0.4];
 
 /** A face's rank changes only when its area has changed by more than this factor: equal faces do not swap ranks. */
 const SAME_SIZE = 1.25;
@@ -164,10 +173,10 @@ export class Tracker {
     const regular = this.frame++ % (this.unsure ? retryEvery : detectEvery) === 0;
     // Where frames come slowly, a face would fade before its turn.
     const late = this.tracks.length > 0 && seconds - this.detected >= hold;
-    if (regular || late) await this.detect(image, seconds);
+    if (regular || late) await this.detect(image, seconds, cut);
     else {
       await this.follow(image, this.tracks, seconds);
-      if (this.tracks.some((track) => track.lost === seconds)) await this.detect(image, seconds);
+      if (this.tracks.some((track) => track.lost === seconds)) await this.detect(image, seconds, cut);
     }
     this.tracks = this.tracks.filter(
       (track) => this.visible(track, seconds) > 0 && meets(track.box, image) && !(cut && track.lost === seconds),
@@ -211,13 +220,26 @@ export class Tracker {
   }
 
   /** Look at the whole image: confirm the faces that are known, add the new ones. */
-  private async detect(image: Pixels, seconds: number): Promise<void> {
+  private async detect(image: Pixels, seconds: number, cut: boolean): Promise<void> {
     const full = this.detections++ % FULL_EVERY === 0 || this.unsure;
     const found = await this.landmarker.detect(image, full ? "full" : "quick");
     this.detected = seconds;
     const pairs = new Map(match(boxesOf(this.tracks), boxesOf(found)));
+    const missing = [...this.tracks.keys()].filter((index) => !pairs.has(index));
+    const inPlace = await this.follow(
+      image,
+      missing.map((index) => this.tracks[index]!),
+      seconds,
+    );
+    if (!cut) {
+      // What moved too far between two frames is the same face all the same.
+      const moved = missing.filter((index) => !inPlace.has(this.tracks[index]!));
+      const used = new Set(pairs.values());
+      const free = [...found.keys()].filter((index) => !used.has(index));
+      const [boxes, others] = [moved.map((i) => this.tracks[i]!.box), free.map((i) => found[i]!.box)];
+      for (const [row, column] of nearest(boxes, others)) pairs.set(moved[row]!, free[column]!);
+    }
     const unseen = this.tracks.filter((_, index) => !pairs.has(index));
-    await this.follow(image, unseen, seconds);
     const seen: Track[] = [];
     this.tracks.forEach((track, index) => {
       const other = pairs.get(index);
@@ -233,13 +255,19 @@ export class Tracker {
       const own = { id: this.nextId++, smooth, neutral: new Neutral(), memory: new WeakMap() };
       seen.push({ ...own, points, box, score, confirmed: seconds, lost: Infinity, size: 0 });
     }
-    // Two tracks on one face: the one that the detector saw stays.
+    // Two tracks on one face, or one that slid onto a part of it: the one that the detector saw stays.
     const doubles = new Set(match(boxesOf(unseen), boxesOf(seen)).map(([index]) => index));
-    this.tracks = [...seen, ...unseen.filter((_, index) => !doubles.has(index))];
+    const single = unseen.filter(({ box }, i) => !doubles.has(i) && !seen.some((other) => isPart(box, other.box)));
+    this.tracks = [...seen, ...single];
   }
 
-  /** Find the points again in boxes around the last ones; a face that jumps or is lost stays where it was. */
-  private async follow(image: Pixels, tracks: readonly Track[], seconds: number): Promise<void> {
+  /**
+   * Find the points again in boxes around the last ones; a face that jumps or is lost stays where it was.
+   *
+   * @returns The tracks whose faces are surely in their places.
+   */
+  private async follow(image: Pixels, tracks: readonly Track[], seconds: number): Promise<Set<Track>> {
+    const inPlace = new Set<Track>();
     const found = await this.landmarker.follow(
       image,
       tracks.map((track) => track.points),
@@ -247,8 +275,12 @@ export class Tracker {
     found.forEach(({ points, box, score }, index) => {
       const track = tracks[index]!;
       if (score < LOST) track.lost = Math.min(track.lost, seconds);
-      else if (iou(track.box, box) >= SAME_FACE) Object.assign(track, { points, box, lost: Infinity });
+      else if (iou(track.box, box) >= SAME_FACE) {
+        Object.assign(track, { points, box, lost: Infinity });
+        if (score >= SURE) inPlace.add(track);
+      }
     });
+    return inPlace;
   }
 
   /** 1 while a face is held, then down to 0. */
@@ -264,6 +296,26 @@ export function match(boxes: readonly Box[], others: readonly Box[]): [number, n
   const pairs: [number, number][] = [];
   for (const { i, j, overlap } of all.sort((a, b) => b.overlap - a.overlap)) {
     if (overlap < SAME_FACE) break;
+    if (pairs.every(([row, column]) => row !== i && column !== j)) pairs.push([i, j]);
+  }
+  return pairs;
+}
+
+/** Pair boxes that are near and of about one size, the nearest first, each box once; pairs of indices. */
+function nearest(boxes: readonly Box[], others: readonly Box[]): [number, number][] {
+  const side = ([x0, y0, x1, y1]: Box) => Math.max(x1 - x0, y1 - y0);
+  const middle = ([x0, y0, x1, y1]: Box) => [(x0 + x1) / 2, (y0 + y1) / 2] as const;
+  const all = boxes.flatMap((box, i) =>
+    others.map((other, j) => {
+      const [[x, y], [u, v]] = [middle(box), middle(other)];
+      const ratio = area(box) / Math.max(area(other), 1e-9);
+      const alike = ratio >= ALIKE && ratio <= 1 / ALIKE;
+      return { i, j, apart: alike ? Math.hypot(x - u, y - v) / Math.max(side(box), side(other)) : Infinity };
+    }),
+  );
+  const pairs: [number, number][] = [];
+  for (const { i, j, apart } of all.sort((a, b) => a.apart - b.apart)) {
+    if (apart > NEAR) break;
     if (pairs.every(([row, column]) => row !== i && column !== j)) pairs.push([i, j]);
   }
   return pairs;

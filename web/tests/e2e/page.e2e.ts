@@ -168,12 +168,27 @@ describe("a photo", () => {
     expect(await sticker(page, "dog").getAttribute("aria-pressed")).toBe("false");
     await sticker(page, "halo").click();
     await expect.poll(() => colours(page)).not.toBeCloseTo(bare, 1);
+    // A pack that comes late and fails takes off none that was pressed meanwhile.
+    let fail: () => void = () => {};
+    const failed = new Promise<void>((done) => (fail = done));
+    await page.route("**/stickers/tiger/**", async (route) => {
+      await failed;
+      await route.fulfill({ status: 404 });
+    });
+    await sticker(page, "tiger").click();
+    await sticker(page, "cat").click();
+    fail();
+    await expect.poll(() => problem(page).textContent()).toContain("tiger");
+    problems = problems.filter((each) => !each.includes("404"));
+    expect(await sticker(page, "tiger").getAttribute("aria-pressed")).toBe("false");
+    expect(await sticker(page, "cat").getAttribute("aria-pressed")).toBe("true");
   });
 
   it("that is damaged is named", async () => {
     const page = await open();
     await page.setInputFiles("#photo", { name: "bad.png", mimeType: "image/png", buffer: Buffer.from("no picture") });
     await expect.poll(() => problem(page).textContent()).toContain("bad.png: not an image");
+    expect(await status(page).textContent()).toBe("Ready.");
     await choosePhoto(page);
     expect(await problem(page).isVisible()).toBe(false);
   });
@@ -185,11 +200,16 @@ describe("the camera", () => {
     await page.check("#rate");
     await page.click("#camera");
     await expect.poll(() => status(page).textContent()).toBe("1 face.");
+    const asked: string[] = [];
+    context!.on("request", (request) => asked.push(request.url().split("/stickers/")[1] ?? ""));
     await sticker(page, "dog").click();
     await sticker(page, "halo").click();
-    await expect.poll(() => page.locator("#meter").textContent(), { timeout: 10_000 }).toMatch(/^\d+ frames a second$/);
-    await page.waitForTimeout(500);
+    await expect
+      .poll(() => page.locator("#meter").textContent(), { timeout: 10_000 })
+      .toMatch(/^\d+ frames per second$/);
+    await page.waitForTimeout(1500);
     await shot(page, "camera");
+    expect(asked.filter((file) => file === "dog/manifest.json")).toHaveLength(1);
     await page.click("#mirror");
     expect(await page.locator("#mirror").getAttribute("aria-pressed")).toBe("false");
     await page.click("#record");
@@ -204,6 +224,9 @@ describe("the camera", () => {
     await expect.poll(() => status(page).textContent()).toBe("1 face.");
     await page.click("#stop");
     await expect.poll(() => page.locator("#hint").isVisible()).toBe(true);
+    expect(await status(page).textContent()).toBe("Ready.");
+    // Stop does nothing now, so the keyboard goes on at the camera.
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe("camera");
   });
 
   it("that is asked for twice at once, or left before it is on, is switched off", async () => {
@@ -403,11 +426,19 @@ describe("a network of one's own", () => {
   const network = (text = recipe, bytes: Buffer = model) =>
     zip({ "exported/model.onnx": bytes, "exported/recipe.json": Buffer.from(text) });
 
-  it("is used, and given back", async () => {
+  it("is used, beside a face detector of one's own, and given back", async () => {
     const page = await open();
     await choosePhoto(page);
     await page.setInputFiles("#network", { name: "own.zip", mimeType: "application/zip", buffer: await network() });
     await expect.poll(() => page.locator("#shipped").isVisible()).toBe(true);
+    const boxes = await zip({
+      "model.onnx": readFileSync(resolve(WEB, "../facekp/shipped/face_detector.onnx")),
+      "recipe.json": readFileSync(resolve(WEB, "public/models/face_detector/recipe.json")),
+    });
+    await page.setInputFiles("#network", { name: "boxes.zip", mimeType: "application/zip", buffer: boxes });
+    await expect.poll(() => status(page).textContent()).toBe("Using the network “boxes.zip”.");
+    await page.click("#stop");
+    await choosePhoto(page);
     await page.click("#shipped");
     await expect.poll(() => page.locator("#shipped").isVisible()).toBe(false);
   });

@@ -73,6 +73,28 @@ describe("a tracker", () => {
     expect(scene.asked.filter((each) => each !== "follow")).toEqual(["full", "quick", "quick", "quick", "full"]);
   });
 
+  it("takes a face that moved by most of its width for the same", async () => {
+    const scene = new Scene([]);
+    scene.follow = (_, last) => Promise.resolve(last.map((points) => faceOf(points, 0.2))); // nothing where it was
+    const tracker = new Tracker(scene, { detectEvery: 1 });
+    for (let frame = 0; frame < 6; frame++) {
+      scene.faces = [at(100 + 35 * (frame % 2), 60)];
+      expect((await tracker.next(image, frame / 3)).map(({ id }) => id)).toEqual([0]);
+    }
+    scene.faces = [at(220, 60)];
+    expect((await tracker.next(image, 2)).map(({ id }) => id)).toContain(1);
+  });
+
+  it("drops a track that slid onto a part of a face when that is seen", async () => {
+    const at = (x: number, y: number, size: number) =>
+      Float32Array.from(apply(compose(scaling(size), translation(x, y)), Float32Array.from(MEAN_FACE)));
+    const scene = new Scene([at(140, 80, 15)]);
+    const tracker = new Tracker(scene, { detectEvery: 1, retryEvery: 1 });
+    await tracker.next(image, 0);
+    scene.faces = [at(100, 50, 80)];
+    expect((await tracker.next(image, 0.1)).map(({ id }) => id)).toEqual([1]);
+  });
+
   it("fades a face that is gone, and forgets it", async () => {
     const scene = new Scene([at(20, 20)]);
     const tracker = new Tracker(scene, { detectEvery: 1, retryEvery: 1 });

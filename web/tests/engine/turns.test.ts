@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { turns } from "../../src/app/turns";
+import { turns } from "../../src/engine/turns";
 
 it("work begins when the last piece has ended, well or not", async () => {
   const inTurn = turns();

@@ -4,9 +4,11 @@ import {
   CURVES,
   type Context,
   type Face,
+  type Folder,
   type Landmarker,
   MANIFEST_FILE,
   MAX_NETWORK_BYTES,
+  MAX_RECIPE_BYTES,
   MEAN_FACE,
   NUM_POINTS,
   RECIPE_FILE,
@@ -22,9 +24,10 @@ import {
   openLandmarker,
   openSticker,
   readRecipe,
+  textOf,
   unzip,
 } from "../../engine";
-import { turns } from "../turns";
+import { turns } from "../../engine/turns";
 
 /** What is drawn over the image. */
 interface Overlay {
@@ -36,8 +39,6 @@ interface Overlay {
 export interface Shown {
   readonly image: ImageBitmap;
   readonly faces: number;
-  /** Milliseconds of work. */
-  readonly took: number;
 }
 
 /** A sticker to choose. */
@@ -67,15 +68,20 @@ export class Studio {
   private backend: Backend = "wasm";
   private landmarker?: Landmarker;
   private tracker?: Tracker;
-  private points = "";
-  private packs = new Map<string, Sticker>();
-  private choice = 0;
+  /** Networks of the user's own, in place of the shipped ones. */
+  private networks: { readonly points?: Folder; readonly boxes?: Folder } = {};
+  private readonly packs = new Map<string, Sticker>();
+  /** Counts what is to be worn. */
+  private wish = 0;
+  private names: readonly string[] = [];
   private readonly own = new Map<string, Sticker>();
   private worn = new Sticker([]);
   private overlay: Overlay = { points: false, boxes: false };
   private context?: Context;
   /** There is one canvas, and a network takes one image at a time. */
   private readonly inTurn = turns();
+  /** The networks that are asked for last are those that stay. */
+  private readonly loadInTurn = turns();
   private photo?: { image: ImageBitmap; faces: Face[] };
 
   /**
@@ -88,7 +94,7 @@ export class Studio {
   async load(base: string, backend: Backend): Promise<Backend> {
     this.base = base;
     this.backend = backend;
-    await this.take(this.shipped("face_crop_light"), this.shipped("face_detector"), "");
+    await this.loadInTurn(() => this.use({}));
     return this.landmarker!.backend;
   }
 
@@ -109,16 +115,21 @@ export class Studio {
     return bitmapOf(context);
   }
 
+  /** Fetch a sticker before it is worn. */
+  async prepare(name: string): Promise<void> {
+    if (this.own.has(name) || this.packs.has(name)) return;
+    const sticker = await this.fetchPack(name);
+    this.packs.set(name, sticker);
+  }
+
   /** Put on these stickers and no others. */
   async wear(names: readonly string[]): Promise<void> {
-    const choice = ++this.choice;
-    const packs = new Map<string, Sticker>(); // no others: their images fill the memory
-    for (const name of names) {
-      if (!this.own.has(name)) packs.set(name, this.packs.get(name) ?? (await this.fetchPack(name)));
-    }
-    if (choice !== this.choice) return; // another one came meanwhile
-    this.packs = packs;
-    this.worn = combine(names.map((name) => this.own.get(name) ?? packs.get(name)!));
+    const wish = ++this.wish;
+    for (const name of names) await this.prepare(name);
+    if (wish !== this.wish) return; // another one came meanwhile
+    this.worn = combine(names.map((name) => this.own.get(name) ?? this.packs.get(name)!));
+    for (const name of this.names) if (!names.includes(name)) this.packs.delete(name); // its images fill the memory
+    this.names = names;
   }
 
   /**
@@ -147,15 +158,15 @@ export class Studio {
     const folder = folderOf(name, files, RECIPE_FILE);
     const recipe = await folder.read(RECIPE_FILE);
     if (!recipe) throw new UserError("network.none", { file: name });
-    const { finds } = readRecipe(new TextDecoder().decode(recipe), `${name}/${RECIPE_FILE}`);
-    if (finds === "points") await this.take(folder, this.shipped("face_detector"), name);
-    else await this.take(this.shipped("face_crop_light"), folder, name);
+    const where = `${name}/${RECIPE_FILE}`;
+    const { finds } = readRecipe(textOf(recipe, where, MAX_RECIPE_BYTES), where);
+    await this.loadInTurn(() => this.use({ ...this.networks, [finds]: folder }));
     return name;
   }
 
   /** Go back to the shipped networks. */
-  async useShipped(): Promise<void> {
-    if (this.points) await this.load(this.base, this.backend);
+  useShipped(): Promise<void> {
+    return this.loadInTurn(() => this.use({}));
   }
 
   /** What is drawn over the image. */
@@ -163,28 +174,29 @@ export class Studio {
     this.overlay = overlay;
   }
 
-  /** Forget the faces of the last film. */
-  restart(): void {
-    this.tracker = this.landmarker && new Tracker(this.landmarker);
-    this.photo?.image.close();
-    this.photo = undefined;
+  /** Forget the faces of the last video, and the last photo. */
+  restart(): Promise<void> {
+    return this.inTurn(async () => {
+      this.tracker = this.landmarker && new Tracker(this.landmarker);
+      this.photo?.image.close();
+      this.photo = undefined;
+    });
   }
 
-  /** The next frame of a film or a camera. */
+  /** The next frame of a video or a camera. */
   frame(image: VideoFrame | ImageBitmap, seconds: number, mirrored: boolean): Promise<Shown> {
     return this.inTurn(async () => {
-      const start = performance.now();
       const context = this.paint(image, mirrored);
       image.close();
       const { width, height } = context.canvas;
       const faces = this.tracker ? await this.tracker.next(context.getImageData(0, 0, width, height), seconds) : [];
-      return this.finish(context, faces, seconds, start);
+      return this.finish(context, faces, seconds);
     });
   }
 
   /** A photo; it is kept for `photoAgain`. */
   openPhoto(image: ImageBitmap): Promise<Shown> {
-    this.restart();
+    void this.restart();
     return this.inTurn(() => this.lookAt(image));
   }
 
@@ -192,7 +204,7 @@ export class Studio {
   photoAgain(): Promise<Shown | undefined> {
     return this.inTurn(async () => {
       if (!this.photo) return undefined;
-      return this.finish(this.paint(this.photo.image, false), this.photo.faces, 0, performance.now());
+      return this.finish(this.paint(this.photo.image, false), this.photo.faces, 0);
     });
   }
 
@@ -202,39 +214,46 @@ export class Studio {
   }
 
   private async lookAt(image: ImageBitmap): Promise<Shown> {
-    const start = performance.now();
     const context = this.paint(image, false);
     const { width, height } = context.canvas;
     const faces = (await this.landmarker?.detect(context.getImageData(0, 0, width, height))) ?? [];
-    this.photo = { image, faces };
-    return this.finish(context, faces, 0, start);
+    let kept = image;
+    if (image.width > width) {
+      kept = await createImageBitmap(context.canvas); // what is drawn is enough, and far smaller
+      image.close();
+    }
+    this.photo = { image: kept, faces };
+    return this.finish(context, faces, 0);
   }
 
-  private async take(points: ReturnType<Studio["shipped"]>, boxes: ReturnType<Studio["shipped"]>, name: string) {
+  /** Load networks, the shipped ones where none is given. */
+  private async use(networks: Studio["networks"]): Promise<void> {
+    const { points = this.shipped("face_crop_light"), boxes = this.shipped("face_detector") } = networks;
     const runtime = { folder: new URL("runtime/", this.base).href, backend: this.backend };
     const next = await openLandmarker(points, boxes, this.scoring(), runtime);
     await this.inTurn(async () => {
       const last = this.landmarker;
       this.landmarker = next;
       this.tracker = new Tracker(next);
-      this.points = name;
+      this.networks = networks;
       await last?.close();
     });
   }
 
   /** The network whose scores tell faces from patterns; it lies elsewhere where `facekp serve` put another in its place. */
-  private scoring(): ReturnType<Studio["shipped"]> {
+  private scoring(): Folder {
     const usual = this.shipped("face_crop_light");
     const read = async (file: string) => {
       const text = await usual.read(RECIPE_FILE);
-      const recipe = text && readRecipe(new TextDecoder().decode(text), `${usual.name}/${RECIPE_FILE}`);
+      const where = `${usual.name}/${RECIPE_FILE}`;
+      const recipe = text && readRecipe(textOf(text, where, MAX_RECIPE_BYTES), where);
       const scored = !recipe || (recipe.finds === "points" && recipe.scored);
       return (scored ? usual : this.shipped("shipped")).read(file);
     };
     return { name: usual.name, read };
   }
 
-  private shipped(name: string) {
+  private shipped(name: string): Folder {
     return folderAt(new URL(`models/${name}/`, this.base));
   }
 
@@ -258,11 +277,10 @@ export class Studio {
     return this.context;
   }
 
-  private async finish(context: Context, faces: readonly Face[], seconds: number, start: number): Promise<Shown> {
+  private async finish(context: Context, faces: readonly Face[], seconds: number): Promise<Shown> {
     this.worn.draw(context, faces, seconds);
     drawOverlay(context, faces, this.overlay);
-    const image = await bitmapOf(context);
-    return { image, faces: faces.length, took: performance.now() - start };
+    return { image: await bitmapOf(context), faces: faces.length };
   }
 }
 

@@ -1,4 +1,4 @@
-/** The words of a sticker pack's `manifest.json`, and what is said when one of them is wrong. */
+/** The keys of a sticker pack's `manifest.json`, and the messages about wrong ones. */
 import { UserError, reasonOf } from "../errors";
 import { ANCHOR_NAMES } from "../landmarks";
 import { isNumber, isRecord } from "../recipe";

@@ -1,7 +1,7 @@
 /** Loading sticker packs, from an address or out of a stranger's archive. */
 import { unzip } from "../archive";
 import { UserError } from "../errors";
-import { type Folder, MAX_PACK_BYTES, folderAt, folderOf } from "../files";
+import { type Folder, MAX_PACK_BYTES, folderAt, folderOf, textOf } from "../files";
 import { affine, apply } from "../geometry";
 import { MEAN_FACE } from "../head";
 import { anchors } from "../landmarks";
@@ -38,12 +38,17 @@ export async function unzipSticker(bytes: Uint8Array<ArrayBuffer>, file: string)
 export async function openSticker(folder: Folder): Promise<Sticker> {
   const manifest = await folder.read(MANIFEST_FILE);
   if (!manifest) throw new UserError("pack.none", { file: folder.name });
-  const spec = readManifest(new TextDecoder().decode(manifest), `${folder.name}/${MANIFEST_FILE}`);
+  const where = `${folder.name}/${MANIFEST_FILE}`;
+  const spec = readManifest(textOf(manifest, where, MAX_PACK_BYTES), where);
+  const names = new Set(spec.layers.flatMap((layer) => ("region" in layer ? [] : layer.frames)));
+  // All at once: beside a camera, each answer waits for a frame.
+  const files = new Map(await Promise.all([...names].map(async (name) => [name, await folder.read(name)] as const)));
+  const read: Folder = { name: folder.name, read: (name) => Promise.resolve(files.get(name)) };
   const layers: Worn[] = [];
   const room = { pixels: MAX_PIXELS };
   for (const [index, layer] of spec.layers.entries()) {
     layers.push(
-      "region" in layer ? new Paint(layer, spec.maxFaces) : await openLayer(folder, layer, index, spec.maxFaces, room),
+      "region" in layer ? new Paint(layer, spec.maxFaces) : await openLayer(read, layer, index, spec.maxFaces, room),
     );
   }
   return new Sticker(layers, spec.name, spec.title);

@@ -21,7 +21,7 @@ import { drawPatch, meet, sample } from "./patch";
 import { type Spline, createSpline } from "./spline";
 import { type Texture, drawLevel } from "./texture";
 
-/** A way of an image to a face. */
+/** Where an image lies on a face, and how it is drawn there. */
 export interface Placement {
   /** Carry a place of the image to the photo; a mesh has no single way for all of them. */
   carry?(place: Point): Point;
