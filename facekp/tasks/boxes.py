@@ -94,7 +94,7 @@ class BoxesTask(Task):
         if settings.points:
             detector = FacesOf(Landmarker(*load_backend(find_weights(settings.points)), detector))
         kinds: dict[str, list[LabelledImage]] = {}
-        for part in load_parts(config, settings.progress).validation:
+        for part in load_parts(config, settings.progress, training=False).validation:
             kinds.setdefault(part.kind, []).extend(_images(part))
         tables: Tables = {
             kind: detection.summarise(detector, images, progress=settings.progress) for kind, images in kinds.items()

@@ -53,12 +53,13 @@ def schema_of(config: Any) -> PointSchema:
     return schema
 
 
-def load_parts(config: Any, progress: bool) -> Parts:
+def load_parts(config: Any, progress: bool, training: bool = True) -> Parts:
     """Read and check what a config's sources name.
 
     Args:
         config: A `facekp.training.config.Config`.
         progress: Show progress bars.
+        training: False: for evaluation, which looks at no image of the training.
 
     Raises:
         UserError: A file, row or label is wrong, the points of two sources differ, or no face is left.
@@ -69,13 +70,13 @@ def load_parts(config: Any, progress: bool) -> Parts:
         parts.train.extend(split.train)
         parts.weights.extend([source.weight] * len(split.train))
         parts.validation.extend(split.validation)
-    for part in [*parts.train, *parts.validation]:
+    for part in [*(parts.train if training else []), *parts.validation]:
         if isinstance(part, FilesDataset):
             part.check(config.data.skip_damaged, progress)
     weights = [weight for part, weight in zip(parts.train, parts.weights) if len(part)]
     train, validation = ([part for part in split if len(part)] for split in (parts.train, parts.validation))
     for datasets, purpose in ((train, "training"), (validation, "validation")):
-        if not datasets:
+        if not datasets and (training or purpose == "validation"):
             raise UserError(
                 f"{config.name}: no face left for {purpose}; give more data, or another split of the source"
             )

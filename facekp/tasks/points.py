@@ -13,7 +13,7 @@ from paddle.vision.transforms import Compose
 from facekp import viz
 from facekp.codecs.points import CODECS, Codec, LabelStatistics, OutputLayout, codec_to_dict
 from facekp.data.combine import JoinedDataset, KeptCrops, NoFacesDataset
-from facekp.data.dataset import FilesDataset
+from facekp.data.dataset import FilesDataset, LandmarkDataset
 from facekp.data.photos import PhotosDataset
 from facekp.data.statistics import crop_statistics, label_mean_std, with_mean_face
 from facekp.data.transforms import build_transforms
@@ -103,11 +103,8 @@ class PointsTask(Task):
             train_parts.append(PhotosDataset(paths, load_detector(threads=1), photos.faces, schema, progress))
             weights.append(photos.weight)
         judged = [part for part in validation_parts if isinstance(part, FilesDataset)]
-        if data.keep_crops:
-            pipelines = [data.train, data.validation, *([] if data.final is None else [data.final.train])]
-            reach = max(build_transforms(pipeline[:1], schema).transforms[0].reach for pipeline in pipelines)
-            keep = partial(KeptCrops, face_side=round(1.5 * config.size), reach=reach, progress=progress)
-            train_parts, validation_parts = [keep(p) for p in train_parts], [keep(p) for p in validation_parts]
+        train_parts = _kept(config, train_parts, schema, progress)
+        validation = _validation(config, validation_parts, schema, progress)
         turn = turning(config, schema, labels)
 
         def pipeline(transforms: list[dict[str, Any]]) -> Compose:
@@ -117,13 +114,11 @@ class PointsTask(Task):
         train = JoinedDataset(train_parts, pipeline(data.train))
         if data.final is not None:
             train.final_transform = pipeline(data.final.train)
-        validation = JoinedDataset(validation_parts, build_transforms([*data.validation, *data.pixels], schema))
         no_faces = None
         if judged and config.network.get("score"):
             every = -(-sum(len(part) for part in judged) // NO_FACES)
             no_faces = JoinedDataset([NoFacesDataset(judged, every, config.seed)], validation.transform)
-        for name, dataset in (("train", train), ("validation", validation)):
-            check_transforms(name, dataset, config.size)
+        check_transforms("train", train, config.size)
         if data.final is not None:
             check_transforms("final.train", train, config.size, final=True)
         with_faces = [part for part in train_parts if part.has_face(0) and part.has_points(0)]
@@ -179,13 +174,16 @@ class PointsTask(Task):
             )
         if in_use:  # the images themselves are looked at
             config = config.model_copy(update={"data": config.data.model_copy(update={"keep_crops": False})})
-        data = self.build_data(config, settings.progress)
-        assert isinstance(data.recipe, PointsRecipe)
-        if recipe.schema.points != data.recipe.schema.points:
+        parts = load_parts(config, settings.progress, training=False)
+        if recipe.schema.points != parts.schema.points:
             raise UserError(f"{weights}: finds the points of {recipe.schema.name}, but the data of {config.name} have "
-                            f"those of {data.recipe.schema.name}; give data with the same points")  # fmt: skip
-        validation, codec = data.validation, recipe.build_codec()
-        assert isinstance(validation, JoinedDataset)
+                            f"those of {parts.schema.name}; give data with the same points")  # fmt: skip
+        for part in parts.validation:
+            part.schema = recipe.schema
+        validation, codec = (
+            _validation(config, parts.validation, recipe.schema, settings.progress),
+            recipe.build_codec(),
+        )
         validation.codec = codec  # that of the training, whatever the sources hold now
         if in_use:
             landmarker = Landmarker(*load_backend(Path(weights)), load_detector(), settings.passes, settings.flip)
@@ -208,6 +206,24 @@ class PointsTask(Task):
             inputs, shown = np.stack([validation[int(i)][0] for i in worst]), predictions.part(worst)
         sheet = viz.comparison_sheet(inputs, shown.truth, shown.predicted, captions, columns=5, schema=recipe.schema)
         return Evaluation(tables, sheet, errors[np.isfinite(errors)])
+
+
+def _kept(config: Any, parts: list[LandmarkDataset], schema: PointSchema, progress: bool) -> list[LandmarkDataset]:
+    """The same data sets with their crops in memory, if the config wants that."""
+    data = config.data
+    if not data.keep_crops:
+        return parts
+    pipelines = [data.train, data.validation, *([] if data.final is None else [data.final.train])]
+    reach = max(build_transforms(pipeline[:1], schema).transforms[0].reach for pipeline in pipelines)
+    return [KeptCrops(part, face_side=round(1.5 * config.size), reach=reach, progress=progress) for part in parts]
+
+
+def _validation(config: Any, parts: list[LandmarkDataset], schema: PointSchema, progress: bool) -> JoinedDataset:
+    """The data sets of the validation as one, transformed as the config says."""
+    transform = build_transforms([*config.data.validation, *config.data.pixels], schema)
+    validation = JoinedDataset(_kept(config, parts, schema, progress), transform)
+    check_transforms("validation", validation, config.size)
+    return validation
 
 
 def _draw(
