@@ -14,9 +14,9 @@ from pathlib import Path
 import cv2
 import paddle
 from paddle.io import BatchSampler, DataLoader, Dataset
-from paddle.io.dataloader.collate import default_collate_fn
 
 from facekp.errors import UserError
+from facekp.paddle_internals import default_collate_fn
 
 #: Loader processes hand images over in shared memory; with less than this they cannot (bus error).
 LEAST_SHARED_MEMORY = 256 << 20

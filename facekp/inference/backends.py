@@ -77,8 +77,10 @@ class DygraphBackend:
     def __init__(self, network: nn.Layer, recipe: AnyRecipe, threads: int | None = None) -> None:
         import paddle
 
+        from facekp.paddle_internals import set_threads
+
         if threads is not None:
-            paddle.base.core.set_num_threads(threads)
+            set_threads(threads)
         self._paddle, self._network, self._recipe = paddle, network, recipe
 
     def __call__(self, batch: np.ndarray) -> Outputs:

@@ -21,10 +21,14 @@ from facekp.registry import Spec, type_name
 class _BiasedConv(nn.Conv2D):
     """A convolution whose bias is added, and learns, faster on a CPU."""
 
+    def __init__(self, in_channels: int, channels: int, kernel: int, stride: int = 1, padding: int = 0) -> None:
+        super().__init__(in_channels, channels, kernel, stride, padding)
+        self.stride, self.padding = stride, padding
+
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return nn.Conv2D.forward(self, x)  # super() without names cannot be exported by Paddle 2.6
-        return add_bias(F.conv2d(x, self.weight, None, self._stride, self._padding), self.bias)
+        return add_bias(F.conv2d(x, self.weight, None, self.stride, self.padding), self.bias)
 
 
 def _conv(in_channels: int, channels: int, kernel: int, stride: int = 1, norm: bool = False) -> nn.Layer:

@@ -11,6 +11,7 @@ from paddle.autograd import PyLayer
 from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
 
 from facekp.models.fast import sum_places
+from facekp.paddle_internals import epsilon_of, follow_statistics
 
 
 def synchronize(network: nn.Layer) -> None:
@@ -36,11 +37,8 @@ def _forward(layer: nn.BatchNorm2D, x: Tensor) -> Tensor:
     """(N, C, H, W) -> (N, C, H, W)."""
     if not layer.training:
         return nn.BatchNorm2D.forward(layer, x)
-    y, mean, variance = _Normalize.apply(x, layer.weight, layer.bias, layer._epsilon)
-    with paddle.no_grad():
-        keep = layer._momentum
-        layer._mean.set_value(keep * layer._mean + (1 - keep) * mean)
-        layer._variance.set_value(keep * layer._variance + (1 - keep) * variance)
+    y, mean, variance = _Normalize.apply(x, layer.weight, layer.bias, epsilon_of(layer))
+    follow_statistics(layer, mean, variance)
     return y
 
 

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from facekp.errors import UserError
 from facekp.models.weights import save_weights
+from facekp.paddle_internals import fix_statistics, metrics_of, optimizer_of, schedule_of
 from facekp.recipes import AnyRecipe
 from facekp.training.checkpoint import RunState, save_checkpoint
 from facekp.training.logs import GROWING_FILES, METRICS_FILE
@@ -70,7 +71,7 @@ class History(Callback):
     @property
     def metric(self) -> str:
         """Name of the metric that decides, the lower the better: the first one."""
-        return self.model._metrics[0].name()
+        return metrics_of(self.model)[0].name()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Start an epoch."""
@@ -83,7 +84,7 @@ class History(Callback):
         self.state.step += 1
         loss, *sums = self.processes.add_up([scalar_of(logs["loss"]), *self._sums()])
         logs["loss"] = loss / self.processes.count
-        for metric, total, count in zip(self.model._metrics, sums[::2], sums[1::2]):
+        for metric, total, count in zip(metrics_of(self.model), sums[::2], sums[1::2]):
             logs[metric.name()] = total / count if count else float("nan")
         self._train.add(logs)
         if not np.isfinite(self._train.total):  # in all processes at once
@@ -92,7 +93,7 @@ class History(Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Note the training metrics; validation follows."""
         self._training = {"train_loss": self._train.value()}
-        self._training.update({f"train_{metric.name()}": logs[metric.name()] for metric in self.model._metrics})
+        self._training.update({f"train_{metric.name()}": logs[metric.name()] for metric in metrics_of(self.model)})
         self._seconds = time.perf_counter() - self._start
 
     def on_eval_batch_end(self, step: int, logs: dict[str, Any]) -> None:
@@ -104,7 +105,7 @@ class History(Callback):
         row: dict[str, float] = {"epoch": self.state.epoch + 1, "step": self.state.step, **self._training}
         # Paddle computes metrics from the faces of all processes, each once, but takes the loss of this one alone.
         row["val_loss"] = self.processes.add_up([self._validation.value()])[0] / self.processes.count
-        row.update({f"val_{metric.name()}": logs[metric.name()] for metric in self.model._metrics})
+        row.update({f"val_{metric.name()}": logs[metric.name()] for metric in metrics_of(self.model)})
         # What `paddle.Model.fit` itself prints as the loss of an epoch.
         row["train_last_loss"], row["val_last_loss"] = self._train.last, self._validation.last
         row["seconds"] = round(self._seconds, 1)
@@ -116,8 +117,8 @@ class History(Callback):
 
     def _sums(self) -> list[float]:
         """Of each training metric: its sum over the samples so far, and their number."""
-        counts = [getattr(metric, "count", 1) for metric in self.model._metrics]  # Paddle's own do not count
-        values = [metric.accumulate() if count else 0.0 for metric, count in zip(self.model._metrics, counts)]
+        counts = [getattr(metric, "count", 1) for metric in metrics_of(self.model)]  # Paddle's own do not count
+        values = [metric.accumulate() if count else 0.0 for metric, count in zip(metrics_of(self.model), counts)]
         return [part for value, count in zip(values, counts) for part in (value * count, float(count))]
 
 
@@ -148,7 +149,7 @@ class Freeze(Callback):
         for weight in self.weights:
             weight.stop_gradient = frozen
         for norm in self.norms:
-            norm._use_global_stats = True if frozen else None  # evaluation mode, which train() does not undo
+            fix_statistics(norm, frozen)
         until = f"until the end of epoch {self.epochs}, only the head learns"
         tqdm.write(f"epoch {self.state.epoch + 1}: {until if frozen else 'everything learns'}")
 
@@ -168,7 +169,7 @@ class Plateau(LRScheduler):
 
     def on_eval_end(self, logs: Any = None) -> None:
         """Step; or thaw."""
-        schedule, epoch = self.model._optimizer._learning_rate, self.history.row["epoch"]
+        schedule, epoch = schedule_of(optimizer_of(self.model)), self.history.row["epoch"]
         if epoch > self.freeze_epochs:
             schedule.step(self.history.row[f"val_{self.history.metric}"])
         elif epoch == self.freeze_epochs:
@@ -262,7 +263,7 @@ class Checkpoints(Callback):
         self.state.epoch += 1
         if self.processes.first:
             self.state.log_sizes = {name: (self.folder / name).stat().st_size for name in GROWING_FILES}
-            network, optimizer = self.model.network, self.model._optimizer
+            network, optimizer = self.model.network, optimizer_of(self.model)
             save_checkpoint(self.folder / "last.safetensors", network, optimizer, self.state, self.average)
         if self.stop_after is not None and self.state.epoch >= self.stop_after:
             self.model.stop_training = True

@@ -19,6 +19,7 @@ from pydantic.dataclasses import dataclass
 from facekp.errors import UserError
 from facekp.io.safetensors import read_safetensors, write_safetensors
 from facekp.models.weights import set_state
+from facekp.paddle_internals import accumulators_of, beta_of, schedule_of
 from facekp.training.logs import GROWING_FILES
 
 
@@ -63,7 +64,7 @@ def save_checkpoint(
             continue
         parameter = next(p for p in sorted(names, key=len, reverse=True) if key.startswith(f"{p}_"))
         arrays[f"optimizer.{names[parameter]}:{key[len(parameter) + 1 :]}"] = value.numpy()
-    schedule = optimizer._learning_rate
+    schedule = schedule_of(optimizer)
     metadata = {"state": json.dumps(asdict(state))}
     if isinstance(schedule, LRScheduler):
         metadata["schedule"] = json.dumps(schedule.state_dict())
@@ -141,7 +142,7 @@ def _read_schedule(text: str | None, optimizer: Optimizer, path: str | os.PathLi
     Raises:
         UserError: It is another schedule's.
     """
-    schedule = optimizer._learning_rate
+    schedule = schedule_of(optimizer)
     if not isinstance(schedule, LRScheduler):
         return None
     try:
@@ -176,7 +177,7 @@ def _check_optimizer(
         UserError: One does not.
     """
     shapes = {name: tuple(parameter.shape) for name, parameter in network.named_parameters()}
-    known = {f"{name}_0" for name in (*optimizer._accumulators, *_ACCUMULATORS)}
+    known = {f"{name}_0" for name in (*accumulators_of(optimizer), *_ACCUMULATORS)}
     for name, array in arrays.items():
         parameter, _, suffix = name.partition(":")
         if parameter not in shapes or suffix not in known:
@@ -204,7 +205,7 @@ def _with_fresh_state(arrays: dict[str, np.ndarray], network: nn.Layer, optimize
             if f"{name}:{suffix}" in arrays:
                 continue
             if suffix.startswith("beta"):  # beta1_pow_acc_0: the first power of beta1
-                found[f"{name}:{suffix}"] = np.full_like(like, getattr(optimizer, f"_{suffix[:5]}"))
+                found[f"{name}:{suffix}"] = np.full_like(like, beta_of(optimizer, suffix[:5]))
             else:
                 found[f"{name}:{suffix}"] = np.zeros(parameter.shape, like.dtype)
     return found

@@ -17,6 +17,7 @@ from facekp import plots
 from facekp.data.loader import Loader
 from facekp.io.images import write_image
 from facekp.models import build_network
+from facekp.paddle_internals import metrics_of, optimizer_of
 from facekp.tasks import TaskData
 from facekp.training.callbacks import History, scalar_of
 from facekp.training.checkpoint import RunState
@@ -63,7 +64,7 @@ class Dashboard(Callback):
         """Log the hyperparameters, and the network's graph where Paddle writes what VisualDL reads; once in a run."""
         if self.state.epoch:
             return
-        names = [f"epoch/{name}" for name in ("best", *(f"val_{metric.name()}" for metric in self.model._metrics))]
+        names = [f"epoch/{name}" for name in ("best", *(f"val_{metric.name()}" for metric in metrics_of(self.model)))]
         self.writer.add_hparams(hyperparameters(self.config), names)
         if paddle.__version__.startswith("2."):
             network = build_network(**self.data.recipe.network_arguments())  # add_graph changes what it is given
@@ -73,7 +74,7 @@ class Dashboard(Callback):
 
     def on_train_batch_begin(self, step: int, logs: Any = None) -> None:
         """Note the rate of this step, before the schedule continues, and catch the last gradients."""
-        self._rate = self.model._optimizer.get_lr()
+        self._rate = optimizer_of(self.model).get_lr()
         self._gradients = None
         if self.detailed and step == self.params["steps"] - 1:
             self._gradients = _Gradients(self.model.network)
@@ -95,7 +96,7 @@ class Dashboard(Callback):
     def on_eval_begin(self, logs: Any = None) -> None:
         """Begin to listen."""
         self.data.review.clear()
-        self._listener = _Listener(self.model._metrics[0], self.data)
+        self._listener = _Listener(metrics_of(self.model)[0], self.data)
 
     def on_eval_end(self, logs: Any = None) -> None:
         """Log the epoch."""

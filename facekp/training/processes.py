@@ -22,6 +22,7 @@ import paddle
 from paddle import Tensor, distributed
 
 from facekp.errors import UserError
+from facekp.paddle_internals import launch_store
 
 _ROUNDS = itertools.count()
 
@@ -77,7 +78,7 @@ class Processes:
         """
         if self.count == 1:
             return [value]
-        store, number = paddle.base.core.create_or_get_global_tcp_store(), next(_ROUNDS)
+        store, number = launch_store(), next(_ROUNDS)
         store.set(f"facekp/{number}/{self.rank}", json.dumps(value))
         return [json.loads(store.get(f"facekp/{number}/{rank}")) for rank in range(self.count)]
 
