@@ -193,9 +193,8 @@ class BoxesReview(Review):
         for low, high in zip(WIDTHS, (*WIDTHS[1:], np.inf)):
             chosen = (found >= 0) & (width >= low) & (width < high)
             if chosen.any():
-                table[f"{low}-{high} px" if np.isfinite(high) else f"{low} px up"] = float(
-                    (found[chosen] < THRESHOLD).mean()
-                )
+                name = f"{low}-{high} px" if np.isfinite(high) else f"{low} px up"
+                table[name] = float((found[chosen] < THRESHOLD).mean())
         return {"width": table}
 
     def scores(self) -> Scores | None:

@@ -190,7 +190,7 @@ def _read(path: Path, head: list[str]) -> dict[str, list[str]]:
     if rows and rows[0] != head:
         raise UserError(f"{path}: was begun with {_options(rows[0])}, not {_options(head)}; give the same, or choose "
                         "another -o")  # fmt: skip
-    return {row[0]: row[1:] for row in rows[2:] if len(row) == len(_COLUMNS)}
+    return {row[0]: row[1:] for row in rows[1:] if len(row) == len(_COLUMNS) and row not in (head, _COLUMNS)}
 
 
 def _options(head: list[str]) -> str:

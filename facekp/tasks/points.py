@@ -180,10 +180,8 @@ class PointsTask(Task):
                             f"those of {parts.schema.name}; give data with the same points")  # fmt: skip
         for part in parts.validation:
             part.schema = recipe.schema
-        validation, codec = (
-            _validation(config, parts.validation, recipe.schema, settings.progress),
-            recipe.build_codec(),
-        )
+        validation = _validation(config, parts.validation, recipe.schema, settings.progress)
+        codec = recipe.build_codec()
         validation.codec = codec  # that of the training, whatever the sources hold now
         if in_use:
             landmarker = Landmarker(*load_backend(Path(weights)), load_detector(), settings.passes, settings.flip)
