@@ -132,7 +132,7 @@ def launch(count: int, arguments: Sequence[str]) -> None:
         arguments: Of the command line, "train" first.
 
     Raises:
-        UserError: They ended with status 2; the message is that of the first one.
+        UserError: They ended with status 2; the message is that of the first one, if it could say it.
         SystemExit: They ended with another status than 0.
     """
     program = Path(__file__).resolve().parents[1] / "commands" / "__main__.py"
@@ -148,10 +148,13 @@ def launch(count: int, arguments: Sequence[str]) -> None:
                 launcher.terminate()  # Ctrl-C in a terminal has reached it; a signal to this process alone has not
                 launcher.wait()
                 raise
-        if status == 2:
-            raise UserError(_last_message(Path(log) / "workerlog.0"))
+        words = said.read_text(encoding="utf-8", errors="replace")
+        # The launcher ends the others, too; its status is that of the first, which it may have killed on its way out.
+        ended = re.search(r"rank (\d+) status failed .* code 2 ", words)
+        if status == 2 or (status and ended):
+            raise UserError(_last_message(Path(log) / f"workerlog.{0 if status == 2 or ended is None else ended[1]}"))
         if status:
-            print(said.read_text(encoding="utf-8", errors="replace"), file=sys.stderr)
+            print(words, file=sys.stderr)
             sys.exit(status)
 
 
