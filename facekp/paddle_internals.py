@@ -9,11 +9,9 @@ from typing import Any
 
 import paddle
 from paddle import Tensor, nn
-from paddle.io.dataloader.collate import default_collate_fn
+from paddle.io.dataloader.collate import default_collate_fn as default_collate_fn  # for facekp.data.loader
 from paddle.metric import Metric
 from paddle.optimizer import Optimizer
-
-__all__ = ["default_collate_fn"]
 
 
 def metrics_of(model: paddle.Model) -> list[Metric]:

@@ -339,13 +339,7 @@ def match(boxes: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
         >>> match(np.array([[0, 0, 9, 9], [20, 0, 29, 9]]), np.array([[21, 0, 30, 9]]))
         [(1, 0)]
     """
-    overlap = iou(boxes[:, None], others[None])
-    pairs = []
-    while overlap.size and overlap.max() >= SAME_FACE:
-        row, column = (int(i) for i in np.unravel_index(overlap.argmax(), overlap.shape))
-        pairs.append((row, column))
-        overlap[row], overlap[:, column] = 0, 0
-    return pairs
+    return _paired(-iou(boxes[:, None], others[None]), -SAME_FACE)
 
 
 def _nearest(boxes: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
@@ -355,8 +349,13 @@ def _nearest(boxes: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
     apart = np.linalg.norm(middles[:, None] - other_middles[None], axis=-1) / np.maximum(sides, 1e-9)
     ratio = area(boxes)[:, None] / np.maximum(area(others)[None], 1e-9)
     apart[(ratio < ALIKE) | (ratio > 1 / ALIKE)] = np.inf
+    return _paired(apart, NEAR)
+
+
+def _paired(apart: np.ndarray, most: float) -> list[tuple[int, int]]:
+    """Pairs of a row and a column of (N, M) distances, the least first and no more than `most`, each once."""
     pairs = []
-    while apart.size and apart.min() <= NEAR:
+    while apart.size and apart.min() <= most:
         row, column = (int(i) for i in np.unravel_index(apart.argmin(), apart.shape))
         pairs.append((row, column))
         apart[row], apart[:, column] = np.inf, np.inf

@@ -94,12 +94,13 @@ function offer(choice: Choice, thumbnail?: string): void {
 }
 
 async function toggle(name: string): Promise<void> {
-  if (!worn.delete(name)) worn.add(name);
+  if (worn.delete(name)) loaded.delete(name);
+  else worn.add(name);
   markChoices(worn);
   if (worn.has(name)) {
     try {
       await studio.prepare(name);
-      loaded.add(name);
+      if (worn.has(name)) loaded.add(name);
     } catch (error) {
       worn.delete(name); // it cannot be loaded; what else is worn stays
       markChoices(worn);

@@ -292,10 +292,20 @@ export class Tracker {
 
 /** Pair boxes that overlap, the best overlap first, each box once; pairs of indices. */
 export function match(boxes: readonly Box[], others: readonly Box[]): [number, number][] {
-  const all = boxes.flatMap((box, i) => others.map((other, j) => ({ i, j, overlap: iou(box, other) })));
+  return paired(boxes, others, (box, other) => -iou(box, other), -SAME_FACE);
+}
+
+/** Pair boxes by how far they are apart, the least first and no more than `most`, each box once; pairs of indices. */
+function paired(
+  boxes: readonly Box[],
+  others: readonly Box[],
+  apart: (box: Box, other: Box) => number,
+  most: number,
+): [number, number][] {
+  const all = boxes.flatMap((box, i) => others.map((other, j) => ({ i, j, far: apart(box, other) })));
   const pairs: [number, number][] = [];
-  for (const { i, j, overlap } of all.sort((a, b) => b.overlap - a.overlap)) {
-    if (overlap < SAME_FACE) break;
+  for (const { i, j, far } of all.sort((a, b) => a.far - b.far)) {
+    if (far > most) break;
     if (pairs.every(([row, column]) => row !== i && column !== j)) pairs.push([i, j]);
   }
   return pairs;
@@ -304,21 +314,12 @@ export function match(boxes: readonly Box[], others: readonly Box[]): [number, n
 /** Pair boxes that are near and of about one size, the nearest first, each box once; pairs of indices. */
 function nearest(boxes: readonly Box[], others: readonly Box[]): [number, number][] {
   const side = ([x0, y0, x1, y1]: Box) => Math.max(x1 - x0, y1 - y0);
-  const middle = ([x0, y0, x1, y1]: Box) => [(x0 + x1) / 2, (y0 + y1) / 2] as const;
-  const all = boxes.flatMap((box, i) =>
-    others.map((other, j) => {
-      const [[x, y], [u, v]] = [middle(box), middle(other)];
-      const ratio = area(box) / Math.max(area(other), 1e-9);
-      const alike = ratio >= ALIKE && ratio <= 1 / ALIKE;
-      return { i, j, apart: alike ? Math.hypot(x - u, y - v) / Math.max(side(box), side(other)) : Infinity };
-    }),
-  );
-  const pairs: [number, number][] = [];
-  for (const { i, j, apart } of all.sort((a, b) => a.apart - b.apart)) {
-    if (apart > NEAR) break;
-    if (pairs.every(([row, column]) => row !== i && column !== j)) pairs.push([i, j]);
-  }
-  return pairs;
+  const apart = (a: Box, b: Box) => {
+    const ratio = area(a) / Math.max(area(b), 1e-9);
+    if (ratio < ALIKE || ratio > 1 / ALIKE) return Infinity;
+    return Math.hypot(a[0] + a[2] - b[0] - b[2], a[1] + a[3] - b[1] - b[3]) / 2 / Math.max(side(a), side(b));
+  };
+  return paired(boxes, others, apart, NEAR);
 }
 
 function boxesOf(items: readonly { readonly box: Box }[]): Box[] {
