@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import importlib.abc
 import importlib.util
@@ -65,6 +66,8 @@ def run(main: Callable[[], object], name: str | None = None) -> None:
                 error = UserError(f"{where}: {error.strerror}; check permissions and free space")
             if isinstance(error, UserError):
                 print(f"{name}: {one_line(error)}", file=sys.stderr)
+                # Unloading Paddle takes time, in which a launcher that ends all its processes would change the status.
+                atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
                 sys.exit(2)
             if isinstance(error, SystemExit):
                 raise

@@ -149,7 +149,7 @@ def launch(count: int, arguments: Sequence[str]) -> None:
                 launcher.wait()
                 raise
         words = said.read_text(encoding="utf-8", errors="replace")
-        # The launcher ends the others, too; its status is that of the first, which it may have killed on its way out.
+        # The launcher ends the others, too; its status is that of the first one, which may not have been at fault.
         ended = re.search(r"rank (\d+) status failed .* code 2 ", words)
         if status == 2 or (status and ended):
             raise UserError(_last_message(Path(log) / f"workerlog.{0 if status == 2 or ended is None else ended[1]}"))

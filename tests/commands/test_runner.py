@@ -44,3 +44,19 @@ def test_what_cannot_be_imported(raised, told):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, "Traceback" in done.stderr) == ((1, True) if told is None else (2, False))
     assert told is None or (told in done.stderr and len(done.stderr.splitlines()) == 1)
+
+
+def test_a_signal_that_comes_while_the_process_ends_leaves_its_status():
+    code = """
+import atexit, os, signal
+from facekp.commands.runner import run
+from facekp.errors import UserError
+
+def main():
+    raise UserError("photo.jpg: no such file")
+
+atexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM))
+run(main)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, "-c: photo.jpg: no such file\n")

@@ -162,7 +162,7 @@ run(main)
     )
     launcher = launch(tmp_path, script)
     said, _ = launcher.communicate(timeout=120)
-    assert launcher.returncode in (2, 256 - signal.SIGTERM), said  # it ends the other one, which may be on its way out
+    assert launcher.returncode == 2, said
     assert "all is well" in said and "Traceback" not in said
     assert "process 1 has faces = 11, but process 0 has 10; give all machines the same" in said
 
