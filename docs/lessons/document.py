@@ -10,8 +10,8 @@
 # facekp began as a tutorial: SAM-GoogLeNet-BN finds 68 points of a face and puts glasses on it. This lesson goes
 # through it with facekp. Where the tutorial is wrong, the text says so at that step, and the code shows it.
 #
-# Everything runs on synthetic faces and on one photo in the public domain, in about a minute on one core. What 3,462 real
-# images give is in [the tutorial, reproduced](../reproduction.md).
+# Everything runs on synthetic faces and on one photo in the public domain, in about a minute on one core. What 3,462
+# real images give is in [the tutorial, reproduced](../reproduction.md).
 
 # %%
 import os
@@ -196,8 +196,8 @@ for metric in (DocumentNME(), NME()):
 #
 # ## Training
 #
-# The repaired recipe, `sam_googlenet_bn`, on 64 synthetic faces at 96 pixels. Two epochs of four steps are far too few for
-# the network; they show what is printed and kept.
+# The repaired recipe, `sam_googlenet_bn`, on 64 synthetic faces at 96 pixels. Two epochs of four steps are far too few
+# for the network; they show what is printed and kept.
 #
 # > **Wrong in the tutorial.** The loss that it prints for an epoch is the last batch's, because `paddle.Model.fit`
 # > prints that. It jumps up and down. facekp prints the mean and keeps both.

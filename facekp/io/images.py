@@ -249,6 +249,8 @@ def find_files(inputs: Sequence[str], suffixes: Collection[str] = frozenset(SUFF
     """
     found: dict[Path, None] = {}
     for name in inputs:
+        if not name:  # Path("") is the current folder
+            raise UserError("'': an empty name; give a file, a folder or a pattern")
         path = Path(name)
         if "\0" in name:
             raise UserError(f"{name}: no such file, a name cannot hold a NUL byte")

@@ -83,7 +83,7 @@ def test_write_is_whole_or_not_at_all(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
-def test_find_files(tmp_path):
+def test_find_files(tmp_path, monkeypatch):
     for name in ("b.png", "a.JPG", "notes.txt"):
         (tmp_path / name).write_bytes(b"x")
     assert [p.name for p in find_files([str(tmp_path)])] == ["a.JPG", "b.png"]
@@ -93,3 +93,6 @@ def test_find_files(tmp_path):
     for wrong in ("empty", "missing.png"):
         with pytest.raises(UserError, match=wrong):
             find_files([str(tmp_path / wrong)])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="empty name"):
+        find_files([""])  # not the current folder, which Path("") is
