@@ -19,7 +19,7 @@ class CocoSource(LabelsSource):
 
     def read(self, path: Path) -> Labels:
         """See `LabelsSource`."""
-        return read_coco(path, self.given_schema, self.folder_of_images(path))
+        return read_coco(path, self.given_schema, self.folder_of_images(path), self.boxes)
 
     @classmethod
     def write(cls, labels: Labels, path: Path, images: Path) -> None:

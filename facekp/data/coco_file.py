@@ -24,16 +24,17 @@ from facekp.data.labels import (
 from facekp.errors import UserError
 from facekp.io.files import atomic_path
 from facekp.io.images import image_size
-from facekp.landmarks import PointSchema
+from facekp.landmarks import IBUG68, PointSchema
 
 
-def read_coco(path: Path, schema: PointSchema | None, folder: Path) -> Labels:
+def read_coco(path: Path, schema: PointSchema | None, folder: Path, boxes: bool = False) -> Labels:
     """Read COCO's keypoints.
 
     Args:
         path: The file.
         schema: What the points are; None where their names are those of a known one.
         folder: Where the names of images start.
+        boxes: Read a file of boxes too, whose only category has no keypoints.
 
     Raises:
         UserError: Something in it is wrong; names the key.
@@ -47,7 +48,10 @@ def read_coco(path: Path, schema: PointSchema | None, folder: Path) -> Labels:
         if key in images:
             raise UserError(f"{path}: images.{number}: the id {key} is given twice")
         images[key] = folder / name
-    schema, orders = _schema(_list(values, "categories", path), schema, path)
+    categories = _list(values, "categories", path)
+    if boxes and not any(isinstance(each, dict) and each.get("keypoints") for each in categories):
+        categories = _with_keypoints(categories, schema or IBUG68, path)
+    schema, orders = _schema(categories, schema, path)
     faces = []
     for number, annotation in enumerate(_list(values, "annotations", path)):
         face = _face(annotation, schema, orders, images, f"{path}: annotations.{number}")
@@ -142,6 +146,14 @@ def _list(values: dict[str, Any], key: str, path: Path) -> list[Any]:
     if not isinstance(values.get(key), list):
         raise UserError(f"{path}: has no list {key}; COCO's keypoints have images, annotations and categories")
     return values[key]
+
+
+def _with_keypoints(categories: list[Any], schema: PointSchema, path: Path) -> list[Any]:
+    """The category of a file of boxes, with the points of a schema, which its annotations all lack."""
+    if len(categories) != 1 or not isinstance(categories[0], dict):
+        raise UserError(f"{path}: has {len(categories)} categories without keypoints; with boxes: true give a file "
+                        "with one, that of the faces")  # fmt: skip
+    return [{**categories[0], "keypoints": list(schema.points)}]
 
 
 def _schema(

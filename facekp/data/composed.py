@@ -73,7 +73,7 @@ class LabelledImage:
 
     Attributes:
         path: The file.
-        faces: All of them.
+        faces: All of them; there may be none.
     """
 
     path: Path
@@ -92,12 +92,17 @@ def images_of(part: FilesDataset) -> list[LabelledImage]:
     unchecked = read_unchecked_boxes(part.source / BOXES_FILE) if (part.source / BOXES_FILE).is_file() else {}
     faces: dict[Path, list[FaceOutline]] = {}
     for index, row in enumerate(part.rows):
-        points = part.points[row]
-        faces.setdefault(part.image_path(index), []).append(FaceOutline(part.schema.around(points)))
+        box = part.box_alone(index)
+        outline = FaceOutline(part.schema.around(part.points[row])) if box is None else _outline(box)
+        faces.setdefault(part.image_path(index), []).append(outline)
     return [
-        LabelledImage(path, own + [FaceOutline(corners, UNCHECKED, is_box=True) for corners in unchecked.get(path, [])])
+        LabelledImage(path, own + [_outline(box, UNCHECKED) for box in unchecked.get(path, [])])
         for path, own in faces.items()
     ]
+
+
+def _outline(box: np.ndarray, trust: float = 1.0) -> FaceOutline:
+    return FaceOutline(box[[0, 1, 2, 1, 2, 3, 0, 3]].reshape(4, 2).astype(np.float32), trust, is_box=True)
 
 
 def read_unchecked_boxes(path: Path) -> dict[Path, list[np.ndarray]]:
@@ -107,7 +112,7 @@ def read_unchecked_boxes(path: Path) -> dict[Path, list[np.ndarray]]:
         path: A CSV with the columns image, x0, y0, x1, y1 and source; rows whose source is "detector" count.
 
     Returns:
-        Image -> (4, 2) corners of each box.
+        Image -> (4,) x0, y0, x1, y1 of each box.
 
     Raises:
         UserError: It is no such CSV.
@@ -115,17 +120,17 @@ def read_unchecked_boxes(path: Path) -> dict[Path, list[np.ndarray]]:
     try:
         table = pd.read_csv(path)
         table = table[table["source"] == "detector"]
-        corners = table[["x0", "y0", "x1", "y0", "x1", "y1", "x0", "y1"]].to_numpy(np.float32).reshape(-1, 4, 2)
+        boxes_of = table[["x0", "y0", "x1", "y1"]].to_numpy(np.float64)
         names = table["image"]
     except (OSError, KeyError, TypeError, ValueError, pd.errors.ParserError) as error:
         raise UserError(f"{path}: needs columns image, x0, y0, x1, y1 and source ({error})") from error
     found: dict[Path, list[np.ndarray]] = {}
-    for row, (name, face) in enumerate(zip(names, corners)):
-        if not isinstance(name, str) or not (face[2] > face[0]).all():  # nor is a NaN
+    for row, (name, box) in enumerate(zip(names, boxes_of)):
+        if not isinstance(name, str) or not (box[2:] > box[:2]).all():  # nor is a NaN
             raise UserError(f"{path}: row {table.index[row] + 1}: needs an image, x0 < x1 and y0 < y1")
         if not (path.parent / name).is_file():
             raise UserError(f"{path}: row {table.index[row] + 1}: there is no image {name} beside it")
-        found.setdefault(path.parent / name, []).append(face)
+        found.setdefault(path.parent / name, []).append(box)
     return found
 
 
@@ -133,7 +138,8 @@ class ComposedDataset(Dataset):
     """Squares composed of images, in tiles: one image, two by two, or three by three.
 
     Every tile shows another image, turned, scaled and moved so that one of its faces has a size drawn at random; or,
-    now and then, any part of it, faces or not. All of it is one matrix and one warp for each tile.
+    now and then, any part of it, faces or not. All of it is one matrix and one warp for each tile. An image without
+    faces is shown as if it had one of a quarter of its longer side, anywhere.
 
     A sample is the square, (size, size, 3) BGR uint8 before the transform, and (MOST_FACES, 5) float32: x0, y0, x1, y1
     around a face's points, in pixels of the square, and the trust in it; 0 where a box is to be ignored. Rows without a
@@ -186,7 +192,8 @@ class ComposedDataset(Dataset):
     def _shrunk(self, image: LabelledImage) -> tuple[LabelledImage, np.ndarray]:
         """Read an image, and shrink it where even its smallest face is larger than it is ever shown."""
         pixels = read_image(image.path)
-        smallest = min(float(np.ptp(face.points, axis=0).max()) for face in image.faces)
+        sides = [float(np.ptp(face.points, axis=0).max()) for face in image.faces]
+        smallest = min(sides, default=max(pixels.shape[:2]) / 4)
         scale = self.most_face * self.size / max(smallest, 1.0)
         if scale >= 1:
             return image, pixels
@@ -252,18 +259,22 @@ class ComposedDataset(Dataset):
 
     def _place(self, pixels: np.ndarray, image: LabelledImage, side: int) -> np.ndarray:
         """Matrix from an image into a tile whose corner is the origin."""
-        face = geometry.bounding_box(random.choice(image.faces).points)
-        wide = float(max(face[2:] - face[:2]))
+        height, width = pixels.shape[:2]
+        if image.faces:
+            face = geometry.bounding_box(random.choice(image.faces).points)
+            wide = float(max(face[2:] - face[:2]))
+        else:
+            wide = max(height, width) / 4
         least, most = self.least_face / wide, self.most_face * side / wide
         if random.random() < self.filling:
-            least = max(least, 0.6 * side / max(pixels.shape[:2]))
+            least = max(least, 0.6 * side / max(height, width))
         scale = np.exp(random.uniform(np.log(min(least, most)), np.log(most)))
-        centre = (face[:2] + face[2:]) / 2
         # Where the centre of the face comes to lie: half of it may be cut off.
         target = np.array([random.uniform(0.15, 0.85), random.uniform(0.15, 0.85)]) * side
-        if random.random() < self.anywhere:
-            height, width = pixels.shape[:2]
+        if random.random() < self.anywhere or not image.faces:
             centre = np.array([random.uniform(0, width), random.uniform(0, height)])
+        else:
+            centre = (face[:2] + face[2:]) / 2
         angle = random.uniform(-self.roll, self.roll) * random.choice([0.2, 1.0])
         flip = geometry.scaling(random.choice([-1, 1]), 1)
         return geometry.compose(

@@ -82,6 +82,8 @@ class CsvSource(LabelsSource):
                 raise UserError(f"{path}: the point {name} has no column {missing}")
         if any(name in place for name in _BOX) and not all(name in place for name in _BOX):
             raise UserError(f"{path}: a box needs the four columns {', '.join(_BOX)}")
+        if self.boxes and not names:
+            return np.full((self.needed_schema.num_points, 3), -1)
         listed = list(names)
         order = in_order(listed, self.needed_schema, str(path))
         return np.array([[place.get(names[listed[i]].format(axis), -1) for axis in "xyv"] for i in order])
@@ -124,7 +126,7 @@ def _face(
     if not cell["image"]:
         raise UserError(f"{where}: no name of an image")
     where = f"{where} ({cell['image'][:80]})"
-    cells = np.array([text.strip() for text in row])
+    cells = np.array([text.strip() for text in row] + [""])  # of the column -1, which is not there
     points = np.full((schema.num_points, 2), np.nan)
     given = cells[columns[:, :2]] != ""
     half = given.any(1) & ~given.all(1)
@@ -134,7 +136,7 @@ def _face(
     points[known] = parse_numbers(cells[columns[known, :2]].ravel().tolist(), where).reshape(-1, 2)
     visibility = np.where(known, VISIBLE, MISSING).astype(np.float64)
     seen = columns[:, 2]
-    for index in np.flatnonzero((seen >= 0) & (cells[seen] != "")):
+    for index in np.flatnonzero(cells[seen] != ""):
         visibility[index] = parse_numbers([cells[seen[index]]], where)[0]
     corners = [cell[name] for name in _BOX if cell.get(name)]
     box = parse_numbers(corners, where) if corners else None

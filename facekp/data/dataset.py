@@ -168,6 +168,10 @@ class FilesDataset(LandmarkDataset):
         """(M, K, 2) points of all labelled faces of a sample's image."""
         return self.points[self.rows[index]][None]
 
+    def box_alone(self, index: int) -> np.ndarray | None:
+        """(4,) x0, y0, x1, y1 of a face that has a box in place of points; None: its points say where it is."""
+        return None
+
     def check(self, skip_damaged: bool = False, progress: bool = False) -> None:
         """Read every image once, before the first step, and compare it with its points.
 
@@ -210,24 +214,30 @@ class FilesDataset(LandmarkDataset):
             image, points = sample
         except UserError as error:
             return f"{where}: {error}"
-        known = int(np.isfinite(points).all(1).sum())
-        if known < 2:
-            return f"{where}: {known} of its points known; a face needs at least two"
-        if float(self.schema.unit(points)) < 1e-3:
-            pair = self.schema.normalise
-            what = " and ".join(self.schema.points[i] for i in pair) if pair else "all points"
-            return f"{where}: {what} coincide"
+        box = self.box_alone(index)
+        if box is None:
+            known = int(np.isfinite(points).all(1).sum())
+            if known < 2:
+                return f"{where}: {known} of its points known; a face needs at least two"
+            if float(self.schema.unit(points)) < 1e-3:
+                pair = self.schema.normalise
+                what = " and ".join(self.schema.points[i] for i in pair) if pair else "all points"
+                return f"{where}: {what} coincide"
+            if _swapped(points, self.schema):
+                return f"{where}: x and y are swapped; each point is x, then y"
+        else:
+            points = box.reshape(2, 2)
         sides = np.nanmax(points, 0) - np.nanmin(points, 0)
         if sides.max() < LEAST_FACE:
-            return f"{where}: its points span {sides.max():.2g} pixels; points are in pixels of the image"
-        if _swapped(points, self.schema):
-            return f"{where}: x and y are swapped; each point is x, then y"
+            what, they = ("its points span", "points") if box is None else ("its box spans", "boxes")
+            return f"{where}: {what} {sides.max():.2g} pixels; {they} are in pixels of the image"
         size = np.array([image.shape[1], image.shape[0]])
         outside = np.nan_to_num(np.maximum(-points, points - size), nan=0.0)
         if outside.max() / size.max() > FARTHEST_OUTSIDE:
             worst = int(outside.max(1).argmax())
             x, y = points[worst]
-            return f"{where}: point {worst} at ({x:g}, {y:g}) is far outside the {size[0]}x{size[1]} image"
+            what = "corner" if box is not None else "point"
+            return f"{where}: {what} {worst} at ({x:g}, {y:g}) is far outside the {size[0]}x{size[1]} image"
         return None
 
 

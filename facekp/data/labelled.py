@@ -18,7 +18,7 @@ from facekp.data.labels import Face, Labels, turned_or_swapped
 from facekp.data.source import Source, Split
 from facekp.errors import FacekpWarning, UserError
 from facekp.io.images import read_image
-from facekp.landmarks import PointSchema, load_schema
+from facekp.landmarks import IBUG68, PointSchema, load_schema
 
 D = TypeVar("D", bound="LabelsDataset")
 
@@ -32,16 +32,24 @@ class LabelsDataset(FilesDataset):
         kind: See `LandmarkDataset`.
         transform: See `LandmarkDataset`.
         codec: See `LandmarkDataset`.
+        boxes: Faces that have a box and fewer than two points are not omitted; for face detectors.
     """
 
     def __init__(
-        self, labels: Labels, source: Path, kind: str, transform: Pipeline | None = None, codec: Codec | None = None
+        self,
+        labels: Labels,
+        source: Path,
+        kind: str,
+        transform: Pipeline | None = None,
+        codec: Codec | None = None,
+        boxes: bool = False,
     ) -> None:
         super().__init__(transform, codec)
         self.source, self.kind, self.schema = source, kind, labels.schema
         self.faces, self.points = labels.faces, labels.points
-        self.rows = [row for row, face in enumerate(self.faces) if (face.visibility > 0).sum() > 1]
-        if omitted := [face for face in self.faces if (face.visibility > 0).sum() < 2]:
+        used = [_has_points(face) or (boxes and face.box is not None) for face in self.faces]
+        self.rows = [row for row, use in enumerate(used) if use]
+        if omitted := [face for face, use in zip(self.faces, used) if not use]:
             more = f" and {len(omitted) - 1} more" if len(omitted) > 1 else ""
             warnings.warn(f"{omitted[0].where}{more}: fewer than two points are labelled; omitted", FacekpWarning, 2)
         self._beside: dict[Path, list[int]] = defaultdict(list)
@@ -78,6 +86,11 @@ class LabelsDataset(FilesDataset):
         """See `FilesDataset`."""
         return self.points[self._beside[self.image_path(index)]]
 
+    def box_alone(self, index: int) -> np.ndarray | None:
+        """See `FilesDataset`."""
+        face = self.face(index)
+        return None if _has_points(face) else face.box
+
     def split(self: D, every: int = 10) -> tuple[D, D]:
         """Hold out all faces of every `every`-th image: (for training, for validation)."""
         held_out = set(sorted(self._beside)[::every])
@@ -85,6 +98,10 @@ class LabelsDataset(FilesDataset):
         for part, wanted in zip(parts, (False, True)):
             part.rows = [row for row in self.rows if (self.faces[row].image in held_out) == wanted]
         return parts
+
+
+def _has_points(face: Face) -> bool:
+    return bool((face.visibility > 0).sum() > 1)
 
 
 class LabelsSource(Source):
@@ -104,6 +121,8 @@ class LabelsSource(Source):
     schema_name: Optional[str] = Field(None, alias="schema")
     #: The schema to convert them to.
     convert_to: Optional[str] = None
+    #: Take faces that have a box, around where their points would be, and no points; task: boxes alone.
+    boxes: bool = False
 
     #: The schema that the format implies.
     implied: ClassVar[Optional[str]] = None
@@ -123,7 +142,7 @@ class LabelsSource(Source):
         Raises:
             UserError: There is none.
         """
-        schema = self.given_schema
+        schema = self.given_schema or (IBUG68 if self.boxes else None)
         if schema is None:
             raise UserError(f"{self.labels}: the format {self.type} does not say what its points are; give schema: the "
                             "name of one, or a YAML file")  # fmt: skip
@@ -186,4 +205,4 @@ class LabelsSource(Source):
 
     def dataset(self, labels: Labels, path: Path) -> LabelsDataset:
         """The data set of labels that `read` read."""
-        return LabelsDataset(labels, path, self.type)
+        return LabelsDataset(labels, path, self.type, boxes=self.boxes)

@@ -19,6 +19,7 @@ from facekp.evaluation import detection
 from facekp.evaluation.review import BoxesReview
 from facekp.inference.backends import find_weights, load_backend
 from facekp.inference.landmarker import Landmarker
+from facekp.io.images import find_files
 from facekp.losses import BOX_LOSSES, build_box_loss
 from facekp.metrics import BOX_METRICS, DEFAULT_BOX_METRICS
 from facekp.models import DETECTORS
@@ -41,9 +42,12 @@ class BoxesTask(Task):
         if data.keep_crops or data.faces_per_no_face or data.validation or config.codec != "standard":
             raise ValueError("task: boxes looks at whole images, so data.keep_crops, data.faces_per_no_face, "
                              "data.validation and codec do not go with it")  # fmt: skip
-        for key, value in (("final", data.final), ("photos", data.photos), ("hidden_weight", data.hidden_weight != 1)):
+        for key, value in (("final", data.final), ("hidden_weight", data.hidden_weight != 1)):
             if value:
                 raise ValueError(f"data.{key} goes with task: points")
+        if any(photos.faces for photos in data.photos):
+            raise ValueError("data.photos: task: boxes learns from photos without faces alone; give boxes of the "
+                             "others, by a source with boxes: true")  # fmt: skip
         if config.size % 32:
             raise ValueError("size: task: boxes needs a multiple of 32")
         for spec in data.train:
@@ -58,18 +62,19 @@ class BoxesTask(Task):
         data = config.data
         parts = load_parts(config, progress)
         train, validation = ([_images(part) for part in each] for each in (parts.train, parts.validation))
+        without = [[LabelledImage(path, []) for path in find_files([photos.root])] for photos in data.photos]
         compose = {} if data.compose is None else data.compose.model_dump()
         options = {"size": config.size, "progress": progress, **compose}
         turn = turning(config, parts.schema, np.concatenate([labels_of(part) for part in parts.train]))
         transform = build_transforms([*data.train, *data.pixels])
-        learned = ComposedDataset(_joined(train), transform=transform, turn=turn, **options)
+        learned = ComposedDataset(_joined([*train, *without]), transform=transform, turn=turn, **options)
         checked = ComposedDataset(_joined(validation), transform=build_transforms(data.pixels), **options)
         for name, dataset in (("train", learned), ("validation", checked)):
             check_transforms(name, dataset, config.size)
         return TaskData(
             train=learned,
-            sizes=[len(part) for part in train],
-            weights=parts.weights,
+            sizes=[len(part) for part in (*train, *without)],
+            weights=[*parts.weights, *(photos.weight for photos in data.photos)],
             validation=checked,
             recipe=BoxesRecipe(config.network, config.size, data.pixels, {"config": config.name}),
             loss=build_box_loss(config.loss, config.size),

@@ -76,6 +76,8 @@ class PointsTask(Task):
             raise ValueError(f"{one}: {names[one]} needs a {other} that goes with it, such as simcc")
         if "num_points" in config.network:
             raise ValueError("network.num_points: the labels say how many points there are; omit it")
+        if any(getattr(source, "boxes", False) for source in data.sources):
+            raise ValueError("data.sources: boxes: true goes with task: boxes")
         for key in ("faces_per_no_face", "photos"):
             if getattr(data, key) and not config.network.get("score"):
                 raise ValueError(f"data.{key} needs network.score: true")

@@ -110,7 +110,8 @@ class DataConfig(_Section):
     #: An epoch shows one square without a face for so many faces of all sources, whatever their weights, to teach the
     #: network's score; 0 shows none.
     faces_per_no_face: int = Field(0, ge=0)
-    #: Photos without labels, in which our face detector finds faces, or what is none; they teach the network's score.
+    #: Photos without labels. task: points: our face detector finds faces in them, or what is none; they teach the
+    #: network's score. task: boxes: photos without faces.
     photos: list[PhotosConfig] = []
     #: Draw some of the heads as they would look turned; 68 points alone. None turns none.
     turned: Optional[TurnedConfig] = None

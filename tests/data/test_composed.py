@@ -150,6 +150,15 @@ def test_a_box_that_is_turned_does_not_grow(one):
     np.testing.assert_allclose(rows(one, corners, 0.5, mirrored, is_box=True), [[24.5, 10, 44.5, 20, 0.5]], atol=1e-3)
 
 
+def test_an_image_without_faces_is_shown_without_a_label(tmp_path):
+    write_image(tmp_path / "a.png", np.full((1200, 900, 3), 200, np.uint8))
+    dataset = ComposedDataset([LabelledImage(tmp_path / "a.png", [])], 96, tiles=(1, 0, 0))
+    assert dataset._pixels[0].shape[0] == round(0.85 * 96 * 4)  # as of a face of 300 pixels, at most 0.85 of a tile
+    for seed in range(20):
+        square, label = dataset[Draw(0, seed)]
+        assert (square == 200).mean() > 0.1 and not label.any()
+
+
 def test_a_sample_is_a_square_and_rows_the_largest_face_first(tmp_path):
     faces = patches(tmp_path / "a.png", [(BLUE, 1.0, 30, 80), (RED, 0.6, 170, 60)])
     pixels = build_transforms([{"type": "ImageNetNormalize"}, {"type": "ToCHW"}])

@@ -8,6 +8,7 @@ import pytest
 
 from facekp.data.coco_file import write_coco
 from facekp.data.combine import JoinedDataset
+from facekp.data.composed import images_of
 from facekp.data.dataset import Draw
 from facekp.data.drawn import DrawnFacesDataset
 from facekp.data.formats import parse_source
@@ -154,6 +155,62 @@ def test_formats_imply_their_schema():
     assert parse_source({"type": "pts", "root": "x"}).schema_of_points.num_points == 68
     assert parse_source({"type": "pts", "root": "x", "schema": "wflw98"}).schema_of_points.num_points == 98
     assert Path(parse_source({"type": "pts", "root": "x"}).labels) == Path("x")
+
+
+BOXES = {
+    "csv": (
+        "boxes.csv",
+        "image,box_x0,box_y0,box_x1,box_y1\na.png,10,20,59,79\n",
+    ),
+    "coco": (
+        "boxes.json",
+        json.dumps(
+            {
+                "images": [{"id": 1, "file_name": "a.png"}],
+                "categories": [{"id": 3, "name": "face"}],
+                "annotations": [{"id": 1, "image_id": 1, "category_id": 3, "bbox": [10, 20, 49, 59]}],
+            }
+        ),
+    ),
+    "imglab": (
+        "boxes.xml",
+        "<dataset><images><image file='a.png'><box left='10' top='20' width='50' height='60'/></image></images>"
+        "</dataset>",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BOXES)
+def test_faces_may_have_boxes_in_place_of_points(tmp_path, kind):
+    write_image(tmp_path / "a.png", np.zeros((100, 90, 3), np.uint8))
+    name, text = BOXES[kind]
+    (tmp_path / name).write_text(text)
+    source = {"type": kind, "labels": str(tmp_path / name), "validation": str(tmp_path / name), "boxes": True}
+    part = parse_source(source).load().train[0]
+    part.check()
+    assert len(part) == 1 and part.box_alone(0).tolist() == [10, 20, 59, 79] and part.schema.name == "ibug68"
+    (image,) = images_of(part)
+    assert image.faces[0].is_box and image.faces[0].points.tolist() == [[10, 20], [59, 20], [59, 79], [10, 79]]
+    if kind != "coco":  # whose header, or schema, says what the points would be
+        source["schema"] = "ibug68"
+    with pytest.raises(UserError, match="points") if kind != "imglab" else pytest.warns(FacekpWarning, match="omitted"):
+        parse_source({**source, "boxes": False}).load()
+
+
+def test_boxes_that_cannot_be_right_are_named(tmp_path):
+    write_image(tmp_path / "a.png", np.zeros((100, 90, 3), np.uint8))
+    labels = tmp_path / "boxes.csv"
+    small, outside = "its box spans 3 pixels; boxes are in", r"corner 1 at \(59, 200\) is far outside"
+    for box, message in (("10,20,12,23", small), ("10,20,59,200", outside)):
+        labels.write_text(f"image,box_x0,box_y0,box_x1,box_y1\na.png,{box}\n")
+        part = parse_source({"type": "csv", "labels": str(labels), "validation": str(labels), "boxes": True}).load()
+        with pytest.raises(UserError, match=rf"boxes\.csv: row 1 \(a\.png\): {message}"):
+            part.train[0].check()
+    file = tmp_path / "boxes.json"
+    categories = [{"id": 1, "name": "face"}, {"id": 2, "name": "dog"}]
+    file.write_text(json.dumps({"images": [], "categories": categories, "annotations": []}))
+    with pytest.raises(UserError, match=r"boxes\.json: has 2 categories without keypoints; with boxes: true"):
+        parse_source({"type": "coco", "labels": str(file), "boxes": True}).load()
 
 
 def test_faces_that_are_omitted_are_told(drawn):

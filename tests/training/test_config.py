@@ -125,6 +125,10 @@ WRONG = {
     "negative seed": (["seed=-1"], "seed"),
     "kept crops": (["data.keep_crops=true"], "begin with FaceCrop"),
     "no faces": (["data.sources=[{type: drawn, train: 0}]"], r"drawn: train"),
+    "boxes for points": (
+        ["data.sources=[{type: coco, labels: x, schema: five, boxes: true}]"],
+        "boxes: true goes with task: boxes",
+    ),
     "photos without a score": (["data.photos=[{root: x, faces: true}]"], r"data\.photos needs network\.score"),
     "photos of what": (["data.photos=[{root: x}]"], r"data\.photos\.0\.faces"),
     "too small": (["size=64"], "size.*96"),
@@ -152,7 +156,7 @@ def test_the_option_that_is_wrong_is_named_and_not_the_file():
 WRONG_FOR_BOXES = {
     "kept crops": (["data.keep_crops=true"], r"looks at whole images.*data\.keep_crops"),
     "no faces": (["data.faces_per_no_face=3"], r"whole images.*data\.faces_per_no_face"),
-    "photos": (["data.photos=[{root: x, faces: true}]"], r"data\.photos goes with task: points"),
+    "photos": (["data.photos=[{root: x, faces: true}]"], r"data\.photos: task: boxes learns from photos without faces"),
     "hidden points": (["data.hidden_weight=0.5"], r"data\.hidden_weight goes with task: points"),
     "validation": (["data.validation=[{type: Resize, size: 256}]"], r"whole images.*data\.validation"),
     "codec": (["codec=mean_face"], r"whole images.*codec"),

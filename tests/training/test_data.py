@@ -286,6 +286,27 @@ def test_a_detector_learns_from_whole_pictures_each_once(drawn_csv, tmp_path):
     assert (len(alone.train), len(alone.validation)) == (9, 1)
 
 
+def test_a_detector_learns_from_boxes_and_from_photos_without_faces(drawn_csv, tmp_path):
+    for number in range(10):
+        write_image(tmp_path / "boxed" / f"{number}.png", draw_face(number)[0])
+        write_image(tmp_path / "empty" / f"{number}.png", np.full((60, 80, 3), 20 * number, np.uint8))
+    rows = "".join(f"{number}.png,50,40,110,100\n" for number in range(10))
+    (tmp_path / "boxed" / "boxes.csv").write_text(f"image,box_x0,box_y0,box_x1,box_y1\n{rows}")
+    boxed = f"{{type: csv, labels: {tmp_path / 'boxed' / 'boxes.csv'}, boxes: true, weight: 0.5}}"
+    data = build_data(
+        detector(
+            drawn_csv,
+            f"data.sources=[{{type: csv68, root: {drawn_csv}}}, {boxed}]",
+            f"data.photos=[{{root: {tmp_path / 'empty'}, faces: false, weight: 3}}]",
+            "data.compose={tiles: [1, 0, 0], anywhere: 0}",
+        )
+    )
+    assert (data.sizes, data.weights) == ([12, 9, 10], [1.0, 0.5, 3.0])
+    assert len(data.validation) == 4 + 1
+    faces = [(data.train[i][1][:, 4] > 0).sum() for i in range(len(data.train))]
+    assert min(faces[12:21]) == 1 and max(faces[21:]) == 0
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [
