@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import paddle
+import pytest
 import yaml
 from paddle import nn
 
@@ -19,7 +20,7 @@ from facekp.metrics import METRICS, NME
 from facekp.models import NETWORKS
 from facekp.models.heads import HEADS
 from facekp.stickers import Layer, Sticker, Texture
-from facekp.training import load_config, train
+from facekp.training import evaluate, load_config, train
 
 
 class TinyNetwork(nn.Layer):
@@ -100,7 +101,11 @@ def test_a_loss_and_a_metric(monkeypatch, tmp_path):
     monkeypatch.setitem(LOSSES, "powered", powered)
     monkeypatch.setitem(METRICS, "furthest", Furthest)
     options = ["loss={type: powered, power: 1.5}", "metrics=[{type: furthest, power: 3}, nme]"]
-    assert train(quick(tmp_path, *options)).metric == "furthest_3"
+    summary = train(quick(tmp_path, *options))
+    assert summary.metric == "furthest_3"
+    result = evaluate(load_config(summary.weights.with_name("config.yml")), str(summary.weights))
+    assert result.further == ("furthest_3",)
+    assert result.tables["all"]["furthest_3"] == pytest.approx(summary.best, rel=1e-4)
 
 
 def test_a_metric_that_does_not_count(monkeypatch, tmp_path):

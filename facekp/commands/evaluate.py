@@ -62,7 +62,8 @@ def run(args: argparse.Namespace) -> None:
     output = args.output or place / f"evaluation_{how}"
     check_place(output)  # before the work, not after it
     settings = EvaluationSettings(args.boxes, args.passes, args.flip, args.points, progress=True)
-    tables = evaluate(config, args.weights if model is None else str(zoo.get(args.weights)), settings, output).tables
+    result = evaluate(config, args.weights if model is None else str(zoo.get(args.weights)), settings, output)
+    tables = result.tables
 
     sources = ", ".join(source.type for source in config.data.sources)
     print(f"{args.weights} on the validation split of {sources} ({how})")
@@ -72,6 +73,7 @@ def run(args: argparse.Namespace) -> None:
     for name in first:
         plain = name in COUNTS or name.startswith("faces_")
         values = [table[name] for table in tables.values()]
-        shown = ["-" if v is None else f"{round(v, 2)}" if plain else f"{v * 100:.2f} %" for v in values]
+        shown = ["-" if v is None else f"{v:.4g}" if name in result.further else f"{round(v, 2)}" if plain
+                 else f"{v * 100:.2f} %" for v in values]  # fmt: skip
         print(f"{name:{wide}}" + "".join(f"{text:>11}" for text in shown))
     print(f"written to {output}")

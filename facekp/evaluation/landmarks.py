@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional
@@ -10,6 +11,7 @@ import numpy as np
 import paddle
 from paddle import nn
 from paddle.io import BatchSampler
+from paddle.metric import Metric
 from tqdm import tqdm
 
 from facekp.codecs.points import Codec, OutputLayout
@@ -235,6 +237,38 @@ def summarise(predictions: Predictions, schema: PointSchema = IBUG68) -> dict[st
     table["distance_px"] = float(np.nanmean(np.linalg.norm(predictions.predicted - predictions.truth, axis=-1)))
     table.update({f"nme_{region}": error for region, error in by_region(predictions, schema).items()})
     return table
+
+
+def by_metrics(
+    predictions: Predictions, metrics: Sequence[Metric], codec: Codec, batch_size: int = 32
+) -> dict[str, float]:
+    """What metrics say, fed as in training.
+
+    Args:
+        predictions: Of at least one face.
+        metrics: Their sums are forgotten first.
+        codec: That they were built with.
+        batch_size: Faces that a metric gets at once.
+
+    Returns:
+        The metric's name -> its value.
+
+    Example:
+        >>> from facekp.codecs.points import PercentCodec
+        >>> truth = np.zeros((1, 68, 2)); truth[0, 45, 0] = 10
+        >>> codec = PercentCodec(100)
+        >>> round(by_metrics(Predictions(truth + [0.5, 0], truth), [NME(codec)], codec)["nme"], 3)
+        0.05
+    """
+    said, label = (codec.encode(points) for points in (predictions.predicted, predictions.truth))
+    for metric in metrics:
+        metric.reset()
+        for start in range(0, len(said), batch_size):
+            batch = (paddle.to_tensor(each[start : start + batch_size]) for each in (said, label))
+            computed = metric.compute(*batch)
+            parts = computed if isinstance(computed, (tuple, list)) else [computed]
+            metric.update(*(part.numpy() for part in parts))
+    return {metric.name(): float(metric.accumulate()) for metric in metrics}
 
 
 def by_region(predictions: Predictions, schema: PointSchema = IBUG68) -> dict[str, Optional[float]]:

@@ -19,7 +19,7 @@ from facekp.data.statistics import crop_statistics, label_mean_std, with_mean_fa
 from facekp.data.transforms import build_transforms
 from facekp.detectors import load_detector
 from facekp.errors import UserError
-from facekp.evaluation.landmarks import cut_out, predict_dataset, predict_in_use, summarise
+from facekp.evaluation.landmarks import by_metrics, cut_out, predict_dataset, predict_in_use, summarise
 from facekp.evaluation.review import PointsReview
 from facekp.inference.backends import load_backend
 from facekp.inference.landmarker import Landmarker
@@ -192,11 +192,15 @@ class PointsTask(Task):
         else:
             predictions = predict_dataset(network, validation, codec, config.train.batch_size, config.data.workers,
                                           settings.progress, recipe.layout)  # fmt: skip
-        tables: Tables = {"all": {**summarise(predictions, recipe.schema)}}
+        divided = {"all": predictions}
         kinds = validation.kinds()
         if len(set(kinds)) > 1:
-            for kind in dict.fromkeys(kinds.tolist()):
-                tables[kind] = {**summarise(predictions.part(kinds == kind), recipe.schema)}
+            divided.update({kind: predictions.part(kinds == kind) for kind in dict.fromkeys(kinds.tolist())})
+        tables: Tables = {kind: {**summarise(faces, recipe.schema)} for kind, faces in divided.items()}
+        metrics = build_metrics(config.metrics or (), codec, recipe.schema)
+        further = [metric for metric in metrics if metric.name() not in tables["all"]]
+        for kind, faces in divided.items():
+            tables[kind].update(by_metrics(faces, further, codec, config.train.batch_size))
         errors = predictions.errors(recipe.schema)
         worst = np.argsort(-errors)[: min(10, int(np.isfinite(errors).sum()))]  # NaN, which sorts last, is not known
         captions = [f"{errors[i] * 100:.1f} %  {validation.name(int(i))}" for i in worst]
@@ -205,7 +209,8 @@ class PointsTask(Task):
         else:
             inputs, shown = np.stack([validation[int(i)][0] for i in worst]), predictions.part(worst)
         sheet = viz.comparison_sheet(inputs, shown.truth, shown.predicted, captions, columns=5, schema=recipe.schema)
-        return Evaluation(tables, sheet, errors[np.isfinite(errors)])
+        names = tuple(str(metric.name()) for metric in further)
+        return Evaluation(tables, sheet, errors[np.isfinite(errors)], names)
 
 
 def _kept(config: Any, parts: list[LandmarkDataset], schema: PointSchema, progress: bool) -> list[LandmarkDataset]:

@@ -82,11 +82,13 @@ class Evaluation:
         tables: Format of the labels, or "all" -> name -> value.
         worst: A sheet of the faces with the largest errors, BGR uint8; None of a face detector.
         errors: (N,) NME of each face, fractions; None of a face detector.
+        further: Names in the tables of the config's own metrics, which need not be fractions.
     """
 
     tables: Tables
     worst: Optional[np.ndarray] = None
     errors: Optional[np.ndarray] = None
+    further: tuple[str, ...] = ()
 
 
 class Task(ABC):
