@@ -20,22 +20,19 @@ export interface Recording {
   stop(): Promise<{ video: Blob; suffix: string }>;
 }
 
-/** Whether this browser can record. */
-export function canRecord(): boolean {
-  return typeof MediaRecorder !== "undefined" && "captureStream" in HTMLCanvasElement.prototype;
-}
-
 /**
  * Record what a canvas shows.
  *
  * @param canvas - Shows the frames, all of one size.
  * @param sound - Its first audio track is recorded, if there is one.
+ * @throws PageError if this browser cannot record.
  */
 export function record(canvas: HTMLCanvasElement, sound: MediaStream | undefined): Recording {
-  if (!canRecord()) throw new PageError("recordMissing");
+  const there = typeof MediaRecorder !== "undefined" && "captureStream" in canvas;
+  const type = there && typesFor(canvas).find((each) => MediaRecorder.isTypeSupported(each));
+  if (!type) throw new PageError("recordMissing"); // on Linux WebKit may have the class and no encoder
   const stream = canvas.captureStream();
   sound?.getAudioTracks().forEach((track) => stream.addTrack(track));
-  const type = typesFor(canvas).find((each) => MediaRecorder.isTypeSupported(each));
   const recorder = new MediaRecorder(stream, { mimeType: type, videoBitsPerSecond: 6_000_000 });
   const parts: Blob[] = [];
   recorder.ondataavailable = ({ data }) => parts.push(data);

@@ -243,6 +243,15 @@ describe("the camera", () => {
     expect(await page.isDisabled("#record")).toBe(true);
   });
 
+  it("is not recorded where the browser has no encoder, and the page says so", async () => {
+    const page = await filming();
+    await page.evaluate(() => (MediaRecorder.isTypeSupported = () => false));
+    await page.click("#record");
+    await expect.poll(() => problem(page).textContent()).toContain("This browser cannot record");
+    await expect.poll(() => page.isEnabled("#record")).toBe(true);
+    expect(await page.locator("#record").getAttribute("data-word")).toBe("record");
+  });
+
   it("has its microphone switched off, however often Record is pressed", async () => {
     const page = await filming();
     const states = await slowDevices(page);
