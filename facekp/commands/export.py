@@ -56,8 +56,8 @@ def run(args: argparse.Namespace) -> None:
 
     if args.output:
         formats = args.formats or (FORMATS if can_write_onnx() else FORMATS[:1])
-        crops = _crops(weights, args.int8) if args.int8 else None
-        for path in export(weights, args.output, formats, args.half, crops):
+        inputs = _inputs(weights, args.int8) if args.int8 else None
+        for path in export(weights, args.output, formats, args.half, inputs):
             print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
         if "onnx" not in formats and not args.formats:
             print(f"no ONNX file, three times as fast to run: {install('paddle2onnx')}", file=sys.stderr)
@@ -79,12 +79,16 @@ def run(args: argparse.Namespace) -> None:
         zoo.write_index()
 
 
-def _crops(weights: Path, photos: list[str]) -> np.ndarray:
-    from facekp.inference.export import calibration_crops
+def _inputs(weights: Path, photos: list[str]) -> list[np.ndarray]:
+    from facekp.detectors import load_detector
+    from facekp.detectors.ours import FaceDetector
+    from facekp.inference.export import calibration_inputs
     from facekp.inference.landmarker import Landmarker
     from facekp.io.images import find_files
     from facekp.loading import load_landmarker
+    from facekp.recipes import BoxesRecipe, read_any_recipe
 
-    landmarker = load_landmarker(weights)
-    assert isinstance(landmarker, Landmarker)
-    return calibration_crops(landmarker, find_files(photos))
+    boxes = isinstance(read_any_recipe(weights), BoxesRecipe)
+    finder = load_detector(str(weights)) if boxes else load_landmarker(weights)
+    assert isinstance(finder, (FaceDetector, Landmarker))
+    return calibration_inputs(finder, find_files(photos))

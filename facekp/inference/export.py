@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import paddle
@@ -23,13 +24,11 @@ from paddle import Tensor, nn
 from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
 from paddle.static import InputSpec
 
-from facekp.codecs.points import Outputs
 from facekp.errors import UserError
 from facekp.extras import missing
-from facekp.inference.backends import ONNX_FILE, PARAMETERS_FILE, PROGRAM_FILES, RECIPE_FILE
-from facekp.inference.landmarker import Landmarker
-from facekp.inference.many import find_on_many
+from facekp.inference.backends import ONNX_FILE, PARAMETERS_FILE, PROGRAM_FILES, RECIPE_FILE, Backend
 from facekp.io.files import atomic_path
+from facekp.io.images import read_image
 from facekp.models.weights import load_any_weights
 from facekp.recipes import AnyRecipe, PointsRecipe, save_recipe
 
@@ -79,7 +78,7 @@ def export(
     folder: str | os.PathLike[str],
     formats: Collection[str] = FORMATS,
     half: bool = False,
-    int8: np.ndarray | None = None,
+    int8: Sequence[np.ndarray] | None = None,
 ) -> list[Path]:
     """Write a network for inference.
 
@@ -89,7 +88,7 @@ def export(
         formats: Of `FORMATS`.
         half: Store the ONNX file's weights in half precision, half the size. They are computed with in single
             precision all the same; weights that were saved with `half` lose nothing.
-        int8: Quantise the ONNX file's convolutions to eight bits on these crops, see `calibration_crops`.
+        int8: Quantise the ONNX file's convolutions to eight bits on these inputs, see `calibration_inputs`.
 
     Returns:
         The files.
@@ -99,8 +98,8 @@ def export(
             cannot be written to.
     """
     network, recipe = load_any_weights(weights)
-    if int8 is not None and not ("onnx" in formats and isinstance(recipe, PointsRecipe) and not half):
-        raise UserError("int8 is for the ONNX file of a network of points, and without half precision")
+    if int8 is not None and ("onnx" not in formats or half):
+        raise UserError("int8 is for the ONNX file, and goes without half precision")
     if "onnx" in formats and not can_write_onnx():
         raise missing("paddle2onnx", "the format onnx")
     with tempfile.TemporaryDirectory() as temporary:
@@ -240,43 +239,57 @@ def store_in_half(path: Path) -> None:
     onnx.save(model, str(path))
 
 
-def calibration_crops(landmarker: Landmarker, photos: Sequence[Path], most: int = 300) -> np.ndarray:
-    """Crops of the faces on photos, as the network sees them: (N, C, size, size) float32.
+class Finder(Protocol):
+    """A landmarker or a face detector."""
+
+    backend: Backend
+
+    def __call__(self, image: np.ndarray) -> Any:
+        """Run the network on what it looks at in an image."""
+
+
+def calibration_inputs(finder: Finder, photos: Sequence[Path], most: int = 300) -> list[np.ndarray]:
+    """What a network sees of photos: the crops of their faces, or the images as a face detector looks at them.
 
     Args:
-        landmarker: Runs the network that is to be quantised.
+        finder: Runs the network that is to be quantised.
         photos: The files.
-        most: As many crops are enough.
+        most: As many inputs are enough.
+
+    Returns:
+        (C, H, W) float32 each.
 
     Raises:
-        UserError: There is no face on them.
+        UserError: A photo cannot be read, or there is no face on them.
     """
-    crops: list[np.ndarray] = []
+    inputs: list[np.ndarray] = []
 
-    def watch(batch: np.ndarray) -> Outputs:
-        crops.extend(batch)
+    def watch(batch: np.ndarray) -> Any:
+        inputs.extend(batch)
         return backend(batch)
 
-    backend, landmarker.backend = landmarker.backend, watch
+    backend, finder.backend = finder.backend, watch
     try:
-        for _ in find_on_many(photos, landmarker):
-            if len(crops) >= most:
+        for photo in photos:
+            finder(read_image(photo))
+            if len(inputs) >= most:
                 break
     finally:
-        landmarker.backend = backend
-    if not crops:
+        finder.backend = backend
+    if not inputs:
         raise UserError("no face on the photos for --int8; give others")
-    return np.stack(crops[:most])
+    return inputs[:most]
 
 
-def quantise(path: Path, crops: np.ndarray) -> None:
+def quantise(path: Path, inputs: Sequence[np.ndarray]) -> None:
     """Quantise the convolutions of an ONNX file to eight bits, each channel with its scale, as ONNX Runtime runs them.
 
-    What stands behind the last convolution, the head's linear layers and the decode step, stays as it is.
+    What stands behind the last convolution, the head's linear layers and the decode step, stays as it is. Weights have
+    seven bits, so that no processor's sums of two products overflow 16 bits, as those of AVX2 would.
 
     Args:
         path: The file, which is replaced.
-        crops: (N, C, H, W) float32, inputs to calibrate on.
+        inputs: (C, H, W) float32 each, to calibrate on.
 
     Raises:
         UserError: ONNX Runtime's tools are not complete.
@@ -290,7 +303,7 @@ def quantise(path: Path, crops: np.ndarray) -> None:
 
     class Reader(CalibrationDataReader):
         def __init__(self, name: str) -> None:
-            self._batches = iter([{name: crop[None]} for crop in crops])
+            self._batches = iter([{name: each[None]} for each in inputs])
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(self._batches, None)
@@ -309,6 +322,7 @@ def quantise(path: Path, crops: np.ndarray) -> None:
             Reader(model.graph.input[0].name),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
+            reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=[node.name for node in model.graph.node[last + 1 :]],

@@ -10,6 +10,7 @@ import facekp
 from facekp.errors import UserError
 from facekp.inference.export import can_write_onnx, convert_to_onnx
 from facekp.io.images import read_image
+from facekp.vision.boxes import iou
 
 needs_converter = pytest.mark.skipif(not can_write_onnx(), reason="needs the extra [onnx]")
 
@@ -70,7 +71,19 @@ def test_eight_bits_move_the_points_a_little(run_tool, tmp_path):
     assert weights < 0.6 * 4 * 1.07e6  # convolutions of one byte a weight
 
 
-def test_eight_bits_are_for_points_in_onnx(refuses, tmp_path):
+@needs_converter
+def test_eight_bits_of_a_detector_find_the_same_faces(run_tool, tmp_path):
+    options = ("--formats", "onnx", "--int8", "assets/photos")
+    done = run_tool("export", "-w", "face_detector", "-o", tmp_path / "out", *options)
+    assert done.returncode == 0, done.stderr
+    image = read_image("assets/photos/astronaut.png")
+    whole, small = (facekp.load_landmarker(detector=each)(image) for each in (None, tmp_path / "out"))
+    assert len(whole) == len(small) == 1
+    assert iou(whole.boxes, small.boxes)[0] > 0.9
+    assert (tmp_path / "out" / "model.onnx").stat().st_size < 0.6 * 4 * 0.44e6
+
+
+def test_eight_bits_are_for_the_onnx_file(refuses, tmp_path):
     assert "about the ONNX file" in refuses(
         "export", "-o", tmp_path / "out", "--formats", "paddle", "--int8", "assets/photos"
     )
