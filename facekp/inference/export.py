@@ -284,8 +284,8 @@ def calibration_inputs(finder: Finder, photos: Sequence[Path], most: int = 300) 
 def quantise(path: Path, inputs: Sequence[np.ndarray]) -> None:
     """Quantise the convolutions of an ONNX file to eight bits, each channel with its scale, as ONNX Runtime runs them.
 
-    What stands behind the last convolution, the head's linear layers and the decode step, stays as it is. Weights have
-    seven bits, so that no processor's sums of two products overflow 16 bits, as those of AVX2 would.
+    The last convolution stays as it is, and what stands behind it: the head's linear layers and the decode step.
+    Weights have seven bits, so that no processor's sums of two products overflow 16 bits, as those of AVX2 would.
 
     Args:
         path: The file, which is replaced.
@@ -315,7 +315,6 @@ def quantise(path: Path, inputs: Sequence[np.ndarray]) -> None:
         for number, node in enumerate(model.graph.node):
             node.name = node.name or f"node_{number}"
         onnx.save(model, str(prepared))
-        last = max(number for number, node in enumerate(model.graph.node) if node.op_type == "Conv")
         quantize_static(
             str(prepared),
             str(written),
@@ -325,9 +324,22 @@ def quantise(path: Path, inputs: Sequence[np.ndarray]) -> None:
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=[node.name for node in model.graph.node[last + 1 :]],
+            nodes_to_exclude=_ends(model),
         )
         put(written, path)
+
+
+def _ends(model: Any) -> list[str]:
+    """The nodes of an ONNX model that lead to no convolution: the last one of each branch, and all behind it."""
+    leading: set[str] = set()  # what a convolution behind it is made of
+    ends = []
+    for node in reversed(model.graph.node):
+        leads = any(output in leading for output in node.output)
+        if not leads:
+            ends.append(node.name)
+        if leads or node.op_type == "Conv":
+            leading.update(node.input)
+    return ends
 
 
 def put(source: Path, target: Path) -> Path:
