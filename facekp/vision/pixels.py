@@ -52,7 +52,7 @@ def imagenet_normalize(image: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _imagenet_tables() -> np.ndarray:
-    """(3, 256) float32: what each value of red, green and blue becomes; 19 times as fast as the arithmetic."""
+    """(3, 256) float32: what each value of red, green and blue becomes. A look at a table is faster than arithmetic."""
     values = np.arange(256, dtype=np.float32)[:, None] / 255
     tables = (values - np.asarray(IMAGENET_MEAN, np.float32)) / np.asarray(IMAGENET_STD, np.float32)
     return np.ascontiguousarray(tables.T)
