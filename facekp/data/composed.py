@@ -32,6 +32,9 @@ UNCHECKED = 0.5
 #: A face of which less can be seen, or that has fewer pixels, is neither taught nor forbidden.
 LEAST_VISIBLE, LEAST_SIDE = 0.55, 12.0
 
+#: An image without faces is shown as if it had one of this share of its longer side.
+FACE_SHARE = 0.25
+
 #: In the folder of the `.pts` files: boxes of faces that have no points, where there are such.
 BOXES_FILE = "faces.csv"
 
@@ -139,7 +142,7 @@ class ComposedDataset(Dataset):
 
     Every tile shows another image, turned, scaled and moved so that one of its faces has a size drawn at random; or,
     now and then, any part of it, faces or not. All of it is one matrix and one warp for each tile. An image without
-    faces is shown as if it had one of a quarter of its longer side, anywhere.
+    faces is shown as if it had one, anywhere, see `FACE_SHARE`.
 
     A sample is the square, (size, size, 3) BGR uint8 before the transform, and (MOST_FACES, 5) float32: x0, y0, x1, y1
     around a face's points, in pixels of the square, and the trust in it; 0 where a box is to be ignored. Rows without a
@@ -193,7 +196,7 @@ class ComposedDataset(Dataset):
         """Read an image, and shrink it where even its smallest face is larger than it is ever shown."""
         pixels = read_image(image.path)
         sides = [float(np.ptp(face.points, axis=0).max()) for face in image.faces]
-        smallest = min(sides, default=max(pixels.shape[:2]) / 4)
+        smallest = min(sides, default=FACE_SHARE * max(pixels.shape[:2]))
         scale = self.most_face * self.size / max(smallest, 1.0)
         if scale >= 1:
             return image, pixels
@@ -264,7 +267,7 @@ class ComposedDataset(Dataset):
             face = geometry.bounding_box(random.choice(image.faces).points)
             wide = float(max(face[2:] - face[:2]))
         else:
-            wide = max(height, width) / 4
+            wide = FACE_SHARE * max(height, width)
         least, most = self.least_face / wide, self.most_face * side / wide
         if random.random() < self.filling:
             least = max(least, 0.6 * side / max(height, width))
