@@ -1,18 +1,18 @@
-"""Choose a benchmark."""
+"""Command line of the benchmarks."""
 
 import importlib
 
 from facekp.commands.main import Parser
 from facekp.commands.runner import run
 
-#: Modules beside this one.
+#: Names of the benchmarks, each with a module `measure_NAME` beside this one.
 BENCHMARKS = (
     "train", "sticker", "inference", "peers", "clips", "many", "labels", "pose", "effects", "faces", "reliability",
 )  # fmt: skip
 
 
 def main() -> None:
-    """Read the arguments and measure."""
+    """Parse the arguments and run the benchmark."""
     parser = Parser(prog="benchmark.py", description="Measure speed and accuracy; speed as ratios within one run.")
     which = parser.add_subparsers(dest="benchmark", required=True)
     for name in BENCHMARKS:

@@ -1,4 +1,4 @@
-"""Tracking on your own clips, beside MediaPipe: milliseconds per frame, and jitter of the points."""
+"""Tracking on your own clips, compared with MediaPipe: milliseconds per frame, and jitter of the points."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Track = Callable[[np.ndarray, float], np.ndarray]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be set on the command line."""
+    """Add the command line options."""
     parser.add_argument("clips", nargs="+", help="videos, or folders of them")
     parser.add_argument("--model", default=DEFAULT, metavar="NAME|PATH", help="(%(default)s)")
 
@@ -32,35 +32,35 @@ def run(args: argparse.Namespace) -> None:
     landmarker = load_landmarker(args.model, threads=1)
     print(f"{'clip':20}{'frames':>8}   ms per frame (mean, median), jitter")
     for path in find_files(args.clips, SUFFIXES):
-        followed: dict[str, Track] = {
+        trackers: dict[str, Track] = {
             "facekp": _ours(Tracker(landmarker)),
             "facekp, unsmoothed": _ours(Tracker(landmarker, cutoff=float("inf"))),
         }
         try:
-            followed["MediaPipe"] = _mediapipe()
+            trackers["MediaPipe"] = _mediapipe()
         except ImportError as error:
             print(f'omitted: MediaPipe ({error}); pip install "facekp[peers]"')
-        times: dict[str, list[float]] = {name: [] for name in followed}
-        points: dict[str, list[np.ndarray]] = {name: [] for name in followed}
+        times: dict[str, list[float]] = {name: [] for name in trackers}
+        points: dict[str, list[np.ndarray]] = {name: [] for name in trackers}
         for image, seconds in read_video(path):
-            for name, track in followed.items():
-                begun = time.process_time()
+            for name, track in trackers.items():
+                start = time.process_time()
                 found = track(image, seconds)
-                times[name].append((time.process_time() - begun) * 1000)
+                times[name].append((time.process_time() - start) * 1000)
                 points[name].append(found[0] if len(found) else np.full((68, 2), np.nan))
-        for name in followed:
+        for name in trackers:
             spent = np.array(times[name][1:])  # the first frame warms up
             print(f"{path.name if name == 'facekp' else '':20}{len(spent) + 1:8}   {name}: {spent.mean():.2f}, "
                   f"{np.median(spent):.2f} ms, {jitter(points[name]) * 100:.3f} % of the eye distance")  # fmt: skip
 
 
 def jitter(frames: Sequence[np.ndarray]) -> float:
-    """How far points move that should not: their mean second difference over the root of 6, in eye distances.
+    """Return the jitter of points: their mean second difference over the square root of 6, in eye distances.
 
-    White noise of a standard deviation s in x and in y gives 1.25 s, the mean length of a step in the plane.
+    White noise with a standard deviation s in x and in y gives 1.25 s, its mean length in the plane.
 
     Args:
-        frames: (68, 2) of each frame, NaN where no face was found.
+        frames: (68, 2) points of each frame, NaN where no face was found.
     """
     seen = np.stack(frames)
     second = np.linalg.norm(seen[2:] - 2 * seen[1:-1] + seen[:-2], axis=-1) / np.sqrt(6)

@@ -1,4 +1,4 @@
-"""Effects on your own clips: what triggers do, and whether a detector still finds faces that were hidden."""
+"""Effects on your own clips: changes of triggers, and whether a detector still finds hidden faces."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from facekp.stickers.triggers import Switch, Trigger
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be set on the command line."""
+    """Add the command line options."""
     parser.add_argument("clips", nargs="+", help="videos, or folders of them")
     parser.add_argument("--detector", default="haar", help="looks for hidden faces (%(default)s); mediapipe")
     parser.add_argument("--every", type=int, default=2, help="so many frames apart (%(default)s)")
@@ -42,9 +42,9 @@ def run(args: argparse.Namespace) -> None:
                 before += 1
                 for method, result in hidden.items():
                     still = detector(result)[0]
-                    meets = [_overlap(found, box) for box in still]
-                    after[method] += any(meets)
-                    elsewhere += not all(meets)
+                    overlaps = [_overlap(found, box) for box in still]
+                    after[method] += any(overlaps)
+                    elsewhere += not all(overlaps)
         empty = len(hiders["box"].empty)
         print(f"{path.name}: {number + 1} frames, {empty} without a face; {args.detector} finds faces in {before} "
               f"before, {', '.join(f'{n} there after {m}' for m, n in after.items())}, {elsewhere} elsewhere; "
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 class _Triggers:
-    """A trigger on every signal of the first face, with the default thresholds."""
+    """Triggers on all signals of the first face, with the default thresholds."""
 
     def __init__(self) -> None:
         self._switches = {name: Switch() for name in SIGNALS}
@@ -74,5 +74,5 @@ class _Triggers:
 
 
 def _overlap(boxes: np.ndarray, other: np.ndarray) -> bool:
-    """Whether a box meets any of several, by however little."""
+    """Return whether a box overlaps any of several boxes, however little."""
     return bool(((boxes[:, :2] < other[2:]) & (boxes[:, 2:] > other[:2])).all(1).any())

@@ -1,4 +1,4 @@
-"""What a landmarker finds on photos as they come: labelled faces and their NME, and shares of photos with a face."""
+"""Faces that a landmarker finds on whole photos: NME of labelled faces, and fractions of photos with a face."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from facekp.loading import DEFAULT, load_landmarker
 from facekp.metrics import point_errors
 from facekp.vision import geometry
 
-#: Name -> the points that count.
+#: Name -> indices of the points that are evaluated.
 POINTS = {"all": np.arange(68), "inner51": np.arange(17, 68)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be set on the command line."""
+    """Add the command line options."""
     parser.add_argument("--model", default=DEFAULT, metavar="NAME|PATH", help="(%(default)s)")
     parser.add_argument("--labelled", type=Path, nargs="+", default=[], metavar="DIR", help="folders of .pts files")
     parser.add_argument("--held-out", action="store_true", help="of them, every tenth photo, which trainings hold out")
@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> None:
     for folder in args.labelled:
         faces = PtsDataset(folder).split()[1] if args.held_out else PtsDataset(folder)
         print(f"{folder}: {len(faces)} labelled faces, {args.points} points")
-        _judge("  from the labels' boxes, in use", predict_in_use(landmarker, faces), POINTS[args.points])
-        _judge("  with the detector", predict_found(landmarker, faces, progress=True), POINTS[args.points])
+        _evaluate("  from the labels' boxes, in use", predict_in_use(landmarker, faces), POINTS[args.points])
+        _evaluate("  with the detector", predict_found(landmarker, faces, progress=True), POINTS[args.points])
     squares = []
     for folder in args.photos:
         paths = find_files([str(folder)])
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
         write_image(args.sheet, np.vstack(rows))
 
 
-def _judge(how: str, predictions: Predictions, points: np.ndarray) -> None:
+def _evaluate(how: str, predictions: Predictions, points: np.ndarray) -> None:
     found = np.isfinite(predictions.predicted).all((1, 2))
     kept = predictions.part(found)
     errors = point_errors(kept.predicted, kept.truth)[:, points].mean(1) * 100

@@ -1,4 +1,4 @@
-"""Dygraph, Paddle Inference and ONNX Runtime: one face, whole images, a sticker's process, its stages."""
+"""Dygraph, Paddle Inference and ONNX Runtime: time of one face, whole images, a sticker process and its stages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be set on the command line."""
+    """Add the command line options."""
     parser.add_argument("--model", default=DEFAULT, metavar="NAME|PATH", help="(%(default)s)")
     parser.add_argument("--photo", type=Path, default="assets/photos/astronaut.png", help="one face (%(default)s)")
     parser.add_argument("--rounds", type=int, default=60, help="calls of each backend, interleaved (%(default)s)")
@@ -63,7 +63,7 @@ def _landmarker(path: Path, backend: str | None = None) -> Landmarker:
 
 
 def _backends(args: argparse.Namespace, exported: Path) -> None:
-    """One crop through the network alone, and one face from its box to its points."""
+    """Time the network alone on one crop, and one face from its box to its points."""
     landmarkers = {
         name: _landmarker(find_weights(args.model) if name == "dygraph" else exported, name)
         for name in reversed(BACKENDS)
@@ -86,7 +86,7 @@ def _backends(args: argparse.Namespace, exported: Path) -> None:
 
 
 def _detectors(args: argparse.Namespace, folder: Path) -> None:
-    """An image of 1280x720 with one face through our detector's forms and through the cascades."""
+    """Time the backends of our detector and the Haar cascades on an image of 1280x720 with one face."""
     from facekp.inference.export import export
 
     export(SHIPPED_DETECTOR, folder / "detector")
@@ -106,28 +106,28 @@ def _detectors(args: argparse.Namespace, folder: Path) -> None:
 
 
 def interleaved(calls: list[Callable[[], object]], rounds: int, row: int = 5) -> list[float]:
-    """Median milliseconds of CPU of each call.
+    """Return the median CPU time of each call in milliseconds.
 
     Args:
-        calls: Called interleaved, so that a machine that slows down slows all of them.
-        rounds: Turns of each.
-        row: Calls in a row, of which a turn's fastest counts: the others' data has left the caches by then.
+        calls: Functions to time, interleaved, so that a machine that slows down slows all of them.
+        rounds: Number of rounds.
+        row: Number of consecutive calls per round; the fastest counts, with no data of other calls in the caches.
     """
     times: list[list[float]] = [[] for _ in calls]
     for _ in range(rounds):
         for call, kept in zip(calls, times):
-            turn = []
+            seconds = []
             for _ in range(row):
                 start = time.process_time()
                 call()
-                turn.append(time.process_time() - start)
-            kept.append(min(turn) * 1000)
+                seconds.append(time.process_time() - start)
+            kept.append(min(seconds) * 1000)
     return [statistics.median(kept) for kept in times]
 
 
 def _processes(args: argparse.Namespace, exported: Path, folder: Path) -> None:
-    """CPU seconds of `tools/sticker.py photo` as a whole, through ONNX Runtime and through dygraph."""
-    weights = folder / "weights.safetensors"  # beside no ONNX file, so dygraph runs them
+    """Measure the CPU seconds of a whole `tools/sticker.py photo` process, with ONNX Runtime and with dygraph."""
+    weights = folder / "weights.safetensors"  # without an ONNX file beside them, so dygraph runs them
     shutil.copy(find_weights(args.model), weights)
     seconds: dict[str, list[float]] = {"dygraph": [], "onnx": []}
     for _ in range(args.runs):
@@ -145,13 +145,13 @@ def _processes(args: argparse.Namespace, exported: Path, folder: Path) -> None:
 
 
 class _Clock:
-    """Adds up the CPU time of what is called through it, by name."""
+    """Sums the CPU time of timed calls, by name."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     def timed(self, name: str, call: Callable) -> Callable:
-        """The same call, timed."""
+        """Return the same call, timed."""
 
         def run(*arguments: object) -> object:
             start = time.process_time()
@@ -164,7 +164,7 @@ class _Clock:
 
 
 def _stages(args: argparse.Namespace, exported: Path, folder: Path) -> None:
-    """Where the time goes from file to sticker, over many photos of about one megapixel."""
+    """Time the stages from file to sticker, over many photos of about one megapixel."""
     photo = read_image(args.photo)
     scale = (1e6 / photo[..., 0].size) ** 0.5
     photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)

@@ -1,6 +1,6 @@
-"""How many swapped points check-labels finds: planted in a copy of the labels, in memory, and false alarms without.
+"""Swapped points that check-labels finds, planted in a copy of the labels in memory, and false alarms without them.
 
-In so many faces left and right are swapped: in the whole face, in all pairs of a region, or in a single pair.
+Left and right are swapped in `--planted` faces: in the whole face, in all pairs of a region, or in a single pair.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from facekp.evaluation.labels import find_swapped, groups_of_pairs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be set on the command line."""
+    """Add the command line options."""
     parser.add_argument("labels", type=Path, help="file or folder of labels without mistakes, such as 300-W's")
     parser.add_argument("--from", dest="source", default="pts", metavar="FORMAT", help="of the labels (%(default)s)")
     parser.add_argument("--schema", help="what the points are")
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Plant, look, print."""
+    """Swap points, find them and print the results."""
     source = labels_source(args.source, args.labels, args.schema, args.images)
     faces = LabelsDataset(source.read(args.labels), args.labels, args.source)
     points = faces.points[faces.rows].astype(np.float64)
@@ -43,11 +43,11 @@ def run(args: argparse.Namespace) -> None:
     for name, options in choices.items():
         if not options:
             continue
-        spoilt = points.copy()
+        swapped = points.copy()
         rows = rng.choice(len(points), min(args.planted, len(points)), replace=False)
         for row in rows:
             left, right = np.array(options[rng.integers(len(options))]).T
-            spoilt[row, left], spoilt[row, right] = points[row, right], points[row, left]
-        found = set(find_swapped(schema, spoilt))
+            swapped[row, left], swapped[row, right] = points[row, right], points[row, left]
+        found = set(find_swapped(schema, swapped))
         print(f"swapped in {name}: {len(found & set(rows.tolist()))} of {len(rows)} found, "
               f"{len(found - set(rows.tolist()))} false alarms")  # fmt: skip

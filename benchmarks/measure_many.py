@@ -1,4 +1,4 @@
-"""Many images: images per second in this process, and on one, two and more workers of Ray."""
+"""Many images: images per second in this process, and on one, two and more Ray workers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from facekp.inference.on_ray import BATCH, find_on_ray
 from facekp.io.images import find_files
 from facekp.loading import DEFAULT, load_landmarker
 
-#: Of each worker, batches that pass before the time counts: workers start one after the other.
+#: Warm-up batches of each worker that are not timed: workers start one after the other.
 WARM = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be set on the command line."""
+    """Add the command line options."""
     parser.add_argument("images", nargs="+", help="images, or folders of them; some hundreds")
     parser.add_argument("--workers", type=int, default=2, help="up to so many (%(default)s)")
     parser.add_argument("--model", default=DEFAULT, metavar="NAME|PATH", help="(%(default)s)")
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure and print."""
-    os.environ.setdefault("RAY_worker_niceness", "0")  # by default they wait for everything else on the machine
+    os.environ.setdefault("RAY_worker_niceness", "0")  # by default workers have a lower priority than other processes
     paths = [Path(os.path.abspath(path)) for path in find_files(args.images)]
     warm = WARM * args.workers * BATCH
     if len(paths) < 2 * warm:
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
 def _rate(found: Iterator[object], warm: int) -> float:
     for _ in range(warm):
         next(found)
-    begun, count = time.monotonic(), 0
+    start, count = time.monotonic(), 0
     for _ in found:
         count += 1
-    return count / (time.monotonic() - begun)
+    return count / (time.monotonic() - start)

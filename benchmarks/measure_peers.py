@@ -1,4 +1,4 @@
-"""Side by side with dlib and MediaPipe: milliseconds on one core, and errors on the same images."""
+"""Comparison with dlib and MediaPipe: milliseconds on one core, and errors on the same images."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from facekp.vision import geometry
 
 WIDTH, HEIGHT = 1280, 720
 
-#: dlib's detector looks for faces from 80 pixels up; smaller images are searched at twice their size, if need be.
+#: dlib's detector finds faces from 80 pixels up; smaller images are searched at twice their size, if necessary.
 SMALL = 400
 
-#: The vertices of MediaPipe's mesh of 468 that lie nearest to iBUG's 68 points, as most who compare the two choose
-#: them. The mesh's outline is the head's, iBUG's jaw is the visible edge: on turned faces they differ by definition.
+#: The vertices of MediaPipe's mesh of 468 that are nearest to iBUG's 68 points, as chosen in most comparisons. The
+#: mesh's outline is that of the head, iBUG's jaw is the visible edge: on turned faces they differ by definition.
 MESH_TO_68 = [
     162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389,  # jaw
     71, 63, 105, 66, 107, 336, 296, 334, 293, 301,  # brows
@@ -39,29 +39,29 @@ MESH_TO_68 = [
     78, 82, 13, 312, 308, 317, 14, 87,  # inner lips
 ]  # fmt: skip
 
-Found = Any  # whatever a library's detector returns
+Found = Any  # return value of a library's detector
 
 
 class Entry(Protocol):
-    """A library: how it is called from a BGR image to points."""
+    """Interface of a library, from a BGR image to points."""
 
     name: str
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
-        """The image as the library wants it."""
+        """Convert an image to the format of the library."""
 
     def detect(self, image: np.ndarray) -> Found:
         """Find faces on a prepared image."""
 
     def points(self, image: np.ndarray, found: Found) -> np.ndarray:
-        """(N, 68, 2) points of the faces that `detect` found."""
+        """Return the points of the faces that `detect` found, (N, 68, 2)."""
 
     def find(self, image: np.ndarray, most: int = 5) -> np.ndarray:
-        """Both on a prepared image, as the library's own users do it: points of up to `most` faces."""
+        """Do both on a prepared image, as users of the library do: points of up to `most` faces."""
 
 
 class Ours:
-    """A landmarker of facekp.
+    """Landmarker of facekp.
 
     Args:
         source: See `load_landmarker`.
@@ -105,7 +105,7 @@ class Dlib:
         self._detector, self._predictor = dlib.get_frontal_face_detector(), dlib.shape_predictor(str(file))
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
-        """Grey: both parts take it, and are faster on it."""
+        """Convert to grey: both parts accept it and are faster on it."""
         return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
 
     def detect(self, image: np.ndarray) -> Found:
@@ -124,10 +124,10 @@ class Dlib:
 
 
 class MediaPipe:
-    """MediaPipe's BlazeFace and face mesh; of its 468 points the `MESH_TO_68`.
+    """MediaPipe's BlazeFace and face mesh, of whose 468 points `MESH_TO_68` are used.
 
-    Its mesh takes no boxes. `points` times the mode for videos, in which the face is followed from call to call
-    and no detector runs; `find` the mode for photos, which detects on every call.
+    Its mesh does not accept boxes. `points` times the mode for videos, in which the face is tracked from call to call
+    and no detector runs; `find` times the mode for photos, which detects on every call.
     """
 
     name = "MediaPipe"
@@ -137,11 +137,11 @@ class MediaPipe:
         from mediapipe import solutions
 
         self._detector = solutions.face_detection.FaceDetection(model_selection=0)
-        self._following = solutions.face_mesh.FaceMesh(static_image_mode=False, max_num_faces=1)
+        self._tracking_mesh = solutions.face_mesh.FaceMesh(static_image_mode=False, max_num_faces=1)
         self._mesh = solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=5)
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
-        """RGB."""
+        """Convert to RGB."""
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
     def detect(self, image: np.ndarray) -> Found:
@@ -150,7 +150,7 @@ class MediaPipe:
 
     def points(self, image: np.ndarray, found: Found) -> np.ndarray:
         """See `Entry`."""
-        return self.mesh_points(self._following, image)
+        return self.mesh_points(self._tracking_mesh, image)
 
     def find(self, image: np.ndarray, most: int = 5) -> np.ndarray:
         """See `Entry`."""
@@ -158,7 +158,7 @@ class MediaPipe:
 
     @staticmethod
     def mesh_points(mesh: Any, image: np.ndarray) -> np.ndarray:
-        """(N, 68, 2) of what a face mesh finds on an RGB image."""
+        """Return the points that a face mesh finds on an RGB image, (N, 68, 2)."""
         faces = mesh.process(image).multi_face_landmarks or []
         chosen = [[face.landmark[i] for i in MESH_TO_68] for face in faces]
         places = np.array([[(point.x, point.y) for point in face] for face in chosen], np.float32)
@@ -167,7 +167,7 @@ class MediaPipe:
 
 @dataclass
 class Row:
-    """What is known of one entry: milliseconds of CPU, and errors of all faces with NaN for the missed ones."""
+    """Results of one entry: CPU time in milliseconds, and errors of all faces with NaN for the missed ones."""
 
     name: str
     detect: float
@@ -177,7 +177,7 @@ class Row:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be set on the command line."""
+    """Add the command line options."""
     parser.add_argument("--model", action="append", metavar="NAME|PATH", help=f"of facekp, repeatable ({DEFAULT})")
     parser.add_argument("--photo", type=Path, default="assets/photos/astronaut.png",
                         help="with one face, shown on 1280x720 pixels for the times (%(default)s)")  # fmt: skip
@@ -210,10 +210,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def on_one_core() -> None:
-    """Keep all libraries to one thread."""
+    """Limit all libraries to one thread."""
     cv2.setNumThreads(1)
     if importlib.util.find_spec("mediapipe") is not None and hasattr(os, "sched_setaffinity"):
-        # MediaPipe cannot be told how many threads to use; one core leaves one.
+        # MediaPipe has no option for the number of threads; one core leaves one.
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
@@ -230,7 +230,7 @@ def _entries(models: Sequence[str]) -> list[Entry]:
 
 
 def _on_canvas(photo: np.ndarray) -> np.ndarray:
-    """The photo as high as the canvas, in the middle of it."""
+    """Return the photo scaled to fit the canvas, in the middle of it."""
     scale = min(WIDTH / photo.shape[1], HEIGHT / photo.shape[0])
     shift = [(side - scale * of) / 2 for side, of in zip((WIDTH, HEIGHT), photo.shape[1::-1])]
     matrix = geometry.compose(geometry.scaling(scale), geometry.translation(*shift))
@@ -242,7 +242,7 @@ def _times(entries: Sequence[Entry], image: np.ndarray, rounds: int) -> list[Row
     calls: list[Callable[[], object]] = []
     for entry in entries:
         prepared = entry.prepare(image)
-        found = entry.detect(prepared)[:1]  # the best-scored: dlib takes the astronaut's badge for a face
+        found = entry.detect(prepared)[:1]  # the highest-scoring: dlib also finds the astronaut's badge
         if not len(found) or not len(entry.find(prepared)):
             raise UserError(f"{entry.name} finds no face on the photo; choose another --photo")
         calls += [
@@ -268,7 +268,7 @@ def _faces(root: Path, labels: str) -> Any:
 
 
 def _errors(entry: Entry, images: Any, truth: np.ndarray) -> np.ndarray:
-    """NME of each face; NaN where nothing was found, or only faces whose middle lies outside the true one."""
+    """Return the NME of each face; NaN where no face was found whose centre lies inside the true one."""
     from facekp.metrics import point_errors
 
     errors = np.full(len(truth), np.nan)
@@ -298,14 +298,14 @@ def _print_errors(rows: Sequence[Row], root: Path) -> None:
     print("| | faces | found | NME | failure 8 % | failure 10 % |")
     print("|---|---|---|---|---|---|")
     for row in rows:
-        failed = [1 - (row.errors <= most).mean() for most in (0.08, 0.10)]  # NaN is not below anything
+        failed = [1 - (row.errors <= most).mean() for most in (0.08, 0.10)]  # NaN is not below the threshold
         found = np.isfinite(row.errors)
         values = (found.mean(), row.errors[found].mean() if found.any() else np.nan, *failed)
         print(f"| {row.name} | {len(found)} | " + " | ".join(f"{v * 100:.2f} %" for v in values) + " |")
 
 
 def _plot(rows: Sequence[Row], path: Path) -> None:
-    """Error against time: a line from the points alone to the whole way from the image."""
+    """Plot error against time: a line from the points alone to the whole way from the image."""
     from matplotlib.figure import Figure
 
     from facekp.plots import BLUE, ORANGE
@@ -319,7 +319,7 @@ def _plot(rows: Sequence[Row], path: Path) -> None:
         axis.plot([row.points, row.whole], [error, error], color=colour, linewidth=1)
         axis.plot(row.points, error, "o", color=colour)
         axis.plot(row.whole, error, "|", color=colour)
-        # Alternately below and above, or the names of neighbours cover each other.
+        # Alternately below and above, so that the names of neighbours do not overlap.
         axis.annotate(
             row.name, (row.points, error), (0, 5 if place % 2 else -13), textcoords="offset points", fontsize=9
         )

@@ -1,4 +1,4 @@
-"""Pose: errors on turned heads of known angle and on rendered heads with exact points; cost of what faces tell."""
+"""Pose: errors on turned heads of known angle and on rendered heads with exact points; cost of pose and signals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ANGLES = (-60, -45, -30, -15, 15, 30, 45, 60)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be set on the command line."""
+    """Add the command line options."""
     parser.add_argument("--photo", type=Path, action="append", help="one face, straight ahead (astronaut.png)")
     parser.add_argument("--model", default=DEFAULT, metavar="NAME|PATH", help="(%(default)s)")
     parser.add_argument("--rendered", type=Path, metavar="DIR", help="images of heads with exact NAME.pts beside them")
@@ -46,20 +46,20 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _projected() -> None:
-    """Points of the average head with a face that moves, seen in perspective, under noise."""
+    """Measure points of the average head with expressions, in perspective, with noise."""
     rng = np.random.default_rng(0)
     angles = rng.uniform((-60, -30, -40), (60, 30, 40), (1000, 3))
     heads = HEAD_POINTS - (0.5, 0.2, 0.2) + np.zeros((len(angles), 1, 1))
     heads[:, 48:, 1] += rng.uniform(0, 0.1, (len(heads), 1))  # mouths open, brows rise
     heads[:, 17:27, 1] -= rng.uniform(0, 0.06, (len(heads), 1))
     turned = heads @ np.stack([rotation(*each) for each in angles]).transpose(0, 2, 1)
-    away = 6.0  # of the camera, in faces
-    points = turned[..., :2] * away / (away - turned[..., 2:]) + rng.normal(0, 0.01, (len(heads), 68, 2))
+    distance = 6.0  # from the camera, in face widths
+    points = turned[..., :2] * distance / (distance - turned[..., 2:]) + rng.normal(0, 0.01, (len(heads), 68, 2))
     _print("the average head, in perspective, with expressions and noise of 1 %", _angles(points) - angles)
 
 
 def _turned(photo: Path, landmarker: Callable[[np.ndarray], Faces]) -> None:
-    """A photo's face laid over the average head, which is turned; the network's points."""
+    """Measure the network's points on a photo's face mapped to the average head, which is turned."""
     image = read_image(photo)
     head = TurnedHead(image, landmarker(image).points[0].astype(np.float64))
     errors = []
@@ -71,7 +71,7 @@ def _turned(photo: Path, landmarker: Callable[[np.ndarray], Faces]) -> None:
 
 
 def _rendered(folder: Path, landmarker: Callable[[np.ndarray], Faces]) -> None:
-    """Heads with exact points; the reference is OpenCV's PnP with these, in full perspective."""
+    """Measure heads with exact points; the reference is OpenCV's PnP with these, in full perspective."""
     reference, exact, network, seen = [], [], [], 0
     for file in sorted(folder.glob("*.pts")):
         points = read_pts(file)
@@ -95,7 +95,7 @@ def _rendered(folder: Path, landmarker: Callable[[np.ndarray], Faces]) -> None:
 
 
 def _by_pnp(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Yaw, pitch, roll of a head as seen along the ray to it, as a crop shows it."""
+    """Return yaw, pitch and roll of a head relative to the ray to it, as a crop shows it."""
     focal = 2.0 * max(shape[:2])
     camera = np.array([[focal, 0, shape[1] / 2], [0, focal, shape[0] / 2], [0, 0, 1]])
     model = (HEAD_POINTS[RIGID] - HEAD_POINTS[RIGID].mean(0)) * (1, 1, -1)  # OpenCV looks along +z
@@ -121,7 +121,7 @@ def _print(what: str, errors: np.ndarray | list[np.ndarray]) -> None:
 
 
 def _cost() -> None:
-    """Milliseconds of processor time a face, for one face 250 pixels wide on a 1280x720 image."""
+    """Print the CPU time per face in milliseconds, for one face 250 pixels wide on a 1280x720 image."""
     image = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), np.uint8)
     points = (MEAN_FACE * 250 + (500, 200)).astype(np.float32)[None]
     box = np.array([[500, 200, 750, 441]], np.float32)
@@ -148,7 +148,7 @@ def _cost() -> None:
 
 
 def _median(call: Callable[[], object], rounds: int = 200) -> float:
-    """Milliseconds of processor time."""
+    """Return the median CPU time of a call in milliseconds."""
     call()
     times = []
     for _ in range(rounds):

@@ -1,4 +1,4 @@
-"""Reliability: trainings, tables and videos killed at random moments and started again; memory over long work."""
+"""Reliability: trainings, tables and videos killed at random times and restarted; memory over long runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 PHOTO = ROOT / "assets" / "photos" / "astronaut.png"
 
-#: Config -> options that make it small; DATA stands for a folder of drawn faces.
+#: Config -> options that make it small; DATA is replaced by a folder of drawn faces.
 RUNS = {
     "quickstart": ["network.channels=[4, 4]", "data.sources=[{type: drawn, train: 48, validation: 8}]"],
     "face_detector": ["network={type: plain_detector, channels: [4, 4, 8, 8, 8], width: 8, blocks: [1, 1, 1]}",
@@ -34,13 +34,13 @@ COMMAND = [sys.executable, "-c", "from facekp.commands.main import main; main()"
 
 
 def options(config: str, folder: Path, name: str) -> list[str]:
-    """Of a training of `config` whose run lies in `folder / name`."""
+    """Return the options of a training of `config` whose run is in `folder / name`."""
     data = folder / "data"
     return [*(text.replace("DATA", str(data)) for text in RUNS[config]), *COMMON, f"output={folder / name}"]
 
 
 def same_arrays(one: Path, other: Path) -> bool:
-    """Whether two safetensors files hold the same arrays, bit by bit."""
+    """Return whether two safetensors files hold the same arrays, bit by bit."""
     from safetensors.numpy import load_file
 
     a, b = load_file(one), load_file(other)
@@ -48,7 +48,7 @@ def same_arrays(one: Path, other: Path) -> bool:
 
 
 def same_run(one: Path, other: Path) -> bool:
-    """Whether two runs came to the same: weights, checkpoint and table of metrics, less the seconds."""
+    """Return whether two runs have equal weights, checkpoints and tables of metrics, except the seconds."""
     import pandas as pd
 
     tables = [pd.read_csv(run / "metrics.csv").drop(columns="seconds") for run in (one, other)]
@@ -57,7 +57,7 @@ def same_run(one: Path, other: Path) -> bool:
 
 
 def forked(act: Callable[[], object]) -> int:
-    """Run a function in a child with the libraries imported already; returns the child's number."""
+    """Run a function in a forked child process with the libraries already imported, and return its process id."""
     child = os.fork()
     if child:
         return child
@@ -74,8 +74,8 @@ def forked(act: Callable[[], object]) -> int:
 
 
 def writing_in(folder: Path) -> bool:
-    """Whether a temporary file lies in a folder or below it: its process is in the middle of writing."""
-    with contextlib.suppress(FileNotFoundError):  # it was renamed, or is not there yet
+    """Return whether a temporary file is in a folder or below it: its process is writing."""
+    with contextlib.suppress(FileNotFoundError):  # it was renamed, or does not exist yet
         return any(not file.name.endswith(".lock") for file in folder.rglob(".*"))
     return False
 
@@ -83,17 +83,17 @@ def writing_in(folder: Path) -> bool:
 def kill_until_done(
     start: Callable[[], int], seconds: float, left: int, dice: random.Random, target: Path | None = None
 ) -> tuple[int, int, bool]:
-    """Start, kill after a random time, start again, and so on; without kills left it is let alone.
+    """Start a process, kill it after a random time and restart it; once no kills are left, let it finish.
 
     Args:
-        start: Starts a child and returns its number.
-        seconds: The longest time.
-        left: The most kills.
-        dice: Of the times.
+        start: Function that starts a child process and returns its process id.
+        seconds: Maximum time before a kill.
+        left: Maximum number of kills.
+        dice: Random generator of the times.
         target: Every second kill waits until a file is being written in this folder.
 
     Returns:
-        How often it was killed, how often of these while it wrote a file in `target`, and whether it ended well.
+        Number of kills, number of these while a file in `target` was written, and whether the process succeeded.
     """
     killed = wrote = 0
     while True:
@@ -104,7 +104,7 @@ def kill_until_done(
             due = killed < left and time.monotonic() > deadline
             if changed and not os.WIFSTOPPED(status):
                 return killed, wrote, os.waitstatus_to_exitcode(status) == 0
-            if changed:  # by us, below: nothing moves between this look and the end
+            if changed:  # stopped below: nothing changes between this check and the kill
                 writes = target is not None and writing_in(target)
                 if writes or not aimed:
                     os.kill(child, signal.SIGKILL)
@@ -118,7 +118,7 @@ def kill_until_done(
 
 
 def runs(folder: Path, kills: int, dice: random.Random) -> bool:
-    """Trainings in one process: points, boxes and a frozen start."""
+    """Kill trainings in one process: points, boxes and fine-tuning with a frozen backbone."""
     from tests_support import draw_csv
 
     from facekp.training import load_config, train
@@ -133,13 +133,13 @@ def runs(folder: Path, kills: int, dice: random.Random) -> bool:
 
             def act(name: str, path: str = path, config: str = config) -> None:
                 run = folder / name / config
-                resume, begun = (run / "last.safetensors").is_file(), (run / "config.yml").is_file()
-                train(load_config(path, options(config, folder, name)), resume=resume, overwrite=begun and not resume)
+                resume, started = (run / "last.safetensors").is_file(), (run / "config.yml").is_file()
+                train(load_config(path, options(config, folder, name)), resume=resume, overwrite=started and not resume)
 
             if config not in lengths:
-                begun = time.monotonic()
+                started = time.monotonic()
                 *_, well = kill_until_done(lambda act=act: forked(lambda: act("whole")), 1.0, 0, dice)  # type: ignore[misc]
-                lengths[config] = time.monotonic() - begun
+                lengths[config] = time.monotonic() - started
                 assert well, f"{config}: a run left alone failed"
             name = f"killed{finished}"
             killed, wrote, well = kill_until_done(
@@ -150,15 +150,15 @@ def runs(folder: Path, kills: int, dice: random.Random) -> bool:
             equal = well and same_run(folder / "whole" / config, folder / name / config)
             good &= equal
             left = [file.name for file in (folder / name).rglob(".*")]
-            said = "equal" if equal else "DIFFERS"
-            print(f"{config}: killed {killed} times, {said}, left behind: {left or 'nothing'}", flush=True)
+            verdict = "equal" if equal else "DIFFERS"
+            print(f"{config}: killed {killed} times, {verdict}, left behind: {left or 'nothing'}", flush=True)
             shutil.rmtree(folder / name)
     print(f"runs: {total} kills, {written} of them while a file was written, {finished} runs finished")
     return good
 
 
 def pairs(folder: Path, kills: int, dice: random.Random) -> bool:
-    """Trainings in two processes, all of whose processes are killed at once."""
+    """Kill trainings in two processes, all processes at once."""
     import psutil
 
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -175,9 +175,9 @@ def pairs(folder: Path, kills: int, dice: random.Random) -> bool:
         return subprocess.Popen([*map(str, command)], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
 
-    begun = time.monotonic()
+    started = time.monotonic()
     assert start("whole").wait() == 0
-    length = time.monotonic() - begun
+    length = time.monotonic() - started
     total, good, finished = 0, True, 0
     while total < kills:
         name = f"killed{finished}"
@@ -188,7 +188,7 @@ def pairs(folder: Path, kills: int, dice: random.Random) -> bool:
                 break
             except subprocess.TimeoutExpired:
                 everyone = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-                for each in everyone:  # the launcher's children have sessions of their own
+                for each in everyone:  # the launcher's children have their own sessions
                     with contextlib.suppress(psutil.NoSuchProcess):
                         each.kill()
                 psutil.wait_procs(everyone, 10)
@@ -203,7 +203,7 @@ def pairs(folder: Path, kills: int, dice: random.Random) -> bool:
 
 
 def predict(folder: Path, kills: int, dice: random.Random) -> bool:
-    """Tables of points, CSV and Parquet."""
+    """Kill predictions to tables of points, CSV and Parquet."""
     import cv2
 
     from facekp.inference.many import predict as find
@@ -220,9 +220,9 @@ def predict(folder: Path, kills: int, dice: random.Random) -> bool:
         def act(name: str, suffix: str = suffix) -> None:
             find(paths, lambda: load_landmarker(threads=1), folder / (name + suffix), resume=True, threads=1)
 
-        begun = time.monotonic()
+        started = time.monotonic()
         kill_until_done(lambda act=act: forked(lambda: act("whole")), 1.0, 0, dice)  # type: ignore[misc]
-        length, total, finished = time.monotonic() - begun, 0, 0
+        length, total, finished = time.monotonic() - started, 0, 0
         while total < kills // 2:
             name = f"killed{finished}"
             killed, _, well = kill_until_done(
@@ -239,7 +239,7 @@ def predict(folder: Path, kills: int, dice: random.Random) -> bool:
 
 
 def video(folder: Path, kills: int, dice: random.Random) -> bool:
-    """A sticker on a video: after a kill there is the whole result of before, or none."""
+    """Kill conversions of a video with a sticker: afterwards there is the complete result, or none."""
     import cv2
 
     from facekp.inference.tracking import Tracker
@@ -259,9 +259,9 @@ def video(folder: Path, kills: int, dice: random.Random) -> bool:
 
         convert(folder / "in.mp4", target, draw)
 
-    begun = time.monotonic()
+    started = time.monotonic()
     kill_until_done(lambda: forked(act), 1.0, 0, dice)
-    length, whole = time.monotonic() - begun, target.read_bytes()
+    length, whole = time.monotonic() - started, target.read_bytes()
     total, halves, finished = 0, 0, 0
     while total < kills:
         target.unlink(missing_ok=True)
@@ -279,7 +279,7 @@ def video(folder: Path, kills: int, dice: random.Random) -> bool:
 
 
 def images(folder: Path, count: int, dice: random.Random) -> bool:
-    """Resident memory of one process over many images."""
+    """Measure the resident memory of one process over many images."""
     from facekp.inference.many import find_on_many
     from facekp.loading import load_landmarker
 
@@ -291,7 +291,7 @@ def images(folder: Path, count: int, dice: random.Random) -> bool:
 
 
 def hour(folder: Path, count: int, dice: random.Random) -> bool:
-    """Resident memory of one process that puts a sticker on a long video: so many minutes, 25 frames a second."""
+    """Measure the resident memory while a sticker is put on a video of `count` minutes, 25 frames per second."""
     import av
     import cv2
 
@@ -303,7 +303,7 @@ def hour(folder: Path, count: int, dice: random.Random) -> bool:
     photo = cv2.resize(cv2.imread(str(PHOTO)), (320, 320))
     minute = folder / "minute.mp4"
     write_video(minute, (np.roll(photo, round(20 * np.sin(number / 25)), 1) for number in range(60 * 25)), 25)
-    with av.open(str(folder / "long.mp4"), "w") as long:  # the same packets again and again
+    with av.open(str(folder / "long.mp4"), "w") as long:  # the same packets, repeated
         stream, at = None, 0
         for _ in range(count):
             with av.open(str(minute)) as once:
@@ -330,7 +330,7 @@ def hour(folder: Path, count: int, dice: random.Random) -> bool:
 
 
 class _Memory:
-    """Notes the resident memory of this process; flat if it grows less than 5 % behind the first fifth."""
+    """Records the resident memory of this process; flat if it grows by less than 5 % after the first fifth."""
 
     def __init__(self) -> None:
         self._noted: list[float] = []
@@ -352,14 +352,14 @@ KINDS: dict[str, Callable[[Path, int, random.Random], bool]] = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be set on the command line."""
+    """Add the command line options."""
     parser.add_argument("what", choices=KINDS)
     parser.add_argument("--count", type=int, default=100, help="kills, images, or minutes of video (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure one of them."""
+    """Run the chosen test."""
     sys.path.insert(0, str(ROOT / "tests"))
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Stickers: milliseconds per face, frames per second of the video path by stage, jitter and delay of smoothing."""
+"""Stickers: milliseconds per face, frames per second and stages of a video, jitter and delay of smoothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WIDTH, HEIGHT, FPS = 1280, 720, 30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be set on the command line."""
+    """Add the command line options."""
     parser.add_argument("--photo", type=Path, default="assets/photos/astronaut.png", help="one face (%(default)s)")
     parser.add_argument("--face", type=int, default=250, help="width of the face in pixels (%(default)s)")
     parser.add_argument("--frames", type=int, default=150, help="frames of each clip (%(default)s)")
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _stickers(args: argparse.Namespace) -> None:
-    """Fitting and compositing every shipped sticker on one face of a 1280x720 image."""
+    """Time fitting and compositing of every included sticker on one face of a 1280x720 image."""
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     points = MEAN_FACE * args.face + ((WIDTH - args.face) / 2, HEIGHT * 0.45)
@@ -56,30 +56,30 @@ def _stickers(args: argparse.Namespace) -> None:
     for name in list_stickers():
         sticker = load_sticker(name)
         fit = _median(partial(_fit, sticker, faces))
-        # The copy of the image is made once an image, not once a face.
+        # The image is copied once per image, not once per face.
         whole = _median(partial(sticker.apply, image, faces)) - _median(partial(sticker.apply, image, none))
         print(f"{name:16}{len(sticker.layers):8}{fit:8.2f}{whole:8.2f}")
 
 
 def _fit(sticker: Sticker, faces: Faces) -> list[object]:
-    wearer = Wearer(Faces(faces.points, faces.boxes, faces.scores), 0)  # a new one, which knows nothing yet
+    wearer = Wearer(Faces(faces.points, faces.boxes, faces.scores), 0)  # a new wearer, without cached properties
     return [layer.place(wearer) for layer in sticker.layers if isinstance(layer, Layer)]
 
 
 class _Clip:
-    """A photo on a 1280x720 ground, still or shifted, under camera noise."""
+    """Clip of a photo on a 1280x720 background, still or shifted, with camera noise."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         photo = read_image(args.photo)
-        self.ground = cv2.resize(photo, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+        self.background = cv2.resize(photo, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
         side = HEIGHT
-        self.ground = cv2.GaussianBlur(self.ground, (0, 0), 25)
+        self.background = cv2.GaussianBlur(self.background, (0, 0), 25)
         self.photo, self.side = cv2.resize(photo, (side, side), interpolation=cv2.INTER_CUBIC), side
         self.noise, self.rng = args.noise, np.random.default_rng(0)
 
     def frame(self, shift: float = 0.0) -> np.ndarray:
-        """BGR uint8 with fresh noise, the photo moved `shift` pixels to the right of the left edge."""
-        image = self.ground.copy()
+        """Return a BGR uint8 frame with new noise, the photo `shift` pixels to the right of the left edge."""
+        image = self.background.copy()
         move = geometry.translation(shift, 0)
         cv2.warpAffine(self.photo, move, (WIDTH, HEIGHT), image, borderMode=cv2.BORDER_TRANSPARENT)
         noise = np.empty(image.shape, np.int16)
@@ -88,7 +88,7 @@ class _Clip:
 
 
 def _video(args: argparse.Namespace, clip: _Clip, landmarker: Any) -> None:
-    """Frames per second from file to file, and where the time goes."""
+    """Measure frames per second from file to file, and the time of each stage."""
     stages: dict[str, list[float]] = {"track": [], "sticker": []}
     sticker, tracker = load_sticker("sunglasses"), Tracker(landmarker)
 
@@ -115,12 +115,12 @@ def _video(args: argparse.Namespace, clip: _Clip, landmarker: Any) -> None:
 
 
 def _jitter(args: argparse.Namespace, clip: _Clip, landmarker: Any) -> None:
-    """Deviation of each point on a still clip, and the delay on a moving one, with smoothing and without."""
-    still = _follow(args, [clip.frame() for _ in range(args.frames)], landmarker)
+    """Measure the deviation of points on a still clip, with and without smoothing, and the delay on a moving one."""
+    still = _track(args, [clip.frame() for _ in range(args.frames)], landmarker)
     smooth = OneEuro()
-    steady = np.array([smooth(points, i / FPS) for i, points in enumerate(still)])
+    smoothed_points = np.array([smooth(points, i / FPS) for i, points in enumerate(still)])
     unit, settled = float(IBUG68.unit(still).mean()), slice(args.frames // 3, None)
-    before, after = (points[settled].std(0).mean() / unit * 100 for points in (still, steady))
+    before, after = (points[settled].std(0).mean() / unit * 100 for points in (still, smoothed_points))
     print(f"\nstill clip, noise {args.noise:g}: each point deviates by {before:.3f} % of the eye distance, "
           f"smoothed {after:.3f} %, {after / before:.2f} of it")  # fmt: skip
     for speed in (0.25, 1.0, 2.0):
@@ -131,15 +131,15 @@ def _jitter(args: argparse.Namespace, clip: _Clip, landmarker: Any) -> None:
         print(f"moving {speed:g} eye distances a second: {lag.mean() / step / FPS * 1000:.0f} ms behind")
 
 
-def _follow(args: argparse.Namespace, frames: list[np.ndarray], landmarker: Any) -> np.ndarray:
-    """The unsmoothed points (F, 68, 2) of the largest face."""
+def _track(args: argparse.Namespace, frames: list[np.ndarray], landmarker: Any) -> np.ndarray:
+    """Return the unsmoothed points of the largest face, (F, 68, 2)."""
     tracker = Tracker(landmarker, cutoff=float("inf"))
     tracks = [tracker(image, i / FPS) for i, image in enumerate(frames)]
     return np.array([track.points[0] for track in tracks if len(track)], np.float64)
 
 
 def _median(call: Callable[[], object], rounds: int = 60) -> float:
-    """Milliseconds."""
+    """Return the median time of a call in milliseconds."""
     call()
     times = []
     for _ in range(rounds):

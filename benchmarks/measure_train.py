@@ -1,6 +1,6 @@
-"""How fast a training is: loader alone, network alone, both together, memory; two processes; and beside PyTorch.
+"""Speed of training: loader alone, network alone, both together, memory; two processes; compared with PyTorch.
 
-Under `python -m paddle.distributed.launch --nproc_per_node 2`: what two processes do against what one does.
+Under `python -m paddle.distributed.launch --nproc_per_node 2`: two processes compared with one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Step = Callable[[paddle.Tensor, paddle.Tensor], None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be set on the command line."""
+    """Add the command line options."""
     parser.add_argument("-c", "--config", default="configs/sam_googlenet_bn.yml", help="the recipe (%(default)s)")
     parser.add_argument("-o", "--option", action="append", default=[], metavar="KEY=VALUE", help="as in train.py")
     parser.add_argument("--steps", type=int, default=4, help="steps in each block (%(default)s)")
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure and print; interleaved, because on a machine whose speed drifts only ratios mean something."""
+    """Measure and print; interleaved, because only ratios are meaningful on a machine whose speed drifts."""
     config = load_config(args.config, args.option)
     processes = Processes.start()
     keep_freed_memory()
@@ -91,7 +91,7 @@ def _many_against_one(
     batches: Iterator[tuple[paddle.Tensor, paddle.Tensor]],
     processes: Processes,
 ) -> None:
-    """The first process trains alone while the others wait, then all train together."""
+    """Time the first process alone while the others wait, then all together."""
 
     def block(step: Step) -> float:
         start = time.perf_counter()
@@ -135,13 +135,13 @@ def _parts_of_a_step(
     data: TaskData,
     batches: Iterator[tuple[paddle.Tensor, paddle.Tensor]],
 ) -> None:
-    """A step on a batch that is there, and a step on the next batch of the loader."""
+    """Time a step on a fixed batch, and a step on the next batch of the loader."""
     step, size = _stepper(config, data), config.train.batch_size
     fixed = next(batches)
     step(*fixed)
     alone: list[float] = []
     both: list[float] = []
-    processor: list[float] = []  # one thread: its own seconds, whatever else the machine does
+    processor: list[float] = []  # one thread: its CPU time, whatever else the machine does
     torch: list[float] = []
     memory = []
     with ExitStack() as stack:
@@ -173,12 +173,12 @@ def _parts_of_a_step(
 
 
 class Torch:
-    """`peer_torch.py`, started with the same sizes and held ready between blocks.
+    """Process of `peer_torch.py`, started with the same sizes and kept ready between blocks.
 
     Args:
-        config: Of our training.
-        threads: Of PyTorch.
-        batches: So many of our batches make one of its.
+        config: Config of our training.
+        threads: Number of threads of PyTorch.
+        batches: Number of our batches in one of PyTorch's.
     """
 
     def __init__(self, config: Config, threads: int = 1, batches: int = 1) -> None:
@@ -199,7 +199,7 @@ class Torch:
         self._process.communicate()
 
     def block(self, steps: int) -> tuple[float, float]:
-        """Seconds of a step, by the clock and of the processor, over so many."""
+        """Return the wall-clock and CPU seconds per step, averaged over `steps` steps."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(f"{steps}\n")
         self._process.stdin.flush()
@@ -222,7 +222,7 @@ def _endless(loader: DataLoader, state: RunState) -> Iterator[tuple[paddle.Tenso
 
 
 def _loader_rate(loader: DataLoader, size: int, batches: int = 12) -> float:
-    """Images a second, after the first batches, which wait for the processes to start."""
+    """Return the images per second after the first batches, which wait for the processes to start."""
     times = []
     for number, (image, _) in enumerate(loader):
         if number >= 4:

@@ -1,7 +1,7 @@
-"""SAM-GoogLeNet-BN and a training step in PyTorch, to measure beside ours.
+"""SAM-GoogLeNet-BN and a training step in PyTorch, for comparison with ours.
 
-A program of its own, so that each library has its own threads and its own memory. It reads a number of steps from
-stdin, takes them, and prints the seconds of a step, by the clock and of the processor; until stdin ends.
+A separate program, so that each library has its own threads and memory. It reads a number of steps from stdin, runs
+them, and prints the wall-clock and CPU seconds per step; until stdin ends.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 def conv(in_channels: int, channels: int, kernel: int, stride: int = 1) -> nn.Conv2d:
-    """A convolution that keeps the size, but for its stride."""
+    """Return a convolution that keeps the size, except for its stride."""
     return nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2)
 
 
@@ -78,7 +78,7 @@ class SAMGoogLeNetBN(nn.Module):
         )
         self.attentions = nn.ModuleList([SpatialAttention(attention) for _ in range(4)])
         self.pools = nn.ModuleList([*(nn.MaxPool2d(3, 2, 1) for _ in range(4)), nn.AdaptiveAvgPool2d(1)])
-        # Paddle's momentum of the running statistics counts the old value, PyTorch's the new one: 0.9 and 0.1.
+        # Paddle's momentum of the running statistics weights the old value, PyTorch's the new one: 0.9 and 0.1.
         self.pool_norms = nn.ModuleList([nn.BatchNorm2d(channels) for channels in (64, 192, 480, 832, 1024)])
         self.dropout = nn.Dropout(0.2)
         self.head = nn.Sequential(nn.Linear(1024, 512), nn.ReLU(), nn.Linear(512, 2 * num_points))
@@ -94,7 +94,7 @@ class SAMGoogLeNetBN(nn.Module):
 
 
 def main() -> None:
-    """Answer until stdin ends."""
+    """Run the requested steps until stdin ends."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--attention", default="max")
     parser.add_argument("--size", type=int, default=224)

@@ -1,4 +1,4 @@
-"""A photo of a face, laid over the average head and turned: heads of known angles."""
+"""Photo of a face, mapped to the average head and turned: heads of known angles."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from facekp.landmarks import MEAN_FACE, head_pose
 from facekp.landmarks.head import DEPTH, HEAD_PLACES
 from facekp.landmarks.pose import rotation
 
-#: About what the head turns, and the skull around the face, in units of the mean face: centre and half axes.
+#: Centre of the rotation, and ellipsoid of the skull around the face (centre, semi-axes), in units of the mean face.
 _PIVOT = np.array([0.5, 0.15, -0.1])
 _SKULL, _AXES = np.array([0.5, 0.1, -0.25]), np.array([0.62, 0.85, 0.62])
 _CELLS = 90
 
 
 class TurnedHead:
-    """A photo whose largest face can be turned.
+    """Photo whose face can be turned.
 
     Args:
-        image: (H, W, 3) BGR uint8; a face that looks straight ahead shows best.
-        points: (68, 2) its points.
+        image: (H, W, 3) BGR uint8; a face that looks straight ahead works best.
+        points: (68, 2) points of the face.
     """
 
     def __init__(self, image: np.ndarray, points: np.ndarray) -> None:
@@ -35,19 +35,19 @@ class TurnedHead:
         self._seen = self._grid @ self._camera[:, :3].T + self._camera[:, 3]
 
     def turn(self, yaw: float, pitch: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-        """Turn the head further by some degrees.
+        """Turn the head further by `yaw` and `pitch` degrees.
 
         Returns:
-            The image, as large as the photo, and where the 68 points went, (68, 2).
+            The image, as large as the photo, and the 68 points in it, (68, 2).
         """
         own = rotation(*self.angles)
         change = own.T @ rotation(self.angles[0] + yaw, self.angles[1] + pitch, self.angles[2])
         image = cv2.GaussianBlur(self.image, (0, 0), self._scale / 12)
-        # In the head's own frame, so that the camera stays the photo's.
+        # In the coordinates of the head, so that the photo's camera stays valid.
         moved = (self._grid - _PIVOT) @ change.T + _PIVOT
-        there = moved @ self._camera[:, :3].T + self._camera[:, 3]
+        projected = moved @ self._camera[:, :3].T + self._camera[:, 3]
         depth = (moved - _PIVOT) @ own[2]
-        quads = [there[:-1, :-1], there[:-1, 1:], there[1:, 1:], there[1:, :-1]]
+        quads = [projected[:-1, :-1], projected[:-1, 1:], projected[1:, 1:], projected[1:, :-1]]
         corners = np.stack(quads, 2).reshape(-1, 4, 2)
         solid = np.isfinite(corners).all((1, 2))
         order = np.argsort(np.nan_to_num(depth[:-1, :-1].reshape(-1), nan=-9))
@@ -66,15 +66,15 @@ class TurnedHead:
         each = back[owner]
         where = each[..., 0, :] * x[..., None] + each[..., 1, :] * y[..., None] + each[..., 2, :]
         head = cv2.remap(self.image, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        share = cv2.GaussianBlur((owner > 0).astype(np.float32), (0, 0), 1.0)[..., None]
+        alpha = cv2.GaussianBlur((owner > 0).astype(np.float32), (0, 0), 1.0)[..., None]
         points = (np.hstack([MEAN_FACE, DEPTH[:, None]]) - _PIVOT) @ change.T + _PIVOT
         off = self.points - (np.hstack([MEAN_FACE, DEPTH[:, None]]) @ self._camera[:, :3].T + self._camera[:, 3])
         points = points @ self._camera[:, :3].T + self._camera[:, 3] + off * np.cos(np.radians(yaw))
-        return np.round(image + share * (head.astype(np.float32) - image)).astype(np.uint8), points
+        return np.round(image + alpha * (head.astype(np.float32) - image)).astype(np.uint8), points
 
 
 def _depth(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """How far the head reaches towards the viewer: through the points of the face, else a skull; NaN beside it."""
+    """Return the depth of the head towards the viewer: that of the points in the face, else of a skull; NaN outside."""
     unit = np.stack([x, y], -1)[..., :] - _SKULL[:2]
     inside = 1 - ((unit / _AXES[:2]) ** 2).sum(-1)
     skull = np.where(inside > 0, _SKULL[2] + _AXES[2] * np.sqrt(np.maximum(inside, 0)), np.nan)

@@ -1,4 +1,4 @@
-"""facekp: face landmarks with PaddlePaddle, and stickers that sit on them."""
+"""facekp: face landmarks with PaddlePaddle, and stickers placed on them."""
 
 import os
 import warnings
@@ -16,19 +16,19 @@ __version__ = VERSION
 
 choose_kernels()
 for _name, _value in {
-    # ONNX Runtime writes a device id into the home folder and reports home; read when it is imported.
+    # ONNX Runtime writes a device id into the home folder and sends telemetry; it reads this when imported.
     "ORT_DISABLE_TELEMETRY": "1",
-    # What an image's header promises is not given memory beyond that; see `facekp.io.images.MAX_PIXELS`.
+    # No memory is allocated for images whose header declares more pixels; see `facekp.io.images.MAX_PIXELS`.
     "OPENCV_IO_MAX_IMAGE_PIXELS": "178956970",
 }.items():
     os.environ.setdefault(_name, _value)
 
-# Paddle says so at every import; it concerns only those who compile operators of their own.
+# Paddle warns of this at every import; it matters only for compiling custom operators.
 warnings.filterwarnings("ignore", "No ccache found")
 
 
 def __getattr__(name: str) -> Any:
-    # Who asks for help or a version need not wait for NumPy and OpenCV.
+    # Imported lazily, so that help and version need not wait for NumPy and OpenCV.
     if name == "load_landmarker":
         from facekp.loading import load_landmarker
 

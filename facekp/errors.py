@@ -1,4 +1,4 @@
-"""The one exception that means "the user can fix this"."""
+"""The exception for errors that the user can fix, a warning, and helpers for messages."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ import unicodedata
 
 
 class UserError(Exception):
-    """Something the user can fix: a file, a row, a key or an argument.
+    """An error that the user can fix, in a file, a row, a key or an argument.
 
-    The message is one line that names the culprit and the remedy. Command-line tools print it on
-    stderr and leave with status 2 (see `facekp.commands.runner`); every other exception is a fault of ours.
+    The message is one line that names the cause and the remedy. Command-line tools print it to
+    stderr and exit with status 2 (see `facekp.commands.runner`); every other exception is a bug in facekp.
     """
 
 
 class FacekpWarning(UserWarning):
-    """Something that the user should know of, though the work continues; the command line shows it as one line."""
+    """A warning for the user while the work continues; the command line shows it as one line."""
 
 
 def one_line(text: object) -> str:
-    r"""A text as one line that a terminal shows and does not obey.
+    r"""Return a text as one line without characters that a terminal interprets.
 
-    File names may hold anything but a slash: line breaks, sequences that move the cursor or recolour what follows,
-    marks that turn the direction of writing. They are spelt out.
+    File names may contain any character but a slash: line breaks, sequences that move the cursor or change colours,
+    marks that change the writing direction. They are escaped.
 
     Example:
         >>> print(one_line("a\x1b[2Jb\n  c\u202e"))
         a\x1b[2Jb c\u202e
     """
     joined = " ".join(str(text).split())
-    return "".join(_spelt(character) if _obeyed(character) else character for character in joined)
+    return "".join(_escaped(character) if _is_control(character) else character for character in joined)
 
 
-def _obeyed(character: str) -> bool:
-    return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and character != "\u200d"  # of emoji
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and character != "\u200d"  # joins emoji
 
 
-def _spelt(character: str) -> str:
+def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
 def counted(number: int, what: str) -> str:
-    """A number of things, in words for a message.
+    """Return a number with its noun, for a message.
 
     Example:
         >>> counted(1, "face"), counted(20, "face")

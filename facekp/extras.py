@@ -1,10 +1,10 @@
-"""Modules that only some commands need, and the extras of facekp that install them."""
+"""Optional modules that only some commands need, and the extras of facekp that install them."""
 
 from __future__ import annotations
 
 from facekp.errors import UserError
 
-#: Module -> the extra of facekp, in setup.cfg, that installs it. Those of the light core are not here.
+#: Module -> the extra of facekp, in setup.cfg, that installs it. Modules of the light core are not listed.
 EXTRAS = {
     "av": "video",
     "fastapi": "serve",
@@ -26,7 +26,7 @@ EXTRAS = {
 
 
 def install(module: str) -> str:
-    """The command that installs a module.
+    """Return the command that installs a module.
 
     Example:
         >>> install("av")
@@ -43,11 +43,11 @@ def install(module: str) -> str:
 
 
 def missing(module: str | None, what: str) -> UserError:
-    """The error that tells which extra is missing.
+    """Return the error that names the missing module and the extra that installs it.
 
     Args:
-        module: Its name, with or without those of its parts, as `ImportError.name` has it.
-        what: What needs it.
+        module: Name of the module, with or without submodules, as in `ImportError.name`.
+        what: What needs the module, for the message.
 
     Example:
         >>> print(missing("scipy.io", "a .mat file"))

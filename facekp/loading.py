@@ -1,4 +1,4 @@
-"""One call for a landmarker, wherever its points come from."""
+"""One function that loads a landmarker from any source."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from facekp.inference.backends import find_weights, load_backend
 from facekp.inference.landmarker import Detector, Landmarker
 from facekp.paddlehub.client import HubLandmarker
 
-#: What `load_landmarker()` loads.
+#: Name of the model that `load_landmarker()` loads.
 DEFAULT = "face_crop_light"
 
 
@@ -22,27 +22,27 @@ def load_landmarker(
     backend: str | None = None,
     threads: int | None = None,
 ) -> Landmarker | HubLandmarker:
-    """Load a landmarker: the shipped weights, or one's own.
+    """Load a landmarker with shipped weights or your own.
 
     Args:
         source: Name of a shipped model, path of weights that `facekp train` wrote, or of a folder that
-            `facekp export` wrote; "hub" for PaddleHub's, see `facekp.paddlehub.client`, which
-            takes no other argument than `detector`; `DEFAULT` if None.
-        detector: Finds the faces when a call brings no boxes: anything called as `inference.landmarker.Detector` is, or
-            what `detectors.load_detector` takes, such as "haar". None for ours; for PaddleHub, its own. Ours counts on
-            the network's score to reject what is not a face: where that gives none, the default network's serves.
+            `facekp export` wrote; "hub" for PaddleHub's landmarker, see `facekp.paddlehub.client`, which
+            accepts no other argument than `detector`; `DEFAULT` if None.
+        detector: Face detector for calls without boxes: a callable like `inference.landmarker.Detector`, or an argument
+            of `detectors.load_detector`, such as "haar". None for our own; for PaddleHub, its own. Ours relies on the
+            network's score to reject false detections: if the network gives none, the default network's is used.
         passes: See `Landmarker`; 2 if None.
         flip: See `Landmarker`.
-        backend: What runs the network: "onnx" (ONNX Runtime), "paddle" (Paddle Inference) or "dygraph" (Paddle as
-            it trains, also on a GPU); None for the fastest that the source has files for and that is installed.
-        threads: CPU threads of the networks; None for the library's own choice. OpenCV, which cuts the crops, has a
-            setting of its own: `cv2.setNumThreads`.
+        backend: Library that runs the network: "onnx" (ONNX Runtime), "paddle" (Paddle Inference) or "dygraph" (Paddle
+            as in training, also on a GPU); None for the fastest that the source has files for and that is installed.
+        threads: Number of CPU threads of the networks; None for the library's default. OpenCV, which cuts the crops,
+            has a setting of its own: `cv2.setNumThreads`.
 
     Returns:
-        Call it with a BGR image.
+        A landmarker, to be called with a BGR image.
 
     Raises:
-        UserError: There are no such weights, they are damaged or another program's, or nothing installed runs them.
+        UserError: The weights do not exist, are damaged or from another program, or no installed library can run them.
 
     Example:
         >>> import cv2, facekp

@@ -1,8 +1,8 @@
 """Errors of landmarks: NME, failure rate, area under the curve; and the faces that a detector misses.
 
-A metric of landmarks receives the network's output and the label, computes one error per face on the device, and
-averages over all faces, however they were batched. NME as in 300-W: the mean distance of the points over the distance
-of the schema's normalising pair, the outer eye corners of 68 points. Points whose label is NaN do not count.
+A landmark metric receives the network's output and the label, computes one error per face on the device, and averages
+over all faces, regardless of the batches. NME is that of 300-W: the mean distance of the points, divided by the
+distance of the schema's normalising pair, the outer eye corners of 68 points. Points whose label is NaN are ignored.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from facekp.vision import boxes
 
 
 def point_errors(predicted: np.ndarray, truth: np.ndarray, schema: PointSchema = IBUG68) -> np.ndarray:
-    """Error of every point, over the unit of the truth.
+    """Return the error of every point, divided by the normalising distance of the truth.
 
     Args:
-        predicted: (N, K, 2).
-        truth: (N, K, 2), in the same unit.
-        schema: What the points are.
+        predicted: (N, K, 2) predicted points.
+        truth: (N, K, 2) true points, in the same unit.
+        schema: Schema of the points.
 
     Returns:
         (N, K); its mean over the last axis is each face's NME. NaN where the truth is.
@@ -44,13 +44,13 @@ def point_errors(predicted: np.ndarray, truth: np.ndarray, schema: PointSchema =
 
 
 class NME(Metric):
-    """Normalised mean error, the mean over all faces; a fraction: 0.05 is 5 %.
+    """Normalised mean error, averaged over all faces; a fraction: 0.05 is 5 %.
 
     Args:
-        codec: The codec of the labels. None: they are points, or points moved and scaled as a whole (such as
-            those of `StandardCodec`), which changes nothing.
-        schema: What the points are.
-        name: The metric's name in logs.
+        codec: Codec of the labels. None: they are points, or points shifted and scaled as a whole (such as
+            those of `StandardCodec`), which does not change the NME.
+        schema: Schema of the points.
+        name: Name of the metric in logs.
 
     Example:
         >>> truth = paddle.zeros([1, 68, 2]); truth[0, 45, 0] = 10.0
@@ -75,16 +75,16 @@ class NME(Metric):
         return self._count
 
     def reset(self) -> None:
-        """Forget all faces."""
+        """Discard all faces."""
         self._total, self._count = 0.0, 0
 
     def compute(self, predicted: Tensor, *rest: Tensor) -> Tensor:
-        """Errors of the faces of a batch, (M,).
+        """Compute the errors of the faces of a batch, (M,).
 
         Args:
-            predicted: (N, 2K) or (N, K, 2); what stands behind the points is ignored.
-            *rest: What else a network in training mode returns, and as the last one the label, (N, 2K) or (N, K, 2);
-                visibility behind it is ignored. Samples whose label is all NaN show no face and do not count, nor do
+            predicted: (N, 2K) or (N, K, 2); outputs after the points are ignored.
+            *rest: Further outputs of a network in training mode, and last the label, (N, 2K) or (N, K, 2);
+                visibility after it is ignored. Samples whose label is all NaN show no face and do not count, nor do
                 faces whose normalising pair is NaN.
         """
         label = rest[-1]
@@ -102,21 +102,21 @@ class NME(Metric):
         return self._of_faces(paddle.nanmean((p - t).norm(axis=-1), axis=-1), unit)
 
     def _unit(self, label: Tensor) -> Tensor:
-        """(N,) what each face's error is divided by; NaN where that is not known."""
+        """Return the normalising distance of each face, (N,); NaN where it is unknown."""
         points = label.numpy()
-        points = np.where(np.isinf(points), np.nan, points)  # a face whose points are not known
+        points = np.where(np.isinf(points), np.nan, points)  # a face with unknown points
         points = points.reshape(len(points), -1, 2) if self._codec is None else self._codec.decode(points)
         return paddle.to_tensor(self._schema.unit(points).astype(np.float32))
 
     def update(self, errors: Any) -> float:
-        """Add the faces of a batch, (N,); returns the mean so far."""
+        """Add the errors of a batch, (N,), and return the mean so far."""
         values = self._per_face(np.asarray(errors, np.float64).reshape(-1))
         self._total += float(values.sum())
         self._count += len(values)
         return self.accumulate()
 
     def accumulate(self) -> float:
-        """The mean over all faces so far; NaN before the first."""
+        """Return the mean over all faces so far; NaN before the first."""
         return self._total / self._count if self._count else float("nan")
 
     def _of_faces(self, distance: Tensor, unit: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ class MeanDistance(NME):
     """Mean Euclidean distance of the points in pixels of the crop.
 
     Args:
-        codec: See `NME`; here it must be given, because it knows the pixels.
+        codec: See `NME`; required here, to decode pixels.
         schema: See `NME`.
     """
 
@@ -148,10 +148,10 @@ def _checked(threshold: float) -> float:
 
 
 class FailureRate(NME):
-    """The part of the faces whose error is greater than `threshold`.
+    """Fraction of the faces whose error is greater than `threshold`.
 
     Args:
-        threshold: 0.08 is 8 %.
+        threshold: Error as a fraction; 0.08 is 8 %.
         codec: See `NME`.
         schema: See `NME`.
     """
@@ -161,22 +161,22 @@ class FailureRate(NME):
         self.threshold = _checked(threshold)
 
     def _per_face(self, errors: np.ndarray) -> np.ndarray:
-        return ~(errors <= self.threshold)  # a NaN is a failure
+        return ~(errors <= self.threshold)  # NaN is a failure
 
 
 class AUC(NME):
-    """Area under the cumulative error curve from 0 to `threshold`, over `threshold`; 1 is perfect.
+    """Area under the cumulative error curve from 0 to `threshold`, divided by `threshold`; 1 is perfect.
 
-    The curve is a staircase with a step at every face's error, so the area is exactly the mean of
+    The curve is a step function with a step at every face's error, so the area is exactly the mean of
     max(0, 1 - error / threshold).
 
     Args:
-        threshold: 0.08 is 8 %.
+        threshold: Error as a fraction; 0.08 is 8 %.
         codec: See `NME`.
         schema: See `NME`.
     """
 
-    #: Such a metric cannot decide which weights are the best.
+    #: Such a metric cannot select the best weights.
     higher_is_better = True
 
     def __init__(self, threshold: float, codec: Codec | None = None, schema: PointSchema = IBUG68) -> None:
@@ -184,14 +184,14 @@ class AUC(NME):
         self.threshold = _checked(threshold)
 
     def _per_face(self, errors: np.ndarray) -> np.ndarray:
-        return np.where(errors < self.threshold, 1 - errors / self.threshold, 0.0)  # a NaN adds nothing
+        return np.where(errors < self.threshold, 1 - errors / self.threshold, 0.0)  # NaN adds nothing
 
 
 class DocumentNME(NME):
     """The number that the reference document prints, for comparison only; it is not an NME.
 
-    It forgets its sum at every batch but divides by all faces so far, so what remains at the end is the sum
-    over the last batch over the number of all faces.
+    The sum is reset at every batch but divided by the number of all faces so far, so the final value is the sum
+    over the last batch divided by the number of all faces.
     """
 
     def __init__(self, codec: Codec | None = None, schema: PointSchema = IBUG68) -> None:
@@ -204,20 +204,20 @@ class DocumentNME(NME):
 
 
 class MissedFaces(Metric):
-    """The share of the faces that a detector misses at 0.1 false positives per image.
+    """Fraction of the faces that a detector misses at 0.1 false positives per image.
 
     A face is found if a box whose intersection over union with it is at least 0.5 scores above the threshold; the
-    threshold is the lowest at which at most a tenth of the images have a box that is no face. Boxes on faces that are
-    ignored or not wholly trusted count neither way, nor do boxes between 0.4 and 0.5.
+    threshold is the lowest at which at most a tenth of the images have a false positive. Boxes on faces that are
+    ignored or not fully trusted count neither way, nor do boxes with an overlap between 0.4 and 0.5.
 
     Args:
-        size: Side of the images in pixels.
-        false_share: Of the images that may have a false face.
+        size: Side length of the images in pixels.
+        false_share: Maximum fraction of images with a false positive.
     """
 
-    #: Cells of an image that are looked at, the highest-scoring ones.
+    #: Number of highest-scoring cells that are evaluated in an image.
     _CANDIDATES = 64
-    #: Scores are counted in so many bins, so that `accumulate` costs the same after every batch.
+    #: Number of bins in which scores are counted, so that `accumulate` costs the same after every batch.
     _BINS = 1 << 14
 
     def __init__(self, size: int, false_share: float = 0.1) -> None:
@@ -235,15 +235,15 @@ class MissedFaces(Metric):
         return int(self._found.sum())
 
     def reset(self) -> None:
-        """Forget all images."""
+        """Discard all images."""
         self._found, self._false = np.zeros((2, self._BINS + 1), np.int64)
 
     def compute(self, predicted: Tensor, label: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-        """The best score of each face, (N, faces), -1 where there is none; and of boxes that are no face, (N,).
+        """Compute the best score of each face, (N, faces), -1 where none counts; and of false positives, (N,).
 
         Args:
-            predicted: (N, cells, 5) of square images, as `models.detector` predicts.
-            label: (N, faces, 5) as `data.composed` makes it.
+            predicted: (N, cells, 5) outputs of `models.detector` for square images.
+            label: (N, faces, 5) labels of `data.composed`.
         """
         scores, order = F.sigmoid(predicted[:, :, 0]).topk(self._CANDIDATES, 1)
         chosen = paddle.take_along_axis(predicted, order[:, :, None], 1).numpy()
@@ -251,29 +251,29 @@ class MissedFaces(Metric):
         faces, trust, score = label.numpy()[:, None, :, :4], label.numpy()[:, :, 4], scores.numpy()
         overlap = boxes.iou(box, faces)
         found = np.where(trust == 1, ((overlap >= 0.5) * score[:, :, None]).max(1), -1)
-        excused = (overlap >= 0.4) | ((boxes.part_inside(box, faces) > 0.5) & (trust < 1)[:, None])
-        false = (~excused.any(2) * score).max(1)
+        ignored = (overlap >= 0.4) | ((boxes.part_inside(box, faces) > 0.5) & (trust < 1)[:, None])
+        false = (~ignored.any(2) * score).max(1)
         return paddle.to_tensor(found.astype(np.float32)), paddle.to_tensor(false.astype(np.float32))
 
     def update(self, found: Any, false: Any) -> float:
-        """Add a batch."""
+        """Add a batch, and return the value so far."""
         found, false = np.asarray(found), np.asarray(false)
         for scores, counts in ((found[found >= 0], self._found), (false, self._false)):
             counts += np.bincount((scores * self._BINS).round().astype(int).ravel(), minlength=self._BINS + 1)
         return self.accumulate()
 
     def accumulate(self) -> float:
-        """Over all images so far; NaN before the first face."""
+        """Return the value over all images so far; NaN before the first face."""
         if not self.count:
             return float("nan")
         images = int(self._false.sum())
         allowed = min(int(images * self.false_share), images - 1)
-        # The bin of the false box with the highest score that is one too many.
+        # The bin of the highest-scoring false positive that exceeds the allowed number.
         threshold = self._BINS - int((self._false[::-1].cumsum() > allowed).argmax())
         return float(self._found[: threshold + 1].sum() / self.count)
 
 
-#: Name in a config -> metric of points; each also gets the `codec` and the `schema`.
+#: Name in a config -> metric of points, which also receives the `codec` and the `schema`.
 METRICS: dict[str, Callable[..., Metric]] = {
     "nme": NME,
     "failure_rate": FailureRate,
@@ -282,10 +282,10 @@ METRICS: dict[str, Callable[..., Metric]] = {
     "document_nme": DocumentNME,
 }
 
-#: The same, of face boxes; they get the `size` of the images.
+#: Name in a config -> metric of face boxes, which also receives the `size` of the images.
 BOX_METRICS: dict[str, Callable[..., Metric]] = {"missed": MissedFaces}
 
-#: What training and evaluation report unless a config says more; the first decides which weights are the best.
+#: Metrics of training and evaluation if a config names none; the first one selects the best weights.
 DEFAULT_METRICS: list[Spec] = [
     "nme",
     {"type": "failure_rate", "threshold": 0.08},
@@ -297,5 +297,5 @@ DEFAULT_BOX_METRICS: list[Spec] = ["missed"]
 
 
 def build_metrics(specs: Sequence[Spec], codec: Codec, schema: PointSchema) -> list[Metric]:
-    """The metrics of points that a config names."""
+    """Build the metrics of points that a config names."""
     return [registry.build(METRICS, spec, "metric", codec=codec, schema=schema) for spec in specs]

@@ -1,4 +1,4 @@
-"""Curves of runs and of errors, as files. No backend is chosen: a notebook that imports this keeps its own."""
+"""Plots of training curves and errors, as files. No backend is chosen: a notebook that imports this keeps its own."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from facekp.errors import UserError, one_line
 from facekp.io.files import atomic_path
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
-#: Of runs side by side.
+#: Colours of several runs in one plot.
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 
-#: Name of a metric -> what stands beside its axis.
+#: Name of a metric -> label of its axis.
 _METRICS = {"nme": "NME, %", "missed": "missed at 0.1 false positives per image, %"}
 
 
 def is_fraction(column: str) -> bool:
-    """Whether a column of a run's table, with or without `train_` and `val_`, is a fraction, to be shown as percent.
+    """Return whether a column of a run's table, with or without `train_` and `val_`, is a fraction, shown as percent.
 
     Example:
         >>> is_fraction("val_nme"), is_fraction("val_loss"), is_fraction("distance_px")
@@ -39,7 +39,7 @@ def is_fraction(column: str) -> bool:
 
 
 class RunLog(Protocol):
-    """What curves are drawn from; see `facekp.training.logs.RunLog`."""
+    """Data of the curves; see `facekp.training.logs.RunLog`."""
 
     @property
     def name(self) -> str:
@@ -55,23 +55,23 @@ class RunLog(Protocol):
 
     @property
     def metric(self) -> str:
-        """Name of the metric that decides."""
+        """Name of the metric that selects the best weights."""
 
 
 def save_curves(runs: Sequence[RunLog], path: Path) -> None:
     """Draw the loss by step and the metric by epoch, training and validation, of one run or of several.
 
     Args:
-        runs: At least one, of one metric; each gets a colour where there are several.
+        runs: At least one run, all of one metric; several runs get one colour each.
         path: A PNG, SVG or PDF file.
 
     Raises:
-        UserError: They are of different metrics.
+        UserError: The runs have different metrics.
     """
     first = runs[0]
     for run in runs:
         if run.metric != first.metric:
-            raise UserError(f"{first.name} is judged by {first.metric}, {run.name} by {run.metric}; draw them apart")
+            raise UserError(f"{first.name} is evaluated by {first.metric}, {run.name} by {run.metric}; plot each alone")
     scale, unit = (100, ", %") if is_fraction(first.metric) else (1, "")
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     losses, errors = figure.subplots(1, 2)
@@ -102,7 +102,7 @@ def save_curves(runs: Sequence[RunLog], path: Path) -> None:
 
 
 def save_error_curve(errors: np.ndarray, path: Path, most: float = 0.15) -> None:
-    """Draw the cumulative error curve: the part of the faces (y) with at most an error (x).
+    """Draw the cumulative error curve: the fraction of the faces (y) with at most an error (x).
 
     Args:
         errors: (N,) NME of each face, fractions.
@@ -124,15 +124,15 @@ def save_error_curve(errors: np.ndarray, path: Path, most: float = 0.15) -> None
 
 
 def draw_scores(faces: np.ndarray, others: np.ndarray, confusion: np.ndarray) -> np.ndarray:
-    """Draw how a network's score tells faces from what is none: both distributions, and the counts.
+    """Draw how a network's score separates faces from non-faces: both distributions, and the counts.
 
     Args:
         faces: (N,) scores of faces, 0 to 1.
-        others: (M,) scores of what shows no face.
-        confusion: (2, 2): rows are faces and others, columns what was taken for a face and what was not.
+        others: (M,) scores of non-faces.
+        confusion: (2, 2) counts: rows are faces and others, columns are classified as a face or not.
 
     Returns:
-        BGR uint8.
+        Image, BGR uint8.
     """
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     shares, counts = figure.subplots(1, 2, width_ratios=(1.5, 1))
@@ -143,11 +143,11 @@ def draw_scores(faces: np.ndarray, others: np.ndarray, confusion: np.ndarray) ->
     shares.axvline(0.5, color="0.5", linestyle="--", linewidth=1)
     shares.set(xlabel="score", ylabel="share, %", xlim=(0, 1))
     shares.legend(fontsize=8, loc="upper center")
-    parts = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
-    counts.imshow(parts, cmap="Blues", vmin=0, vmax=1)
+    rates = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
+    counts.imshow(rates, cmap="Blues", vmin=0, vmax=1)
     for row, column in itertools.product(range(2), range(2)):
-        text = f"{confusion[row, column]}\n{parts[row, column]:.1%}"
-        counts.text(column, row, text, ha="center", va="center", color="white" if parts[row, column] > 0.6 else "black")
+        text = f"{confusion[row, column]}\n{rates[row, column]:.1%}"
+        counts.text(column, row, text, ha="center", va="center", color="white" if rates[row, column] > 0.6 else "black")
     counts.set_xticks((0, 1), ("0.5 or more", "less"))
     counts.set_yticks((0, 1), ("face", "no face"))
     counts.set_xlabel("score")
@@ -156,7 +156,7 @@ def draw_scores(faces: np.ndarray, others: np.ndarray, confusion: np.ndarray) ->
     return np.asarray(canvas.buffer_rgba())[..., 2::-1].copy()
 
 
-#: Fonts with Chinese, Japanese and Korean signs, as systems have them; the first that is installed serves.
+#: Fonts with Chinese, Japanese and Korean characters on common systems; the first installed one is used.
 _WIDE_FONTS = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Serif CJK SC", "Noto Serif CJK JP", "Source Han Sans SC",
     "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback", "PingFang SC", "Hiragino Sans GB", "Heiti TC",
@@ -166,10 +166,10 @@ _WIDE_FONTS = (
 
 @functools.lru_cache(maxsize=1)
 def _fonts() -> tuple[list[str], frozenset[int]]:
-    """The font families to draw with, and the signs that they have."""
+    """Return the font families to draw with, and the code points that they cover."""
     for file in font_manager.findSystemFonts():  # matplotlib's own list may be older than a font
         if re.search(r"CJK|wqy|SimHei|msyh|PingFang|Hiragino|Unifont", file, re.IGNORECASE):
-            with suppress(RuntimeError):  # a kind of font that it does not know
+            with suppress(RuntimeError):  # an unsupported font format
                 font_manager.fontManager.addfont(file)
     installed = {font.name for font in font_manager.fontManager.ttflist}
     families = ["DejaVu Sans", *[name for name in _WIDE_FONTS if name in installed][:1]]
@@ -178,9 +178,9 @@ def _fonts() -> tuple[list[str], frozenset[int]]:
 
 
 def _drawable(text: str) -> str:
-    """A text, signs that no font has spelt out: a box says nothing."""
-    signs = _fonts()[1]
-    return "".join(c if ord(c) in signs else c.encode("unicode_escape").decode() for c in one_line(text))
+    """Escape the characters of a text that no font covers; they would be drawn as empty boxes."""
+    covered = _fonts()[1]
+    return "".join(c if ord(c) in covered else c.encode("unicode_escape").decode() for c in one_line(text))
 
 
 def _save(figure: Figure, path: Path) -> None:

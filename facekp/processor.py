@@ -1,9 +1,9 @@
-"""Chooses the fast kernels of Paddle's CPU build that a processor has but Paddle does not find.
+"""Selection of fast kernels in Paddle's CPU build that a processor supports but Paddle does not select.
 
-Paddle's CPU wheels bring an old MKL, which gives AMD processors its slowest kernels. It still obeys the environment
-variable `MKL_DEBUG_CPU_TYPE`, which it reads when it is loaded: `import facekp` sets it. Import facekp before Paddle.
-Set `FACEKP_KERNELS=off`, or the variable itself, to keep this module from choosing. Training also lets the C library
-keep the memory that a step frees.
+Paddle's CPU wheels contain an old MKL, which uses its slowest kernels on AMD processors. It still honours the
+environment variable `MKL_DEBUG_CPU_TYPE`, which it reads when it is loaded: `import facekp` sets it. Import facekp
+before Paddle. Set `FACEKP_KERNELS=off`, or the variable itself, to disable this selection. Training also makes the C
+library keep the memory that a step frees.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 VARIABLE = "MKL_DEBUG_CPU_TYPE"
 SWITCH = "FACEKP_KERNELS"
 
-#: MKL's name of a set of kernels -> what it is called, and the processor flags that it needs; the fastest first.
+#: Value of `MKL_DEBUG_CPU_TYPE` -> name of the kernels and the processor flags that they need, fastest first.
 KERNELS = {
     "7": ("AVX-512", {"avx512f", "avx512dq", "avx512bw", "avx512vl"}),
     "5": ("AVX2", {"avx2", "fma"}),
@@ -24,13 +24,13 @@ KERNELS = {
 
 
 def fastest_kernels(cpuinfo: str) -> str | None:
-    r"""The value of `MKL_DEBUG_CPU_TYPE` that suits a processor.
+    r"""Return the value of `MKL_DEBUG_CPU_TYPE` for a processor.
 
     Args:
         cpuinfo: The text of `/proc/cpuinfo`.
 
     Returns:
-        A key of `KERNELS`; None where MKL itself chooses well (Intel), or nothing is known.
+        A key of `KERNELS`; None where MKL itself selects well (Intel), or no kernels are known.
 
     Example:
         >>> fastest_kernels("vendor_id : AuthenticAMD\nflags : fpu avx2 fma")
@@ -47,19 +47,19 @@ def fastest_kernels(cpuinfo: str) -> str | None:
 
 
 def choose_kernels() -> None:
-    """Set the environment variable for this process and its children, unless someone has decided already."""
+    """Set the environment variable for this process and its children, unless it is set or disabled already."""
     if VARIABLE in os.environ or os.environ.get(SWITCH) == "off" or "paddle" in sys.modules:
         return
     try:
         chosen = fastest_kernels(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
-    except OSError:  # another system than Linux
+    except OSError:  # not Linux
         return
     if chosen is not None:
         os.environ[VARIABLE] = chosen
 
 
 def describe_kernels() -> str:
-    """What was chosen, in a few words.
+    """Return a short description of the selected kernels.
 
     Example:
         >>> describe_kernels() in ("MKL's own kernels", "AVX2 kernels", "AVX-512 kernels") or VARIABLE in os.environ
@@ -72,13 +72,13 @@ def describe_kernels() -> str:
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep the memory that it frees, for its next use: a training step is up to a quarter faster.
+    """Make this process keep freed memory for reuse: a training step is up to a quarter faster.
 
-    A step frees and takes the same hundreds of megabytes again and again. glibc gives such blocks back to the system at
-    once, and gets them as pages that must be cleared anew.
+    A step repeatedly frees and allocates the same hundreds of megabytes. glibc returns such blocks to the system at
+    once, and receives them as pages that must be cleared again.
 
     Returns:
-        Whether it did; False where the C library is not glibc, or `FACEKP_KERNELS=off`.
+        Whether it was enabled; False if the C library is not glibc, or with `FACEKP_KERNELS=off`.
     """
     if not sys.platform.startswith("linux") or os.environ.get(SWITCH) == "off":
         return False
@@ -86,6 +86,6 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):  # another C library
         return False
-    # As malloc.h has them: no block of its own pages, no page given back, and 64 MiB at once when the heap grows.
+    # Constants of malloc.h: no blocks in pages of their own, no pages returned, and the heap grows by 64 MiB at once.
     trim_threshold, top_pad, mmap_max = -1, -2, -4
     return bool(mallopt(mmap_max, 0) and mallopt(trim_threshold, -1) and mallopt(top_pad, 2**26))

@@ -1,6 +1,6 @@
-"""What inference must know about a network beside its numbers; kept with the weights and with exported networks.
+"""Recipes: what inference needs to know about a network besides its weights, stored with them and with exports.
 
-Reading one needs no Paddle. Everything in it is checked, for it may come from a stranger.
+Reading a recipe needs no Paddle. All values are validated, because the file may come from an untrusted source.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from facekp.vision.pixels import build_pixels
 
 R = TypeVar("R", "PointsRecipe", "BoxesRecipe")
 
-#: Version of the description; raised when old weights can no longer be read.
+#: Version of the format; raised when old weights can no longer be read.
 FORMAT = "facekp-1"
 
-#: A recipe's JSON is no longer.
+#: Maximum size of a recipe's JSON.
 MAX_BYTES = 4 << 20
 
 _STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -42,17 +42,17 @@ def _as_schema(value: Any) -> PointSchema:
 
 @dataclass(frozen=True, config=_STRICT)
 class PointsRecipe:
-    """Of a network of points.
+    """Recipe of a network of points.
 
     Attributes:
         network: `type` and options for `build_network`.
-        schema: What the points are.
+        schema: Schema of the points.
         size: Side of the crop in pixels.
         pixels: The steps from a BGR crop to the network's input.
-        codec: `codec_to_dict` of the codec.
-        face_centre: Where the centre of the face's box lies in the crop, x and y, in fractions of its side.
-        face_side: The longer side of the face's box, in fractions of the crop's side.
-        notes: Anything worth keeping: the config's name, the validation NME, label mean and std.
+        codec: The codec as described by `codec_to_dict`.
+        face_centre: Position of the face box's centre in the crop, x and y, in fractions of its side.
+        face_side: The longer side of the face box, in fractions of the crop's side.
+        notes: Additional information: the config's name, the validation NME, label mean and std.
     """
 
     network: dict[str, Any]
@@ -68,12 +68,12 @@ class PointsRecipe:
 
     @property
     def num_points(self) -> int:
-        """Points of a face."""
+        """Number of points of a face."""
         return self.schema.num_points
 
     @property
     def layout(self) -> OutputLayout:
-        """What the network says, in which order."""
+        """Layout of the network's outputs."""
         return OutputLayout.of(self.network, self.num_points)
 
     @property
@@ -87,45 +87,45 @@ class PointsRecipe:
         return self.size
 
     def build_codec(self) -> Codec:
-        """The codec of the training."""
+        """Build the codec that the network was trained with."""
         return codec_from_dict(self.codec)
 
     def build_pixels(self) -> Callable[[np.ndarray], np.ndarray]:
-        """What makes the network's input (C, size, size) of a BGR crop (size, size, 3)."""
+        """Return the function from a BGR crop (size, size, 3) to the network's input (C, size, size)."""
         return build_pixels(self.pixels)
 
     def blank_batch(self) -> np.ndarray:
-        """The network's input for one black crop: (1, C, size, size)."""
+        """Return the network's input for one black crop: (1, C, size, size)."""
         return self.build_pixels()(np.zeros((self.size, self.size, 3), np.uint8))[None]
 
     def decode(self, outputs: np.ndarray) -> Outputs:
-        """What the network predicts, (N, layout.width), as points and the rest; see `Outputs`."""
-        said = self.layout.split(outputs)
+        """Decode what the network predicts, (N, layout.width); see `Outputs`."""
+        parts = self.layout.split(outputs)
         return Outputs(
-            self.build_codec().decode(said.points),
-            None if said.score is None else sigmoid(said.score),
-            None if said.sigma is None else np.exp(said.sigma) * np.float32(self.size / 100),
-            None if said.visibility is None else sigmoid(said.visibility),
+            self.build_codec().decode(parts.points),
+            None if parts.score is None else sigmoid(parts.score),
+            None if parts.sigma is None else np.exp(parts.sigma) * np.float32(self.size / 100),
+            None if parts.visibility is None else sigmoid(parts.visibility),
         )
 
     def network_arguments(self) -> dict[str, Any]:
-        """What `build_network` is called with."""
+        """Return the arguments of `build_network`."""
         return {**self.network, "num_points": self.num_points}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return the recipe as plain values, for JSON."""
         return {**{each.name: getattr(self, each.name) for each in fields(self)}, "schema": self.schema.to_dict()}
 
 
 @dataclass(frozen=True, config=_STRICT)
 class BoxesRecipe:
-    """Of a face detector.
+    """Recipe of a face detector.
 
     Attributes:
         network: `type` and options for `build_network`.
-        size: Side of the squares that it was trained on, in pixels; it takes images of any size.
+        size: Side of the square images that it was trained on, in pixels; it accepts images of any size.
         pixels: The steps from a BGR image to the network's input.
-        notes: Anything worth keeping: the config's name, the validation metric.
+        notes: Additional information: the config's name, the validation metric.
     """
 
     network: dict[str, Any]
@@ -137,61 +137,61 @@ class BoxesRecipe:
 
     @property
     def input_side(self) -> int | None:
-        """None: a detector takes images of any size."""
+        """None: a detector accepts images of any size."""
         return None
 
     def build_pixels(self) -> Callable[[np.ndarray], np.ndarray]:
-        """What makes the network's input (C, H, W) of a BGR image (H, W, 3)."""
+        """Return the function from a BGR image (H, W, 3) to the network's input (C, H, W)."""
         return build_pixels(self.pixels)
 
     def blank_batch(self) -> np.ndarray:
-        """The network's input for one small black image: (1, C, 64, 64)."""
+        """Return the network's input for one small black image: (1, C, 64, 64)."""
         return self.build_pixels()(np.zeros((64, 64, 3), np.uint8))[None]
 
     @property
     def layout(self) -> OutputLayout:
-        """One output, the cells."""
+        """Layout of the only output, the cells."""
         return OutputLayout(0)
 
     def decode(self, outputs: np.ndarray) -> Outputs:
-        """The network's cells as they are: `facekp.codecs.boxes` makes boxes of them."""
+        """Return the network's cells unchanged: `facekp.codecs.boxes` converts them to boxes."""
         return Outputs(outputs)
 
     def network_arguments(self) -> dict[str, Any]:
-        """What `build_network` is called with."""
+        """Return the arguments of `build_network`."""
         return dict(self.network)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return the recipe as plain values, for JSON."""
         return asdict(self)
 
 
 AnyRecipe = Union[PointsRecipe, BoxesRecipe]
 
-#: What a network finds, as its weights say -> its recipe.
+#: What a network finds, as stored in its weights -> class of its recipe.
 RECIPES: dict[str, type[PointsRecipe] | type[BoxesRecipe]] = {kind.kind: kind for kind in (PointsRecipe, BoxesRecipe)}
 
 
 def describe(recipe: AnyRecipe) -> dict[str, str]:
-    """The metadata that weights carry."""
+    """Return the metadata to store with the weights."""
     return {"format": FORMAT, "finds": recipe.kind, "recipe": json.dumps(recipe.to_dict())}
 
 
 def save_recipe(path: str | os.PathLike[str], recipe: AnyRecipe) -> None:
-    """Write a recipe alone, as readable JSON."""
+    """Write a recipe to a file of its own, as readable JSON."""
     with atomic_path(path) as temporary:
         described = {"format": FORMAT, "finds": recipe.kind, "recipe": recipe.to_dict()}
         temporary.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 
 
 def read_any_recipe(path: str | os.PathLike[str]) -> AnyRecipe:
-    """Read the recipe that `save_recipe` wrote, or that of weights.
+    """Read the recipe in a file that `save_recipe` wrote, or in weights.
 
     Args:
-        path: The file.
+        path: Path of the file.
 
     Raises:
-        UserError: It is missing, damaged or another program's.
+        UserError: The file is missing, damaged or from another program.
     """
     if Path(path).suffix != ".json":
         return parse_recipe(read_metadata(path), path)
@@ -210,20 +210,20 @@ def read_recipe(path: str | os.PathLike[str], kind: type[R] = PointsRecipe) -> R
     """Read a recipe of one kind.
 
     Args:
-        path: The file, see `read_any_recipe`.
+        path: Path of the file, see `read_any_recipe`.
         kind: `PointsRecipe` or `BoxesRecipe`.
 
     Raises:
-        UserError: See `read_any_recipe`; or the network finds something else.
+        UserError: See `read_any_recipe`; or the recipe is of the other kind.
     """
     return of_kind(read_any_recipe(path), kind, path)
 
 
 def of_kind(recipe: AnyRecipe, kind: type[R], source: str | os.PathLike[str]) -> R:
-    """The recipe, if it is of a kind.
+    """Return the recipe if it is of the given kind.
 
     Raises:
-        UserError: The network finds something else.
+        UserError: The recipe is of another kind.
     """
     if not isinstance(recipe, kind):
         raise UserError(f"{source}: weights of a network that finds {recipe.kind}, not {kind.kind}; choose others")
@@ -231,18 +231,18 @@ def of_kind(recipe: AnyRecipe, kind: type[R], source: str | os.PathLike[str]) ->
 
 
 def parse_recipe(metadata: Mapping[str, str], source: str | os.PathLike[str]) -> AnyRecipe:
-    """Check the metadata of weights.
+    """Parse and validate the recipe in the metadata of weights.
 
     Args:
-        metadata: What `describe` made.
-        source: Named in messages.
+        metadata: Metadata as returned by `describe`.
+        source: Name of the source, for messages.
 
     Raises:
-        UserError: It is not a recipe, or something in it cannot be true.
+        UserError: It is not a recipe, or it has invalid values.
     """
     if metadata.get("format") != FORMAT:
         raise UserError(f"{source}: not weights of facekp (format {FORMAT}); train or choose others")
-    kind = RECIPES.get(str(metadata.get("finds", "points")))  # older weights all find points
+    kind = RECIPES.get(str(metadata.get("finds", "points")))  # all older weights find points
     if kind is None:
         raise UserError(f"{source}: weights of a network that finds {str(metadata['finds'])[:40]!r}; "
                         f"known are {', '.join(RECIPES)}")  # fmt: skip
@@ -252,15 +252,15 @@ def parse_recipe(metadata: Mapping[str, str], source: str | os.PathLike[str]) ->
             raise ValueError("it is too large")
         recipe = kind(**_with_schema(json.loads(text)))
         if not isinstance(recipe.network.get("type"), str):
-            raise ValueError("network: it names no type")
+            raise ValueError("network: type is missing")
         recipe.build_pixels()
         if isinstance(recipe, PointsRecipe):
             codec = recipe.build_codec()
             if len(getattr(codec, "mean_points", recipe.schema.points)) != recipe.num_points:
-                raise ValueError(f"codec: its mean face has not {recipe.num_points} points")
+                raise ValueError(f"codec: its mean face does not have {recipe.num_points} points")
             size = getattr(codec, "size", recipe.size)
             if size != recipe.size:
-                raise ValueError(f"codec: is of crops of {size} pixels, not {recipe.size}")
+                raise ValueError(f"codec: is for crops of {size} pixels, not {recipe.size}")
         return recipe
     except ValidationError as error:
         first = error.errors()[0]
@@ -271,7 +271,7 @@ def parse_recipe(metadata: Mapping[str, str], source: str | os.PathLike[str]) ->
 
 
 def _with_schema(values: Any) -> dict[str, Any]:
-    """Weights of before facekp 0.2 name a number of points and no schema."""
+    """Add the schema to values from before facekp 0.2, which have a number of points instead."""
     if not isinstance(values, dict):
         raise ValueError("not a mapping")
     if "num_points" not in values or "schema" in values:

@@ -1,4 +1,4 @@
-"""Registries: name -> what builds it. A config's `{type: NAME, option: value}` becomes an object here."""
+"""Registries of classes and functions by name, and building objects from a config's `{type: NAME, option: value}`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from facekp.errors import UserError
 
 T = TypeVar("T")
 
-#: What a config says of something registered: its name, or a mapping of `type` and options.
+#: How a config specifies an entry of a registry: its name, or a mapping of `type` and options.
 Spec = Union[str, Mapping[str, Any]]
 
 
 def type_name(spec: Spec) -> Any:
-    """The name in a spec.
+    """Return the name in a spec.
 
     Example:
         >>> type_name("l1"), type_name({"type": "wing", "width": 3})
@@ -25,10 +25,10 @@ def type_name(spec: Spec) -> Any:
 
 
 def check_name(registry: Mapping[str, Any], spec: Spec, what: str) -> str:
-    """The name in a spec, if the registry has it.
+    """Return the name in a spec, if it is in the registry.
 
     Raises:
-        UserError: It has not; the message lists what it has.
+        UserError: It is not; the message lists the known names.
     """
     name = type_name(spec)
     if not isinstance(name, str) or name not in registry:
@@ -37,19 +37,19 @@ def check_name(registry: Mapping[str, Any], spec: Spec, what: str) -> str:
 
 
 def build(registry: Mapping[str, Callable[..., T]], spec: Spec, what: str, **context: Any) -> T:
-    """Build what a spec names.
+    """Build the object that a spec describes.
 
     Args:
         registry: Name -> a class or function.
         spec: The name, or a mapping of `type` and options.
-        what: What the registry holds, for messages: "loss".
-        **context: Arguments that no config gives; each is passed to those that have a parameter of its name.
+        what: What the registry holds, for messages, such as "loss".
+        **context: Arguments that configs do not set; each is passed if there is a parameter of its name.
 
     Returns:
-        What the class or function returns.
+        The object that the class or function returns.
 
     Raises:
-        UserError: Unknown name or option, which lists the valid ones, or a wrong value.
+        UserError: The name or an option is unknown, with the valid ones in the message, or a value is wrong.
 
     Example:
         >>> build({"pair": lambda a, size: (a, size)}, {"type": "pair", "a": 1}, "example", size=2)

@@ -1,4 +1,4 @@
-"""Points and boxes on images, contact sheets. Colour-blind people can tell the colours apart (Okabe and Ito)."""
+"""Drawing of points and boxes, and contact sheets. The colours are colour-blind safe (Okabe and Ito)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from facekp.landmarks import IBUG68, PointSchema
 
-#: BGR.
+#: Colours, BGR.
 TRUTH = (115, 158, 0)  # bluish green
 PREDICTED = (0, 94, 213)  # vermilion
 
@@ -25,11 +25,11 @@ def draw_points(
     """Draw one face's points, and the curves between them; points that are NaN are omitted.
 
     Args:
-        image: BGR uint8 (H, W, 3); stays as it is.
+        image: BGR uint8 (H, W, 3); not modified.
         points: (K, 2) pixels.
-        colour: BGR.
-        radius: Of the dots, in pixels; by default it follows the size of the face.
-        schema: What the points are; its edges are drawn.
+        colour: BGR colour.
+        radius: Radius of the dots in pixels; by default it follows the size of the face.
+        schema: Schema of the points; its edges are drawn.
         crosses: Draw crosses (x) in place of dots.
 
     Returns:
@@ -40,7 +40,7 @@ def draw_points(
         True
     """
     canvas = image.copy()
-    shift = 4  # OpenCV takes fractions of a pixel as integers shifted by so many bits
+    shift = 4  # number of fractional bits in OpenCV's fixed-point coordinates
     points = np.asarray(points, np.float64)
     known = np.isfinite(points).all(-1)
     if not known.any():
@@ -64,10 +64,10 @@ def draw_points(
 
 
 def network_input_to_bgr(image: np.ndarray) -> np.ndarray:
-    """Show what the network sees: (C, H, W) float32 -> (H, W, 3) uint8 BGR.
+    """Convert a network's input to an image: (C, H, W) float32 -> (H, W, 3) uint8 BGR.
 
     Three channels are RGB; of any other number, the first is shown in grey.
-    Values that were normalised, beyond 0 to 1, are shown from their smallest to their largest.
+    Normalised values outside 0 to 1 are rescaled from their minimum to their maximum.
     """
     if image.min() < 0 or image.max() > 1:
         image = (image - image.min()) / max(float(np.ptp(image)), 1e-6)
@@ -86,19 +86,19 @@ def comparison_sheet(
     side: int = 224,
     schema: PointSchema = IBUG68,
 ) -> np.ndarray:
-    """A sheet of faces with true points (green dots) and predicted ones (red crosses).
+    """Draw a sheet of faces with true points (green dots) and predicted ones (red crosses).
 
     Args:
-        inputs: (N, C, H, W) as the network sees them.
+        inputs: (N, C, H, W) inputs of the network.
         truth: (N, K, 2) pixels of the crop.
         predicted: (N, K, 2) pixels of the crop.
-        captions: A line under each face.
-        columns: Faces in a row.
-        side: Pixels of a face on the sheet.
-        schema: What the points are.
+        captions: Captions under the faces.
+        columns: Number of faces in a row.
+        side: Side length of a face on the sheet in pixels.
+        schema: Schema of the points.
 
     Returns:
-        BGR uint8.
+        Sheet, BGR uint8.
     """
     faces = []
     radius = side / (20 * schema.num_points**0.5)  # the fewer the points, the more room each has
@@ -118,17 +118,17 @@ def box_sheet(
     columns: int = 4,
     captions: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """A sheet of images with true (green; grey where they are ignored) and predicted (red) boxes.
+    """Draw a sheet of images with true (green; grey if not fully trusted) and predicted (red) boxes.
 
     Args:
-        inputs: (N, C, H, W) as the network sees them.
-        truth: (N, faces, 5): x0, y0, x1, y1 and the trust; rows of zeros are none.
-        predicted: For each image (M, 4).
-        columns: Images in a row.
-        captions: A line under each image.
+        inputs: (N, C, H, W) inputs of the network.
+        truth: (N, faces, 5): x0, y0, x1, y1 and the trust; rows of zeros are no face.
+        predicted: (M, 4) boxes of each image.
+        columns: Number of images in a row.
+        captions: Captions under the images.
 
     Returns:
-        BGR uint8.
+        Sheet, BGR uint8.
     """
     shown = []
     for image, faces, boxes in zip(inputs, truth, predicted):
@@ -142,7 +142,7 @@ def box_sheet(
 
 
 def _sheet(images: Sequence[np.ndarray], captions: Sequence[str] | None, columns: int) -> np.ndarray:
-    """Images of one size in rows, perhaps with a line under each."""
+    """Arrange images of one size in rows, with optional captions."""
     height, width = images[0].shape[:2]
     columns = min(columns, len(images))
     footer = 0 if captions is None else 22
@@ -151,19 +151,19 @@ def _sheet(images: Sequence[np.ndarray], captions: Sequence[str] | None, columns
         y, x = (i // columns) * (height + footer), (i % columns) * width
         sheet[y : y + height, x : x + width] = image
         if captions is not None:
-            caption = captions[i].encode("ascii", "backslashreplace").decode()  # OpenCV's letters are these alone
+            caption = captions[i].encode("ascii", "backslashreplace").decode()  # OpenCV draws ASCII only
             sheet[y + height : y + height + footer, x : x + width] = _line(caption, width, footer)
     return sheet
 
 
 def _line(text: str, width: int, height: int) -> np.ndarray:
-    """A white strip with a text, cut off where it is too long."""
+    """Return a white strip with a text, cut off where it is too long."""
     strip = np.full((height, width, 3), 255, np.uint8)
     cv2.putText(strip, text, (4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA)
     return strip
 
 
 def draw_box(image: np.ndarray, box: np.ndarray, colour: tuple[int, int, int] = PREDICTED, thickness: int = 1) -> None:
-    """Draw a box (4,) into an image."""
+    """Draw a box, (4,), into an image in place."""
     x0, y0, x1, y1 = (int(v) for v in np.clip(np.round(box), -(2**15), 2**15))
     cv2.rectangle(image, (x0, y0), (x1, y1), colour, thickness, cv2.LINE_AA)

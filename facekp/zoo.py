@@ -1,4 +1,4 @@
-"""The model zoo: networks by name, in the package, in a clone's `zoo/`, or downloaded into a cache.
+"""The model zoo: networks by name, from the package, the `zoo/` of a clone, or a download cache.
 
 `facekp/shipped/index.json` has an entry for every model; see docs/zoo.md for how to add one.
 """
@@ -19,17 +19,17 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from facekp.errors import UserError
 from facekp.io.files import atomic_path, local_errors, sha256_of
 
-#: Models that are part of the package: `NAME.safetensors`, and the same network for ONNX Runtime, `NAME.onnx`.
+#: Folder of the models in the package: `NAME.safetensors`, and the same network for ONNX Runtime, `NAME.onnx`.
 SHIPPED = Path(__file__).resolve().parent / "shipped"
-#: The face detector among them.
+#: Weights of the face detector among them.
 SHIPPED_DETECTOR = SHIPPED / "face_detector.safetensors"
-#: The others, in a clone of the repository.
+#: Folder of the other models, in a clone of the repository.
 CLONE = Path(__file__).resolve().parent.parent / "zoo"
 
-#: Environment variables: the mirror, a folder or a URL; and the folder that downloads are kept in.
+#: Environment variables: the mirror, a folder or a URL; and the folder for downloads.
 MIRROR, CACHE = "FACEKP_ZOO", "FACEKP_CACHE"
 
-#: Of each model.
+#: Suffixes of the files of each model.
 SUFFIXES = ("safetensors", "onnx")
 
 _INDEX = SHIPPED / "index.json"
@@ -40,11 +40,11 @@ class _Entry(BaseModel):
 
 
 class File(_Entry):
-    """What a file must be.
+    """Expected size and checksum of a file.
 
     Attributes:
-        size: In bytes.
-        sha256: 64 hexadecimal digits.
+        size: Size in bytes.
+        sha256: SHA-256 as 64 hexadecimal digits.
     """
 
     size: int = Field(gt=0)
@@ -52,18 +52,18 @@ class File(_Entry):
 
 
 class Model(_Entry):
-    """An entry of the index.
+    """A model's entry in the index.
 
     Attributes:
         finds: What the network finds.
-        about: In a few words.
-        nme: Set of faces -> error in percent, as measured in the card.
-        licence: Of the weights.
-        card: Where accuracy, training data and weaknesses are written down.
-        config: The shipped config that it was trained with, and is judged by.
-        urls: Where its files are, tried in this order; `{file}` stands for a file's name. One without a host is taken
-            from the mirror.
-        files: Suffix -> size and checksum, for each of `SUFFIXES`; `facekp export --shipped` fills them in.
+        about: Short description.
+        nme: Set of faces -> normalised mean error in percent, as given in the card.
+        licence: Licence of the weights.
+        card: Location of the model card, with accuracy, training data and weaknesses.
+        config: Name of the shipped config that it was trained with, and is evaluated with.
+        urls: URLs of its files, tried in this order; `{file}` stands for the file name. One without a host is relative
+            to the mirror.
+        files: Suffix -> size and checksum, for each of `SUFFIXES`; written by `facekp export --shipped`.
     """
 
     finds: Literal["points", "boxes"]
@@ -77,23 +77,23 @@ class Model(_Entry):
 
     @property
     def size(self) -> int:
-        """Of its files together, in bytes."""
+        """Total size of its files in bytes."""
         return sum(file.size for file in self.files.values())
 
 
-_FILE = TypeAdapter(dict[str, Model])
+_INDEX_TYPE = TypeAdapter(dict[str, Model])
 
 
 @lru_cache
 def models() -> dict[str, Model]:
-    """Name -> entry, of all models.
+    """Return name -> entry for all models.
 
     Example:
         >>> models()["face_crop_light"].finds
         'points'
     """
     try:
-        return _FILE.validate_json(_INDEX.read_bytes())
+        return _INDEX_TYPE.validate_json(_INDEX.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ": ".join(str(part) for part in first["loc"])
@@ -103,7 +103,7 @@ def models() -> dict[str, Model]:
 
 
 def find(name: str) -> Path | None:
-    """The weights of a model, if they are at hand: `NAME.safetensors`, beside its ONNX file.
+    """Return the path of a model's weights, `NAME.safetensors` beside its ONNX file; None if it is not local.
 
     Example:
         >>> find("face_crop_light").name
@@ -119,19 +119,19 @@ def find(name: str) -> Path | None:
 
 
 def get(name: str) -> Path:
-    """The weights of a model, downloaded if they are not at hand.
+    """Return the path of a model's weights, which are downloaded if necessary.
 
-    Each file is checked against the index before it appears in the cache, whole. A download that breaks off continues
-    with the next call. Several processes may ask at once: one downloads.
+    Each file is checked against the index before it appears in the cache, complete. The next call continues an
+    interrupted download. If several processes call this at once, one of them downloads.
 
     Args:
         name: A key of `models()`.
 
     Returns:
-        `NAME.safetensors`, beside its ONNX file.
+        Path of `NAME.safetensors`, with its ONNX file beside it.
 
     Raises:
-        UserError: There is no such model, it cannot be downloaded, or what was downloaded is not what the index says.
+        UserError: There is no such model, it cannot be downloaded, or the download does not match the index.
 
     Example:
         >>> get("face_crop_light").name
@@ -150,22 +150,22 @@ def get(name: str) -> Path:
         with FileLock(str(folder / ".lock")):
             for suffix, file in models()[name].files.items():
                 target = folder / f"{name}.{suffix}"
-                if not target.is_file():  # not downloaded by the process that had the lock before
+                if not target.is_file():  # not downloaded by the process that held the lock before
                     _fetch(name, target, file)
     return folder / f"{name}.safetensors"
 
 
 def is_published(path: Path) -> bool:
-    """Whether a file of weights is a model's, whose ONNX file beside it is known to be the same network."""
+    """Return whether weights are those of a model, whose ONNX file beside them is known to be the same network."""
     path = path.resolve()
     return path.parent in (SHIPPED, CLONE) or _cache().resolve() in path.parents
 
 
 def verify(name: str) -> None:
-    """Compare the files of a model that is at hand with the index.
+    """Compare the local files of a model with the index.
 
     Raises:
-        UserError: One differs.
+        UserError: A file differs.
     """
     path = find(name)
     for suffix, file in models()[name].files.items() if path is not None else ():
@@ -173,7 +173,7 @@ def verify(name: str) -> None:
 
 
 def own_weights() -> dict[str, Path]:
-    """Name -> weights, of the models that lie in the package and in the clone."""
+    """Return name -> weights for the models in the package and in the clone."""
     return {
         name: folder / f"{name}.safetensors"
         for folder in (SHIPPED, CLONE)
@@ -183,7 +183,7 @@ def own_weights() -> dict[str, Path]:
 
 
 def write_index() -> None:
-    """Write the sizes and checksums of these into the index."""
+    """Write the sizes and checksums of the models in the package and in the clone into the index."""
     entries = json.loads(_INDEX.read_text(encoding="utf-8"))
     for name, weights in own_weights().items():
         paths = {suffix: weights.with_suffix(f".{suffix}") for suffix in SUFFIXES}
@@ -201,7 +201,7 @@ def _cache() -> Path:
 
 
 def _folder(name: str) -> Path:
-    """Of a download: another one for other files, so that a later release does not take the old ones for its own."""
+    """Return the folder of a download, which depends on the files: a later release does not use the old ones."""
     sums = "".join(file.sha256 for file in models()[name].files.values())
     return _cache() / f"{name}-{sha256(sums.encode()).hexdigest()[:8]}"
 
@@ -224,11 +224,11 @@ def _addresses(name: str, file: str) -> Iterator[str]:
 
 
 class _WrongFileError(UserError):
-    """A file is not what the index says."""
+    """A file does not match the index."""
 
 
 def _fetch(name: str, target: Path, file: File) -> None:
-    from facekp.io.download import ServerError, download, forget  # here: nobody else waits for http
+    from facekp.io.download import ServerError, download, forget  # imported here because only downloads need http
 
     part, failures = target.with_name(f"{target.name}.part"), []
     for url in _addresses(name, target.name):
@@ -236,7 +236,7 @@ def _fetch(name: str, target: Path, file: File) -> None:
         try:
             download(url, part, another, f"set {CACHE} to another folder", file.size)
             _check(part, file, f"{url} is damaged or of another release; {another}")
-        except ServerError as error:  # what came is kept: the next call goes on there
+        except ServerError as error:  # the partial file is kept: the next call continues it
             failures.append(str(error))
         except _WrongFileError as error:
             forget(part)

@@ -1,4 +1,4 @@
-"""What several tests share: drawn data sets on disk, and tools as child processes."""
+"""Shared fixtures: drawn data sets on disk, commands run in this process, and benchmarks run in child processes."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_collection_modifyitems(items):
-    """What needs the package index takes its time as well."""
+    """Mark the tests that need the package index as slow, too."""
     for item in items:
         if item.get_closest_marker("hub"):
             item.add_marker(pytest.mark.slow)
@@ -39,9 +39,9 @@ def drawn_csv(tmp_path):
 
 @pytest.fixture
 def run_tool(capsys, monkeypatch):
-    """Run a command as its users do, but in this process; returns what a finished process would be.
+    """Run a command as users do, but in this process; return the result as a `CompletedProcess`.
 
-    Where the process is the point (signals, memory, the start), tests start one themselves.
+    Tests of the process itself (signals, memory, startup) start one themselves.
     """
 
     def run(name, *arguments):
@@ -53,18 +53,18 @@ def run_tool(capsys, monkeypatch):
             execute(name.replace("_", "-"), arguments, prog=f"{name}.py")
         except SystemExit as end:
             status = end.code or 0
-        except Exception:  # our own fault: status 1 and a traceback, as Python itself does it
+        except Exception:  # a bug: status 1 and a traceback, as in Python itself
             status = 1
             traceback.print_exc()
-        said = capsys.readouterr()
-        return subprocess.CompletedProcess([name, *arguments], status, said.out, said.err)
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess([name, *arguments], status, printed.out, printed.err)
 
     return run
 
 
 @pytest.fixture
 def run_benchmark():
-    """Run a benchmark in a process of its own; returns the finished process."""
+    """Run a benchmark in a separate process; return the finished process."""
 
     def run(*arguments):
         command = [sys.executable, str(ROOT / "tools" / "benchmark.py"), *map(str, arguments)]
@@ -75,7 +75,7 @@ def run_benchmark():
 
 @pytest.fixture
 def refuses(run_tool):
-    """Run a tool that must refuse: status 2, one line on stderr without a traceback; returns that line."""
+    """Run a command that must end with status 2 and one line on stderr, no traceback; return that line."""
 
     def run(name, *arguments):
         done = run_tool(name, *arguments)
@@ -90,7 +90,7 @@ def refuses(run_tool):
 
 @pytest.fixture
 def dots():
-    """A drawn face's landmarks, an image with soft dots at some that lie well apart, and which ones."""
+    """An image with dots at well-separated landmarks of a drawn face, all landmarks, and the dotted indices."""
     _, points = draw_face(3, 200)
     apart: list[int] = []
     for i, point in enumerate(points):
@@ -104,11 +104,11 @@ def hub_python(request):
     python = os.environ.get("FACEKP_HUB_PYTHON")
     if python:
         return python
-    # Kept for the next run, beside pytest's own cache; one for each environment that it borrows from.
+    # Kept in pytest's cache for later runs; one for each environment whose packages it uses.
     folder = request.config.cache.mkdir(f"hub-{zlib.crc32(sys.prefix.encode()):08x}") / "environment"
     python = folder / "bin" / "python"
     try:
-        with FileLock(folder.with_name("lock")):  # of several test processes one makes it
+        with FileLock(folder.with_name("lock")):  # only one of several test processes creates it
             return str(python if python.exists() else make_environment(folder))
     except UserError as error:
         pytest.skip(f"the real paddlehub cannot be had: {error}")

@@ -1,7 +1,7 @@
-"""Small modules under the names and with the interfaces of PaddleHub's, for its real `hub.Module(name=...)`.
+"""Small modules with the names and interfaces of PaddleHub's own, for its real `hub.Module(name=...)`.
 
-The "detector" finds bright spots, the "landmarks" are the mean face laid into them. Colours of the image's first
-pixel make the module misbehave, so that one can see what becomes of it.
+The "detector" finds bright spots, the "landmarks" are the mean face scaled to their boxes. Certain colours of the
+image's first pixel make the module fail, so that the handling of failures can be tested.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 from facekp.landmarks import MEAN_FACE
 from facekp.paddlehub.client import DETECTOR, MODULE
 
-#: Blue, green and red of the first pixel -> what the module does. FIFO: the file that it writes its process id to.
+#: BGR colour of the first pixel for each failure. FIFO: variable with the file that HANG writes the process id to.
 RAISE, DIE, HANG = (1, 2, 3), (4, 5, 6), (7, 8, 9)
 FIFO = "FACEKP_TEST_FIFO"
 
@@ -83,12 +83,12 @@ class Landmarks:
         return results
 """
 
-#: The mean face in a box from 0 to 1.
+#: The mean face scaled to the unit square.
 UNIT_FACE = ((MEAN_FACE - MEAN_FACE.min(0)) / np.ptp(MEAN_FACE, axis=0)).round(4)
 
 
 def write_module(modules: Path, name: str, version: str = "1.1.3", code: str = "", weights: bool = True) -> Path:
-    """Put one of the two modules into a folder of modules."""
+    """Write one of the two modules into a folder of modules."""
     folder = modules / name
     folder.mkdir(parents=True)
     template = {MODULE: _LANDMARK_CODE, DETECTOR: _DETECTOR_CODE}[name]
@@ -103,14 +103,14 @@ def write_module(modules: Path, name: str, version: str = "1.1.3", code: str = "
 
 
 def write_home(home: Path) -> Path:
-    """A PaddleHub home with both modules."""
+    """Write a PaddleHub home with both modules."""
     for name in (MODULE, DETECTOR):
         write_module(home / "modules", name)
     return home
 
 
 def picture(*spots: tuple[int, int, int, int], first: tuple[int, int, int] = (0, 0, 0)) -> np.ndarray:
-    """A black image with bright spots, each x0, y0, x1, y1."""
+    """Return a black image with bright spots, each given as x0, y0, x1, y1."""
     image = np.zeros((120, 160, 3), np.uint8)
     for x0, y0, x1, y1 in spots:
         image[y0:y1, x0:x1] = 255

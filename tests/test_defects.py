@@ -1,4 +1,4 @@
-"""Defects that were found by reading; each test fails on the code before."""
+"""Regression tests for defects found in code review; each fails without its fix."""
 
 import sys
 
@@ -42,8 +42,8 @@ def test_paddlehubs_landmarker_refuses_what_it_cannot_honour(options):
 
 
 def test_a_broken_library_is_not_taken_for_a_missing_one(monkeypatch, tmp_path):
-    """An installed ONNX Runtime that cannot be imported says so; Paddle does not silently take its place."""
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # found on the disk, but its import fails
+    """An installed ONNX Runtime that cannot be imported is an error; Paddle does not silently replace it."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # installed, but its import fails
     monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: object())
     with pytest.raises((ImportError, UserError), match="onnxruntime"):
         backends.load_backend(zoo.get("face_crop_light"))
@@ -77,10 +77,10 @@ def test_large_images_are_kept_no_larger_than_their_faces_are_shown(tmp_path):
     corners = np.float32([[400, 300], [1200, 300], [1200, 900], [400, 900]])
     composed = ComposedDataset([LabelledImage(tmp_path / "large.png", [FaceOutline(corners)])], size=96)
     (kept,) = composed._pixels
-    assert max(kept.shape[:2]) < 200  # a face of 800 pixels is shown with at most 82
+    assert max(kept.shape[:2]) < 200  # a face of 800 pixels is shown at 82 pixels at most
     outline = composed.images[0].faces[0].points
     assert np.ptp(outline[:, 0]) == pytest.approx(0.85 * 96, abs=1)
 
 
 def test_a_face_has_points_or_says_that_it_is_a_box():
-    assert not FaceOutline(np.zeros((4, 2))).is_box  # four points are points
+    assert not FaceOutline(np.zeros((4, 2))).is_box  # four points are not a box

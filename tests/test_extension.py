@@ -1,4 +1,4 @@
-"""Everything that a registry holds can be added from outside the package, by one entry."""
+"""Every registry can be extended from outside the package with one entry."""
 
 import cv2
 import numpy as np
@@ -34,7 +34,7 @@ class TinyNetwork(nn.Layer):
 
 
 class FewDrawnFaces(Source):
-    """Drawn faces whose points are given under a schema's name."""
+    """Drawn faces with the points of a given schema."""
 
     count: int = 8
     schema_file: str = ""
@@ -131,7 +131,7 @@ def test_a_metric_that_does_not_count(monkeypatch, tmp_path):
 
 
 def test_a_format_and_a_schema_of_98_points_from_a_file(monkeypatch, tmp_path):
-    """The first 68 are those of iBUG; thirty more lie between them."""
+    """The first 68 points are those of iBUG; thirty more lie between them."""
     extra = [f"{side}_extra_{i}" for i in range(15) for side in ("left", "right")]
     schema = {
         "name": "mine98",
@@ -156,7 +156,7 @@ def test_a_format_and_a_schema_of_98_points_from_a_file(monkeypatch, tmp_path):
     landmarker = load_landmarker(summary.weights)
     faces = landmarker(np.zeros((80, 80, 3), np.uint8), boxes=[[10, 10, 70, 70]])
     assert faces.points.shape == (1, 98, 2) and faces.schema.name == "mine98"
-    assert {"crown", "chin", "left_eye"} <= anchor_names(faces.schema)  # by way of the 68
+    assert {"crown", "chin", "left_eye"} <= anchor_names(faces.schema)  # by conversion to the 68
     worn = _crown().apply(np.zeros((80, 80, 3), np.uint8), Faces.from_arrays(
         [_to_98(MEAN_FACE * 30 + 25)], [[25, 25, 55, 55]], [1.0], faces.schema))  # fmt: skip
     assert worn.any()

@@ -43,11 +43,11 @@ def test_samples_without_a_face_move_the_score_alone():
     whole.backward()
     gradient = predicted.grad.numpy()
     assert np.isfinite(gradient).all()
-    assert (gradient[2:, :8] == 0).all() and (gradient[2:, 8] > 0).all()  # down with the score
+    assert (gradient[2:, :8] == 0).all() and (gradient[2:, 8] > 0).all()  # the score decreases
 
     faces = paddle.to_tensor(predicted.numpy()[:2], stop_gradient=False)
     loss(faces, paddle.to_tensor(label[:2])).backward()
-    np.testing.assert_allclose(gradient[:2, :8], faces.grad.numpy()[:, :8], rtol=1e-5)  # as if they were alone
+    np.testing.assert_allclose(gradient[:2, :8], faces.grad.numpy()[:, :8], rtol=1e-5)  # as without the others
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -56,7 +56,7 @@ def test_unknown_points_cost_nothing_and_move_nothing(name, scored):
     rng = np.random.default_rng(2)
     values = rng.normal(0, 5, (3, 8 + scored)).astype(np.float32)
     label = rng.normal(0, 5, (3, 8)).astype(np.float32)
-    label[0, 4:], label[1, 2:4] = np.nan, np.nan  # two points and one
+    label[0, 4:], label[1, 2:4] = np.nan, np.nan  # two points, and one
     known = np.isfinite(label)
     predicted = paddle.to_tensor(values, stop_gradient=False)
     loss = build_loss(name)(predicted, paddle.to_tensor(label))
@@ -89,7 +89,7 @@ def test_a_face_whose_points_are_not_known_teaches_the_score_alone():
     predicted = paddle.to_tensor(values, stop_gradient=False)
     loss = build_loss("wing")(predicted, paddle.to_tensor(np.float32([[np.inf] * 8, [np.nan] * 8])))
     loss.backward()
-    logits, targets = values[:, 8], np.array([1.0, 0.0])  # a face, and none
+    logits, targets = values[:, 8], np.array([1.0, 0.0])  # with and without a face
     assert float(loss) == pytest.approx(0.5 * (np.log1p(np.exp(logits)) - targets * logits).mean(), rel=1e-5)
     gradient = predicted.grad.numpy()
     assert not gradient[:, :8].any()
@@ -139,16 +139,16 @@ def test_simcc_is_the_cross_entropy_against_a_gaussian_and_half_smooth_l1():
 
 def test_sigma_learns_the_distance_and_visibility_what_is_known_of_it():
     label = [[0, 0, 3, 4, 1, 0], [0, NAN, 0, 0, NAN, 1]]  # two points and their visibility
-    said = np.zeros((2, LAYOUT.width))
-    said[:, 5:7], said[:, 7:] = [[np.log(2), np.log(5)]] * 2, 1.0
-    predicted = tensor(said)
+    outputs = np.zeros((2, LAYOUT.width))
+    outputs[:, 5:7], outputs[:, 7:] = [[np.log(2), np.log(5)]] * 2, 1.0
+    predicted = tensor(outputs)
     parts = {"score_weight": 0.0, "sigma_weight": 0.0, "visibility_weight": 0.0}
 
     def loss(**weights):
         return PointsLoss(paddle.nn.L1Loss(), LAYOUT, **{**parts, **weights})(predicted, tensor(label))
 
     points = float(loss())
-    # Distances 0 and 5, 0 for the second point of the second face; half of the first point there is not known.
+    # Distances: 0 and 5; the second face has 0 for its second point, and its first point is not fully known.
     sigma = (np.log(2) + (np.log(5) + 1) + np.log(5)) / 3
     assert float(loss(sigma_weight=1.0)) - points == pytest.approx(sigma, rel=1e-5)
     cross = (np.log1p(np.exp(-1.0)) * 2 + np.log1p(np.exp(1.0))) / 3
@@ -157,8 +157,8 @@ def test_sigma_learns_the_distance_and_visibility_what_is_known_of_it():
     with_sigma = predicted.grad.numpy().copy()
     predicted.clear_gradient()
     loss().backward()
-    np.testing.assert_array_equal(with_sigma[:, :4], predicted.grad.numpy()[:, :4])  # the points do not feel sigma
-    assert with_sigma[0, 6] == pytest.approx(0.0, abs=1e-6)  # a sigma of the distance itself is where it rests
+    np.testing.assert_array_equal(with_sigma[:, :4], predicted.grad.numpy()[:, :4])  # the same without sigma
+    assert with_sigma[0, 6] == pytest.approx(0.0, abs=1e-6)  # no gradient where sigma is the distance
 
 
 def test_labels_without_visibility_teach_none():
@@ -194,22 +194,22 @@ def test_the_loss_of_boxes_knows_the_size_of_the_images():
 
 SIZE = 256
 CENTRES, STRIDES = BoxCodec(SIZE, SIZE).centres, BoxCodec(SIZE, SIZE).strides
-FACE = [40, 50, 70, 86, 1.0]  # 36 pixels: of the two finer grids
-#: Side of the faces of each grid.
+FACE = [40, 50, 70, 86, 1.0]  # 36 pixels high: for the two finer grids
+#: Range of the longer side of the faces that each grid predicts, in pixels; the maximum is exclusive.
 LEAST = np.select([STRIDES == 8, STRIDES == 16], [0, 32], 96)
 MOST = np.select([STRIDES == 8, STRIDES == 16], [48, 128], 1e9)
 
 
 def middle_cells(face):
-    """The cells that are to predict a face."""
+    """Return the mask of the cells that should predict a face."""
     corners = np.array(face[:4]).reshape(2, 2)
     sides = np.ptp(corners, axis=0)
     near = np.abs(CENTRES - corners.mean(0)) <= np.maximum(0.22 * sides, STRIDES[:, None] / 2)
     return near.all(1) & (sides.max() >= LEAST) & (sides.max() < MOST)
 
 
-def knowing(*faces, logit=9.0):
-    """What a network that knows the faces says."""
+def predict(*faces, logit=9.0):
+    """Return the outputs of a network that predicts these faces exactly."""
     outputs = np.concatenate([np.full((len(CENTRES), 1), -9.0), np.repeat(STRIDES[:, None], 4, 1)], 1)
     for face in faces:
         cells = middle_cells(face)
@@ -235,39 +235,39 @@ def gradient(outputs, label):
     return predicted.grad.numpy()
 
 
-def test_the_boxes_loss_is_nothing_for_who_knows_and_grows_with_every_mistake():
+def test_the_box_loss_is_zero_for_exact_outputs_and_grows_with_every_mistake():
     other = [150, 20, 250, 150, 1.0]
-    assert box_loss(knowing(FACE, other), labels(FACE, other)) < 1e-3
-    assert box_loss(knowing(), labels()) < 1e-3
-    assert box_loss(knowing(FACE), labels(FACE, other)) > 0.3  # missed
-    assert box_loss(knowing(FACE, other), labels(FACE)) > 1  # false
-    shifted = [box_loss(knowing([v + shift for v in FACE[:4]]), labels(FACE)) for shift in (0, 1, 3, 6)]
+    assert box_loss(predict(FACE, other), labels(FACE, other)) < 1e-3
+    assert box_loss(predict(), labels()) < 1e-3
+    assert box_loss(predict(FACE), labels(FACE, other)) > 0.3  # missed
+    assert box_loss(predict(FACE, other), labels(FACE)) > 1  # false
+    shifted = [box_loss(predict([v + shift for v in FACE[:4]]), labels(FACE)) for shift in (0, 1, 3, 6)]
     assert shifted == sorted(shifted) and shifted[1] > 0.05 and shifted[2] > 2 * shifted[1]
 
 
 def test_ignored_faces_cost_nothing():
     ignored = [*FACE[:4], 0.0]
-    assert box_loss(knowing(FACE), labels(FACE)) < 1e-3
-    assert box_loss(knowing(FACE), labels(ignored)) < 1e-3
-    assert box_loss(knowing(), labels(ignored)) < 1e-3
-    assert box_loss(knowing(FACE), labels()) > 1
+    assert box_loss(predict(FACE), labels(FACE)) < 1e-3
+    assert box_loss(predict(FACE), labels(ignored)) < 1e-3
+    assert box_loss(predict(), labels(ignored)) < 1e-3
+    assert box_loss(predict(FACE), labels()) > 1
     inside = (np.abs(CENTRES - [55, 68]) <= [15, 18]).all(1)
-    moves = gradient(knowing(logit=0)[None], labels(ignored)[None])[0]
+    moves = gradient(predict(logit=0)[None], labels(ignored)[None])[0]
     assert (moves[inside] == 0).all()
 
 
-def test_the_score_of_a_face_is_to_be_how_well_its_box_sits():
+def test_the_target_score_of_a_face_is_the_iou_of_its_box():
     poor = [*(v + 4 for v in FACE[:4]), 1.0]
     overlap = 26 * 32 / (2 * 30 * 36 - 26 * 32)
     cells = middle_cells(FACE) & middle_cells(poor)
     for score, down in ((overlap + 0.1, True), (overlap - 0.1, False)):
-        moves = gradient(knowing(poor, logit=np.log(score / (1 - score)))[None], labels(FACE)[None])[0]
+        moves = gradient(predict(poor, logit=np.log(score / (1 - score)))[None], labels(FACE)[None])[0]
         assert ((moves[cells, 0] > 0) == down).all()
 
 
-def test_a_box_that_nobody_checked_teaches_the_score_alone():
+def test_an_unchecked_box_trains_the_score_alone():
     face = [*FACE[:4], 0.5]
-    poor = knowing([*(v + 4 for v in FACE[:4])], logit=-2.0)
+    poor = predict([*(v + 4 for v in FACE[:4])], logit=-2.0)
     cells = middle_cells(FACE)
     sure, unsure = (gradient(poor[None], labels(row)[None])[0] for row in (FACE, face))
     assert (sure[cells, 0] < 0).all() and (unsure[cells, 0] < 0).all()
@@ -280,17 +280,17 @@ def test_a_box_that_nobody_checked_teaches_the_score_alone():
 )
 def test_small_faces_are_of_the_fine_grid_and_large_ones_of_the_coarse(side, strides):
     face = [8, 6, 8 + 0.8 * side, 6 + side, 1.0]
-    moves = gradient(knowing()[None], labels(face)[None])[0]
+    moves = gradient(predict()[None], labels(face)[None])[0]
     boxes = (moves[:, 1:] != 0).any(1)
     np.testing.assert_array_equal(boxes, middle_cells(face))
     assert set(STRIDES[boxes].tolist()) == strides
-    assert (moves[boxes, 0] < 0).all()  # up with the score
+    assert (moves[boxes, 0] < 0).all()  # the score increases
 
 
 def test_no_face_is_too_small_or_ill_placed_to_have_a_cell():
     corners = np.random.default_rng(0).uniform(10, 230, (40, 2))
     label = np.stack([labels([*corner, *(corner + 4), 1.0]) for corner in corners])
-    moves = gradient(np.stack([knowing()] * 40), label)
+    moves = gradient(np.stack([predict()] * 40), label)
     assert (moves[:, :, 1:] != 0).any(2).any(1).all()
 
 
@@ -299,19 +299,19 @@ def test_of_two_faces_a_cell_takes_the_smaller():
     cells = middle_cells(small) & middle_cells(large)
     assert cells.any()
     for order in ((small, large), (large, small)):
-        assert box_loss(knowing(large, small), labels(*order)) + 0.5 < box_loss(knowing(small, large), labels(*order))
+        assert box_loss(predict(large, small), labels(*order)) + 0.5 < box_loss(predict(small, large), labels(*order))
 
 
 @pytest.mark.parametrize("reach", [0.4, 20.0, 640.0])
 def test_gradients_are_numbers_whatever_is_predicted(reach):
-    outputs = knowing(logit=0.0)
+    outputs = predict(logit=0.0)
     outputs[:, 1:] = reach
     label = np.stack([labels(), labels(FACE), labels([0, 0, 255, 255, 1.0], [-50, -50, -10, -20, 1.0])])
     moves = gradient(np.stack([outputs] * 3), label)
     assert np.isfinite(moves).all()
     assert (moves[0, :, 1:] == 0).all() and (moves[0, :, 0] > 0).all()
     assert (moves[1, :, 1:] != 0).any()
-    apart = knowing()
-    apart[middle_cells(FACE), 1:] = [-200, -200, 210, 210]  # boxes that lie elsewhere
+    apart = predict()
+    apart[middle_cells(FACE), 1:] = [-200, -200, 210, 210]  # boxes beside the face
     moves = gradient(apart[None], labels(FACE)[None])
     assert np.isfinite(moves).all() and (moves[0, middle_cells(FACE), 1:] != 0).any()

@@ -110,9 +110,9 @@ def test_five_points_are_measured_by_the_eyes_and_in_pixels():
 @pytest.mark.parametrize("codec", [None, MeanFaceCodec(200, ((0.5, 0.5),) * 68)])
 def test_unknown_points_and_faces_without_their_pair_do_not_count(codec):
     predicted, truth = faces(ERRORS)
-    predicted[0, :30] += 1000  # would be 10 of 100 pixels more
+    predicted[0, :30] += 1000  # would add 10 eye distances in x and y
     truth[0, :30] = np.nan
-    truth[1, 45] = np.nan  # nobody knows how large this face is
+    truth[1, 45] = np.nan  # the size of this face is unknown
     label, output = (x.reshape(5, -1) if codec is None else codec.encode(x) for x in (truth, predicted))
     assert feed(NME(codec), output, label, (2, 3)) == pytest.approx((0.01 + 0.03 + 0.085 + 0.2) / 4, abs=1e-5)
     assert feed(FailureRate(0.08, codec), output, label, (5,)) == pytest.approx(2 / 4)
@@ -152,7 +152,7 @@ HERE, THERE = [10, 10, 40, 40], [60, 60, 90, 90]
 
 
 def cells(*found, size=96):
-    """What a detector says that finds boxes with scores, each at another cell."""
+    """Return the outputs of a detector that finds boxes with scores, each in a different cell."""
     centres = BoxCodec(size, size).centres
     outputs = np.tile(np.float32([-9, 4, 4, 4, 4]), (len(centres), 1))
     for cell, (box, score) in enumerate(found):
@@ -182,13 +182,13 @@ ONE_FACE = [labelled((HERE, 1))] * 20
 
 
 @pytest.mark.parametrize("size", [96, 128, 256])
-def test_who_finds_every_face_misses_none(size):
+def test_finding_every_face_misses_none(size):
     assert missed([cells((HERE, 0.9), size=size)] * 20, ONE_FACE, size) == 0
     two = [cells((HERE, 0.9), (THERE, 0.6), size=size)] * 20
     assert missed(two, [labelled((HERE, 1), (THERE, 1))] * 20, size) == 0
 
 
-def test_who_finds_nothing_misses_all():
+def test_finding_nothing_misses_all():
     assert missed([cells()] * 20, ONE_FACE) == 1
     assert missed([cells((HERE, 0.9))] * 5 + [cells()] * 15, ONE_FACE) == 0.75
 
@@ -196,7 +196,7 @@ def test_who_finds_nothing_misses_all():
 def test_false_faces_in_more_than_a_tenth_of_the_pictures_raise_the_bar():
     sure, unsure = cells((HERE, 0.9)), cells((HERE, 0.6))
     false, false_unsure = cells((HERE, 0.9), (THERE, 0.8)), cells((HERE, 0.6), (THERE, 0.8))
-    assert missed([false] * 2 + [sure] * 9 + [unsure] * 9, ONE_FACE) == 0  # in a tenth of them
+    assert missed([false] * 2 + [sure] * 9 + [unsure] * 9, ONE_FACE) == 0  # in a tenth of the images
     assert missed([false] * 3 + [sure] * 8 + [unsure] * 9, ONE_FACE) == 9 / 20
     assert missed([false_unsure] * 3 + [sure] * 17, ONE_FACE) == 3 / 20
     assert missed([cells((HERE, 0.7), *[(THERE, 0.8)] * 9)] + [unsure] * 19, ONE_FACE) == 0  # one image, many boxes
@@ -204,10 +204,10 @@ def test_false_faces_in_more_than_a_tenth_of_the_pictures_raise_the_bar():
 
 def test_a_box_finds_a_face_if_they_share_half_of_their_union():
     beside = {shift: [v + shift * (i % 2 == 0) for i, v in enumerate(HERE)] for shift in (8, 12, 15)}
-    assert missed([cells((beside[8], 0.9))] * 20, ONE_FACE) == 0  # 0.58
-    near = [cells((beside[12], 0.9))] * 5 + [cells((HERE, 0.6))] * 15  # 0.43: neither found nor false
+    assert missed([cells((beside[8], 0.9))] * 20, ONE_FACE) == 0  # IoU 0.58
+    near = [cells((beside[12], 0.9))] * 5 + [cells((HERE, 0.6))] * 15  # IoU 0.43: neither found nor false
     assert missed(near, ONE_FACE) == 0.25
-    far = [cells((beside[15], 0.9))] * 5 + [cells((HERE, 0.6))] * 15  # 0.33: false
+    far = [cells((beside[15], 0.9))] * 5 + [cells((HERE, 0.6))] * 15  # IoU 0.33: false
     assert missed(far, ONE_FACE) == 1
 
 
@@ -216,7 +216,7 @@ def test_faces_that_are_ignored_or_not_trusted_count_neither_way(trust):
     label = [labelled((HERE, 1), (THERE, trust))] * 20
     assert missed([cells((HERE, 0.6))] * 20, label) == 0
     assert missed([cells((HERE, 0.6), (THERE, 0.9))] * 20, label) == 0
-    inside = [65, 65, 85, 80]  # a smaller box in it
+    inside = [65, 65, 85, 80]  # a smaller box inside
     assert missed([cells((HERE, 0.6), (inside, 0.9))] * 20, label) == 0
     assert missed([cells((HERE, 0.6), (inside, 0.9))] * 20, [labelled((HERE, 1), (THERE, 1))] * 20) == 1
 

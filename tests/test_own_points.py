@@ -1,4 +1,4 @@
-"""Points of your own, all the way: a schema beside the package, COCO's labels, training, evaluation, export, video."""
+"""User-defined points, end to end: a schema file, COCO labels, training, evaluation, export and video."""
 
 import json
 from pathlib import Path
@@ -34,12 +34,12 @@ anchors: {left_eye: [0, 1], right_eye: [2, 3], mouth: 7-10}
 whole_face: false
 """
 
-#: Where the 68 points have them; the schema does not say it, as of points that no other schema has.
+#: Indices of the twelve points among the 68; the schema has no such conversion, as if no other schema had its points.
 IN_68 = [36, 39, 42, 45, 30, 31, 35, 48, 54, 51, 57, 8]
 
 
 def faces_of(folder, count):
-    """Drawn faces with labels of the twelve points; every fifth has none for its chin, some hide the nose."""
+    """Write drawn faces with labels of the twelve points; every fifth lacks the chin, some have a hidden nose."""
     write_drawn_faces(folder, count)
     path = folder / "labels.json"
     values = json.loads(path.read_text())
@@ -57,7 +57,7 @@ def faces_of(folder, count):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """The folder of a short training of twelve points."""
+    """Folder and config of a short training run on the twelve points."""
     folder = tmp_path_factory.mktemp("own")
     (folder / "twelve.yml").write_text(TWELVE)
     crop = {"type": "FaceCrop", "size": 96, "margin": 0.15}
@@ -82,7 +82,7 @@ def run(tmp_path_factory):
     return folder / "own", config
 
 
-def test_it_learns_and_is_judged_by_its_own_regions(run):
+def test_it_learns_and_is_evaluated_by_its_own_regions(run):
     folder, config = run
     table = evaluate(config, str(folder / "best.safetensors")).tables["all"]
     assert table["faces"] == 22
@@ -92,7 +92,7 @@ def test_it_learns_and_is_judged_by_its_own_regions(run):
     assert schema.name == "twelve" and schema.num_points == 12
     own = schema.mean_points - schema.mean_points.mean(0)
     there = load_schema("ibug68").mean_points[IN_68]
-    np.testing.assert_allclose(own, there - there.mean(0), atol=0.06)  # of the labels, on an average face's scale
+    np.testing.assert_allclose(own, there - there.mean(0), atol=0.06)  # from the labels, scaled as an average face
 
 
 def test_a_validation_that_no_error_can_be_measured_on_is_refused(run):
@@ -107,7 +107,7 @@ def test_a_validation_that_no_error_can_be_measured_on_is_refused(run):
         config.what.build_data(config.model_copy(update={"data": config.data.model_copy(update={"sources": [source]})}))
 
 
-def test_it_goes_out_and_follows_a_video(run, tmp_path):
+def test_it_is_exported_and_follows_a_video(run, tmp_path):
     folder, _ = run
     export(folder / "best.safetensors", tmp_path / "exported")
     inside, outside = load_landmarker(folder / "best.safetensors"), load_landmarker(tmp_path / "exported")
@@ -118,7 +118,7 @@ def test_it_goes_out_and_follows_a_video(run, tmp_path):
     np.testing.assert_allclose(one.points, other.points, atol=0.05)
     assert one.points.shape == (1, 12, 2) and other.schema == read_recipe(folder / "best.safetensors").schema
     assert np.linalg.norm(one.points[0] - points[IN_68], axis=1).mean() < 6
-    np.testing.assert_allclose(one.boxes[0], [*points.min(0), *points.max(0)], atol=12)  # of the whole face
+    np.testing.assert_allclose(one.boxes[0], [*points.min(0), *points.max(0)], atol=12)  # box of the whole face
 
     video = cv2.VideoWriter(str(tmp_path / "in.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 10, (320, 240))
     for shift in range(6):

@@ -1,4 +1,4 @@
-"""What Paddle does not promise is used in one file alone; the tests of training show that it works."""
+"""Private interfaces of Paddle are used in one file only; the tests of training show that they work."""
 
 import re
 from pathlib import Path

@@ -23,14 +23,14 @@ def run_log(name, epochs, metric="nme"):
 def test_curves_of_one_run_and_of_several(tmp_path, epochs, count, metric):
     plots.save_curves([run_log(f"run {i}", epochs, metric) for i in range(count)], tmp_path / "curves.png")
     picture = cv2.imread(str(tmp_path / "curves.png")).astype(int)
-    for colour in plots.COLOURS[: max(2, min(count, 6))]:  # one run has a colour each for training and validation
+    for colour in plots.COLOURS[: max(2, min(count, 6))]:  # one run: a colour each for training and validation
         bgr = [int(colour[i : i + 2], 16) for i in (5, 3, 1)]
         assert (np.abs(picture - bgr).max(2) < 30).sum() > 20, colour
 
 
 def test_runs_of_different_metrics_are_not_drawn_together(tmp_path):
     runs = [run_log("points", 2), run_log("boxes", 2, "missed")]
-    with pytest.raises(UserError, match="points is judged by nme, boxes by missed"):
+    with pytest.raises(UserError, match="points is evaluated by nme, boxes by missed"):
         plots.save_curves(runs, tmp_path / "curves.png")
     assert not list(tmp_path.iterdir())
 
@@ -57,7 +57,7 @@ def test_a_score_is_drawn_in_the_colours_of_faces_and_of_others(faces, others):
     assert ((left[..., 2] - left[..., 0] > 80).sum() > 500) == bool(others)  # orange
 
 
-def test_whoever_imports_it_keeps_the_backend():
+def test_importing_it_keeps_the_matplotlib_backend():
     code = (
         "import matplotlib; matplotlib.use('svg'); import facekp.plots; "
         "import sys; sys.exit(matplotlib.get_backend() != 'svg')"

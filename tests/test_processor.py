@@ -1,4 +1,4 @@
-"""Which of MKL's kernels suit a processor, by what Linux says of it; and that each of them multiplies right."""
+"""Choice of MKL's kernels for a processor from /proc/cpuinfo, and correct products from each of them."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ import pytest
 
 from facekp.processor import KERNELS, SWITCH, VARIABLE, choose_kernels, describe_kernels, fastest_kernels
 
-#: Parts of /proc/cpuinfo as recorded: an EPYC 9004, a Ryzen 5000, an Opteron 6100, a Xeon 8400.
+#: Recorded excerpts of /proc/cpuinfo: an EPYC 9004, a Ryzen 5000, an Opteron 6100, a Xeon 8400.
 AMD_AVX512 = """\
 processor\t: 0
 vendor_id\t: AuthenticAMD
@@ -75,7 +75,7 @@ def test_the_kernels_of_a_processor(cpuinfo, value):
 
 @pytest.fixture
 def elsewhere(monkeypatch):
-    """Makes this process believe that it runs on another processor and has not imported Paddle."""
+    """Make this process appear to run on another processor, without Paddle imported."""
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.delenv(SWITCH, raising=False)
     monkeypatch.delitem(sys.modules, "paddle", raising=False)
@@ -99,7 +99,7 @@ def elsewhere(monkeypatch):
         (AMD_AVX2, "5", "AVX2 kernels"),
         (AMD_OLD, None, "MKL's own kernels"),
         (INTEL, None, "MKL's own kernels"),
-        (None, None, "MKL's own kernels"),  # another system than Linux
+        (None, None, "MKL's own kernels"),  # not Linux
     ],
 )
 def test_the_environment_says_what_was_chosen(elsewhere, cpuinfo, value, words):
@@ -109,7 +109,7 @@ def test_the_environment_says_what_was_chosen(elsewhere, cpuinfo, value, words):
     assert describe_kernels() == words
 
 
-def test_who_has_decided_is_left_alone(elsewhere, monkeypatch):
+def test_a_value_set_by_the_user_is_kept(elsewhere, monkeypatch):
     elsewhere(AMD_AVX512)
     for value, words in (("5", "AVX2 kernels"), ("4", f"{VARIABLE}=4"), ("", f"{VARIABLE}=")):
         monkeypatch.setenv(VARIABLE, value)
@@ -135,7 +135,7 @@ def test_it_is_too_late_once_paddle_is_there(elsewhere, monkeypatch):
 
 
 def child(code, **environment):
-    """What a fresh Python process prints."""
+    """Return what a new Python process prints."""
     kept = {name: value for name, value in os.environ.items() if name not in (VARIABLE, SWITCH)}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env={**kept, **environment}, timeout=240
@@ -156,7 +156,7 @@ def test_importing_facekp_chooses():
 
 
 def supported():
-    """The kernels that this machine's processor can run, whoever made it."""
+    """Return the kernels that this machine's processor can run, whatever its vendor."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     flags = next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), set())
@@ -206,6 +206,4 @@ def test_memory_that_was_freed_is_used_again():
     kept, faults = child(FAULTS).split()
     assert kept == "True" and int(faults) < 20
     off, many = child(FAULTS, **{SWITCH: "off"}).split()
-    assert (
-        off == "False" and int(many) >= 20 * 10
-    )  # an array has 19 pages where the system makes huge ones, else 10,000
+    assert off == "False" and int(many) >= 20 * 10  # an array has 19 huge pages, or 10,000 ordinary ones

@@ -1,4 +1,4 @@
-"""The README's commands are those that CI runs, and what it and the guides show exists."""
+"""README and guides: CI runs the commands, and the linked files and imported names exist."""
 
 import ast
 import importlib

@@ -41,7 +41,7 @@ BOXES = BoxesRecipe({"type": "plain_detector"}, 96, [{"type": "ImageNetNormalize
 
 
 def metadata(recipe=POINTS, **values):
-    """The metadata of a recipe that says something else."""
+    """Return the metadata of a recipe with some values replaced."""
     described = describe(recipe)
     return {**described, "recipe": json.dumps({**json.loads(described["recipe"]), **values})}
 
@@ -79,9 +79,9 @@ def test_what_a_recipe_of_points_makes_of_outputs():
 
 def test_sigmas_come_out_in_pixels_of_the_crop_and_visibilities_as_shares():
     recipe = points_recipe(score=True, sigma=True, visibility=True)
-    said = recipe.decode(np.full((2, 137 + 2 * 68), np.log(3), np.float32))
-    np.testing.assert_allclose(said.sigma, np.full((2, 68), 3 * 0.96), rtol=1e-5)
-    np.testing.assert_allclose(said.visibility, np.full((2, 68), 0.75), rtol=1e-5)
+    decoded = recipe.decode(np.full((2, 137 + 2 * 68), np.log(3), np.float32))
+    np.testing.assert_allclose(decoded.sigma, np.full((2, 68), 3 * 0.96), rtol=1e-5)
+    np.testing.assert_allclose(decoded.visibility, np.full((2, 68), 0.75), rtol=1e-5)
 
 
 def test_what_a_recipe_of_boxes_makes_of_outputs():
@@ -114,17 +114,17 @@ LIES = {
     "codec that divides by zero": (metadata(codec={"type": "standard", "mean": 0.0, "std": 0.0}), "unknown codec"),
     "codec of five points": (
         metadata(codec={"type": "mean_face", "size": 96, "mean_points": [[0.5, 0.5]] * 5}),
-        "codec: its mean face has not 68 points",
+        "codec: its mean face does not have 68 points",
     ),
-    "codec of other crops": (metadata(codec={**codec_to_dict(CODEC), "size": 112}), "codec: is of crops of 112"),
-    "schema of five points": (metadata(schema=FIVE), "codec: its mean face has not 5 points"),
+    "codec of other crops": (metadata(codec={**codec_to_dict(CODEC), "size": 112}), "codec: is for crops of 112"),
+    "schema of five points": (metadata(schema=FIVE), "codec: its mean face does not have 5 points"),
     "schema of nothing": (metadata(schema=None), "not a point schema"),
     "name of a schema": (metadata(schema="ibug68"), "not a point schema"),
     "schema that is wrong": (metadata(schema={**FIVE, "points": ["a", "a"]}), "schema: points: a is named twice"),
-    "no network": (metadata(network={}), "network: it names no type"),
+    "no network": (metadata(network={}), "network: type is missing"),
     "network that is a text": (metadata(network="plain_resnet"), "network: "),
-    "type that is a list": (metadata(network={"type": ["plain_resnet"]}), "network: it names no type"),
-    "no type of a detector": (metadata(BOXES, network={"width": 3}), "network: it names no type"),
+    "type that is a list": (metadata(network={"type": ["plain_resnet"]}), "network: type is missing"),
+    "no type of a detector": (metadata(BOXES, network={"width": 3}), "network: type is missing"),
     "unknown step": (metadata(pixels=[{"type": "Exec"}]), "unknown pixel step 'Exec'"),
     "step of nothing": (metadata(pixels=[{}]), "unknown pixel step"),
     "steps that do not fit": (metadata(pixels=[*PIXELS, *PIXELS]), "pixels: the steps do not fit together"),
@@ -148,10 +148,10 @@ def test_a_recipe_that_cannot_be_true_is_told_in_a_line(lie, message):
         UserError, match=rf"^w\.safetensors: its description is damaged \(.*{message}|{message}"
     ) as caught:
         parse_recipe(lie, "w.safetensors")
-    told = str(caught.value)
-    assert told.startswith("w.safetensors: its description is damaged (")
-    assert told.endswith("; fetch or train the weights again")
-    assert "\n" not in told and len(told) < 400
+    text = str(caught.value)
+    assert text.startswith("w.safetensors: its description is damaged (")
+    assert text.endswith("; fetch or train the weights again")
+    assert "\n" not in text and len(text) < 400
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from facekp.errors import UserError
 
 
 class Ring:
-    """Something that is built."""
+    """Example class to be built."""
 
     def __init__(self, radius, colour="red", codec=None):
         if radius < 0:

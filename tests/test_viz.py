@@ -32,7 +32,7 @@ def test_unknown_points_are_omitted():
     chain = parse_schema({"name": "chain", "points": ["a", "b", "c"], "edges": [{"points": "0-2"}]}, "an example")
     points = np.array([[10.0, 10.0], [50.0, 10.0], [30.0, np.nan]])
     drawn = viz.draw_points(image, points, radius=2, schema=chain).any(2)
-    assert drawn[10, 10] and drawn[10, 50] and drawn[10, 30]  # the curve leads on to the next known one
+    assert drawn[10, 10] and drawn[10, 50] and drawn[10, 30]  # the curve joins the known points
     assert not drawn[20:].any()
     np.testing.assert_array_equal(viz.draw_points(image, np.full((3, 2), np.nan), schema=chain), image)
 
@@ -43,7 +43,7 @@ def test_the_curves_are_those_of_the_schema():
     image = np.zeros((140, 140, 3), np.uint8)
     dots = viz.draw_points(image, points, radius=2, schema=five)
     assert all(dots[round(float(y)), round(float(x))].any() for x, y in points)
-    assert 0 < dots.any(2).sum() < 5 * 50  # and nothing between them
+    assert 0 < dots.any(2).sum() < 5 * 50  # no lines between them
     edges = [{"points": ["left_eye", "right_eye"]}, {"points": ["nose_tip", 3, 4], "closed": True}]
     linked = parse_schema({"name": "linked", "points": list(five.points), "edges": edges}, "an example")
     drawn = viz.draw_points(image, points, radius=2, schema=linked)
@@ -90,7 +90,7 @@ def test_a_sheet_shows_boxes_in_the_colours_of_what_they_are():
     assert is_there(10, 30, viz.TRUTH) and is_there(40, 15, viz.TRUTH) and is_there(15, 50, viz.TRUTH)
     assert is_there(20, 55, viz.PREDICTED) and is_there(60, 40, viz.PREDICTED)
     assert is_there(96 + 50, 30, 160) and is_there(96 + 70, 60, 160)
-    assert not sheet[64:, :96].any() and (sheet[64:, 96:] == 255).all()  # nobody in the third, and there is no fourth
+    assert not sheet[64:, :96].any() and (sheet[64:, 96:] == 255).all()  # no box in the third, and no fourth
 
 
 def test_a_line_stands_under_its_own_image_alone():

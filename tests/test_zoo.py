@@ -1,4 +1,4 @@
-"""The model zoo: the index, and downloads from a server on this machine and from a folder."""
+"""The model zoo: the index, and downloads from a local server and from a folder."""
 
 import hashlib
 import json
@@ -22,14 +22,14 @@ CONTENT = {"safetensors": b"weights" * 20_000, "onnx": b"network" * 30_000}
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `files`, path -> bytes, and logs what it was asked for and how it answered."""
+    """Serves `files` (path -> bytes) and logs the path, Range header and status of each request."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files = {}
         self.ranges = True
-        self.cut = None  # close the connection after so many bytes
-        self.length = None  # a Content-Length of its own
+        self.cut = None  # close the connection after this number of bytes
+        self.length = None  # Content-Length to send instead of the true one
         self.log = []
         self.url = f"http://127.0.0.1:{self.server_port}/mirror"
 
@@ -70,7 +70,7 @@ def server(monkeypatch):
 
 @pytest.fixture
 def cache(monkeypatch, tmp_path):
-    """An index with one model that is not at hand, and an empty cache."""
+    """An index with one model that is not installed, and an empty cache."""
     files = {s: {"size": len(c), "sha256": hashlib.sha256(c).hexdigest()} for s, c in CONTENT.items()}
     entry = {
         "finds": "points", "about": "68 points of nobody", "licence": "none", "card": "card.md", "config": "",
@@ -97,7 +97,7 @@ def test_a_model_is_downloaded_once_and_then_found_without_a_server(cache, serve
     path = zoo.get(NAME)
     assert {suffix: path.with_suffix(f".{suffix}").read_bytes() for suffix in CONTENT} == CONTENT
     assert left(cache) == WHOLE
-    # The first address of each is not there: the second is taken.
+    # The first URL of each file does not exist, so the second is used.
     assert [(where, status) for where, _, status in server.log] == [
         ("/mirror/v1/far.safetensors", 404), ("/mirror/far.safetensors", 200),
         ("/mirror/v1/far.onnx", 404), ("/mirror/far.onnx", 200),
@@ -143,14 +143,14 @@ def test_a_wrong_file_is_refused_and_not_kept(cache, server, monkeypatch, conten
     with pytest.raises(UserError, match=r"(SHA-256 is|has 70000 bytes).*far\.safetensors is damaged or of another"):
         zoo.get(NAME)
     assert left(cache) == []
-    server.files["/mirror/v1/far.safetensors"] = CONTENT["safetensors"]  # which is asked first
+    server.files["/mirror/v1/far.safetensors"] = CONTENT["safetensors"]  # the URL that is tried first
     assert zoo.get(NAME).read_bytes() == CONTENT["safetensors"]
 
 
 def test_a_length_that_is_no_number_is_not_believed(cache, server, monkeypatch):
     monkeypatch.setenv(zoo.MIRROR, server.url)
     server.length = "abc"
-    with pytest.raises(UserError) as caught:  # some clients take it for an endless answer, some for an empty one
+    with pytest.raises(UserError) as caught:  # an endless response to some clients, an empty one to others
         server.cut = 10
         zoo.get(NAME)
     assert "\n" not in str(caught.value)
@@ -210,7 +210,7 @@ def test_an_entry_without_files_is_told_what_to_do(cache):
 
 
 def test_adding_a_model_is_one_entry(monkeypatch, tmp_path):
-    """`export --shipped` fills in the rest."""
+    """`export --shipped` adds the files to the entry."""
     shipped = tmp_path / "shipped"
     shutil.copytree(zoo.SHIPPED, shipped)
     monkeypatch.setattr(zoo, "SHIPPED", shipped)
@@ -270,7 +270,7 @@ def test_a_damaged_index_is_named(cache, key, value):
 
 
 def test_the_files_of_this_clone_are_what_the_index_says():
-    """After new weights: python tools/export.py --shipped."""
+    """After a change of weights, run python tools/export.py --shipped."""
     for name, model in zoo.models().items():
         assert set(model.files) == set(zoo.SUFFIXES)
         assert (ROOT / "configs" / f"{model.config}.yml").is_file()

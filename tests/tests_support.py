@@ -1,4 +1,4 @@
-"""Plain functions that tests share."""
+"""Functions shared by several tests."""
 
 import cv2
 import numpy as np
@@ -8,14 +8,14 @@ from facekp.landmarks import IBUG68, MEAN_FACE
 
 
 def write_csv(path, names, points):
-    """A 68-point CSV with the real one's header."""
+    """Write a CSV of 68 points with the header of the real one."""
     lines = ["," + ",".join(map(str, range(136)))]
     lines += [f"{name}," + ",".join(f"{v:.3f}" for v in p.reshape(-1)) for name, p in zip(names, points)]
     path.write_text("\n".join(lines) + "\n")
 
 
 def draw_csv(folder):
-    """A data folder with drawn faces of six people: 12 for training, 4 for testing."""
+    """Write a data folder with drawn faces of six people: 12 for training, 4 for testing."""
     for split, faces in (("training", range(12)), ("test", range(12, 16))):
         (folder / split).mkdir()
         names, points = [], []
@@ -28,13 +28,13 @@ def draw_csv(folder):
 
 
 def write_pts(path, points):
-    """A `.pts` file, which counts from 1."""
+    """Write a `.pts` file, whose coordinates start at 1."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(f"{x + 1} {y + 1}" for x, y in points))
 
 
 def paint_dots(points, shape):
-    """White Gaussian dots, 1.5 pixels wide, on black: (H, W, 3) uint8."""
+    """Return white Gaussian dots with a sigma of 1.5 pixels on black: (H, W, 3) uint8."""
     y, x = np.mgrid[: shape[0], : shape[1]]
     canvas = np.zeros(shape, np.float64)
     for px, py in points:
@@ -43,7 +43,7 @@ def paint_dots(points, shape):
 
 
 def dot_under(image, point, reach=4):
-    """Centre of gravity of what is bright around a point."""
+    """Return the intensity-weighted centroid around a point."""
     grey = image[..., 0].astype(np.float64)
     x0, y0 = (max(0, round(float(v)) - reach) for v in point)
     part = grey[y0 : y0 + 2 * reach + 1, x0 : x0 + 2 * reach + 1]
@@ -52,7 +52,7 @@ def dot_under(image, point, reach=4):
 
 
 def head_in_space():
-    """The mean face bent over an ellipsoid: 68 points, symmetric, the nose in front."""
+    """Return the mean face with depth on a paraboloid: (68, 3), symmetric, the nose in front."""
     mean = MEAN_FACE.astype(np.float64)
     mean = (mean + (mean * [-1, 1])[IBUG68.flip_order] + [1, 0]) / 2  # exactly symmetric
     flat = (mean - mean.mean(0)) / (mean[16, 0] - mean[0, 0])

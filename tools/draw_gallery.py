@@ -1,4 +1,4 @@
-"""Draw the images of the guide and the README's moving one, from public-domain photos and drawn faces alone."""
+"""Draw the images of the guide and the animation of the README, from public-domain photos and drawn faces alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from facekp.vision import geometry
 ANGLES = (-75, -60, -45, -30, -15, 0, 15, 30, 45, 60, 75)
 SIDE = 150
 TURNED = ("sunglasses", "moustache", "cat", "medical_mask", "blush", "tiger")
-#: The animation: what the two heads wear, for a turn to the left and one to the right.
+#: Scenes of the animation: the stickers of the two heads, while each turns to the left and to the right.
 SCENES = (
     (("sunglasses", "top_hat"), ("cat",)),
     (("laser_eyes",), ("heart_glasses", "crown", "blush")),
@@ -44,7 +44,7 @@ ACTED = ("tongue", "kiss_hearts", "dragon_fire", "laser_eyes", "confetti", "lips
 
 
 def main() -> None:
-    """Draw all of them."""
+    """Draw all images."""
     parser = Parser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/gallery"))
     out = parser.parse_args().output
@@ -92,7 +92,7 @@ def _faces(points: np.ndarray) -> Faces:
 def _tilted(
     image: np.ndarray, points: np.ndarray, names: tuple[str, ...], angle: float, landmarker: Landmarks
 ) -> np.ndarray:
-    """Stickers on a head that is tilted, worn by the network's points."""
+    """Draw stickers on a tilted head, at the network's points."""
     turn = geometry.compose(geometry.rotation(angle, points.mean(0).tolist()), geometry.translation(0, 2 * SIDE))
     tilted = geometry.warp(image, turn, (image.shape[1], image.shape[0] + 2 * SIDE), "replicate")
     worn = combine([load_sticker(name) for name in names]).apply(tilted, landmarker(tilted), pretend=True)
@@ -100,7 +100,7 @@ def _tilted(
 
 
 def _row(head: TurnedHead, name: str) -> np.ndarray:
-    """One sticker at all angles, worn by the exact points."""
+    """Draw one sticker at all angles, at the exact points."""
     sticker, tiles = load_sticker(name), []
     for angle in ANGLES:
         image, points = head.turn(angle - head.angles[0])
@@ -109,7 +109,7 @@ def _row(head: TurnedHead, name: str) -> np.ndarray:
 
 
 def _scenes(heads: list[TurnedHead]) -> list[np.ndarray]:
-    """Two heads side by side that look around and wear one thing after another."""
+    """Draw two heads side by side that turn and wear one sticker after another."""
     frames = []
     for scene in SCENES:
         worn = [combine([load_sticker(name) for name in names]) for names in scene]
@@ -124,7 +124,7 @@ def _scenes(heads: list[TurnedHead]) -> list[np.ndarray]:
 
 
 def _tile(image: np.ndarray, points: np.ndarray, side: int, wide: float) -> np.ndarray:
-    """A square around a face, `wide` times as wide as it."""
+    """Return a square crop around a face, `wide` times as wide as the face."""
     x0, y0, x1, y1 = geometry.bounding_box(points)
     half = wide * (x1 - x0) / 2
     x, y = (x0 + x1) / 2, (y0 + y1) / 2 - 0.1 * half

@@ -1,8 +1,8 @@
 """Render the SVGs of sticker packs to PNG, and write the anchors' pixels into their manifests.
 
 All SVGs are drawn over the mean face (`facekp.landmarks.MEAN_FACE`) 1000 units wide, its top left corner at
-the origin. So the anchors need no measuring: their pixels follow from the viewBox. Needs `pip install resvg-py`;
-only who draws needs this tool.
+the origin. The pixels of the anchors therefore follow from the viewBox. Needs `pip install resvg-py`; only
+authors of stickers need this tool.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from facekp.io.images import write_image
 from facekp.landmarks import MEAN_FACE, anchors
 from facekp.stickers.manifest import read_manifest
 
-#: Pixels of the longer side, of a still image and of one of several frames.
+#: Longer side in pixels of a still image, and of a frame of an animation.
 SIDE, FRAME_SIDE = 1024, 640
 
 
 def view_box(svg: Path) -> tuple[float, ...]:
-    """What of the face an SVG shows: x, y, width, height.
+    """Return the part of the face that an SVG shows: x, y, width, height.
 
     Raises:
-        UserError: It is missing or damaged, or does not say.
+        UserError: The SVG is missing or damaged, or has no valid viewBox.
     """
     try:
         values = ElementTree.parse(svg).getroot().get("viewBox", "")
@@ -43,7 +43,7 @@ def view_box(svg: Path) -> tuple[float, ...]:
 
 
 def main() -> None:
-    """Render the packs that are named."""
+    """Render the given packs."""
     parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("packs", nargs="+", type=Path, help="folders such as assets/stickers/crown")
     packs = parser.parse_args().packs
@@ -53,7 +53,7 @@ def main() -> None:
         raise missing(error.name, "rendering SVGs") from error
     places = anchors(MEAN_FACE * 1000)
     for pack in packs:
-        read_manifest(pack)  # tells what is wrong with it; below, its keys keep their order
+        read_manifest(pack)  # raises the errors of a manifest; the keys of the JSON below keep their order
         manifest = json.loads((pack / "manifest.json").read_text(encoding="utf-8-sig"))
         for layer in manifest["layers"]:
             if "frames" not in layer:  # make-up has no image

@@ -15,7 +15,7 @@ export default defineConfig({
     rollupOptions: {
       input: { index: resolve(here, "index.html"), "service-worker": resolve(here, "src/app/service-worker.ts") },
       output: {
-        // A service worker rules over its own folder, and browsers look for it by its name.
+        // A service worker controls its own folder only, and the page registers it by a fixed name.
         entryFileNames: ({ name }) => (name === "service-worker" ? "[name].js" : "assets/[name]-[hash].js"),
       },
     },

@@ -1,7 +1,7 @@
 import { defineConfig } from "vite";
 import { resolve } from "node:path";
 
-/** The engine as an ES module; ONNX Runtime and the zip library stay outside. */
+/** The engine as an ES module; ONNX Runtime and the zip library are external dependencies. */
 export default defineConfig({
   publicDir: false,
   build: {

@@ -1,1 +1,1 @@
-"""Pixels <-> what a network predicts, for points and for face boxes: one tested pair of encode and decode each."""
+"""Codecs between pixels and a network's outputs, for points and for face boxes: tested pairs of encode and decode."""

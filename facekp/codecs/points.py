@@ -1,6 +1,6 @@
-"""Codecs of points: pixels of the crop <-> what the network predicts.
+"""Codecs of points: pixels of the crop <-> the network's outputs.
 
-Training, evaluation and inference use the same pair of `encode` and `decode`; it is kept with the weights.
+Training, evaluation and inference use the same pair of `encode` and `decode`; it is stored with the weights.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from facekp.errors import UserError
 
 @dataclass(frozen=True)
 class LabelStatistics:
-    """What a training set says about its labels; codecs are made from it.
+    """Statistics of a training set's labels, from which codecs are built.
 
     Attributes:
-        mean: Of all coordinates of the raw labels, x and y together.
-        std: Standard deviation of the same.
+        mean: Mean of all coordinates of the raw labels, x and y together.
+        std: Standard deviation of the same coordinates.
         size: Side of the crop in pixels.
-        mean_points: K pairs x, y, the mean face in fractions of the crop's side.
+        mean_points: K pairs (x, y), the mean face in fractions of the crop's side.
     """
 
     mean: float
@@ -34,7 +34,7 @@ class LabelStatistics:
 
 @dataclass(frozen=True)
 class StandardCodec:
-    """The document's: (pixels - mean) / std, one mean and one std for all coordinates.
+    """Codec of the reference document: (pixels - mean) / std, with one mean and one std for all coordinates.
 
     The document takes both from the labels of the whole, unresized images (104.4725 and 43.1730 on the
     Udacity training CSV) and applies them to points of the resized crop.
@@ -52,25 +52,25 @@ class StandardCodec:
 
     def __post_init__(self) -> None:
         if not (np.isfinite([self.mean, self.std]).all() and self.std > 0):
-            raise ValueError("mean and std are finite, and std is positive")
+            raise ValueError("mean and std must be finite, and std positive")
 
     @classmethod
     def fit(cls, labels: LabelStatistics) -> StandardCodec:
-        """The codec of a training set."""
+        """Build the codec for a training set."""
         return cls(labels.mean, labels.std)
 
     def encode(self, points: np.ndarray) -> np.ndarray:
-        """(..., K, 2) pixels of the crop -> (..., 2K) float32."""
+        """Encode (..., K, 2) pixels of the crop as (..., 2K) float32."""
         return ((points - self.mean) / self.std).reshape(*points.shape[:-2], -1).astype(np.float32)
 
     def decode(self, predicted: np.ndarray) -> np.ndarray:
-        """(..., 2K) -> (..., K, 2) float32 pixels of the crop."""
+        """Decode (..., 2K) to (..., K, 2) float32 pixels of the crop."""
         return (_pairs(predicted) * self.std + self.mean).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class UnitCodec:
-    """Fractions of the crop's side.
+    """Codec of points in fractions of the crop's side.
 
     Example:
         >>> UnitCodec(size=200).encode(np.array([[150.0, 50.0]])).tolist()
@@ -81,28 +81,28 @@ class UnitCodec:
 
     def __post_init__(self) -> None:
         if self.size < 1:
-            raise ValueError("size is positive")
+            raise ValueError("size must be positive")
 
     @classmethod
     def fit(cls, labels: LabelStatistics) -> UnitCodec:
-        """The codec of a training set."""
+        """Build the codec for a training set."""
         return cls(labels.size)
 
     def encode(self, points: np.ndarray) -> np.ndarray:
-        """(..., K, 2) pixels of the crop -> (..., 2K) float32."""
+        """Encode (..., K, 2) pixels of the crop as (..., 2K) float32."""
         return (points / self.size).reshape(*points.shape[:-2], -1).astype(np.float32)
 
     def decode(self, predicted: np.ndarray) -> np.ndarray:
-        """(..., 2K) -> (..., K, 2) float32 pixels of the crop."""
+        """Decode (..., 2K) to (..., K, 2) float32 pixels of the crop."""
         return (_pairs(predicted) * self.size).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class MeanFaceCodec:
-    """The distance from the mean face, in percent of the crop's side.
+    """Codec of offsets from the mean face, in percent of the crop's side.
 
-    A network that predicts zeros draws the mean face, and an error of 1 is an error of one percent of the
-    crop: a size at which SmoothL1 and Wing losses change their slope.
+    A network that predicts zeros yields the mean face, and an error of 1 is an error of one percent of the
+    crop: a size at which the SmoothL1 and Wing losses change their slope.
 
     Args:
         size: Side of the crop in pixels.
@@ -121,29 +121,29 @@ class MeanFaceCodec:
 
     def __post_init__(self) -> None:
         if self.size < 1 or not np.isfinite(np.array(self.mean_points)).all():
-            raise ValueError("size is positive, and mean_points are finite")
+            raise ValueError("size must be positive, and mean_points finite")
 
     @classmethod
     def fit(cls, labels: LabelStatistics) -> MeanFaceCodec:
-        """The codec of a training set."""
+        """Build the codec for a training set."""
         return cls(labels.size, labels.mean_points)
 
     def encode(self, points: np.ndarray) -> np.ndarray:
-        """(..., K, 2) pixels of the crop -> (..., 2K) float32."""
+        """Encode (..., K, 2) pixels of the crop as (..., 2K) float32."""
         offset = (points / self.size - np.asarray(self.mean_points)) * 100
         return offset.reshape(*points.shape[:-2], -1).astype(np.float32)
 
     def decode(self, predicted: np.ndarray) -> np.ndarray:
-        """(..., 2K) -> (..., K, 2) float32 pixels of the crop."""
+        """Decode (..., 2K) to (..., K, 2) float32 pixels of the crop."""
         fraction = _pairs(predicted) / 100 + np.asarray(self.mean_points)
         return (fraction * self.size).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class PercentCodec:
-    """Percent of the crop's side, from the middle of the crop.
+    """Codec of points in percent of the crop's side, relative to the centre of the crop.
 
-    The unit of `MeanFaceCodec` without its mean face: for heads that place points in the crop themselves.
+    It has the unit of `MeanFaceCodec` without the mean face: for heads that place points in the crop themselves.
 
     Args:
         size: Side of the crop in pixels.
@@ -160,32 +160,32 @@ class PercentCodec:
 
     def __post_init__(self) -> None:
         if self.size < 1:
-            raise ValueError("size is positive")
+            raise ValueError("size must be positive")
 
     @classmethod
     def fit(cls, labels: LabelStatistics) -> PercentCodec:
-        """The codec of a training set."""
+        """Build the codec for a training set."""
         return cls(labels.size)
 
     def encode(self, points: np.ndarray) -> np.ndarray:
-        """(..., K, 2) pixels of the crop -> (..., 2K) float32."""
+        """Encode (..., K, 2) pixels of the crop as (..., 2K) float32."""
         return ((points / self.size - 0.5) * 100).reshape(*points.shape[:-2], -1).astype(np.float32)
 
     def decode(self, predicted: np.ndarray) -> np.ndarray:
-        """(..., 2K) -> (..., K, 2) float32 pixels of the crop."""
+        """Decode (..., 2K) to (..., K, 2) float32 pixels of the crop."""
         return ((_pairs(predicted) / 100 + 0.5) * self.size).astype(np.float32)
 
 
 class Outputs(NamedTuple):
-    """What a network of points says: as it predicts it (`OutputLayout.split`), or decoded (`PointsRecipe.decode`).
+    """Outputs of a network of points: as predicted (`OutputLayout.split`), or decoded (`PointsRecipe.decode`).
 
     Attributes:
         points: (N, 2K) in the codec's unit; decoded, (N, K, 2) in pixels of the crop.
-        score: (N,) how far to trust the face, a logit; decoded, 0 to 1. None if the network does not say.
+        score: (N,) confidence of the face, a logit; decoded, 0 to 1. None if the network does not predict it.
         sigma: (N, K) logarithm of the expected distance between a point and the truth, in percent of the crop;
             decoded, that distance in pixels of the crop. None as above.
-        visibility: (N, K) whether a point is seen, not hidden behind the head or something else, a logit; decoded, 0
-            to 1. None as above.
+        visibility: (N, K) whether a point is visible, not hidden by the head or another object, a logit; decoded, 0 to
+            1. None as above.
     """
 
     points: Any
@@ -194,7 +194,7 @@ class Outputs(NamedTuple):
     visibility: Any = None
 
     def take(self, indices: Any) -> Outputs:
-        """Of some of the N.
+        """Return the outputs of some of the N faces.
 
         Example:
             >>> Outputs(np.zeros((2, 4)), score=np.zeros(2)).take(np.array([1])).score.shape
@@ -205,13 +205,13 @@ class Outputs(NamedTuple):
 
 @dataclass(frozen=True)
 class OutputLayout:
-    """Where each number stands in what a network of points predicts: the points, then what else it was built to say.
+    """Layout of the values that a network of points predicts: the points, then its optional outputs.
 
     Attributes:
-        num_points: K.
-        score: One logit for each face.
-        sigma: One number for each point.
-        visibility: One logit for each point.
+        num_points: Number of points, K.
+        score: Whether there is a score, one logit for each face.
+        sigma: Whether there is a sigma, one number for each point.
+        visibility: Whether there is a visibility, one logit for each point.
 
     Example:
         >>> layout = OutputLayout(68, score=True, sigma=True)
@@ -229,17 +229,17 @@ class OutputLayout:
 
     @classmethod
     def of(cls, network: Mapping[str, Any], num_points: int) -> OutputLayout:
-        """That of a config's or a recipe's `network`."""
+        """Return the layout for the `network` of a config or a recipe."""
         return cls(num_points, *(bool(network.get(name)) for name in ("score", "sigma", "visibility")))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the outputs, in their order; exported networks carry them."""
+        """Names of the outputs, in order; exported networks use them, too."""
         return tuple(name for name in Outputs._fields if name == "points" or getattr(self, name))
 
     @property
     def width(self) -> int:
-        """How many numbers the network predicts for each face."""
+        """Number of values that the network predicts for each face."""
         return sum(self._widths.values())
 
     @property
@@ -248,7 +248,7 @@ class OutputLayout:
         return {name: each[name] for name in self.names}
 
     def split(self, outputs: Any) -> Outputs:
-        """Split (N, width), an array or a tensor; further columns are ignored."""
+        """Split (N, width), an array or a tensor, into the outputs; further columns are ignored."""
         start, parts = 0, {}
         for name, width in self._widths.items():
             part = outputs[:, start : start + width]
@@ -257,16 +257,16 @@ class OutputLayout:
         return Outputs(**parts)
 
     def named(self, arrays: Sequence[np.ndarray]) -> Outputs:
-        """Outputs that an exported network gives one by one."""
+        """Combine the separate outputs of an exported network."""
         return Outputs(**dict(zip(self.names, arrays)))
 
 
-#: How far a distribution over bins reaches beyond the crop on every side, in percent of the crop's side.
+#: How far a distribution over bins extends beyond the crop on every side, in percent of the crop's side.
 BINS_BEYOND = 10.0
 
 
 def bin_places(count: int) -> np.ndarray:
-    """Where the bins stand over which heads such as `simcc` spread each coordinate, in the unit of `PercentCodec`.
+    """Return the centres of the bins of each coordinate in heads such as `simcc`, in the unit of `PercentCodec`.
 
     Example:
         >>> bin_places(4).tolist()
@@ -276,13 +276,13 @@ def bin_places(count: int) -> np.ndarray:
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Logits -> 0 to 1, without overflow."""
+    """Map logits to the range 0 to 1, without overflow."""
     return 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
 
 
 Codec = Union[StandardCodec, UnitCodec, MeanFaceCodec, PercentCodec]
 
-#: Name in a config and in weights -> codec.
+#: Name in configs and weights -> codec.
 CODECS: dict[str, type[Codec]] = {
     "standard": StandardCodec,
     "unit": UnitCodec,
@@ -292,7 +292,7 @@ CODECS: dict[str, type[Codec]] = {
 
 
 def codec_to_dict(codec: Codec) -> dict[str, Any]:
-    """Describe a codec in plain JSON values, for the weights' file."""
+    """Describe a codec in plain JSON values, for the file of weights."""
     name = next(name for name, kind in CODECS.items() if isinstance(codec, kind))
     return {"type": name, **asdict(codec)}
 
@@ -301,7 +301,7 @@ def codec_from_dict(described: dict[str, Any]) -> Codec:
     """Build the codec that `codec_to_dict` described.
 
     Raises:
-        UserError: Not a description of a codec.
+        UserError: It is not the description of a codec.
 
     Example:
         >>> codec_from_dict({"type": "standard", "mean": 1.0, "std": 2.0})
@@ -319,4 +319,4 @@ def codec_from_dict(described: dict[str, Any]) -> Codec:
 
 def _pairs(predicted: np.ndarray) -> np.ndarray:
     shape = np.shape(predicted)
-    return np.asarray(predicted).reshape(*shape[:-1], shape[-1] // 2, 2)  # of no face too
+    return np.asarray(predicted).reshape(*shape[:-1], shape[-1] // 2, 2)  # also for zero faces

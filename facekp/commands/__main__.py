@@ -1,4 +1,4 @@
-"""`python -m facekp.commands NAME ...`."""
+"""Entry point of `python -m facekp.commands NAME ...`."""
 
 from facekp.commands.main import main
 

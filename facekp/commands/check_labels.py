@@ -1,7 +1,7 @@
-"""Look for mistakes in labels before training: one HTML file to look at, and a CSV of the same. Nothing is changed.
+"""Find errors in labels before training: an HTML report, and the same as a CSV. The labels are not changed.
 
-Found are left and right swapped, points far from where the others suggest, boxes that do not fit, the same
-face in training and validation, damaged images; with --weights, the faces that they predict worst.
+It reports left and right swapped, points far from where the others suggest, boxes that do not fit, the same face in
+training and validation, damaged images; with --weights, the faces that they predict worst.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ EXAMPLE = "example: facekp check-labels labels.json --schema my_points.yml -o ch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line."""
+    """Add the arguments of the command to its parser."""
     parser.add_argument("labels", nargs="?", type=Path, help="file or folder of labels")
     parser.add_argument("-c", "--config", help="check all sources of a config instead")
-    parser.add_argument("--from", dest="source", metavar="FORMAT", help="of the labels (by their name, .json: coco)")
+    parser.add_argument("--from", dest="source", metavar="FORMAT", help="format of the labels (by suffix, .json: coco)")
     parser.add_argument("--validation", type=Path, help="other labels, for validation (every tenth image)")
     parser.add_argument("--schema", help="what the points are: a name, such as wflw98, or a YAML file")
-    parser.add_argument("--images", type=Path, help="folder that the names of images start from")
+    parser.add_argument("--images", type=Path, help="folder that image names are relative to")
     parser.add_argument("-w", "--weights", help="show the faces that these weights predict worst")
     parser.add_argument("-o", "--output", type=Path, default=Path("check_labels.html"), help="(%(default)s)")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Check, write, print."""
+    """Check the labels, write the report and print a summary."""
     if (args.labels is None) == (args.config is None):
         raise UserError("give the file or folder of the labels, or a config with -c")
     from facekp.commands.convert_labels import SUFFIXES

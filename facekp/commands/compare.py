@@ -14,13 +14,13 @@ EXAMPLE = "example: facekp compare output/loss_l1 output/loss_l2 -o report.html"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line."""
+    """Add the arguments of the command to its parser."""
     parser.add_argument("run", nargs="+", type=Path, help="folder of a run, output/NAME; one or more")
     parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="the page (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Compare, print."""
+    """Compare the runs and print the path of the report."""
     from facekp.training.compare import compare
 
     compare(args.run, args.output)

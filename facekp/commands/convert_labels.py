@@ -1,6 +1,6 @@
-"""Convert labels from one format to another: COCO keypoints, CSV, .pts and imglab's XML are written, all are read.
+"""Convert labels from one format to another: writes COCO keypoints, CSV, .pts and imglab's XML, reads all formats.
 
-Nothing is lost on the way: what the other format cannot hold is refused, unless --lossy.
+Nothing is lost: labels that the output format cannot hold are refused, unless --lossy is given.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from facekp.errors import UserError, counted
 
 EXAMPLE = "example: facekp convert-labels labels.json labels.csv --schema my_points.yml"
 
-#: End of a file's name -> its format; folders are told by --from and --to.
+#: Suffix of a file -> its format; that of a folder is given by --from and --to (default: pts).
 SUFFIXES = {".json": "coco", ".csv": "csv", ".xml": "imglab"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line."""
+    """Add the arguments of the command to its parser."""
     parser.add_argument("input", type=Path, help="file or folder of labels")
     parser.add_argument("output", type=Path, help="file, or folder of .pts files, to write")
-    parser.add_argument("--from", dest="source", metavar="FORMAT", help="of the input (by its name, .json: coco)")
-    parser.add_argument("--to", dest="target", metavar="FORMAT", help="of the output (by its name; a folder: pts)")
+    parser.add_argument("--from", dest="source", metavar="FORMAT", help="format of the input (by suffix, .json: coco)")
+    parser.add_argument("--to", dest="target", metavar="FORMAT", help="format of the output (by suffix; a folder: pts)")
     parser.add_argument("--schema", help="what the points are: a name, such as wflw98, or a YAML file")
     parser.add_argument("--convert-to", metavar="SCHEMA", help="convert the points, such as wflw98 to ibug68")
-    parser.add_argument("--images", type=Path, help="folder that the names of images in the input start from")
+    parser.add_argument("--images", type=Path, help="folder that image names in the input are relative to")
     parser.add_argument("--names-from", type=Path, metavar="FOLDER",
-                        help="folder that the names of images in the output start from (that it is in)")  # fmt: skip
+                        help="folder that image names in the output are relative to (its own)")  # fmt: skip
     parser.add_argument("--lossy", action="store_true", help="omit what the output cannot hold")
     parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read, convert, write, print."""
+    """Read, convert and write the labels, and print a summary."""
     from facekp.data.formats import FORMATS, labels_source
     from facekp.data.labels import reduced
     from facekp.landmarks import load_schema
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     target = args.target or SUFFIXES.get(args.output.suffix.lower()) or (None if args.output.suffix else "pts")
     written = [name for name, kind in FORMATS.items() if getattr(kind, "holds", None) is not None]
     if target not in written:
-        raise UserError(f"{args.output}: written are {', '.join(written)}; choose one with --to")
+        raise UserError(f"{args.output}: unknown output format; choose one with --to: {', '.join(written)}")
     if args.output.exists() and not args.overwrite:
         raise UserError(f"{args.output}: exists; choose another name, or add --overwrite")
     reader = labels_source(source, args.input, args.schema, args.images)

@@ -1,7 +1,7 @@
-"""Judge weights on the validation split of a config: a table, JSON, the error curve, the ten worst faces.
+"""Evaluate weights on the validation split of a config: a table, JSON, the error curve, the ten worst faces.
 
-Of a face detector: average precision, recall, what it finds when faces are small or turned. There -w may also name
-another detector, such as haar, to be judged on the same images.
+For a face detector: average precision, recall, and recall of small and of rotated faces. There -w may also name another
+detector, such as haar, to evaluate on the same images.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from facekp.errors import UserError
 
 EXAMPLE = "example: facekp evaluate -w output/sam_googlenet_bn/best.safetensors"
 
-#: Of a table: what is not a fraction.
+#: Metrics that are not fractions.
 COUNTS = ("images", "faces", "distance_px", "false_per_image", "false_on_no_faces", "parts_without_a_face")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line."""
+    """Add the arguments of the command to its parser."""
     parser.add_argument("-w", "--weights", default="output/sam_googlenet_bn/best.safetensors", help="(%(default)s)")
     parser.add_argument("-c", "--config", help="the recipe (config.yml beside the weights)")
     parser.add_argument("-o", "--option", action="append", default=[], metavar="KEY=VALUE",
                         help="replace a value of the config, for example -o data.sources.0.split=person")  # fmt: skip
     parser.add_argument("--boxes", choices=["training", "expanded", "jittered"], default="training",
-                        help="training: its crops, looked at once (default). As in use: from the landmarks' boxes "
-                             "expanded by a tenth, or jittered: moved by up to 15 %% and scaled")  # fmt: skip
+                        help="training: its crops, in one pass (default). As in use: from the landmarks' boxes "
+                             "expanded by a tenth, or jittered: shifted by up to 15 %% and scaled")  # fmt: skip
     parser.add_argument("--passes", type=int, default=2, help="with expanded or jittered boxes (%(default)s)")
     parser.add_argument("--flip", action="store_true", help="with these boxes: average with the mirror image")
     parser.add_argument("--points", metavar="NAME",
-                        help="of a face detector: judge the faces that a landmarker keeps, boxes around the points and "
-                             "scores of both; a shipped model or a path of weights")  # fmt: skip
+                        help="for a face detector: evaluate the faces that a landmarker keeps, with boxes around the "
+                             "points and scores of both; a shipped model or a path of weights")  # fmt: skip
     parser.add_argument("--output", type=Path, help="folder for the results (evaluation_HOW beside the weights)")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Judge, write, print."""
+    """Evaluate the weights, write the results and print a table."""
     if args.passes < 1:
         raise UserError(f"--passes {args.passes}: at least 1")
     from facekp import zoo
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
     how = args.boxes if config.task == "points" else name + "_points" * bool(args.points)
     place = weights.parent if weights.exists() else Path(config.output)
     output = args.output or place / f"evaluation_{how}"
-    check_place(output)  # before the work, not after it
+    check_place(output)  # before the evaluation, not after it
     settings = EvaluationSettings(args.boxes, args.passes, args.flip, args.points, progress=True)
     result = evaluate(config, args.weights if model is None else str(zoo.get(args.weights)), settings, output)
     tables = result.tables

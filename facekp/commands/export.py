@@ -22,7 +22,7 @@ FORMATS = ("paddle", "onnx")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line."""
+    """Add the arguments of the command to its parser."""
     parser.add_argument(
         "-w", "--weights", default="face_crop_light", help="a file, or the name of a model (%(default)s)"
     )
@@ -35,12 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="quantise the ONNX file to eight bits, faster and a little less accurate, on some hundred "
                              "photos with faces, or folders of them")  # fmt: skip
     parser.add_argument("--shipped", action="store_true",
-                        help="for maintainers: the ONNX files of all models anew, and the index")  # fmt: skip
+                        help="for maintainers: write the ONNX files of all models and the index again")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write, print."""
-    os.environ.setdefault("GLOG_minloglevel", "2")  # or Paddle tells its own troubles with tracing on stderr
+    """Write the network and print the paths of its files."""
+    os.environ.setdefault("GLOG_minloglevel", "2")  # otherwise Paddle reports its own problems with tracing on stderr
     from facekp import zoo
     from facekp.inference.backends import ONNX_FILE, find_weights
     from facekp.inference.export import can_write_onnx, export, put
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
         if "onnx" not in formats and not args.formats:
             print(f"no ONNX file, three times as fast to run: {install('paddle2onnx')}", file=sys.stderr)
     if args.hub:
-        read_recipe(weights)  # points it must find
+        read_recipe(weights)  # it must be a landmark network
         from facekp.paddlehub.module import write_hub_module
 
         with tempfile.TemporaryDirectory() as temporary:
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
     if args.shipped:
         for path in zoo.own_weights().values():
             with tempfile.TemporaryDirectory() as temporary:
-                export(path, temporary, ["onnx"], half=True)  # the weights ship in half precision too
+                export(path, temporary, ["onnx"], half=True)  # the weights are shipped in half precision, too
                 print(put(Path(temporary) / ONNX_FILE, path.with_suffix(".onnx")))
         zoo.write_index()
 

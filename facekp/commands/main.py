@@ -1,4 +1,4 @@
-"""The command line: `facekp NAME ...`, and the same as `python tools/NAME.py ...`."""
+"""Command line interface: `facekp NAME ...`, and the same as `python tools/NAME.py ...`."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from facekp.errors import UserError
 from facekp.io.files import LONGEST_NAME
 from facekp.version import VERSION
 
-#: Command -> what it does; each is a module of this package with `add_arguments` and `run`.
+#: Command -> its description; each is a module of this package with `add_arguments` and `run`.
 COMMANDS = {
     "sticker": "put stickers on the faces of photos and videos",
     "predict": "find faces, write their points as CSV, Parquet or COCO, and draw them",
     "train": "train a landmark network, or a face detector",
-    "evaluate": "judge weights on the validation split of a config",
+    "evaluate": "evaluate weights on the validation split of a config",
     "models": "list the models, and get those that are not part of the package",
-    "pseudo-label": "label photos by a network, where it agrees with itself",
+    "pseudo-label": "label photos with a network, where its predictions are consistent",
     "plot": "draw the curves of one run, or of several",
     "compare": "compare runs in one HTML file: curves, figures, worst faces, configs",
     "export": "write a trained network for Paddle Inference and ONNX Runtime",
     "serve": "serve the page that puts stickers on faces in the browser",
     "convert-labels": "convert labels of faces: COCO, CSV, .pts, imglab, labelme, WFLW, LaPa, COFW, AFLW",
-    "check-labels": "look for mistakes in labels before training: an HTML file and a CSV",
+    "check-labels": "find errors in labels before training: an HTML report and a CSV",
     "prepare-data": "get the 68-point data set and check it",
     "prepare-hub": "get PaddleHub's face_landmark_localization",
 }
 
 
 class Parser(argparse.ArgumentParser):
-    """Ends with one line, and guesses what a misspelt option was meant to be; options are not abbreviated."""
+    """Parser that reports errors in one line, with a suggestion for a misspelt option; options are not abbreviated."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
-        """Raise what `facekp.commands.runner.run` prints.
+        """Raise a `UserError`, which `facekp.commands.runner.run` prints.
 
         Raises:
             UserError: Always.
@@ -56,7 +56,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The console command `facekp`."""
+    """Run the console command `facekp`."""
     listed = "\n".join(f"  {name:14} {what}" for name, what in COMMANDS.items())
     parser = Parser(
         prog="facekp",
@@ -73,11 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _check_names(given: argparse.Namespace) -> None:
-    """Look at the arguments as names of files, which most of them are.
+    """Check the arguments as file names, which most of them are.
 
     Raises:
-        UserError: No system can have a file of such a name; or it is a pipe, a socket or a device, which would keep
-            us waiting or has no end.
+        UserError: A file name is not valid on any system; or it is a pipe, a socket or a device, which could block
+            or have no end.
     """
     for key, values in vars(given).items():
         for value in values if isinstance(values, (list, tuple)) else [values]:
@@ -95,18 +95,18 @@ def _check_names(given: argparse.Namespace) -> None:
 
 
 def _filled(text: str) -> str:
-    """Paragraphs, as wide as the terminal."""
+    """Fill the paragraphs of a text to the width of the terminal."""
     width = shutil.get_terminal_size().columns - 2
     return "\n\n".join(textwrap.fill(paragraph, width) for paragraph in text.split("\n\n"))
 
 
 def execute(name: str, arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
-    """Run one command and leave with its exit status.
+    """Run one command and exit with its status if it fails.
 
     Args:
         name: A key of `COMMANDS`.
-        arguments: Behind the name; those of the process if None.
-        prog: What messages call the program.
+        arguments: Arguments after the name; None: those of the process.
+        prog: Name of the program in messages.
     """
 
     def act() -> None:

@@ -13,16 +13,16 @@ EXAMPLE = "example: FACEKP_ZOO=https://HOST/facekp facekp models --get sam_googl
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line."""
+    """Add the arguments of the command to its parser."""
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
-        "--get", nargs="+", metavar="NAME", help="download these, if they are not at hand, and print where"
+        "--get", nargs="+", metavar="NAME", help="download these unless they are at hand, and print their paths"
     )
     what.add_argument("--check", action="store_true", help="compare the files that are at hand with their checksums")
 
 
 def run(args: argparse.Namespace) -> None:
-    """List, or get, or check."""
+    """List, download or check the models."""
     from facekp import zoo
 
     if args.get:
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
     if args.check:
         for name in zoo.models():
             zoo.verify(name)
-        print("the files at hand are what the index says")
+        print("the files at hand match the index")
         return
     print(f"{'name':18} {'size':>8}  {'error (NME)':28} {'licence':14} at hand")
     for name, model in zoo.models().items():

@@ -1,4 +1,4 @@
-"""Options for the networks that several commands use."""
+"""Options for the choice of networks, shared by several commands."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import argparse
 
 
 def add_networks(parser: argparse.ArgumentParser, hub: bool = True) -> None:
-    """Declare `--source` and `--detector`.
+    """Add the options `--source` and `--detector`.
 
     Args:
-        parser: Gets them.
+        parser: Parser to add them to.
         hub: Whether the source may be PaddleHub's module.
     """
     hint = ", or hub: PaddleHub's" if hub else ""
@@ -20,7 +20,7 @@ def add_networks(parser: argparse.ArgumentParser, hub: bool = True) -> None:
 
 
 def given_networks(args: argparse.Namespace) -> str:
-    """The two options as they were given, to compare runs by.
+    """Return the two options as they were given, for the comparison of runs.
 
     Example:
         >>> given_networks(argparse.Namespace(source="face_crop", detector=None))

@@ -9,12 +9,12 @@ from facekp.errors import UserError, one_line
 
 EXAMPLE = "example: facekp plot output/loss_l1 output/loss_l2"
 
-#: What the curves can be written as.
+#: Supported formats of the plot.
 SUFFIXES = (".png", ".pdf", ".svg")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line."""
+    """Add the arguments of the command to its parser."""
     parser.add_argument("run", nargs="+", type=Path, help="folder of a run, output/NAME")
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("curves.png"), help="a .png, .svg or .pdf file (%(default)s)"
@@ -22,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read, draw, print."""
+    """Read the runs, plot their curves and print their best values."""
     if args.output.suffix.lower() not in SUFFIXES:
-        raise UserError(f"{args.output}: no image of curves; end the name in {' or '.join(SUFFIXES)}")
+        raise UserError(f"{args.output}: not an image format for curves; end the name in {' or '.join(SUFFIXES)}")
 
     from facekp import plots
     from facekp.training.logs import read_run

@@ -1,4 +1,4 @@
-"""Find faces on images: write their points as CSV, Parquet or COCO keypoints, and draw them."""
+"""Find faces in images: write their points as CSV, Parquet or COCO keypoints, and draw them."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from facekp.errors import UserError, counted, one_line
 
 EXAMPLE = "example: facekp predict photos/ -o points.csv"
 
-#: Of `facekp.inference.many.TABLES`.
+#: Keys of `facekp.inference.many.TABLES`.
 FORMATS = ("csv", "parquet", "coco")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line."""
+    """Add the arguments of the command to its parser."""
     parser.add_argument("input", nargs="+", help="images and folders of images")
     add_networks(parser)
     parser.add_argument("-o", "--output", default="predictions", type=Path,
                         help="NAME.csv, NAME.parquet or NAME.json (COCO) for the points alone; else a folder for "
                              "points.csv and the images with their points drawn (%(default)s)")  # fmt: skip
-    parser.add_argument("--format", choices=FORMATS, help="of the points in a folder (csv); coco: labels to correct in "
-                        "CVAT or Label Studio, see docs/own-points.md")  # fmt: skip
+    parser.add_argument("--format", choices=FORMATS, help="format of the points in a folder (csv); coco: labels to "
+                        "correct in CVAT or Label Studio, see docs/own-points.md")  # fmt: skip
     parser.add_argument("--schema", help="convert the points to this schema, a name or a YAML file")
-    parser.add_argument("--signals", action="store_true", help="also write how each head is turned and what the face "
-                        "does: open mouth, smile, raised brows, ...")  # fmt: skip
-    parser.add_argument("--resume", action="store_true", help="skip the images that are in the output already")
+    parser.add_argument("--signals", action="store_true", help="also write the pose of each head and its expression: "
+                        "open mouth, smile, raised brows, ...")  # fmt: skip
+    parser.add_argument("--resume", action="store_true", help="skip images that are already in the output")
     parser.add_argument("--strict", action="store_true",
                         help="skip damaged images that could be decoded in part, too")  # fmt: skip
-    parser.add_argument("--threads", type=int, help="decode so many images at once (one on each core)")
+    parser.add_argument("--threads", type=int, help="number of images to decode at once (one per core)")
     parser.add_argument("--ray", nargs="?", const="local", metavar="ADDRESS", help="on the workers of a Ray cluster, "
                         "by default one on this machine; with --threads N on N workers")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
-    """Find, write, print."""
+    """Find the faces, write the results and print a summary."""
     if args.threads is not None and args.threads < 1:
         raise UserError(f"--threads {args.threads}: at least 1")
 

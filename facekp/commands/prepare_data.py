@@ -13,8 +13,8 @@ EXAMPLE = "example: facekp prepare-data --from P1_Facial_Keypoints.zip"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line."""
-    parser.add_argument("-o", "--output", type=Path, default="data", help="folder to make (default: data)")
+    """Add the arguments of the command to its parser."""
+    parser.add_argument("-o", "--output", type=Path, default="data", help="folder to create (default: data)")
     origin = parser.add_mutually_exclusive_group()
     origin.add_argument("--url", help="address of the archive (default: Udacity's)")
     origin.add_argument("--from", dest="source", type=Path, metavar="PATH", help="archive or folder on disk")
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Make the data folder and print what is in it."""
+    """Create the data folder and print a summary of its content."""
     from facekp.data.prepare import URL, altered, prepare, summarise
 
     url = args.url or URL

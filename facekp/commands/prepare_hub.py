@@ -1,6 +1,6 @@
-"""Get PaddleHub's face_landmark_localization, for --source hub: see what is there, and fetch what is missing.
+"""Get PaddleHub's face_landmark_localization, for --source hub: report what is installed, and fetch what is missing.
 
-HUB_HOME (default: ~/.paddlehub) says where modules go, FACEKP_HUB_PYTHON which Python has paddlehub.
+HUB_HOME (default: ~/.paddlehub) is the folder of the modules, FACEKP_HUB_PYTHON the Python that has paddlehub.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ EXAMPLE = "example: facekp prepare-hub --check"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line."""
-    parser.add_argument("--check", action="store_true", help="only say what is there; nothing is fetched")
-    parser.add_argument("--again", action="store_true", help="fetch also what is there")
-    parser.add_argument("--minutes", type=float, default=15, help="give up after so long (default: %(default)g)")
+    """Add the arguments of the command to its parser."""
+    parser.add_argument("--check", action="store_true", help="only report what is installed; fetch nothing")
+    parser.add_argument("--again", action="store_true", help="also fetch what is installed")
+    parser.add_argument("--minutes", type=float, default=15, help="time limit in minutes (default: %(default)g)")
     origin = parser.add_mutually_exclusive_group()
     origin.add_argument("--server", default=SERVER, help="address of the server (default: PaddleHub's)")
     origin.add_argument(
         "--from", dest="sources", type=Path, nargs="+", metavar="PATH", help="archives or folders of the modules"
     )
-    parser.add_argument("--environment", type=Path, metavar="DIR", help="make a Python environment with paddlehub")
+    parser.add_argument("--environment", type=Path, metavar="DIR", help="create a Python environment with paddlehub")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Look, fetch, print."""
+    """Check the installation, fetch what is missing and print a summary."""
     if not 0 < args.minutes < 1e6:
         raise UserError(f"--minutes {args.minutes:g}: give a number above 0")
 

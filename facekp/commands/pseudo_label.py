@@ -1,7 +1,7 @@
-"""Label photos by a network, where it agrees with itself: a folder of .pts files to train on.
+"""Label photos with a network, where its predictions are consistent: a folder of .pts files to train on.
 
-A face is kept if the network trusts it and its points hardly move when they are looked for once more and in the mirror
-image. Look at some of the labels before training on them.
+A face is kept if its score is high and its points hardly change in a further pass and in the mirror image. Look at some
+of the labels before training on them.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ EXAMPLE = "example: facekp pseudo-label photos/ -o data/photos_labelled --source
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line."""
+    """Add the arguments of the command to its parser."""
     parser.add_argument("input", nargs="+", help="images and folders of images")
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="DIR", help="folder of the labels")
     add_networks(parser, hub=False)
-    parser.add_argument("--least-score", type=float, default=0.9, help="that the network must give (%(default)s)")
+    parser.add_argument("--least-score", type=float, default=0.9, help="minimum score of a face (%(default)s)")
     parser.add_argument("--most-change", type=float, default=1.5, metavar="PERCENT",
-                        help="of a face's points between the looks, on average, in percent of the longer side of its "
-                             "box (%(default)s)")  # fmt: skip
-    parser.add_argument("--resume", action="store_true", help="skip the images that are done")
-    parser.add_argument("--threads", type=int, help="decode so many images at once (one on each core)")
+                        help="maximum mean change of a face's points between the passes, in percent of the longer side "
+                             "of its box (%(default)s)")  # fmt: skip
+    parser.add_argument("--resume", action="store_true", help="skip images that are already done")
+    parser.add_argument("--threads", type=int, help="number of images to decode at once (one per core)")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Find, compare, write, print."""
+    """Find and compare the points, write the labels and print a summary."""
     if args.threads is not None and args.threads < 1:
         raise UserError(f"--threads {args.threads}: at least 1")
     if not (0 <= args.least_score <= 1 and args.most_change > 0):
-        raise UserError("--least-score is from 0 to 1, and --most-change more than 0")
+        raise UserError("--least-score must be from 0 to 1, and --most-change above 0")
 
     import yaml
 

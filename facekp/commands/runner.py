@@ -1,4 +1,4 @@
-"""How every command ends: its exit status, and what stands on stderr."""
+"""Running of commands: their exit status, and their output on stderr."""
 
 from __future__ import annotations
 
@@ -24,63 +24,63 @@ from facekp.errors import FacekpWarning, UserError, one_line
 from facekp.extras import EXTRAS, missing
 from facekp.io.terminal import tell
 
-#: What the user, not we, can do something about, wherever it comes up: a full disk, and a file that is not theirs.
+#: Errors that the user, not facekp, can fix, wherever they occur: a full disk, and a file without permission.
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FIXABLE = {*_FULL, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def run(main: Callable[[], object], name: str | None = None) -> None:
-    """Run a command's `main` and leave with the promised exit status.
+    """Run a command's `main`; exit with a documented status if it fails.
 
-    Status 0: done. 2: what the user can fix, one line on stderr, no traceback. 130: stopped by Ctrl-C. 143: stopped by
-    SIGTERM, in the same way. Any other exception is our own fault and keeps its traceback (status 1); what libraries
-    had to say stands above it, which is kept from stderr otherwise. `FACEKP_VERBOSE=1` shows it as it comes.
+    Status 0: success. 2: an error that the user can fix, one line on stderr, no traceback. 130: stopped by Ctrl-C. 143:
+    stopped by SIGTERM, in the same way. Any other exception is a bug and keeps its traceback (status 1), after the
+    output of libraries, which is otherwise kept from stderr. `FACEKP_VERBOSE=1` shows that output immediately.
 
     Args:
         main: The command.
-        name: What messages begin with; the program's name if None.
+        name: Prefix of messages; None: the name of the program.
     """
     name = name or Path(sys.argv[0]).name
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # read when OpenCV is imported: it tells of every camera it tries
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # read on import of OpenCV, which logs every camera it tries
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks is spelt out
+        if isinstance(stream, io.TextIOWrapper):  # escape characters that the terminal's encoding lacks
             stream.reconfigure(errors="backslashreplace")
-    with _signals() as received, _libraries_quiet() as said:
+    with _signals() as received, _libraries_quiet() as library_output:
         try:
             main()
             sys.stdout.flush()
         except BrokenPipeError:
-            # Who reads stdout has had enough, as `head` has. What Python would still flush goes nowhere.
+            # The reader of stdout, such as `head`, has closed it. What Python would still flush is discarded.
             with suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(128 + getattr(signal, "SIGPIPE", 13))
         except BaseException as error:
             if received or isinstance(error, KeyboardInterrupt):
-                # Libraries make something else of a signal that comes while they are imported.
+                # Libraries may turn a signal that arrives during their import into another exception.
                 print("stopped", file=sys.stderr)
                 sys.exit(128 + (received[0] if received else signal.SIGINT))
             if isinstance(error, ImportError):
-                error = _told(error)
+                error = _explained(error)
             if isinstance(error, OSError) and error.errno in (_FIXABLE if error.filename else _FULL):
                 where = error.filename or "what is being written"
                 error = UserError(f"{where}: {error.strerror}; check permissions and free space")
             if isinstance(error, UserError):
                 print(f"{name}: {one_line(error)}", file=sys.stderr)
-                # Unloading Paddle takes time, in which a launcher that ends all its processes would change the status.
+                # Unloading Paddle takes time, in which a launcher that stops all its processes would change the status.
                 atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
                 sys.exit(2)
             if isinstance(error, SystemExit):
                 raise
-            print(said(), end="", file=sys.stderr)
+            print(library_output(), end="", file=sys.stderr)
             raise
 
 
-def _told(error: ImportError) -> ImportError | UserError:
-    """In words that help, if what cannot be imported is of an extra, or OpenCV."""
+def _explained(error: ImportError) -> ImportError | UserError:
+    """Return an error with a remedy if the import of an extra's module or of OpenCV failed, else `error` itself."""
     name = str(error.name).partition(".")[0]
     if isinstance(error, ModuleNotFoundError) and name in EXTRAS:
         return missing(name, "this command")
-    if name == "cv2":  # the ordinary one needs libraries of a desktop
+    if name == "cv2":  # the standard package needs desktop libraries
         return UserError(
             f"OpenCV cannot be loaded ({error}); pip install opencv-python, or opencv-python-headless on a server"
         )
@@ -88,19 +88,19 @@ def _told(error: ImportError) -> ImportError | UserError:
 
 
 class _Stopped(KeyboardInterrupt):
-    """SIGTERM, which is to do what Ctrl-C does."""
+    """Raised on SIGTERM, which is handled like Ctrl-C."""
 
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """SIGTERM raises what Ctrl-C raises; the block gets a list of the signals that came."""
+    """Handle SIGTERM like Ctrl-C, by a KeyboardInterrupt; yield the list of received signals."""
     received: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        if len(received) > 3:  # nobody listens: a library swallows what is raised
+        if len(received) > 3:  # a library swallows the exceptions
             os._exit(128 + number)
-        if _importing(frame):  # where what is raised may be swallowed; nothing has been written yet
+        if _importing(frame):  # where exceptions may be swallowed; nothing has been written yet
             os.write(sys.stderr.fileno(), b"stopped\n")
             os._exit(128 + number)
         raise _Stopped if number == signal.SIGTERM else KeyboardInterrupt
@@ -113,7 +113,7 @@ def _signals() -> Iterator[list[int]]:
 
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     take()
-    watch = _AfterImport("paddle", take)  # which puts a handler of its own in our place, with a traceback
+    watch = _AfterImport("paddle", take)  # which replaces our handler by its own, with a traceback
     sys.meta_path.insert(0, watch)
     try:
         yield received
@@ -126,14 +126,14 @@ def _signals() -> Iterator[list[int]]:
 
 
 def _importing(frame: FrameType | None) -> bool:
-    """Whether a module is being imported where a frame stands."""
+    """Return whether a frame runs during the import of a module."""
     while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
         frame = frame.f_back
     return frame is not None
 
 
 class _AfterImport(importlib.abc.MetaPathFinder):
-    """Calls a function when a module has been imported."""
+    """Import hook that calls a function after a module has been imported."""
 
     def __init__(self, name: str, then: Callable[[], None]) -> None:
         self.name, self.then = name, then
@@ -141,7 +141,7 @@ class _AfterImport(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find the one module, and have its loader call the function."""
+        """Find the module, and make its loader call the function."""
         if fullname != self.name:
             return None
         sys.meta_path.remove(self)
@@ -160,7 +160,7 @@ class _AfterImport(importlib.abc.MetaPathFinder):
 
 @contextmanager
 def _libraries_quiet() -> Iterator[Callable[[], str]]:
-    """Keep what libraries print, warn and log from stderr; the block gets a function that tells what it was."""
+    """Keep output, warnings and logs of libraries from stderr; yield a function that returns the captured output."""
     if os.environ.get("FACEKP_VERBOSE"):
         yield lambda: ""
         return
@@ -170,10 +170,10 @@ def _libraries_quiet() -> Iterator[Callable[[], str]]:
         warnings.filterwarnings("always", category=FacekpWarning)
         plain = warnings.showwarning
         warnings.showwarning = _show
-        logging.getLogger().addHandler(logging.NullHandler())  # or what has no handler goes to stderr
+        logging.getLogger().addHandler(logging.NullHandler())  # otherwise loggers without a handler write to stderr
         try:
-            with _native_stderr_aside() as said:
-                yield said
+            with _native_stderr_redirected() as captured:
+                yield captured
         finally:
             warnings.showwarning = plain
 
@@ -184,37 +184,37 @@ def _show(message: Any, category: Any, filename: str, lineno: int, file: Any = N
 
 
 @contextmanager
-def _native_stderr_aside() -> Iterator[Callable[[], str]]:
-    """Let Python alone write to stderr; C libraries write to a file without a name.
+def _native_stderr_redirected() -> Iterator[Callable[[], str]]:
+    """Redirect what C libraries write to stderr to a temporary file; yield a function that returns it.
 
-    Libjpeg, libpng, OpenCV and FFmpeg know no other way to be quiet, and they write in the middle of our lines.
+    Libjpeg, libpng, OpenCV and FFmpeg cannot be silenced otherwise, and they write in the middle of our lines.
     """
     try:
         ours = sys.stderr is not None and sys.stderr.fileno() == 2
     except (OSError, ValueError):
         ours = False
-    if not ours:  # a test's or a notebook's
+    if not ours:  # in a test or a notebook
         yield lambda: ""
         return
     python = sys.stderr
     try:
-        aside = tempfile.TemporaryFile()  # noqa: SIM115  (for as long as the process)
-    except OSError:  # no place for temporary files
-        aside = open(os.devnull, "w+b")  # noqa: SIM115
+        log = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the process runs)
+    except OSError:  # temporary files cannot be created
+        log = open(os.devnull, "w+b")  # noqa: SIM115
     kept = os.dup(2)
     sys.stderr = open(kept, "w", encoding=python.encoding, errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
     python.flush()
-    os.dup2(aside.fileno(), 2)
+    os.dup2(log.fileno(), 2)
 
-    def said() -> str:
-        aside.seek(0)
-        return aside.read(1 << 16).decode(errors="backslashreplace")
+    def captured() -> str:
+        log.seek(0)
+        return log.read(1 << 16).decode(errors="backslashreplace")
 
     try:
-        yield said
+        yield captured
     finally:
         sys.stderr.flush()
         os.dup2(kept, 2)
         sys.stderr = python
         os.close(kept)
-        aside.close()
+        log.close()

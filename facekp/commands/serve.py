@@ -1,7 +1,7 @@
 """Serve the page that puts stickers on faces in the browser: live, on photos and on videos.
 
-Nothing leaves the device: the networks run in the browser. In a clone the page is built first where it is not built and
-npm is there.
+Nothing leaves the device: the networks run in the browser. In a clone the page is built first if necessary and if
+npm is installed.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ EXAMPLE = "example: facekp serve --weights output/face_crop_light/best.safetenso
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line."""
-    parser.add_argument("--weights", type=Path, help="a network of points just trained, in place of the shipped one")
+    """Add the arguments of the command to its parser."""
+    parser.add_argument("--weights", type=Path, help="a landmark network to use in place of the shipped one")
     parser.add_argument(
-        "--build", type=Path, metavar="DIR", help="write the page as a folder for any web host, and end"
+        "--build", type=Path, metavar="DIR", help="write the page as a folder for any web host, and exit"
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s: this machine alone)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s: this machine only)")
     parser.add_argument("--port", type=int, default=8080, help="(%(default)s; 0: a free one)")
     parser.add_argument(
-        "--api", action="store_true", help="answer programs too: POST /v1/landmarks, /v1/stickers; /docs"
+        "--api", action="store_true", help="also serve an HTTP API: POST /v1/landmarks, /v1/stickers; /docs"
     )
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Find, export, serve."""
+    """Find or build the page, export the network and start the server."""
     from facekp.web.page import find_page, write_page
     from facekp.web.server import listen, open_server
 
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
             from facekp.inference.export import export
             from facekp.recipes import read_recipe
 
-            read_recipe(args.weights)  # points it must find
+            read_recipe(args.weights)  # it must be a landmark network
             if page is not None:
                 network = Path(stack.enter_context(tempfile.TemporaryDirectory()))
                 export(args.weights, network, ["onnx"])
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _api_server(weights: Path | None, page: Path | None, network: Path | None) -> uvicorn.Server:
-    """The API, and the page if there is one, ready to run."""
+    """Return a server for the API, and the page if there is one, ready to run."""
     try:
         import uvicorn
 

@@ -13,7 +13,7 @@ EXAMPLE = "example: facekp sticker photo.jpg --sticker crown --sticker blush"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line."""
+    """Add the arguments of the command to its parser."""
     parser.add_argument(
         "inputs", nargs="*", metavar="IN", help="photos, videos, folders or patterns such as 'in/*.jpg'"
     )
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "with stickers on top")  # fmt: skip
     add_networks(parser)
     parser.add_argument("-o", "--output", type=Path, help="a file for one input, else a folder (default: beside it)")
-    parser.add_argument("--list", action="store_true", help="name the shipped stickers and end")
+    parser.add_argument("--list", action="store_true", help="list the shipped stickers and exit")
     parser.add_argument("--sheet", action="store_true", help="all stickers on the face of a photo, side by side")
     parser.add_argument("--animate", type=Path, metavar="OUT", help="one sticker after the other: .gif, .mp4 or .html")
     parser.add_argument("--camera", type=int, metavar="N", help="a webcam, live in a window; any key ends it")
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read the arguments, then do one file after the other."""
+    """Check the arguments, then process one file after the other."""
     from facekp.inference.tracking import Tracker
     from facekp.io.camera import camera_frames
     from facekp.io.images import SUFFIXES, find_files
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"--sheet and --animate take one photo, not {len(files)}")
     if (args.sheet or args.animate) and files[0].suffix.lower() in VIDEO_SUFFIXES:
         raise UserError(f"{files[0]}: --sheet and --animate take a photo, not a video")
-    from facekp.loading import load_landmarker  # here, so that a wrong argument is told before the networks are loaded
+    from facekp.loading import load_landmarker  # late, so that wrong arguments are reported first
 
     landmarker = load_landmarker(args.source, args.detector)
     if args.sheet or args.animate:
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
             files[0], chosen or [load_sticker(name) for name in list_stickers()], landmarker, sheet_path, args.animate
         )
         return
-    dice = random.Random(args.seed)
+    rng = random.Random(args.seed)
     worn = chosen[:1] if args.glasses else chosen
     under = [load_face(args.face, landmarker)] if args.face else []
     if not worn and not args.hide and not under:
@@ -105,13 +105,13 @@ def run(args: argparse.Namespace) -> None:
     def choose() -> Sticker:
         if args.seed is None:
             return together
-        return combine([*under, load_sticker(dice.choice(list_stickers()))])
+        return combine([*under, load_sticker(rng.choice(list_stickers()))])
 
     sticker_files(pairs, choose, landmarker, show if args.preview else None, args.hide)
 
 
 def _no_conflict(args: argparse.Namespace) -> None:
-    """Tell of what would have no effect."""
+    """Raise an error for options that would have no effect."""
     seed, camera = args.seed is not None, args.camera is not None
     for what, given, others in (
         ("--sheet and --animate", args.sheet or args.animate,

@@ -8,20 +8,20 @@ EXAMPLE = "example: facekp train -c quickstart -o train.epochs=3"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line."""
+    """Add the arguments of the command to its parser."""
     parser.add_argument("-c", "--config", default="sam_googlenet_bn",
                         help="the recipe: a YAML file, or the name of a shipped one (%(default)s)")  # fmt: skip
     parser.add_argument("-o", "--option", action="append", default=[], metavar="KEY=VALUE",
                         help="replace a value of the config, for example -o train.epochs=3")  # fmt: skip
-    parser.add_argument("--list", action="store_true", help="name the shipped recipes and end")
-    parser.add_argument("--show", metavar="CONFIG", help="print a recipe, with what it is based on, and end")
+    parser.add_argument("--list", action="store_true", help="list the shipped recipes and exit")
+    parser.add_argument("--show", metavar="CONFIG", help="print a recipe, merged with its base, and exit")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="continue after the last finished epoch")
     again.add_argument("--overwrite", action="store_true", help="delete an earlier run of this name")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train."""
+    """Train a network, or print recipes."""
     from facekp.training import load_config, train
     from facekp.training.config import list_configs, show_config
     from facekp.training.processes import launch, launched

@@ -1,4 +1,4 @@
-"""AFLW's points of `AFLWinfo_release.mat`."""
+"""AFLW labels from `AFLWinfo_release.mat`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from facekp.data.mat import read_mat, table
 from facekp.data.source import Split
 from facekp.errors import UserError
 
-#: Of the file's own order; the rest is for testing.
+#: Number of faces for training, the first ones in the file's own order; the rest is for testing.
 TRAINING_FACES = 20_000
 
 
 class AflwSource(LabelsSource):
-    """`AFLWinfo_release.mat`: 19 points, those that are not seen marked; the first 20,000 faces of its order train.
+    """Source for `AFLWinfo_release.mat`: 19 points with visibility; trains on the first 20,000 faces of its order.
 
-    With `validation` or `hold_out` it is split as other formats are. Names of images start from `images`, AFLW's folder
+    With `validation` or `hold_out` it is split like other formats. Image names are relative to `images`, AFLW's folder
     data/flickr.
     """
 
@@ -37,7 +37,7 @@ class AflwSource(LabelsSource):
         if names is None or order is None or not len(places) == len(seen) == len(boxes) == names.size == order.size:
             raise UserError(f"{path}: data, mask_new, bbox, nameList and ra must have an entry for each face")
         if order.dtype.kind not in "fiu" or sorted(order.ravel().tolist()) != list(range(1, len(places) + 1)):
-            raise UserError(f"{path}: ra is not an order of its {len(places)} faces")
+            raise UserError(f"{path}: ra is not a permutation of its {len(places)} faces")
         schema, folder, faces = self.needed_schema, self.folder_of_images(path), []
         for row, (values, marks, (left, right, top, bottom)) in enumerate(zip(places, seen, boxes)):
             name = names.ravel()[row]
@@ -45,7 +45,7 @@ class AflwSource(LabelsSource):
                 name = name.ravel()[0]
             where = f"{path}: face {row + 1} ({str(name)[:80]})"
             if not isinstance(name, str):
-                raise UserError(f"{where}: its entry in nameList is no name of an image")
+                raise UserError(f"{where}: its entry in nameList is not an image name")
             points = values.reshape(2, 19).T
             visibility = np.where((points <= 0).all(1), MISSING, np.where(marks == 1, VISIBLE, HIDDEN))
             box = [left, top, right, bottom]

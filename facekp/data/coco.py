@@ -1,4 +1,4 @@
-"""COCO's keypoints as a source of faces."""
+"""COCO keypoints as a source of faces."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from facekp.data.labels import Labels
 
 
 class CocoSource(LabelsSource):
-    """A JSON file of images, annotations and categories; its keypoints are named.
+    """Source for COCO keypoints: a JSON file of images, annotations and categories with named keypoints.
 
-    Coordinates are taken as they are, as mmpose takes them: whole numbers are the centres of pixels.
+    Coordinates are used unchanged, as in mmpose: integers are pixel centres.
     """
 
     holds = frozenset({"missing points", "hidden points", "boxes", "fractions of a pixel", "attributes"})

@@ -1,4 +1,4 @@
-"""COCO's keypoints, as CVAT, Label Studio and mmpose write and read them: the file alone, without Paddle."""
+"""COCO keypoint files, as written and read by CVAT, Label Studio and mmpose; works without Paddle."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from facekp.landmarks import IBUG68, PointSchema
 
 
 def read_coco(path: Path, schema: PointSchema | None, folder: Path, boxes: bool = False) -> Labels:
-    """Read COCO's keypoints.
+    """Read a COCO keypoints file.
 
     Args:
         path: The file.
-        schema: What the points are; None where their names are those of a known one.
-        folder: Where the names of images start.
-        boxes: Read a file of boxes too, whose only category has no keypoints.
+        schema: Schema of the points; None to find a known one by the names of the keypoints.
+        folder: Folder that image names are relative to.
+        boxes: Also accept a file of boxes, whose only category has no keypoints.
 
     Raises:
-        UserError: Something in it is wrong; names the key.
+        UserError: The file is invalid; the message names the key.
     """
     values = read_json(path)
     images = {}
@@ -61,14 +61,13 @@ def read_coco(path: Path, schema: PointSchema | None, folder: Path, boxes: bool 
 
 
 def write_coco(labels: Labels, path: Path, images: Path, scores: Sequence[float] | None = None) -> None:
-    """Write COCO's keypoints.
+    """Write a COCO keypoints file.
 
     Args:
         labels: The faces.
         path: The file.
-        images: Folder that the names of images start from. CVAT and Label Studio find an image by its name in their
-            task.
-        scores: How far to trust each face, 0 to 1.
+        images: Folder that image names are relative to. CVAT and Label Studio find an image by its name in their task.
+        scores: Confidence of each face, 0 to 1.
     """
     schema = labels.schema
     ids = {image: number for number, image in enumerate(dict.fromkeys(face.image for face in labels.faces), 1)}
@@ -149,7 +148,7 @@ def _list(values: dict[str, Any], key: str, path: Path) -> list[Any]:
 
 
 def _with_keypoints(categories: list[Any], schema: PointSchema, path: Path) -> list[Any]:
-    """The category of a file of boxes, with the points of a schema, which its annotations all lack."""
+    """Return the only category of a file of boxes, with the points of a schema, which its annotations lack."""
     if len(categories) != 1 or not isinstance(categories[0], dict):
         raise UserError(f"{path}: has {len(categories)} categories without keypoints; with boxes: true give a file "
                         "with one, that of the faces")  # fmt: skip
@@ -159,7 +158,7 @@ def _with_keypoints(categories: list[Any], schema: PointSchema, path: Path) -> l
 def _schema(
     categories: list[Any], schema: PointSchema | None, path: Path
 ) -> tuple[PointSchema, dict[Any, list[int] | None]]:
-    """What the points are, and for each category the order of its points; None if it has none."""
+    """Return the schema, and the order of the points of each category; None for a category without keypoints."""
     orders: dict[Any, list[int] | None] = {}
     for number, category in enumerate(categories):
         where = f"{path}: categories.{number}"

@@ -1,4 +1,4 @@
-"""COFW's .mat files, which hold the images as well."""
+"""COFW's .mat files, which also contain the images."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from facekp.io.images import read_image, write_image
 
 
 class CofwSource(LabelsSource):
-    """COFW_train.mat and COFW_test.mat, grey or in colour: 29 points, each visible or hidden, and the images.
+    """Source for COFW_train.mat and COFW_test.mat, grey or in colour: 29 points, visible or hidden, and the images.
 
-    The images are written to the folder `images` first, by default COFW_train_images beside COFW_train.mat, once.
+    The images are first written to the folder `images`, by default COFW_train_images next to COFW_train.mat; those that
+    exist are kept.
     """
 
     implied = "cofw29"
@@ -56,10 +57,10 @@ class CofwSource(LabelsSource):
 def _write(file: Path, image: np.ndarray, where: str) -> None:
     good = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.size
     if not good or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
-        raise UserError(f"{where}: its image is no uint8 array (height, width) or (height, width, 3)")
+        raise UserError(f"{where}: its image is not a uint8 array (height, width) or (height, width, 3)")
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR if image.ndim == 3 else cv2.COLOR_GRAY2BGR)
     if file.is_file():
         if not np.array_equal(read_image(file), bgr):
-            raise UserError(f"{file}: is there and is another image; give images: another folder")
+            raise UserError(f"{file}: exists and is a different image; set images to another folder")
     else:
         write_image(file, bgr)

@@ -1,4 +1,4 @@
-"""Data sets made of others: several one after the other, faces kept in memory, squares without a face."""
+"""Data sets derived from others: concatenations, face crops kept in memory, and squares without a face."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from facekp.vision import geometry
 
 
 class JoinedDataset(LandmarkDataset):
-    """Several data sets one after the other, under one transform and one codec.
+    """Concatenation of data sets, with one transform and one codec.
 
     Args:
-        parts: Their own transforms and codecs are not used.
+        parts: Data sets to concatenate; their own transforms and codecs are not used.
         transform: See `LandmarkDataset`.
         codec: See `LandmarkDataset`.
     """
@@ -36,32 +36,32 @@ class JoinedDataset(LandmarkDataset):
         return int(self._ends[-1])
 
     def name(self, index: int) -> str:
-        """The part's name for it."""
+        """Return the part's name of the sample."""
         part, rest = self._locate(index)
         return part.name(rest)
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """The part's sample."""
+        """Return the part's untransformed sample."""
         part, rest = self._locate(index)
         return part.load(rest)
 
     def visibility(self, index: int) -> np.ndarray | None:
-        """As the part says."""
+        """Return the part's visibility of the points."""
         part, rest = self._locate(index)
         return part.visibility(rest)
 
     def has_face(self, index: int) -> bool:
-        """As the part says."""
+        """Return whether the part's sample has a face."""
         part, rest = self._locate(index)
         return part.has_face(rest)
 
     def has_points(self, index: int) -> bool:
-        """As the part says."""
+        """Return whether the part's sample has points."""
         part, rest = self._locate(index)
         return part.has_points(rest)
 
     def kinds(self) -> np.ndarray:
-        """(N,) the kind of each sample's part."""
+        """Return the kind of each sample's part, (N,)."""
         return np.repeat([part.kind for part in self.parts], [len(part) for part in self.parts])
 
     def _locate(self, index: int) -> tuple[LandmarkDataset, int]:
@@ -70,13 +70,13 @@ class JoinedDataset(LandmarkDataset):
 
 
 class KeptCrops(LandmarkDataset):
-    """The faces of another data set, decoded once and kept in memory, with room around them for `FaceCrop`.
+    """Face crops of another data set, decoded once and kept in memory, with a margin for `FaceCrop`.
 
     Args:
-        dataset: Its transform and codec are not used.
-        face_side: Larger faces are shrunk to so many pixels.
-        reach: How far crops go from the middle of the face's box, as a part of its longer side. At least 0.75 of that
-            is kept on every side of the box.
+        dataset: Source of the faces; its transform and codec are not used.
+        face_side: Maximum side of a face in pixels; larger faces are shrunk.
+        reach: Maximum distance of crops from the centre of the face's box, as a fraction of its longer side. At least
+            0.75 of that side is kept on every side of the box.
         progress: Show a progress bar.
     """
 
@@ -88,7 +88,7 @@ class KeptCrops(LandmarkDataset):
         self._visibility = [dataset.visibility(index) for index in range(len(dataset))]
         self.kind, self.schema = dataset.kind, dataset.schema
         self._face_side, self._reach = face_side, reach
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding Python's lock
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV releases the GIL while it decodes
             crops = pool.map(lambda index: self._cut(*dataset.load(index)), range(len(dataset)))
             self._samples = list(
                 tqdm(crops, "reading crops", len(dataset), leave=False, disable=None if progress else True)
@@ -98,24 +98,24 @@ class KeptCrops(LandmarkDataset):
         return len(self._samples)
 
     def name(self, index: int) -> str:
-        """The other data set's name for it."""
+        """Return the other data set's name of the sample."""
         return self._names[index]
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """The kept crop and its points."""
+        """Return the kept crop and its points."""
         image, points = self._samples[index]
         return image, points.copy()
 
     def visibility(self, index: int) -> np.ndarray | None:
-        """As the other data set says."""
+        """Return the other data set's visibility of the points."""
         return self._visibility[index]
 
     def has_face(self, index: int) -> bool:
-        """As the other data set says."""
+        """Return whether the other data set's sample has a face."""
         return self._has_face[index]
 
     def has_points(self, index: int) -> bool:
-        """As the other data set says."""
+        """Return whether the other data set's sample has points."""
         return self._has_points[index]
 
     def _cut(self, image: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -135,17 +135,17 @@ class KeptCrops(LandmarkDataset):
 
 
 class NoFacesDataset(LandmarkDataset):
-    """Squares of other data sets' images with no labelled face in them, or only a part of one.
+    """Squares of other data sets' images that contain no labelled face, or only a part of one.
 
-    They teach a network's score to say no. A face that nobody labelled may be among them; that is rare.
+    They are the negative samples for a network's score. In rare cases one contains an unlabelled face.
 
     Args:
-        datasets: Their images are used.
-        every: Use every so many of their faces.
-        seed: Of the squares' places.
+        datasets: Data sets whose images are used.
+        every: Step between the faces that are used; 2 uses every second one.
+        seed: Seed of the squares' positions and sizes.
     """
 
-    #: Of the squares' sides, in the longer sides of the labelled face's box.
+    #: Range of the squares' sides, as multiples of the longer side of the labelled face's box.
     _SIDES = (0.4, 1.6)
 
     def __init__(self, datasets: Sequence[FilesDataset], every: int = 1, seed: int = 0) -> None:
@@ -153,23 +153,23 @@ class NoFacesDataset(LandmarkDataset):
         self._sources = [(dataset, index) for dataset in datasets for index in range(0, len(dataset), every)]
         self._seed, self.schema = seed, datasets[0].schema
         mean = self.schema.mean_points
-        box = self.schema.face_box(mean)  # what `FaceCrop` looks at
+        box = self.schema.face_box(mean)  # the box that `FaceCrop` uses
         self._mean, self._side = mean - box[:2], (box[2:] - box[:2]).max()
 
     def __len__(self) -> int:
         return len(self._sources)
 
     def name(self, index: int) -> str:
-        """The image's name."""
+        """Return a name that includes the image's."""
         dataset, source = self._sources[index]
         return f"no face of {dataset.name(source)}"
 
     def has_face(self, index: int) -> bool:
-        """None of them."""
+        """Return False for every sample."""
         return False
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """The image, and the mean face laid into the square."""
+        """Return the image, and the mean face placed in the square."""
         dataset, source = self._sources[index]
         image, points = dataset.load(source)
         rng = np.random.default_rng([self._seed, index])
@@ -185,7 +185,7 @@ class NoFacesDataset(LandmarkDataset):
             square = np.array([x, y, x + wide, y + wide])
             if all(_covered(square, face) < 0.15 for face in faces):
                 break
-        else:  # the face fills the image: a corner of it
+        else:  # the face fills the image: take a corner of it
             wide = side * rng.uniform(0.25, 0.4)
             x, y = box[:2] + rng.uniform(-0.1, 0.7, 2) * side
             square = np.array([x, y, x + wide, y + wide])
@@ -194,6 +194,6 @@ class NoFacesDataset(LandmarkDataset):
 
 
 def _covered(square: np.ndarray, face: np.ndarray) -> float:
-    """How much of the smaller one of two boxes lies in the other."""
+    """Return the intersection of two boxes, as a fraction of the smaller one."""
     inside = np.clip(np.minimum(square[2:], face[2:]) - np.maximum(square[:2], face[:2]), 0, None).prod()
     return float(inside / min((square[2:] - square[:2]).prod(), (face[2:] - face[:2]).prod()))

@@ -1,4 +1,4 @@
-"""Whole images with all their faces, composed anew for every step: what a face detector learns from."""
+"""Training data of a face detector: whole images with all their faces, composed at random for every step."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ from facekp.io.images import read_image
 from facekp.landmarks import IBUG68
 from facekp.vision import boxes, geometry
 
-#: Of a label's rows: the most faces of a composed image.
+#: Number of rows of a label: the maximum number of faces in a composed image.
 MOST_FACES = 32
 
-#: Trust in a box that another detector drew and nobody checked.
+#: Trust in an unchecked box of another detector.
 UNCHECKED = 0.5
 
-#: A face of which less can be seen, or that has fewer pixels, is neither taught nor forbidden.
+#: Minimum visible fraction of a face's box, and its minimum longer side in pixels; other faces are ignored in training.
 LEAST_VISIBLE, LEAST_SIDE = 0.55, 12.0
 
-#: An image without faces is shown as if it had one of this share of its longer side.
+#: An image without faces is scaled as if it had a face of this fraction of its longer side.
 FACE_SHARE = 0.25
 
-#: In the folder of the `.pts` files: boxes of faces that have no points, where there are such.
+#: Optional file in the folder of the `.pts` files: boxes of faces that have no points.
 BOXES_FILE = "faces.csv"
 
 
 @dataclass(frozen=True)
 class FaceOutline:
-    """Where a face is.
+    """Location of a face in an image.
 
     Attributes:
-        points: (M, 2) pixels: points whose bounding box is the face's box, however the image is turned; or, of a face
+        points: (M, 2) pixels: points whose bounding box is the face's box at any rotation of the image; or, for a face
             that has only a box, its four corners.
-        trust: How far to trust it, 0 to 1.
-        is_box: The points are the corners of a box. Those of a turned box reach farther than the face in it.
+        trust: Confidence in the label, 0 to 1.
+        is_box: Whether the points are the corners of a box. The corners of a rotated box lie outside the face.
     """
 
     points: np.ndarray
@@ -55,10 +55,10 @@ class FaceOutline:
     is_box: bool = False
 
     def box(self, matrix: np.ndarray) -> np.ndarray:
-        """The face's box in an image that is moved; one that is turned does not grow.
+        """Return the face's box in a transformed image; rotation does not enlarge a face that is only a box.
 
         Args:
-            matrix: (2, 3), of `facekp.vision.geometry`.
+            matrix: (2, 3) as in `facekp.vision.geometry`, from the image to the transformed one.
 
         Returns:
             (4,) float64 x0, y0, x1, y1.
@@ -76,7 +76,7 @@ class LabelledImage:
 
     Attributes:
         path: The file.
-        faces: All of them; there may be none.
+        faces: All faces in the image; may be empty.
     """
 
     path: Path
@@ -84,10 +84,10 @@ class LabelledImage:
 
 
 def images_of(part: FilesDataset) -> list[LabelledImage]:
-    """The images of a data set of faces, each once with all its faces, and what `faces.csv` says of them.
+    """Return the images of a data set, each once with all its faces, including the boxes in `faces.csv`.
 
     Args:
-        part: Its rows choose the images.
+        part: The data set; its rows select the images.
 
     Raises:
         UserError: A `faces.csv` in its folder cannot be read.
@@ -109,16 +109,16 @@ def _outline(box: np.ndarray, trust: float = 1.0) -> FaceOutline:
 
 
 def read_unchecked_boxes(path: Path) -> dict[Path, list[np.ndarray]]:
-    """Read the boxes that another detector drew where nobody set points.
+    """Read the boxes that another detector predicted for faces without points.
 
     Args:
-        path: A CSV with the columns image, x0, y0, x1, y1 and source; rows whose source is "detector" count.
+        path: A CSV with the columns image, x0, y0, x1, y1 and source; only rows with the source "detector" are used.
 
     Returns:
-        Image -> (4,) x0, y0, x1, y1 of each box.
+        Path of the image -> its boxes, (4,) x0, y0, x1, y1 each.
 
     Raises:
-        UserError: It is no such CSV.
+        UserError: The file is not such a CSV, or names an image that does not exist.
     """
     try:
         table = pd.read_csv(path)
@@ -129,7 +129,7 @@ def read_unchecked_boxes(path: Path) -> dict[Path, list[np.ndarray]]:
         raise UserError(f"{path}: needs columns image, x0, y0, x1, y1 and source ({error})") from error
     found: dict[Path, list[np.ndarray]] = {}
     for row, (name, box) in enumerate(zip(names, boxes_of)):
-        if not isinstance(name, str) or not (box[2:] > box[:2]).all():  # nor is a NaN
+        if not isinstance(name, str) or not (box[2:] > box[:2]).all():  # also refuses NaN
             raise UserError(f"{path}: row {table.index[row] + 1}: needs an image, x0 < x1 and y0 < y1")
         if not (path.parent / name).is_file():
             raise UserError(f"{path}: row {table.index[row] + 1}: there is no image {name} beside it")
@@ -138,28 +138,28 @@ def read_unchecked_boxes(path: Path) -> dict[Path, list[np.ndarray]]:
 
 
 class ComposedDataset(Dataset):
-    """Squares composed of images, in tiles: one image, two by two, or three by three.
+    """Squares composed of 1, 2 x 2 or 3 x 3 tiles, each of which shows an image.
 
-    Every tile shows another image, turned, scaled and moved so that one of its faces has a size drawn at random; or,
-    now and then, any part of it, faces or not. All of it is one matrix and one warp for each tile. An image without
-    faces is shown as if it had one, anywhere, see `FACE_SHARE`.
+    The image of a tile is rotated, scaled and shifted so that one of its faces has a random size; some tiles show any
+    part of their image instead, with or without faces. Each tile takes one matrix and one warp. An image without faces
+    is scaled as if it had one, see `FACE_SHARE`, and placed at random.
 
     A sample is the square, (size, size, 3) BGR uint8 before the transform, and (MOST_FACES, 5) float32: x0, y0, x1, y1
-    around a face's points, in pixels of the square, and the trust in it; 0 where a box is to be ignored. Rows without a
+    around a face's points, in pixels of the square, and the trust in the box, 0 for a box to ignore. Rows without a
     face are zero.
 
     Args:
-        images: To compose from; kept in memory, decoded, no larger than their smallest face can be shown.
-        size: Side of the squares.
-        transform: Of the pixels alone; called with (image, coords).
-        roll: Faces are turned by up to so many degrees.
-        least_face: Of the sizes to draw, in pixels: the longer side of the box around the points.
-        most_face: As a part of the tile's side.
-        tiles: How often a square has 1, 2 x 2 and 3 x 3 tiles.
-        anywhere: How often a tile shows any part of its image.
-        filling: How often an image is large enough to fill most of its tile.
-        covered: How often a face with points is partly covered, by `facekp.data.transforms.Cover`.
-        turn: Turns the heads of images that show one face of 68 points.
+        images: Images to compose; kept in memory, decoded, at no more than the largest scale they are shown at.
+        size: Side of the squares in pixels.
+        transform: Transform of the pixels only; called with (image, coords).
+        roll: Maximum rotation in degrees.
+        least_face: Minimum face size to sample, in pixels: the longer side of the box around the points.
+        most_face: Maximum face size to sample, as a fraction of the tile's side.
+        tiles: Relative frequencies of 1, 2 x 2 and 3 x 3 tiles.
+        anywhere: Probability that a tile shows any part of its image.
+        filling: Probability that an image is scaled to fill most of its tile.
+        covered: Probability that a face with points is partly covered by `facekp.data.transforms.Cover`.
+        turn: Transform that turns the head in images that show a single face of 68 points.
         progress: Show a progress bar.
     """
 
@@ -183,7 +183,7 @@ class ComposedDataset(Dataset):
         self.size, self.transform = size, transform
         self.roll, self.least_face, self.most_face = roll, least_face, most_face
         self.tiles, self.anywhere, self.filling = list(tiles), anywhere, filling
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding Python's lock
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV releases the GIL while it decodes
             read = pool.map(self._shrunk, images)
             bar = tqdm(read, "reading images", len(images), leave=False, disable=None if progress else True)
             self.images: list[LabelledImage] = []
@@ -193,7 +193,7 @@ class ComposedDataset(Dataset):
                 self._pixels.append(pixels)
 
     def _shrunk(self, image: LabelledImage) -> tuple[LabelledImage, np.ndarray]:
-        """Read an image, and shrink it where even its smallest face is larger than it is ever shown."""
+        """Read an image, and shrink it if even its smallest face is larger than it is ever shown."""
         pixels = read_image(image.path)
         sides = [float(np.ptp(face.points, axis=0).max()) for face in image.faces]
         smallest = min(sides, default=FACE_SHARE * max(pixels.shape[:2]))
@@ -210,11 +210,11 @@ class ComposedDataset(Dataset):
         return len(self.images)
 
     def name(self, index: int) -> str:
-        """The file's name."""
+        """Return the file name."""
         return self.images[index].path.name
 
     def __getitem__(self, key: int | Draw) -> tuple[np.ndarray, np.ndarray]:
-        """One square, transformed, and its label."""
+        """Return one transformed square and its label."""
         index, seed = key[:2] if isinstance(key, Draw) else (key, key)
         if not 0 <= index < len(self):
             raise IndexError(index)
@@ -226,7 +226,7 @@ class ComposedDataset(Dataset):
         return image, label
 
     def compose(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """A square, its first tile from the image `index`; draws from Python's `random`."""
+        """Compose a square whose first tile shows the image `index`; samples from Python's `random`."""
         count = random.choices([1, 2, 3], self.tiles)[0]
         edges = np.linspace(0, self.size, count + 1).round().astype(int)
         square = np.empty((self.size, self.size, 3), np.uint8)
@@ -248,7 +248,7 @@ class ComposedDataset(Dataset):
         return square, label
 
     def _varied(self, index: int) -> tuple[np.ndarray, LabelledImage]:
-        """An image as it is, or with its head turned or faces covered."""
+        """Return an image unchanged, or with its head turned or faces covered."""
         pixels, image = self._pixels[index], self.images[index]
         faces = list(image.faces)
         if self.turn is not None and len(faces) == 1 and len(faces[0].points) == IBUG68.num_points:
@@ -261,7 +261,7 @@ class ComposedDataset(Dataset):
         return pixels, replace(image, faces=faces)
 
     def _place(self, pixels: np.ndarray, image: LabelledImage, side: int) -> np.ndarray:
-        """Matrix from an image into a tile whose corner is the origin."""
+        """Sample the matrix from an image to a tile whose corner is the origin."""
         height, width = pixels.shape[:2]
         if image.faces:
             face = geometry.bounding_box(random.choice(image.faces).points)
@@ -272,7 +272,7 @@ class ComposedDataset(Dataset):
         if random.random() < self.filling:
             least = max(least, 0.6 * side / max(height, width))
         scale = np.exp(random.uniform(np.log(min(least, most)), np.log(most)))
-        # Where the centre of the face comes to lie: half of it may be cut off.
+        # Position of the face's centre in the tile; about half of the face may be cut off.
         target = np.array([random.uniform(0.15, 0.85), random.uniform(0.15, 0.85)]) * side
         if random.random() < self.anywhere or not image.faces:
             centre = np.array([random.uniform(0, width), random.uniform(0, height)])

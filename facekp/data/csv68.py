@@ -21,12 +21,13 @@ NUM_POINTS = IBUG68.num_points
 
 
 class Csv68Source(Source):
-    """A folder with training/, test/ and their two CSVs, as `facekp prepare-data` makes it."""
+    """Source for a folder with training/, test/ and their two CSVs, as made by `facekp prepare-data`."""
 
     root: str = "data"
-    #: document: its training and test files, which show the same people.
-    #: person: a tenth of the people of both files is held out, nobody is on both sides.
-    #: strict: validation as with person, training without the test file as well, so that all three can be measured.
+    #: document: the document's training and test files, which show the same people.
+    #: person: a tenth of the people of both files is held out; no person is in both parts.
+    #: strict: validation as with person; training also omits the test file, so that weights can be evaluated on all
+    #: three splits.
     split: Literal["document", "person", "strict"] = "document"
 
     def load(self) -> Split:
@@ -49,7 +50,7 @@ class Csv68Source(Source):
 
 
 class FacialKeypointsDataset(FilesDataset):
-    r"""The 68-point CSV and its folder of images.
+    r"""Data set of a 68-point CSV and its folder of images.
 
     The CSV's first column holds file names, the following 136 hold x0, y0, ..., x67, y67 in pixels.
 
@@ -61,7 +62,7 @@ class FacialKeypointsDataset(FilesDataset):
         rows: Use only these rows of the CSV (0 is the first below the header).
 
     Raises:
-        UserError: The CSV is missing, is no such CSV, holds a value that is not a number, or names a file twice.
+        UserError: The CSV is missing or invalid, holds a value that is not a number, or names a file twice.
 
     Example:
         >>> import cv2, tempfile
@@ -90,11 +91,11 @@ class FacialKeypointsDataset(FilesDataset):
         self.rows = list(range(len(self.names))) if rows is None else list(rows)
 
     def where(self, index: int) -> str:
-        """The row, counted from 1 below the header."""
+        """Return the CSV and the row, counted from 1 below the header."""
         return f"{self.source}: row {self.rows[index] + 1} ({self.name(index)})"
 
     def name(self, index: int) -> str:
-        """The file's name."""
+        """Return the file name."""
         return self.names[self.rows[index]]
 
     def image_path(self, index: int) -> Path:
@@ -148,7 +149,7 @@ def read_points_csv(path: Path) -> tuple[list[str], np.ndarray]:
 
 
 def person(name: str) -> str:
-    """Whose face it is: the file name up to the last underscore.
+    """Return the person's name: the file name up to the last underscore.
 
     Example:
         >>> person("Luis_Fonsi_21.jpg")
@@ -158,14 +159,14 @@ def person(name: str) -> str:
 
 
 def split_people(names: Sequence[str], every: int = 10) -> tuple[list[int], list[int]]:
-    """Split rows so that nobody is on both sides.
+    """Split rows so that no person is in both parts.
 
-    Every `every`-th person of the sorted list goes to validation: the same people on every machine, and
-    whatever the seed.
+    Every `every`-th person of the sorted list goes to validation: the same people on every machine and for every
+    seed.
 
     Args:
         names: File names.
-        every: 10 holds out a tenth of the people.
+        every: Step between held-out people; 10 holds out a tenth of them.
 
     Returns:
         Indices for training, indices for validation.

@@ -29,15 +29,16 @@ from facekp.landmarks import PointSchema
 
 _BOX = ["box_x0", "box_y0", "box_x1", "box_y1"]
 
-#: Of `predict`'s tables; they say nothing that is learned.
+#: Columns of `predict`'s tables that are not used in training.
 _IGNORED = ("face", "score")
 
 
 class CsvSource(LabelsSource):
-    """A row for each face: `image`, and of each point `NAME_x`, `NAME_y` and, if it may be hidden, `NAME_v`.
+    """Source for a CSV with a row per face: `image`, and for each point `NAME_x`, `NAME_y` and optionally `NAME_v`.
 
-    `x0`, `y0`, ... serve as well, as `predict` writes them. Points without numbers are missing; `NAME_v` is 0, 1
-    (hidden) or 2. `box_x0`, `box_y0`, `box_x1`, `box_y1` and `attributes`, words between blanks, may be there.
+    `x0`, `y0`, ..., as written by `predict`, are accepted too. Points without numbers are missing; `NAME_v` is 0
+    (missing), 1 (hidden) or 2 (visible). `box_x0`, `box_y0`, `box_x1`, `box_y1` and `attributes`, words separated by
+    spaces, are optional.
     """
 
     holds = frozenset({"missing points", "hidden points", "boxes", "fractions of a pixel", "attributes"})
@@ -58,7 +59,7 @@ class CsvSource(LabelsSource):
         return Labels(self.needed_schema, faces)
 
     def _columns(self, header: list[str], path: Path) -> np.ndarray:
-        """(K, 3) the columns of x, y and visibility of each point; -1 where there is none."""
+        """Return the columns of x, y and visibility of each point, (K, 3); -1 for a missing column."""
         if "image" not in header or any(re.fullmatch(r"[-+.\d]+(e[-+]?\d+)?", name, re.I) for name in header):
             raise UserError(f"{path}: needs a header: image, NAME_x, NAME_y, ...; this begins with "
                             f"{', '.join(header[:3])[:80] or 'nothing'}")  # fmt: skip
@@ -67,7 +68,7 @@ class CsvSource(LabelsSource):
             raise UserError(f"{path}: has two columns {twice[:40]!r}; remove one of them")
         place = {name: i for i, name in enumerate(header)}
         known = {"image", "attributes", *_BOX, *_IGNORED}
-        names: dict[str, str] = {}  # of a point -> what its columns are called, {} for the axis
+        names: dict[str, str] = {}  # point -> format of its column names, {} for the axis
         for column in header:
             match = re.fullmatch(r"(.+)_[xyv]|[xyv](\d{1,4})", column)
             if column in known:
@@ -103,9 +104,9 @@ class CsvSource(LabelsSource):
             if boxes:
                 row += [""] * 4 if face.box is None else [plain(v) for v in face.box]
             if marked:
-                parted = next((name for name in face.attributes if name.split() != [name]), None)
-                if parted is not None:
-                    raise UserError(f"{face.where or face.image}: the attribute {parted[:40]!r} is not one word, which "
+                phrase = next((name for name in face.attributes if name.split() != [name]), None)
+                if phrase is not None:
+                    raise UserError(f"{face.where or face.image}: the attribute {phrase[:40]!r} is not one word, which "
                                     "a CSV needs; rename it, or choose another format")  # fmt: skip
                 row.append(" ".join(face.attributes))
             for (x, y), seen in zip(face.points, face.visibility):
@@ -124,14 +125,14 @@ def _face(
         raise UserError(f"{where}: {len(row)} cells, but the header has {len(header)}")
     cell = dict(zip(header, (text.strip() for text in row)))
     if not cell["image"]:
-        raise UserError(f"{where}: no name of an image")
+        raise UserError(f"{where}: no image name")
     where = f"{where} ({cell['image'][:80]})"
-    cells = np.array([text.strip() for text in row] + [""])  # of the column -1, which is not there
+    cells = np.array([text.strip() for text in row] + [""])  # the last cell, -1, is that of missing columns
     points = np.full((schema.num_points, 2), np.nan)
     given = cells[columns[:, :2]] != ""
     half = given.any(1) & ~given.all(1)
     if half.any():
-        raise UserError(f"{where}: the point {schema.points[int(half.argmax())]} has one of its two coordinates alone")
+        raise UserError(f"{where}: the point {schema.points[int(half.argmax())]} has only one of its two coordinates")
     known = given.all(1)
     points[known] = parse_numbers(cells[columns[known, :2]].ravel().tolist(), where).reshape(-1, 2)
     visibility = np.where(known, VISIBLE, MISSING).astype(np.float64)

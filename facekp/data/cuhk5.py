@@ -19,7 +19,7 @@ FIVE = load_schema("five")
 
 
 class Cuhk5Source(Source):
-    """A folder with trainImageList.txt and testImageList.txt."""
+    """Source for a folder with trainImageList.txt and testImageList.txt."""
 
     root: str = "data/cuhk5"
 
@@ -35,13 +35,13 @@ class Cuhk5Source(Source):
 
 
 class FivePointDataset(FilesDataset):
-    r"""The CUHK five-point lists: a row holds an image's path, the face's box and its five points.
+    r"""Data set of a CUHK five-point list, whose rows hold an image path, the face's box and its five points.
 
-    `folder\name.jpg x1 x2 y1 y2` and the x y of the left eye, the right eye, the nose and the left and right corner of
-    the mouth, in pixels of the image. A sample is the square around the box, which is what the network looks at.
+    A row is `folder\name.jpg x1 x2 y1 y2`, then the x y of the left eye, the right eye, the nose and the left and right
+    corner of the mouth, in pixels of the image. A sample is the square around the box, which is the network's input.
 
     Args:
-        list_file: `trainImageList.txt` or `testImageList.txt`; its paths lead from its own folder.
+        list_file: `trainImageList.txt` or `testImageList.txt`; its paths are relative to its own folder.
         transform: See `LandmarkDataset`.
         codec: See `LandmarkDataset`.
 
@@ -70,11 +70,11 @@ class FivePointDataset(FilesDataset):
         self.rows = list(range(len(self.names)))
 
     def where(self, index: int) -> str:
-        """The row, counted from 1."""
+        """Return the list and the row, counted from 1."""
         return f"{self.source}: row {self.rows[index] + 1} ({self.name(index)})"
 
     def name(self, index: int) -> str:
-        """The path of the list, with slashes."""
+        """Return the image path in the list, with forward slashes."""
         return self.names[self.rows[index]]
 
     def image_path(self, index: int) -> Path:
@@ -82,25 +82,25 @@ class FivePointDataset(FilesDataset):
         return self.source.parent / self.name(index)
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Read one image, and cut out the square around the box; beyond the image it is black.
+        """Read one image and cut out the square around the box, which is black outside the image.
 
         Raises:
-            UserError: The image cannot be read, or the box reaches out of it.
+            UserError: The image cannot be read, or the box extends beyond it.
         """
         image = read_image(self.image_path(index))
         x0, y0, x1, y1 = self.boxes[self.rows[index]]
         height, width = image.shape[:2]
         if min(x0, y0) < 0 or x1 >= width or y1 >= height:
-            raise UserError(f"the box x {x0} to {x1}, y {y0} to {y1} reaches out of the {width}x{height} image")
+            raise UserError(f"the box x {x0} to {x1}, y {y0} to {y1} extends beyond the {width}x{height} image")
         matrix, side = self._square(index)
         return geometry.warp(image, matrix, (side, side)), self.faces_beside(index)[0]
 
     def faces_beside(self, index: int) -> np.ndarray:
-        """(1, 5, 2) in pixels of the square."""
+        """Return the points, (1, 5, 2), in pixels of the square."""
         return geometry.apply(self._square(index)[0], super().faces_beside(index))
 
     def _square(self, index: int) -> tuple[np.ndarray, int]:
-        """What moves the image's pixels into the square, and its side."""
+        """Return the matrix from the image to the square, and the side of the square."""
         x0, y0, x1, y1 = self.boxes[self.rows[index]]
         side = int(max(x1 - x0, y1 - y0)) + 1
         return geometry.translation(-((x0 + x1 + 1 - side) // 2), -((y0 + y1 + 1 - side) // 2)), side
@@ -113,7 +113,7 @@ def read_five_points(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
         path: The file.
 
     Returns:
-        The paths with slashes, (N, 4) int boxes as x0, y0, x1, y1, and (N, 5, 2) float32 points.
+        The paths with forward slashes, (N, 4) int boxes as x0, y0, x1, y1, and (N, 5, 2) float32 points.
 
     Raises:
         UserError: See `FivePointDataset`.

@@ -1,4 +1,4 @@
-"""Data sets of faces with points: what all of them share, whatever their labels' format."""
+"""Base classes of the data sets of faces with points, for all label formats."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from facekp.io.images import only_sound_images
 from facekp.landmarks import IBUG68, PointSchema
 from facekp.vision import geometry
 
-#: Called with (image, coords), or with which points are seen behind them; returns them transformed, and perhaps says
-#: which points are seen.
+#: Called with (image, coords) or (image, coords, visible); returns them transformed, and may add `visible`, which
+#: tells which points are seen.
 Pipeline = Callable[[tuple[np.ndarray, ...]], tuple[np.ndarray, ...]]
 
-#: A label that lies farther outside than this share of the image's longer side is taken for a mistake.
+#: A label farther outside the image than this fraction of its longer side is regarded as an error.
 FARTHEST_OUTSIDE = 0.25
 
-#: And so is a face that spans fewer pixels: its coordinates are in another unit.
+#: A face that spans fewer pixels is regarded as an error too: its coordinates are in another unit.
 LEAST_FACE = 5.0
 
 
 class Draw(NamedTuple):
-    """A sample and the seed of everything random about it: one training step's view of a face.
+    """A sample of a training step, and the seed of everything random about it.
 
     Attributes:
-        sample: Its index.
-        seed: Of its random transforms.
-        final: The transforms of the last epochs are meant.
+        sample: Index of the sample.
+        seed: Seed of its random transforms.
+        final: Use the transforms of the last epochs.
     """
 
     sample: int
@@ -45,20 +45,20 @@ class Draw(NamedTuple):
 
 
 class LandmarkDataset(Dataset):
-    """Pairs of an image and its points. Subclasses give `__len__`, `name` and `load`.
+    """Data set of images and their points. Subclasses define `__len__`, `name` and `load`.
 
     Args:
-        transform: Called with (image, coords); see `facekp.data.transforms`. None leaves them as they are.
-        codec: Turns the points into what the network predicts. None leaves them as points.
+        transform: Called with (image, coords); see `facekp.data.transforms`. None leaves them unchanged.
+        codec: Encodes the points as the network's targets. None leaves them as points.
 
     Attributes:
-        kind: The format of its labels, as a config names it; tables of results are divided by it.
-        schema: What its points are.
-        final_transform: Replaces the transform where a `Draw` says so.
-        hidden_weight: How much a point counts that is labelled but hidden: from 0 to 1, the share of the draws in which
-            it is known. The others take its label for missing.
-        with_visibility: Behind the points' coordinates a label says which of them are seen: K numbers, 1 or 0, NaN
-            where neither labels that mark hidden points nor the transforms know.
+        kind: Format of its labels, as named in a config; tables of results are grouped by it.
+        schema: Schema of its points.
+        final_transform: Replaces the transform for a `Draw` whose `final` is set.
+        hidden_weight: Weight of a point that is labelled but hidden, 0 to 1: the fraction of draws in which its label
+            is used. In the others it is treated as missing.
+        with_visibility: Append the visibility of the points to a label's coordinates: K numbers, 1 or 0, NaN where it
+            is known neither from labels that mark hidden points nor from the transforms.
     """
 
     kind: str = ""
@@ -76,31 +76,31 @@ class LandmarkDataset(Dataset):
         raise NotImplementedError
 
     def name(self, index: int) -> str:
-        """What to call a sample in a message or under an image."""
+        """Return the name of a sample for messages and captions."""
         raise NotImplementedError
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """The untouched sample: BGR uint8 (H, W, 3) and float32 (K, 2) in its pixels."""
+        """Return the untransformed sample: BGR uint8 (H, W, 3), and float32 (K, 2) in its pixels."""
         raise NotImplementedError
 
     def visibility(self, index: int) -> np.ndarray | None:
-        """(K,) uint8 of a sample: 0 missing, 1 hidden, 2 visible; None if its labels do not tell."""
+        """Return a sample's visibility, (K,) uint8: 0 missing, 1 hidden, 2 visible; None if it is not labelled."""
         return None
 
     def has_face(self, index: int) -> bool:
-        """False: the points only say which part of the image to look at, and the label becomes NaN."""
+        """Return whether there is a face. If not, the points only locate the crop, and the label becomes NaN."""
         return True
 
     def has_points(self, index: int) -> bool:
-        """False: there is a face, but the points only say where; the label becomes infinite."""
+        """Return whether the points are known. If not, they only locate the face, and the label becomes infinite."""
         return True
 
     def __getitem__(self, key: int | Draw) -> tuple[np.ndarray, np.ndarray]:
-        """One sample, transformed and encoded.
+        """Return one sample, transformed and encoded.
 
         Args:
-            key: A `Draw`, whose seed makes the random transforms repeatable in whichever process they run; or an
-                index, which is then its own seed.
+            key: A `Draw`, whose seed makes the random transforms reproducible in any process; or an index, which is
+                also the seed.
         """
         index, seed, final = key if isinstance(key, Draw) else (key, key, False)
         transform = self.final_transform if final else self.transform
@@ -111,7 +111,7 @@ class LandmarkDataset(Dataset):
             points = self._without_hidden(index, points, seed)
         seen = self._marked(index) if self.with_visibility else []
         if transform is not None:
-            random.seed(seed)  # Python's and numpy's own generators: Paddle's transforms know no other
+            random.seed(seed)  # Python's and NumPy's own generators: Paddle's transforms use no others
             np.random.seed(seed % 2**32)
             image, points, *seen = transform((image, points, *seen))
         label = points if self.codec is None else self.codec.encode(points)
@@ -130,23 +130,23 @@ class LandmarkDataset(Dataset):
         dropped = np.random.default_rng([seed, index]).random(len(points)) >= self.hidden_weight
         left = np.where((dropped & (visibility == 1))[:, None], np.float32(np.nan), points)
         box = self.schema.face_box(left)
-        return left if (box[2:] > box[:2]).any() else points  # too few are left to say where the face is
+        return left if (box[2:] > box[:2]).any() else points  # too few are left to locate the face
 
     def _marked(self, index: int) -> list[np.ndarray]:
-        """Which points are seen, for the transforms, where the labels of a face mark hidden ones."""
+        """Return which points are seen, for the transforms; empty if the labels of the face mark no hidden points."""
         visibility = self.visibility(index)
-        if visibility is None or not (visibility == 1).any():  # "visible" is then only what nobody has marked
+        if visibility is None or not (visibility == 1).any():  # "visible" then only means "not marked"
             return []
         return [np.array([np.nan, 0, 1], np.float32)[visibility]]
 
 
 class FilesDataset(LandmarkDataset):
-    """What the data sets on disk share: rows that can be omitted, and the check of all of them.
+    """Base class of data sets on disk, whose rows can be checked and omitted.
 
     Attributes:
-        source: The file or folder that messages name.
-        points: (M, K, 2) float32, of all rows.
-        rows: Those of the M rows that are used.
+        source: File or folder of the labels.
+        points: (M, K, 2) float32 points of all rows.
+        rows: Indices of the M rows that are used.
     """
 
     source: Path
@@ -157,30 +157,30 @@ class FilesDataset(LandmarkDataset):
         return len(self.rows)
 
     def where(self, index: int) -> str:
-        """Where the label of a sample stands, for messages."""
+        """Return the location of a sample's label, for messages."""
         raise NotImplementedError
 
     def image_path(self, index: int) -> Path:
-        """The file of a sample's image."""
+        """Return the path of a sample's image."""
         raise NotImplementedError
 
     def faces_beside(self, index: int) -> np.ndarray:
-        """(M, K, 2) points of all labelled faces of a sample's image."""
+        """Return the points of all labelled faces in a sample's image, (M, K, 2)."""
         return self.points[self.rows[index]][None]
 
     def box_alone(self, index: int) -> np.ndarray | None:
-        """(4,) x0, y0, x1, y1 of a face that has a box in place of points; None: its points say where it is."""
+        """Return the box of a face that has no points, (4,) x0, y0, x1, y1; None for a face with points."""
         return None
 
     def check(self, skip_damaged: bool = False, progress: bool = False) -> None:
-        """Read every image once, before the first step, and compare it with its points.
+        """Read every image once, before the first step, and check its points against it.
 
         Args:
-            skip_damaged: Omit the rows that are wrong, and say so, instead of raising.
+            skip_damaged: Omit and report invalid rows instead of raising.
             progress: Show a progress bar.
 
         Raises:
-            UserError: A file is missing or damaged, or its points lie far outside; names the first such row.
+            UserError: A file is missing or damaged, or its points are invalid; the message names the first such row.
         """
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding Python's lock
             results = pool.map(self.problem, range(len(self)))
@@ -200,11 +200,11 @@ class FilesDataset(LandmarkDataset):
         self.rows = [row for index, row in enumerate(self.rows) if index not in wrong]
 
     def problem(self, index: int, sample: tuple[np.ndarray, np.ndarray] | None = None) -> str | None:
-        """What is wrong with a sample, naming its row; None if nothing is seen.
+        """Return what is wrong with a sample, and its row; None if no problem is found.
 
         Args:
-            index: Of the sample.
-            sample: What `load` returns for it, if it has been read.
+            index: Index of the sample.
+            sample: Result of `load` for it, if it has been read.
         """
         where = self.where(index)
         try:
@@ -242,20 +242,20 @@ class FilesDataset(LandmarkDataset):
 
 
 def _swapped(points: np.ndarray, schema: PointSchema) -> bool:
-    """Whether points lie as in a mean face whose x and y were exchanged, and far worse as in the mean face itself."""
+    """Return whether points fit a mean face far better with x and y exchanged than as they are."""
     known = np.isfinite(points).all(-1)
     if schema.mean_face is None or known.sum() < 4:
         return False
     mean, found = schema.mean_points[known].astype(np.float64), points[known].astype(np.float64)
-    straight, turned = (_misfit(mean, each) for each in (found, found[:, ::-1]))
-    return turned < SWAPPED * straight
+    straight, exchanged = (_misfit(mean, each) for each in (found, found[:, ::-1]))
+    return exchanged < SWAPPED * straight
 
 
-#: Of the misfit of points as they stand: with x and y exchanged it is less than this part where they are exchanged.
+#: x and y are regarded as swapped if exchanging them reduces the misfit to less than this fraction.
 SWAPPED = 0.4
 
 
 def _misfit(mean: np.ndarray, points: np.ndarray) -> float:
-    """How far points lie from a mean face that is turned, scaled and shifted onto them, in parts of their spread."""
-    apart = geometry.apply(geometry.similarity(mean, points), mean) - points
-    return float(np.sqrt((apart**2).sum() / max(((points - points.mean(0)) ** 2).sum(), 1e-9)))
+    """Return the RMS distance of points from a mean face fitted by a similarity, relative to their spread."""
+    residual = geometry.apply(geometry.similarity(mean, points), mean) - points
+    return float(np.sqrt((residual**2).sum() / max(((points - points.mean(0)) ** 2).sum(), 1e-9)))

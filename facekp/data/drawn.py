@@ -1,4 +1,4 @@
-"""Drawn faces: a data set that needs no data, for the quick start and for tests."""
+"""Synthetic faces drawn by the package: a data set without downloads, for the quick start and for tests."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ LEFT_EYE, RIGHT_EYE = list(range(36, 42)), list(range(42, 48))
 
 
 def draw_face(seed: int, size: int = 160) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a face whose 68 points are known exactly.
+    """Draw a synthetic face whose 68 points are known exactly.
 
-    The mean face varies in width, in the opening of mouth and eyes, in turn, scale and place; skin, hair and
-    background take random colours.
+    The mean face varies in width, in the opening of mouth and eyes, in rotation, scale and position; skin, hair and
+    background have random colours.
 
     Args:
-        seed: The same seed draws the same face.
+        seed: Seed of the face; the same seed draws the same face.
         size: Side of the image in pixels.
 
     Returns:
@@ -57,7 +57,7 @@ def draw_face(seed: int, size: int = 160) -> tuple[np.ndarray, np.ndarray]:
 
     skin = np.array([120, 150, 190]) * rng.uniform(0.6, 1.25) + rng.uniform(-15, 15, 3)
     dark = rng.uniform(10, 90, 3)
-    fine = 4  # draw larger, shrink once: smooth edges at sub-pixel places
+    fine = 4  # draw larger, then shrink once: smooth edges at sub-pixel positions
     image = np.full((size * fine, size * fine, 3), rng.uniform(40, 220, 3), np.float64).astype(np.uint8)
     cv2.rectangle(image, (0, int(size * fine * 0.8)), (size * fine, size * fine), rng.uniform(30, 200, 3).tolist(), -1)
 
@@ -65,7 +65,7 @@ def draw_face(seed: int, size: int = 160) -> tuple[np.ndarray, np.ndarray]:
         return np.round((points[indices] + 0.5) * fine - 0.5).astype(np.int32)
 
     head, axes, turn = cv2.fitEllipse(outline(list(range(0, 27))))
-    cv2.ellipse(image, (head, (axes[0] * 1.12, axes[1] * 1.15), turn), dark.tolist(), -1)  # the hair
+    cv2.ellipse(image, (head, (axes[0] * 1.12, axes[1] * 1.15), turn), dark.tolist(), -1)  # hair
     forehead = points[[24, 19]] + 0.25 * (points[[24, 19]] - points[[8, 8]])
     face = np.vstack([points[:17], forehead])
     cv2.fillPoly(image, [np.round((face + 0.5) * fine - 0.5).astype(np.int32)], skin.tolist())
@@ -86,13 +86,13 @@ def draw_face(seed: int, size: int = 160) -> tuple[np.ndarray, np.ndarray]:
 
 
 class DrawnSource(Source):
-    """Faces that the package draws; needs no data."""
+    """Source of synthetic faces that the package draws; needs no data."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
     train: PositiveInt = 2000
     validation: PositiveInt = 200
-    #: What the points are: ibug68, or a schema that is converted from it.
+    #: Schema of the points: ibug68, or one that is converted from it.
     schema_name: str = Field("ibug68", alias="schema")
 
     @property
@@ -108,20 +108,20 @@ class DrawnSource(Source):
 
 
 class DrawnFacesDataset(LandmarkDataset):
-    """Faces of `draw_face`, always the same ones.
+    """Data set of faces from `draw_face`, always the same ones.
 
-    A network that learns them has learned drawings, not people.
+    A network trained on them learns drawings, not people.
 
     Args:
         count: Number of faces.
-        first_seed: Seed of the first face; the others follow.
+        first_seed: Seed of the first face; those of the others follow consecutively.
         size: Side of the images in pixels.
         transform: See `LandmarkDataset`.
         codec: See `LandmarkDataset`.
-        schema: What the points are.
+        schema: Schema of the points.
 
     Raises:
-        UserError: The 68 points do not convert to it.
+        UserError: The 68 points cannot be converted to `schema`.
 
     Example:
         >>> image, points = DrawnFacesDataset(count=3, size=96)[2]
@@ -152,7 +152,7 @@ class DrawnFacesDataset(LandmarkDataset):
         return self.count
 
     def name(self, index: int) -> str:
-        """What to call a sample in a message."""
+        """Return the name of a sample for messages."""
         return f"drawn face {self.first_seed + index}"
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -164,12 +164,12 @@ class DrawnFacesDataset(LandmarkDataset):
 def write_drawn_faces(
     folder: str | os.PathLike[str], count: int, schema: PointSchema = IBUG68, size: int = 160
 ) -> None:
-    """Write drawn faces as images, and their labels as COCO keypoints beside them: to try what labels go through.
+    """Write drawn faces as images with COCO keypoint labels, to try out commands that work on labels.
 
     Args:
-        folder: Gets `images/` and `labels.json`.
+        folder: Output folder; `images/` and `labels.json` are written to it.
         count: Number of faces.
-        schema: What the points are.
+        schema: Schema of the points.
         size: Side of the images in pixels.
 
     Example:

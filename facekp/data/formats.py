@@ -1,4 +1,4 @@
-"""The registry of label formats: a new one is a `Source` in a file of its own, and a line here."""
+"""Registry of label formats. A new format is a `Source` in a file of its own, and an entry here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from facekp.data.source import Source
 from facekp.data.wflw import WflwSource
 from facekp.errors import UserError
 
-#: `type` of a source -> its options, which load it.
+#: `type` of a source -> class of its options, which loads it.
 FORMATS: dict[str, type[Source]] = {
     "csv68": Csv68Source,
     "pts": PtsSource,
@@ -42,13 +42,13 @@ FORMATS: dict[str, type[Source]] = {
 
 
 def parse_source(values: Any) -> Source:
-    """Check one entry of `data.sources`.
+    """Validate one entry of `data.sources`.
 
     Args:
         values: `type`, a key of `FORMATS`, and that format's options.
 
     Raises:
-        UserError: Unknown format or option, which lists the valid ones, or a wrong value.
+        UserError: Unknown format or option (the message lists the valid ones), or an invalid value.
 
     Example:
         >>> parse_source({"type": "drawn", "train": 10}).validation
@@ -72,7 +72,7 @@ def parse_source(values: Any) -> Source:
 def labels_source(
     name: str | None, labels: Path, schema: str | None = None, images: Path | None = None
 ) -> LabelsSource:
-    """The format of a file or folder of labels, to read or write it.
+    """Return the source of a file or folder of labels, to read or write it.
 
     Args:
         name: A key of `FORMATS`.
@@ -81,7 +81,7 @@ def labels_source(
         images: See `LabelsSource`.
 
     Raises:
-        UserError: There is no such format.
+        UserError: The format is unknown.
 
     Example:
         >>> labels_source("wflw", Path("list.txt")).schema_of_points.num_points
@@ -89,7 +89,7 @@ def labels_source(
     """
     known = {key: kind for key, kind in FORMATS.items() if issubclass(kind, LabelsSource)}
     if name is None:
-        raise UserError(f"{labels}: its name does not tell its format; give one of {', '.join(known)}")
+        raise UserError(f"{labels}: its format cannot be determined from its name; give one of {', '.join(known)}")
     registry.check_name(known, name, "format of labels")
     options = {"type": name, "labels": str(labels), "schema": schema, "images": None if images is None else str(images)}
     source = parse_source(options)

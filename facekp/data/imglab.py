@@ -1,4 +1,4 @@
-"""The XML of dlib's imglab."""
+"""XML files of dlib's imglab."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from facekp.landmarks import PointSchema
 
 
 class ImglabSource(LabelsSource):
-    """`dataset/images/image/box/part`: whole pixels; parts that are not there are missing. Ignored boxes are omitted.
+    """Source for imglab's XML, `dataset/images/image/box/part`, in whole pixels. Ignored boxes are omitted.
 
-    A box's left and top, width and height count pixels, so that it ends at left + width - 1.
+    Points without a part are missing. The width and height of a box count pixels, so that it ends at left + width - 1.
     """
 
     holds = frozenset({"missing points", "boxes"})
@@ -35,7 +35,7 @@ class ImglabSource(LabelsSource):
             raise UserError(f"{path}: not valid XML ({error})") from error
         listed = root.find("images")
         if root.tag != "dataset" or listed is None:
-            raise UserError(f"{path}: not imglab's XML, which has dataset and images; is it of another format?")
+            raise UserError(f"{path}: not imglab's XML, which has dataset and images; is it in another format?")
         schema, faces = self.needed_schema, []
         for number, image in enumerate(listed.findall("image"), 1):
             name = image.get("file")
@@ -89,7 +89,7 @@ def _face(box: ElementTree.Element, schema: PointSchema, image: Path, where: str
     for part in box.findall("part"):
         name = part.get("name", "")
         if name in parts:
-            raise UserError(f"{where}: the part {name[:40]!r} is there twice")
+            raise UserError(f"{where}: the part {name[:40]!r} occurs twice")
         parts[name] = _numbers(part, ("x", "y"), f"{where}, part {name[:40]!r}")
     points = np.full((schema.num_points, 2), np.nan)
     if not set(parts) <= set(schema.points) and all(name.isdigit() and len(name) < 5 for name in parts):

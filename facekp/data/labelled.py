@@ -1,4 +1,4 @@
-"""What the formats of `facekp.data.labels` share: options, the data set, the split."""
+"""Base classes of the formats that use `facekp.data.labels`: options, data set, split."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ D = TypeVar("D", bound="LabelsDataset")
 
 
 class LabelsDataset(FilesDataset):
-    """Faces of `Labels`; those with fewer than two points are omitted, and a `FacekpWarning` says how many.
+    """Data set of the faces of `Labels`; those with fewer than two points are omitted with a `FacekpWarning`.
 
     Args:
-        labels: The labels.
-        source: Their file or folder.
+        labels: Labels of the faces.
+        source: File or folder of the labels.
         kind: See `LandmarkDataset`.
         transform: See `LandmarkDataset`.
         codec: See `LandmarkDataset`.
-        boxes: Faces that have a box and fewer than two points are not omitted; for face detectors.
+        boxes: Keep faces that have a box and fewer than two points; for face detectors.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class LabelsDataset(FilesDataset):
             self._beside[self.faces[row].image].append(row)
 
     def face(self, index: int) -> Face:
-        """The labels of a sample."""
+        """Return the labels of a sample."""
         return self.faces[self.rows[index]]
 
     def where(self, index: int) -> str:
@@ -65,7 +65,7 @@ class LabelsDataset(FilesDataset):
         return self.face(index).where
 
     def name(self, index: int) -> str:
-        """The image's path below the labels' folder, or the whole of it."""
+        """Return the image path relative to the labels' folder, or the full path if it is outside."""
         folder = self.source if self.source.is_dir() else self.source.parent
         path = self.image_path(index)
         return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
@@ -92,7 +92,7 @@ class LabelsDataset(FilesDataset):
         return None if _has_points(face) else face.box
 
     def split(self: D, every: int = 10) -> tuple[D, D]:
-        """Hold out all faces of every `every`-th image: (for training, for validation)."""
+        """Hold out all faces of every `every`-th image; return (for training, for validation)."""
         held_out = set(sorted(self._beside)[::every])
         parts = copy.copy(self), copy.copy(self)
         for part, wanted in zip(parts, (False, True)):
@@ -105,42 +105,42 @@ def _has_points(face: Face) -> bool:
 
 
 class LabelsSource(Source):
-    """Labels of a format in a file of its own; `read` reads them, and `write` writes them if `holds` is given."""
+    """Base class of label formats; `read` reads the labels, and `write` writes them if `holds` is given."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
-    #: A file or folder of labels.
+    #: File or folder of labels.
     labels: str
-    #: Another one for validation.
+    #: File or folder of labels for validation.
     validation: Optional[str] = None
-    #: Without it, one of so many images is held out; None: as the format has it, or 10.
+    #: Without `validation`, one in `hold_out` images is held out; None: as the format defines, or 10.
     hold_out: Optional[int] = Field(None, ge=2)
-    #: Folder that the names of images start from; by default that of the labels.
+    #: Folder that image names are relative to; by default that of the labels.
     images: Optional[str] = None
-    #: What the points are: a name of `facekp.landmarks.SCHEMAS`, or a YAML file.
+    #: Schema of the points: a name of `facekp.landmarks.SCHEMAS`, or a YAML file.
     schema_name: Optional[str] = Field(None, alias="schema")
-    #: The schema to convert them to.
+    #: Schema to convert the points to.
     convert_to: Optional[str] = None
-    #: Take faces that have a box, around where their points would be, and no points; task: boxes alone.
+    #: Also use faces without points that have a box around where the points would be; task: boxes only.
     boxes: bool = False
 
-    #: The schema that the format implies.
+    #: Schema that the format implies.
     implied: ClassVar[Optional[str]] = None
-    #: What of `facekp.data.labels.CONTENTS` a file can hold; None: it is not written.
+    #: Keys of `facekp.data.labels.CONTENTS` that a file can hold; None: the format is not written.
     holds: ClassVar[Optional[frozenset[str]]] = None
 
     @property
     def given_schema(self) -> PointSchema | None:
-        """That of the option, or the implied one."""
+        """Schema of the option, or the implied one."""
         name = self.schema_name or self.implied
         return None if name is None else load_schema(name)
 
     @property
     def needed_schema(self) -> PointSchema:
-        """The same, where the labels do not tell.
+        """Like `given_schema`, or ibug68 with `boxes`; for formats whose labels do not define the schema.
 
         Raises:
-            UserError: There is none.
+            UserError: There is no schema.
         """
         schema = self.given_schema or (IBUG68 if self.boxes else None)
         if schema is None:
@@ -160,7 +160,7 @@ class LabelsSource(Source):
         return self.read(Path(self.labels))
 
     def folder_of_images(self, labels: Path) -> Path:
-        """Where the names of images start."""
+        """Return the folder that image names are relative to."""
         if self.images is not None:
             return Path(self.images)
         return labels if labels.is_dir() else labels.parent
@@ -169,18 +169,18 @@ class LabelsSource(Source):
         """Read a file or folder of labels.
 
         Raises:
-            UserError: Something in it is wrong; names the row or key.
+            UserError: The labels are invalid; the message names the row or key.
         """
         raise NotImplementedError
 
     @classmethod
     def write(cls, labels: Labels, path: Path, images: Path) -> None:
-        """Write labels; the file appears whole or not at all.
+        """Write labels; a file is written completely or not at all.
 
         Args:
-            labels: With no more than what `holds` names.
+            labels: Labels with no other contents than those in `holds`.
             path: The file or folder.
-            images: Folder that the names of images start from.
+            images: Folder that image names are relative to.
         """
         raise NotImplementedError
 
@@ -195,14 +195,14 @@ class LabelsSource(Source):
 
     def _part(self, path: Path, labels: Labels) -> LabelsDataset:
         if not labels.faces:
-            raise UserError(f"{path}: labels no face")
+            raise UserError(f"{path}: contains no labelled face")
         turned = turned_or_swapped(labels)
         if 2 * turned > len(labels.faces):
             raise UserError(f"{path}: left and right lie above one another in {turned} of {len(labels.faces)} faces; "
-                            "are x and y swapped, or the images turned?")  # fmt: skip
+                            "are x and y swapped, or the images rotated?")  # fmt: skip
         return self.dataset(labels if self.convert_to is None
                             else labels.converted(load_schema(self.convert_to), str(path)), path)  # fmt: skip
 
     def dataset(self, labels: Labels, path: Path) -> LabelsDataset:
-        """The data set of labels that `read` read."""
+        """Return the data set of labels from `read`."""
         return LabelsDataset(labels, path, self.type, boxes=self.boxes)

@@ -1,4 +1,4 @@
-"""labelme's JSON, one file an image."""
+"""labelme's JSON files, one per image."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from facekp.data.labels import HIDDEN, VISIBLE, Face, Labels, make_face, numbers
 from facekp.errors import UserError
 from facekp.landmarks import PointSchema
 
-#: Of a file; labelme puts the whole image in it.
+#: Maximum size of a file; labelme embeds the whole image in it.
 MAX_BYTES = 1 << 27
 
 
 class LabelmeSource(LabelsSource):
-    """A folder of JSON files: points that are labelled with their names, a face's with one `group_id`.
+    """Source for a folder of JSON files, in which points are labelled by name, those of a face with one `group_id`.
 
     A rectangle of the same group is the face's box. A point whose flag `hidden` or `occluded` is set is hidden.
     """
@@ -34,7 +34,7 @@ class LabelmeSource(LabelsSource):
         values = read_json(file, MAX_BYTES)
         name, shapes = values.get("imagePath"), values.get("shapes")
         if not isinstance(name, str) or not isinstance(shapes, list):
-            raise UserError(f"{file}: has no imagePath and shapes; is it labelme's?")
+            raise UserError(f"{file}: has no imagePath and shapes; is it a labelme file?")
         image = (Path(self.images) if self.images else file.parent) / name.replace("\\", "/")
         groups: dict[Any, list[tuple[str, dict[str, Any]]]] = {}
         for number, shape in enumerate(shapes):
@@ -59,11 +59,11 @@ def _face(image: Path, shapes: list[tuple[str, dict[str, Any]]], schema: PointSc
             box = [*np.min(corners, 0), *np.max(corners, 0)]
             continue
         if not isinstance(label, str) or label not in schema.points:
-            raise UserError(f"{where}: {str(label)[:40]!r} is no point of {schema.name}, which has "
+            raise UserError(f"{where}: {str(label)[:40]!r} is not a point of {schema.name}, which has "
                             f"{', '.join(schema.points[:4])}, ...; rename it, or give another schema")  # fmt: skip
         index = schema.points.index(label)
         if visibility[index]:
-            raise UserError(f"{where}: {label} is there twice in this face; give each face a group_id of its own")
+            raise UserError(f"{where}: {label} occurs twice in this face; give each face a group_id of its own")
         flags = shape.get("flags")
         hidden = isinstance(flags, dict) and any(flags.get(name) is True for name in ("hidden", "occluded"))
         points[index], visibility[index] = corners[0], HIDDEN if hidden else VISIBLE

@@ -1,4 +1,4 @@
-"""Labels in memory, the same for every format: faces with points, each visible, hidden or missing."""
+"""In-memory labels, the same for every format: faces with points, each visible, hidden or missing."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from facekp.io.files import atomic_path
 from facekp.landmarks import SCHEMAS, PointSchema, load_schema
 from facekp.vision import geometry
 
-#: A coordinate that is larger, in pixels, is none.
+#: Maximum absolute value of a coordinate in pixels.
 MAX_COORDINATE = 100_000
 
-#: Of a file that labels many images, and of one that labels a single one.
+#: Maximum size of a file that labels many images, and of one that labels a single image.
 MAX_BYTES, MAX_BYTES_OF_ONE = 1 << 29, 1 << 20
 
-#: Of a point.
+#: Visibility of a point.
 MISSING, HIDDEN, VISIBLE = 0, 1, 2
 
 
@@ -33,12 +33,12 @@ class Face:
     """The labels of a face.
 
     Attributes:
-        image: The file.
-        points: (K, 2) float64 pixels, counted from the centre of the first pixel; NaN where missing.
+        image: The image file.
+        points: (K, 2) float64 pixels; the centre of the first pixel is (0, 0); NaN where missing.
         visibility: (K,) uint8: 0 missing, 1 hidden, 2 visible.
         box: (4,) float64 x0, y0, x1, y1; None: the box around the points.
-        attributes: What else the labels say of it.
-        where: The file and row or key, for messages.
+        attributes: Further attributes of the face.
+        where: File and row or key, for messages.
     """
 
     image: Path
@@ -49,7 +49,7 @@ class Face:
     where: str = ""
 
     def same(self, other: Face) -> bool:
-        """Whether two labels say the same, to a millionth of a pixel."""
+        """Return whether two labels are equal, to a millionth of a pixel."""
         box, another = (np.zeros(4) if face.box is None else face.box for face in (self, other))
         return (
             self.image.resolve() == other.image.resolve()
@@ -66,8 +66,8 @@ class Labels:
     """The labels of a file or folder.
 
     Attributes:
-        schema: What the points are.
-        faces: In their order.
+        schema: Schema of the points.
+        faces: The faces in their order.
 
     Example:
         >>> five = load_schema("five")
@@ -85,7 +85,7 @@ class Labels:
         return np.array([face.points for face in self.faces], np.float32).reshape(-1, self.schema.num_points, 2)
 
     def converted(self, to: PointSchema, where: str) -> Labels:
-        """The same faces with the points of another schema.
+        """Return the same faces with the points of another schema.
 
         Raises:
             UserError: The conversion is not known.
@@ -115,19 +115,19 @@ def make_face(
     attributes: Iterable[str] = (),
     where: str = "",
 ) -> Face:
-    """Check what was read of a face.
+    """Check the values that were read for a face, and make a `Face` of them.
 
     Args:
-        schema: What the points are.
-        image: The file.
+        schema: Schema of the points.
+        image: The image file.
         points: K pairs x, y; NaN where missing.
-        visibility: K of 0, 1 and 2; None: what is not NaN is visible.
+        visibility: K values 0, 1 or 2; None: points that are not NaN are visible.
         box: x0, y0, x1, y1, or None.
-        attributes: What else the labels say.
-        where: Named in messages.
+        attributes: Further attributes of the face.
+        where: Location for messages.
 
     Raises:
-        UserError: A coordinate cannot be one, a visible point has no place, or the box is empty.
+        UserError: A coordinate or visibility is invalid, a visible point has no position, or the box is empty.
     """
     places = np.array(points, np.float64).reshape(-1, 2)
     if len(places) != schema.num_points:
@@ -144,7 +144,7 @@ def make_face(
     if wrong.any():
         index = int(wrong.argmax())
         x, y = places[index]
-        raise UserError(f"{where}: the point {schema.points[index]} at ({x:g}, {y:g}) is in no image; fix it, or mark "
+        raise UserError(f"{where}: the point {schema.points[index]} at ({x:g}, {y:g}) is out of range; fix it, or mark "
                         "it as missing")  # fmt: skip
     return Face(image, places, seen.astype(np.uint8), _checked_box(box, places, where), tuple(attributes), where)
 
@@ -154,15 +154,15 @@ def _checked_box(box: Any, points: np.ndarray, where: str) -> np.ndarray | None:
         return None
     corners = np.array(box, np.float64)
     if corners.shape != (4,) or not (np.abs(corners) <= MAX_COORDINATE).all() or not (corners[:2] <= corners[2:]).all():
-        raise UserError(f"{where}: the box {np.round(corners, 2).tolist()} is empty or in no image; fix or remove it")
+        raise UserError(f"{where}: the box {np.round(corners, 2).tolist()} is empty or out of range; fix or remove it")
     known = np.isfinite(points).all(-1)
     if known.any() and np.allclose(geometry.bounding_box(points[known]), corners, rtol=0, atol=1e-6):
-        return None  # says nothing more than the points
+        return None  # the same as the box around the points
     return corners
 
 
 def box_of(face: Face) -> np.ndarray | None:
-    """(4,) the box of a face, or that of its points; None if there is neither."""
+    """Return the box of a face, (4,), or that around its points; None if there is neither."""
     known = np.isfinite(face.points).all(-1)
     if face.box is not None or not known.any():
         return face.box
@@ -170,16 +170,16 @@ def box_of(face: Face) -> np.ndarray | None:
 
 
 def in_order(names: Sequence[str], schema: PointSchema, where: str) -> list[int]:
-    """Where each point of a schema stands in a file that names its points.
+    """Return the index of each point of a schema in a file that names its points.
 
     Args:
-        names: Of the file's points. Numbers, counted on from 0 or 1 with or without a common word before them, stand
-            for the schema's own order.
-        schema: What the points are.
-        where: Named in messages.
+        names: Names of the file's points. Consecutive numbers from 0 or 1, with or without a common prefix, mean the
+            schema's own order.
+        schema: Schema of the points.
+        where: Location for messages.
 
     Raises:
-        UserError: The names are others, or too few or too many.
+        UserError: The names differ from the schema's, or are too few or too many.
 
     Example:
         >>> in_order(["chin", "left_ear"], PointSchema("two", ("left_ear", "chin")), "an example")
@@ -199,12 +199,12 @@ def in_order(names: Sequence[str], schema: PointSchema, where: str) -> list[int]
     elif len(names) != schema.num_points:
         why = f"{len(names)} points, but {schema.name} has {schema.num_points}"
     else:
-        why = f"{strange!r} is no point of {schema.name}, which has {', '.join(schema.points[:4])}, ..."
+        why = f"{strange!r} is not a point of {schema.name}, which has {', '.join(schema.points[:4])}, ..."
     raise UserError(f"{where}: {why}; give the schema of these labels")
 
 
 def schema_named(names: Sequence[str]) -> PointSchema | None:
-    """The known schema with just these points, in this order."""
+    """Return the known schema with exactly these points in this order, or None."""
     return next((s for s in map(load_schema, SCHEMAS) if s.points == tuple(map(str, names))), None)
 
 
@@ -213,10 +213,10 @@ def read_text(path: Path, most: int = MAX_BYTES) -> str:
 
     Args:
         path: The file.
-        most: A larger one is refused.
+        most: Maximum size in bytes; larger files are refused.
 
     Raises:
-        UserError: It is missing, no regular file, too large, or no text.
+        UserError: The file is missing, not a regular file, too large, or not text.
     """
     return read_bytes(path, most, lambda data: data.decode("utf-8-sig"))
 
@@ -228,21 +228,21 @@ def read_bytes(path: Path, most: int, parse: Callable[[bytes], Any]) -> Any:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the name") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not a text file in UTF-8; is it of another format?") from error
+        raise UserError(f"{path}: not a text file in UTF-8; is it in another format?") from error
 
 
 def read_json(path: Path, most: int = MAX_BYTES) -> dict[str, Any]:
-    """Read a JSON object; NaN and Infinity, which JSON does not have, are refused.
+    """Read a JSON object; NaN and Infinity, which are not valid JSON, are refused.
 
     Raises:
-        UserError: See `read_text`; or it is not JSON, or not an object.
+        UserError: See `read_text`; or the file is not JSON, or not an object.
     """
     try:
         values = json.loads(read_text(path, most), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({' '.join(str(error).split())[:120]})") from error
     if not isinstance(values, dict):
-        raise UserError(f"{path}: holds a JSON {type(values).__name__}, not an object; is it of another format?")
+        raise UserError(f"{path}: holds a JSON {type(values).__name__}, not an object; is it in another format?")
     return values
 
 
@@ -251,10 +251,10 @@ def _no_constant(name: str) -> Any:
 
 
 def numbers(values: Any, where: str) -> list[float]:
-    """A list of finite numbers as floats.
+    """Return a list of finite numbers as floats.
 
     Raises:
-        UserError: It is none.
+        UserError: It is not such a list.
     """
     if not isinstance(values, list) or any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in values):
         raise UserError(f"{where}: must be a list of numbers")
@@ -268,7 +268,7 @@ def numbers(values: Any, where: str) -> list[float]:
 
 
 def parse_numbers(texts: Sequence[str], where: str) -> np.ndarray:
-    """Texts as float64.
+    """Convert strings to float64.
 
     Raises:
         UserError: One is not a finite number.
@@ -283,7 +283,7 @@ def parse_numbers(texts: Sequence[str], where: str) -> np.ndarray:
 
 
 def plain(value: float) -> float | int:
-    """A coordinate as it is written: nine decimals, and none where it is whole.
+    """Round a coordinate to nine decimals for a file; return an int if it is whole.
 
     Example:
         >>> plain(3.0), plain(0.1 + 0.2)
@@ -308,11 +308,11 @@ def write_pts(path: Path, points: np.ndarray) -> None:
 
 
 def relative(path: Path, folder: Path) -> str:
-    """The name of an image from a folder, with slashes."""
+    """Return the path of an image relative to a folder, with forward slashes."""
     return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
 
 
-#: What a format may not be able to hold -> whether a face has it.
+#: Content that some formats cannot hold -> whether a face has it.
 CONTENTS: dict[str, Callable[[Face], bool]] = {
     "missing points": lambda face: bool((face.visibility == MISSING).any()),
     "hidden points": lambda face: bool((face.visibility == HIDDEN).any()),
@@ -325,17 +325,17 @@ CONTENTS: dict[str, Callable[[Face], bool]] = {
 
 
 def reduced(labels: Labels, holds: Iterable[str], lossy: bool, where: str) -> Labels:
-    """What of labels a format can hold.
+    """Reduce labels to what a format can hold.
 
     Args:
-        labels: Whose.
-        holds: Keys of `CONTENTS`.
-        lossy: Omit what it cannot: faces with missing points, the difference of hidden and visible, boxes,
-            fractions, attributes.
-        where: Named in messages.
+        labels: Labels to reduce.
+        holds: Keys of `CONTENTS` that the format can hold.
+        lossy: Omit the rest: faces with missing points, the difference between hidden and visible, boxes, fractions,
+            attributes.
+        where: Location for messages.
 
     Raises:
-        UserError: It cannot hold all, and not `lossy`.
+        UserError: The format cannot hold everything, and `lossy` is false.
     """
     lost = [name for name in CONTENTS if name not in holds]
     for name in lost:
@@ -360,7 +360,7 @@ def reduced(labels: Labels, holds: Iterable[str], lossy: bool, where: str) -> La
 
 
 def turned_or_swapped(labels: Labels) -> int:
-    """In how many faces the mirror pairs lie above one another: x and y are swapped, or the images are turned."""
+    """Count the faces whose mirror pairs lie above one another: x and y are swapped, or the images are rotated."""
     if not labels.schema.mirror_pairs or not labels.faces:
         return 0
     left, right = np.array(labels.schema.mirror_pairs).T

@@ -11,9 +11,9 @@ from facekp.io.images import image_named
 
 
 class LapaSource(LabelsSource):
-    """A folder `train`, `val` or `test` with `landmarks/NAME.txt` and `images/NAME.jpg`: "106", then x y in each row.
+    """Source for a folder `train`, `val` or `test` of `images/NAME.jpg` and `landmarks/NAME.txt`: "106", then rows x y.
 
-    JD-landmark's files are the same.
+    JD-landmark uses the same format.
     """
 
     implied = "lapa106"

@@ -1,4 +1,4 @@
-"""Batches of a data set, and the processes that read them."""
+"""Data loader, and the processes that read its samples."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from paddle.io import BatchSampler, DataLoader, Dataset
 from facekp.errors import UserError
 from facekp.paddle_internals import default_collate_fn
 
-#: Loader processes hand images over in shared memory; with less than this they cannot (bus error).
+#: Minimum free shared memory for loader processes to pass images through it; with less, they fail (bus error).
 LEAST_SHARED_MEMORY = 256 << 20
 
 
 class Loader(DataLoader):
-    """`paddle.io.DataLoader` whose reader sees what reading a sample raised.
+    """`paddle.io.DataLoader` that passes exceptions from reading a sample on to its caller.
 
-    Paddle reads in a thread, which such an exception ends: without loader processes the reader then waits for ever,
+    Paddle reads in a thread, which such an exception ends: without loader processes the caller then waits forever,
     with them it gets a `SystemError` that does not name the sample.
 
     Args:
-        dataset: Gives tuples of arrays.
-        batches: Which samples make each batch.
-        workers: Loader processes, which live as long as the loader; 0 loads in this one.
+        dataset: Data set of tuples of arrays.
+        batches: Sampler that yields the indices of each batch.
+        workers: Number of loader processes, which live as long as the loader; 0 loads in this one.
 
     Example:
         >>> from paddle.io import TensorDataset
@@ -53,7 +53,7 @@ class Loader(DataLoader):
         )
 
     def __iter__(self) -> Iterator[list[paddle.Tensor]]:
-        """The batches of an epoch.
+        """Iterate over the batches of an epoch.
 
         Raises:
             UserError: A sample cannot be read.
@@ -78,32 +78,32 @@ class Loader(DataLoader):
         except SystemError as error:
             if not raised:
                 raise
-            # Paddle makes the message of the whole traceback; the last line is the error's own.
+            # Paddle's message is the whole traceback; the last line is the error's own.
             raise UserError(str(raised[0]).rstrip().rpartition(f"{UserError.__name__}: ")[2]) from error
         finally:
             threading.excepthook = before
 
 
 def sweep_shared_memory(folder: Path = Path("/dev/shm")) -> None:
-    """Delete what loader processes that are dead left in shared memory: `paddle_PID_...` of this user."""
+    """Delete what dead loader processes left in shared memory: this user's files `paddle_PID_...`."""
     if not hasattr(os, "getuid"):
         return
     for file in folder.glob("paddle_*"):
         pid = file.name.split("_")[1]
-        with suppress(OSError):  # another process sweeps as well
+        with suppress(OSError):  # another process may delete it first
             if pid.isdigit() and file.lstat().st_uid == os.getuid() and not Path("/proc", pid).exists():
                 file.unlink()
 
 
 def _start_worker(_: int) -> None:
-    # Ctrl-C reaches all processes of a terminal; the one that reads from this one ends it. Paddle has set SIGTERM.
+    # Ctrl-C reaches all processes of a terminal; the parent ends this one. Paddle has set a handler for SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(0)  # or the workers fight for the cores
+    cv2.setNumThreads(0)  # otherwise the workers compete for the cores
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 
 
 def _end_with(parent: int) -> None:
-    """End this process when `parent` has: Paddle's loader processes outlive a training that was killed."""
+    """End this process when `parent` has ended: Paddle's loader processes outlive a training that was killed."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""MATLAB's .mat files, through scipy and, of version 7.3, h5py: the extra [mat]."""
+"""MATLAB's .mat files, read with scipy or, for version 7.3, h5py; both are in the extra [mat]."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from facekp.errors import UserError
 from facekp.extras import missing
 from facekp.io.files import read_start
 
-#: A file is no larger.
+#: Maximum size of a file in bytes.
 MAX_BYTES = 1 << 32
 
 
@@ -21,20 +21,20 @@ def read_mat(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
 
     Args:
         path: The file.
-        names: The variables; those that are missing are not in what is returned.
+        names: Names of the variables; missing ones are not in the result.
 
     Returns:
-        Name -> array, as MATLAB has it; cells are arrays of objects.
+        Name -> array, with the shape as in MATLAB; cell arrays have the dtype object.
 
     Raises:
-        UserError: The file is missing, damaged or no .mat, or scipy is missing.
+        UserError: The file is missing, damaged or not a .mat file, or scipy or h5py is missing.
     """
     try:
         head, size = read_start(path, 128), path.stat().st_size
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the name") from error
     if size > MAX_BYTES:
-        raise UserError(f"{path}: larger than {MAX_BYTES >> 30} GiB, so it is of no data set that is known")
+        raise UserError(f"{path}: larger than {MAX_BYTES >> 30} GiB, so it belongs to no known data set")
     try:
         if head.startswith(b"MATLAB 7.3"):
             return _read_hdf5(path, names)
@@ -43,7 +43,7 @@ def read_mat(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         raise missing(error.name, f"{path}: a .mat file") from error
     try:
         found = loadmat(str(path), variable_names=list(names))
-    except Exception as error:  # scipy raises whatever a damaged file leads to
+    except Exception as error:  # scipy raises many types of exceptions for a damaged file
         raise UserError(f"{path}: not a .mat file, or damaged ({' '.join(str(error).split())[:80]})") from error
     return {name: found[name] for name in names if name in found}
 
@@ -61,23 +61,23 @@ def _read_hdf5(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
                 if value.dtype == h5py.ref_dtype or value.dtype.kind == "O":
                     cells = np.empty(value.size, object)
                     for i, reference in enumerate(value.ravel()):
-                        cells[i] = file[reference][()].T  # MATLAB counts columns first
+                        cells[i] = file[reference][()].T  # MATLAB is column-major
                     value = cells.reshape(value.shape)
                 found[name] = value.T
-    except Exception as error:  # h5py raises whatever a damaged file leads to
+    except Exception as error:  # h5py raises many types of exceptions for a damaged file
         raise UserError(f"{path}: not a .mat file, or damaged ({' '.join(str(error).split())[:80]})") from error
     return found
 
 
 def table(found: dict[str, np.ndarray], name: str, columns: int, path: Path) -> np.ndarray:
-    """A variable as (N, columns) float64.
+    """Return a variable as (N, columns) float64.
 
     Raises:
-        UserError: It is missing, or of another shape or type.
+        UserError: The variable is missing, or has another shape or type.
     """
     value: Any = found.get(name)
     if value is None:
-        raise UserError(f"{path}: has no variable {name}; is it of another data set?")
+        raise UserError(f"{path}: has no variable {name}; is it from another data set?")
     if value.dtype.kind not in "fiub" or value.ndim != 2 or value.shape[1] != columns:
         raise UserError(f"{path}: {name} is {value.dtype} {value.shape}, but N x {columns} numbers are needed")
     return value.astype(np.float64)

@@ -1,4 +1,4 @@
-"""Photos that nobody labelled, as a face detector sees them: they teach a network's score."""
+"""Unlabelled photos, with the boxes of a face detector, to train a network's score."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from facekp.io.images import read_image
 from facekp.landmarks import IBUG68, PointSchema
 from facekp.vision.boxes import iou, part_inside
 
-#: A photo whose best box has a lower score shows nothing to learn from.
+#: Minimum score of the best box of a photo; other photos are not used.
 LEAST_SCORE = 0.5
 
-#: A box that lies in a face's box for the one part at least, and overlaps with it by the other at most, is a part of
-#: the face: an eye with its brow, a mouth.
+#: A box is a part of a face (an eye with its brow, a mouth) if at least the first fraction of it lies inside the face's
+#: box, and its intersection over union with that box is at most the second.
 INSIDE, OVERLAP = 0.8, 0.3
 
 
 class PhotosDataset(LandmarkDataset):
-    """The boxes that a face detector draws in photos.
+    """Data set of the boxes that a face detector predicts in photos.
 
-    Photos with faces: what the detector is surest of is a face, whose points nobody knows; boxes in it are parts of a
-    face and no faces; the others are not used. Photos without faces: none of the boxes is a face.
+    Photos with faces: the box with the highest score is a face with unknown points; boxes inside it are parts of a
+    face, not faces; the others are not used. Photos without faces: none of the boxes is a face.
 
     Args:
-        paths: The photos.
-        detector: See `facekp.inference.landmarker.Detector`.
+        paths: Paths of the photos.
+        detector: Face detector; see `facekp.inference.landmarker.Detector`.
         faces: Whether the photos show faces.
-        schema: What the points are.
+        schema: Schema of the points.
         progress: Show a progress bar.
 
     Raises:
-        UserError: A photo cannot be read, or nothing is found in any of them.
+        UserError: A photo cannot be read, or no photo has a box to use.
 
     Example:
         >>> def detector(image):
@@ -62,10 +62,10 @@ class PhotosDataset(LandmarkDataset):
         mean = schema.mean_points
         low, high = mean.min(0), mean.max(0)
         self._places = (mean - low) / (high - low)
-        # A face of which a point is not known is neither turned nor covered by drawn things: these are no points.
+        # A face with an unknown point is neither turned nor covered: these points are not labels.
         self._places[np.linalg.norm(self._places - 0.5, axis=1).argmin()] = np.nan
         self._found: list[tuple[Path, np.ndarray, bool]] = []
-        for path in tqdm(paths, "looking at photos", leave=False, disable=None if progress else True):
+        for path in tqdm(paths, "detecting faces", leave=False, disable=None if progress else True):
             self._found += [(path, box, face) for box, face in _sort(*detector(read_image(path)), faces)]
         if not self._found:
             raise UserError(f"{paths[0].parent}: the face detector finds nothing in its {counted(len(paths), 'photo')}")
@@ -74,26 +74,26 @@ class PhotosDataset(LandmarkDataset):
         return len(self._found)
 
     def name(self, index: int) -> str:
-        """The photo's name."""
+        """Return a name that includes the photo's."""
         path, _, face = self._found[index]
         return path.name if face else f"no face of {path.name}"
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """The photo, and the mean face laid into the box, without the point in its middle."""
+        """Return the photo, and the mean face placed in the box, without its central point."""
         path, box, _ = self._found[index]
         return read_image(path), (box[:2] + self._places * (box[2:] - box[:2])).astype(np.float32)
 
     def has_face(self, index: int) -> bool:
-        """Whether it is a face."""
+        """Return whether the box is a face."""
         return self._found[index][2]
 
     def has_points(self, index: int) -> bool:
-        """No face's are known."""
+        """Return False for faces, whose points are unknown."""
         return not self._found[index][2]
 
 
 def _sort(boxes: np.ndarray, scores: np.ndarray, faces: bool) -> list[tuple[np.ndarray, bool]]:
-    """Boxes of one photo, and whether each is a face."""
+    """Return the boxes of one photo that are used, and whether each is a face."""
     if not faces:
         return [(box, False) for box in boxes]
     if not len(boxes) or scores.max() < LEAST_SCORE:

@@ -1,16 +1,16 @@
-"""Getting the 68-point data set: fetch or take the archive, check it, put it in place as a whole.
+"""Preparation of the 68-point data set: download or read the archive, check it, and install it as a whole.
 
-What is made is one folder:
+The result is one folder:
 
     training/                        3,462 images
-    training_frames_keypoints.csv    a row an image: name, x0, y0, ..., x67, y67 in pixels
+    training_frames_keypoints.csv    a row per image: name, x0, y0, ..., x67, y67 in pixels
     test/                            770 images
     test_frames_keypoints.csv
 
-How far the data can be trusted: a download must have the length that the server announced, every zip member
-that is unpacked must match its own CRC-32, the SHA-256 of the two published CSVs is pinned (`PUBLISHED`), and
-each row's image must exist. The SHA-256 of the archive as a whole is NOT pinned: this code was written
-without access to the archive, so its true value is not known. Whoever knows it can pass it as `sha256`.
+Integrity checks: a download must have the length that the server announced, every zip member that is unpacked
+must match its own CRC-32, the SHA-256 of the two published CSVs is pinned (`PUBLISHED`), and each row's image
+must exist. The SHA-256 of the archive as a whole is NOT pinned: this code was written without access to the
+archive, so its true value is not known. A known value can be passed as `sha256`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ PUBLISHED = {  # SHA-256 of the CSVs as Udacity published them
 }
 COLUMNS = 1 + 2 * 68
 
-# What the standard library raises for a damaged or unreadable archive.
+# Exceptions of the standard library for a damaged or unreadable archive.
 ARCHIVE_ERRORS = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -56,11 +56,11 @@ ARCHIVE_ERRORS = (
     zlib.error,
     lzma.LZMAError,
     EOFError,
-    NotImplementedError,  # a compression method that Python's zipfile does not know
+    NotImplementedError,  # a compression method that Python's zipfile does not support
     UnicodeDecodeError,  # a member's name
 )
 
-#: For messages.
+#: Remedies for messages.
 OTHERWISE = "get the archive some other way and give it with --from"
 ELSEWHERE = "choose another place with -o"
 REMEDY = f"check the rights and the free space, or {ELSEWHERE}"
@@ -69,19 +69,19 @@ Write = Callable[[Path], None]
 
 
 class DamagedError(UserError):
-    """The archive or folder itself is at fault: trying again with the same bytes would not help."""
+    """Error in the archive or folder itself: trying again with the same bytes would not help."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The figures of one split.
+    """Statistics of one split.
 
     Attributes:
         split: "training" or "test".
-        images: Rows of the CSV.
-        people: Different names up to the last underscore (`Ann_Lee_03.jpg` shows `Ann_Lee`).
+        images: Number of rows of the CSV.
+        people: Number of different names up to the last underscore (`Ann_Lee_03.jpg` shows `Ann_Lee`).
         mean: Mean of all coordinates.
-        std: Their standard deviation.
+        std: Standard deviation of all coordinates.
 
     Example:
         >>> print(Summary("training", 3462, 347, 104.47249, 43.17302))
@@ -108,23 +108,23 @@ def prepare(
     sha256: str | None = None,
     overwrite: bool = False,
 ) -> bool:
-    """Make the data folder `output`, or leave it alone if it is there and complete.
+    """Create the data folder `output`, or leave it unchanged if it is complete.
 
-    The folder appears whole or not at all. A broken download stays as `OUTPUT.part` beside the folder, and
-    the next call continues from there.
+    The folder is created completely or not at all. An interrupted download stays as `OUTPUT.part` beside the
+    folder, and the next call resumes it.
 
     Args:
-        output: The folder to make.
-        source: An archive (zip, tar, tar.gz) or a folder on this disk; without it, `url` is downloaded.
-        url: Where the archive is.
+        output: The folder to create.
+        source: A local archive (zip, tar, tar.gz) or folder; without it, `url` is downloaded.
+        url: URL of the archive.
         sha256: Checksum that the archive must have.
-        overwrite: Replace a folder that exists, with all that is in it.
+        overwrite: Replace an existing folder and all its contents.
 
     Returns:
-        True if the folder was made, False if a complete one was there already.
+        True if the folder was created, False if a complete one existed.
 
     Raises:
-        UserError: No network, a damaged archive, no space, something else in the way.
+        UserError: No network, a damaged archive, no space, or `output` is something else.
 
     Example:
         >>> import tempfile
@@ -158,7 +158,7 @@ def prepare(
         _verify(part, sha256)
         install(part, output, published=url == URL)
     except DamagedError as error:
-        forget(part)  # kept, it would be found whole by the next call and fail the same way for ever
+        forget(part)  # otherwise every further call would find it complete and fail in the same way
         raise UserError(f"{error} (downloaded from {url} and removed again)") from error
     except UserError as error:
         raise UserError(f"{error}; the whole download is kept as {part} and used by the next run") from error
@@ -167,20 +167,20 @@ def prepare(
 
 
 def summarise(folder: Path, label: object = None) -> list[Summary]:
-    """Check that the data folder is complete and count what it holds.
+    """Check that the data folder is complete, and return statistics of its splits.
 
     Args:
         folder: The data folder.
-        label: What the error messages call it; its own path by default.
+        label: Name of the folder in error messages; its own path by default.
 
     Raises:
-        DamagedError: A CSV is missing or no such table, or a row has no image.
+        DamagedError: A CSV is missing or not such a table, or a row has no image.
     """
     return [_summarise_split(folder, split, folder if label is None else label) for split in SPLITS]
 
 
 def altered(folder: Path) -> list[str]:
-    """The names of the CSVs in `folder` that are not, byte by byte, the published ones."""
+    """Return the names of the CSVs in `folder` that are not byte for byte the published ones."""
     return [name for name, digest in PUBLISHED.items() if sha256_of(folder / name) != digest]
 
 
@@ -191,9 +191,9 @@ def install(source: Path, output: Path, *, published: bool = False) -> None:
     edit, are always copied.
 
     Args:
-        source: An archive or a folder, with the data set at whatever depth.
-        output: The folder to make; one that exists is replaced with all that is in it.
-        published: Whether CSVs other than the published ones are an error.
+        source: An archive or a folder, with the data set at any depth.
+        output: The folder to create; an existing one is replaced with all its contents.
+        published: Whether CSVs that differ from the published ones are an error.
 
     Raises:
         DamagedError: `source` is not the data set, or is damaged.
@@ -222,7 +222,7 @@ def install(source: Path, output: Path, *, published: bool = False) -> None:
 
 
 def _is_ready(output: Path, source: Path | None, overwrite: bool) -> bool:
-    """Whether a complete data folder is there; UserError if something else is and must not be replaced."""
+    """Return whether a complete data folder exists; UserError if something else does and must not be replaced."""
     with local_errors(output, REMEDY):
         if not output.exists():
             return False
@@ -276,7 +276,7 @@ def _checksum(text: str | None) -> str | None:
 
 
 def _verify(source: Path, sha256: str | None) -> None:
-    """Compare the archive's checksum with the one that was asked for, if any."""
+    """Compare the archive's checksum with the requested one, if any."""
     if not source.exists():
         raise UserError(f"{source}: no such archive or folder; check --from")
     if sha256 is None:
@@ -290,14 +290,14 @@ def _verify(source: Path, sha256: str | None) -> None:
 
 
 def _unpack(source: Path, target: Path) -> None:
-    """Write the data set inside `source` to the new folder `target`, without whatever surrounds it."""
+    """Write the data set inside `source` to the new folder `target`, without any other files."""
     try:
         with _contents(source) as files:
             root = _find(files, source)
             for folder in ("", *SPLITS):
                 (target / folder).mkdir()
             csvs = {root / name for name in CSVS.values()}
-            for path, write in files.items():  # in the archive's order: a tar.gz cannot go back
+            for path, write in files.items():  # in the archive's order: a tar.gz is read sequentially
                 if path in csvs or path.parent in (root / "training", root / "test"):
                     write(target / path.relative_to(root))
     except ARCHIVE_ERRORS as error:
@@ -306,7 +306,7 @@ def _unpack(source: Path, target: Path) -> None:
 
 @contextmanager
 def _contents(source: Path) -> Iterator[dict[PurePosixPath, Write]]:
-    """The files of a folder or an archive: path inside -> a function that writes the file somewhere."""
+    """Yield the files of a folder or an archive: path inside -> function that writes the file to a path."""
     files: dict[PurePosixPath, Write] = {}
     if source.is_dir():
         for file in sorted(source.rglob("*")):
@@ -339,32 +339,32 @@ def _contents(source: Path) -> Iterator[dict[PurePosixPath, Write]]:
 
 
 def _begins(source: Path) -> bool:
-    """Whether there is anything but zeros in a file's beginning: `tarfile` would look for an end of them."""
+    """Return whether the start of a file has a byte other than zero: `tarfile` would read zeros to their end."""
     return any(read_start(source, 512))
 
 
 def _inside(name: str, source: Path) -> PurePosixPath:
-    r"""The path of an archive's member; DamagedError if it would leave the folder it is unpacked to.
+    r"""Return the path of an archive's member; DamagedError if it would leave the target folder.
 
     Example:
         >>> _inside("data\\test/Ann_Lee_03.jpg", Path("a.zip")).as_posix()
         'data/test/Ann_Lee_03.jpg'
     """
-    path = PureWindowsPath(name)  # knows both slashes and drive letters
+    path = PureWindowsPath(name)  # handles both slashes and drive letters
     if path.anchor or ".." in path.parts:
         raise DamagedError(f"{source}: {name} leads out of the archive; do not trust it")
     return PurePosixPath(*path.parts)
 
 
 def _without_junk(files: dict[PurePosixPath, Write]) -> dict[PurePosixPath, Write]:
-    """Drop what macOS adds: __MACOSX/, .DS_Store, ._name."""
+    """Remove what macOS adds: __MACOSX/, .DS_Store, ._name."""
     return {
         path: write for path, write in files.items() if "__MACOSX" not in path.parts and not path.name.startswith(".")
     }
 
 
 def _find(files: Collection[PurePosixPath], source: Path) -> PurePosixPath:
-    """The folder inside `source` that holds the CSVs and, beside them, the folders of images."""
+    """Return the folder inside `source` that holds the CSVs and, beside them, the folders of images."""
     folders = {path.parent for path in files}
     roots = [
         folder
@@ -382,7 +382,7 @@ def _find(files: Collection[PurePosixPath], source: Path) -> PurePosixPath:
 
 def _write(open_member: Callable[[], IO[bytes]], target: Path) -> None:
     with open_member() as member, open(target, "wb") as file:
-        shutil.copyfileobj(member, file)  # to the end, where zipfile compares the CRC
+        shutil.copyfileobj(member, file)  # to the end, where zipfile checks the CRC
 
 
 def _link_or_copy(file: Path, target: Path) -> None:
@@ -393,5 +393,5 @@ def _link_or_copy(file: Path, target: Path) -> None:
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise
-            # Another disk, a file system without hard links or another owner's file: a copy does as well.
+            # Another disk, a file system without hard links or another owner's file: copy instead.
     shutil.copyfile(file, target)

@@ -1,4 +1,4 @@
-"""Folders of `.pts` files, as 300-W has them."""
+"""Folders of `.pts` files, as in 300-W."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from facekp.landmarks import IBUG68, PointSchema
 
 
 class PtsSource(LabelsSource):
-    """A folder that is searched for `.pts` files, with as many points as the schema has; 300-W's 68 by default.
+    """Source for a folder that is searched for `.pts` files with the points of the schema, by default 300-W's 68.
 
-    `NAME.pts` or `NAME_1.pts`, `NAME_2.pts`, ... belong to the image `NAME` beside them, or at the same place below
-    `images`. `NAME_1.pts` is that of an image `NAME_1` where there is one; other files that number the faces of `NAME`
-    or of `NAME_1` make that a guess, which is refused. Coordinates in a `.pts` file count from 1; the three header
-    lines may be missing.
+    `NAME.pts` or `NAME_1.pts`, `NAME_2.pts`, ... belong to the image `NAME` beside them, or at the same relative path
+    below `images`. If there is an image `NAME_1`, `NAME_1.pts` belongs to it; this is refused as ambiguous if other
+    files number the faces of `NAME` or of `NAME_1`. Coordinates in a `.pts` file count from 1; the three header lines
+    may be missing.
     """
 
     labels: str = Field(alias="root")
@@ -72,10 +72,10 @@ class PtsSource(LabelsSource):
 
 
 class PtsDataset(LabelsDataset):
-    r"""The faces of a folder of `.pts` files; see `PtsSource`.
+    r"""Data set of a folder of `.pts` files; see `PtsSource`.
 
     Args:
-        root: Searched with all its folders.
+        root: Folder that is searched recursively.
         transform: See `LandmarkDataset`.
         codec: See `LandmarkDataset`.
 
@@ -102,7 +102,7 @@ def read_pts(path: Path, schema: PointSchema = IBUG68) -> np.ndarray:
     """Read the points of a `.pts` file: (K, 2) float64, counted from 0.
 
     Raises:
-        UserError: It does not hold K pairs of numbers.
+        UserError: The file does not hold K pairs of numbers.
     """
     text = read_bytes(path, MAX_BYTES_OF_ONE, lambda data: data.decode("utf-8", "replace"))
     if "{" in text:
@@ -114,7 +114,7 @@ def read_pts(path: Path, schema: PointSchema = IBUG68) -> np.ndarray:
 
 
 def unnumbered(name: str) -> str:
-    """The name of the image, if a name is that of one of its faces.
+    """Return the name of the image for the name of one of its faces; other names are unchanged.
 
     Example:
         >>> unnumbered("a_1"), unnumbered("a")
@@ -124,9 +124,9 @@ def unnumbered(name: str) -> str:
 
 
 def _images_of(files: Sequence[Path]) -> list[Path]:
-    """The image of each `.pts` file; see `PtsSource`."""
+    """Return the image of each `.pts` file; see `PtsSource`."""
     found = [(image_named(file.with_suffix("")), image_named(file.with_name(unnumbered(file.stem)))) for file in files]
-    numbered = {other for own, other in found if own is None}  # images whose faces have numbers, without a doubt
+    numbered = {other for own, other in found if own is None}  # images whose faces certainly have numbers
     images = []
     for file, (own, other) in zip(files, found):
         image = own or other

@@ -1,4 +1,4 @@
-"""How the points of faces vary together, to judge one by the others: a Gaussian of aligned faces."""
+"""Gaussian model of aligned faces: how their points vary together, to evaluate one given the others."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 
 from facekp.landmarks import PointSchema
 
-#: Of the mean variance, added to each variance: few faces must not look surer than they are.
+#: Fraction of the mean variance that is added to each variance, against overconfidence with few faces.
 _RIDGE = 0.02
 
 
 class ShapeModel:
-    """Where the points of a face are to be expected, given its other points.
+    """Gaussian model of the points of a face, given its other points.
 
-    Faces are aligned with their mean (turned, scaled, moved). Their mirror images count as well, so that left and
-    right are alike.
+    Faces are aligned with their mean (rotated, scaled, shifted). Their mirror images are added, so that left and right
+    are alike.
 
     Args:
-        schema: What the points are, with a mean face.
+        schema: Schema of the points, with a mean face.
         points: (N, K, 2) faces; NaN where missing.
 
     Example:
@@ -45,13 +45,13 @@ class ShapeModel:
             total, count = np.nansum(aligned, 0), np.isfinite(aligned).all(-1).sum(0)[:, None]
             self.mean = np.where(count > 0, total / np.maximum(count, 1), self.mean)
         aligned = self.align(faces)
-        off = np.where(np.isfinite(aligned), aligned - self.mean, 0.0).reshape(len(faces), -1)
-        covariance = off.T @ off / max(len(faces) - 1, 1)
+        offset = np.where(np.isfinite(aligned), aligned - self.mean, 0.0).reshape(len(faces), -1)
+        covariance = offset.T @ offset / max(len(faces) - 1, 1)
         noise = _RIDGE * max(float(np.trace(covariance)) / len(covariance), 1e-6)
         self._precision = np.linalg.inv(covariance + noise * np.eye(len(covariance)))
 
     def align(self, points: np.ndarray) -> np.ndarray:
-        """Faces (N, K, 2) turned, scaled and moved onto the mean; NaN where missing."""
+        """Rotate, scale and shift faces, (N, K, 2), onto the mean; NaN where missing."""
         known = np.isfinite(points).all(-1)
         weights = known / np.maximum(known.sum(1, keepdims=True), 1)
         z = np.where(known, points[..., 0] + 1j * points[..., 1], 0)
@@ -64,39 +64,39 @@ class ShapeModel:
         return np.stack([moved.real, moved.imag], -1)
 
     def distance(self, points: np.ndarray) -> np.ndarray:
-        """(N,) root mean square distance from the mean face after alignment; about 1 is the size of a face."""
+        """Return the RMS distance from the mean face after alignment, (N,); the size of a face is about 1."""
         return np.sqrt(np.nanmean(((self.align(points) - self.mean) ** 2).sum(-1), 1))
 
     def surprise(self, aligned: np.ndarray, which: Sequence[int]) -> np.ndarray:
-        """How unlikely some points are, given all others.
+        """Return how unlikely some points are, given all others.
 
         Args:
             aligned: (N, K, 2) as `align` returns them.
-            which: Their M indices.
+            which: Indices of the M points.
 
         Returns:
             (N,) squared Mahalanobis distance over 2M; about 1 where they are as expected, NaN where one is missing.
         """
         columns = np.array([2 * i + axis for i in which for axis in (0, 1)])
-        off = np.where(np.isfinite(aligned), aligned - self.mean, 0.0).reshape(len(aligned), -1)
+        offset = np.where(np.isfinite(aligned), aligned - self.mean, 0.0).reshape(len(aligned), -1)
         block = self._precision[np.ix_(columns, columns)]
-        wrong = np.linalg.solve(block, self._precision[columns] @ off.T)  # off minus what is expected
-        energy = np.einsum("in,ij,jn->n", wrong, block, wrong) / len(columns)
+        residual = np.linalg.solve(block, self._precision[columns] @ offset.T)  # offset minus what is expected
+        energy = np.einsum("in,ij,jn->n", residual, block, residual) / len(columns)
         return np.where(np.isfinite(aligned[:, list(which)]).all((1, 2)), energy, np.nan)
 
     def expected(self, aligned: np.ndarray) -> np.ndarray:
-        """Where each point is to be expected, given all others, (N, K, 2)."""
-        off = np.where(np.isfinite(aligned), aligned - self.mean, 0.0).reshape(len(aligned), -1)
+        """Return the expected position of each point, given all others, (N, K, 2)."""
+        offset = np.where(np.isfinite(aligned), aligned - self.mean, 0.0).reshape(len(aligned), -1)
         places = np.empty_like(aligned)
         for i in range(self.schema.num_points):
             columns = [2 * i, 2 * i + 1]
-            wrong = np.linalg.solve(self._precision[np.ix_(columns, columns)], self._precision[columns] @ off.T)
-            places[:, i] = self.mean[i] + off[:, columns] - wrong.T
+            residual = np.linalg.solve(self._precision[np.ix_(columns, columns)], self._precision[columns] @ offset.T)
+            places[:, i] = self.mean[i] + offset[:, columns] - residual.T
         return places
 
 
 def roll(schema: PointSchema, points: np.ndarray) -> np.ndarray:
-    """(N,) degrees that faces are turned by, as their mirror pairs lie; 0 where there are none."""
+    """Return the in-plane rotation of faces in degrees, (N,), by their mirror pairs; 0 if there are none."""
     if not schema.mirror_pairs:
         return np.zeros(len(points))
     left, right = np.array(schema.mirror_pairs).T

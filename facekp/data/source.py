@@ -1,4 +1,4 @@
-"""A source of labelled faces, as `data.sources` of a config names it."""
+"""Sources of labelled faces, as listed in `data.sources` of a config."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from facekp.landmarks import IBUG68, PointSchema
 
 @dataclass(frozen=True)
 class Split:
-    """What a source holds.
+    """Data sets of a source.
 
     Attributes:
-        train: Its data sets for training.
-        validation: Those for validation.
+        train: Data sets for training.
+        validation: Data sets for validation.
     """
 
     train: list[LandmarkDataset]
@@ -24,23 +24,23 @@ class Split:
 
 
 class Source(BaseModel):
-    """A format's options. A subclass adds its own and gives `load`; `facekp.data.formats.FORMATS` knows its name."""
+    """Options of a format. A subclass adds its own, defines `load`, and is listed in `facekp.data.formats.FORMATS`."""
 
     model_config = ConfigDict(extra="forbid")
 
     type: str
-    #: How often an epoch shows each of its faces: 0.5 shows every second one, 2 each of them twice.
+    #: How often an epoch shows each of its faces: 0.5 shows every second one, 2 shows each twice.
     weight: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False)
 
     @property
     def schema_of_points(self) -> PointSchema:
-        """What its points are."""
+        """Schema of its points."""
         return IBUG68
 
     def load(self) -> Split:
         """Read the labels.
 
         Raises:
-            UserError: A file is missing or a label wrong.
+            UserError: A file is missing or a label is invalid.
         """
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""What a training set says about its labels; kept with the weights."""
+"""Label statistics of a training set; stored with the weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facekp.vision import geometry
 
 @dataclass(frozen=True)
 class CropStatistics:
-    """How faces lie in the crops of a data set; all lengths are fractions of the crop's side.
+    """Position and size of the faces in the crops of a data set, in fractions of the crop's side.
 
     Attributes:
         mean_points: (K, 2) mean face.
@@ -29,14 +29,14 @@ class CropStatistics:
 
 
 def crop_statistics(dataset: LandmarkDataset, size: int, most: int = 500) -> CropStatistics:
-    """Measure the crops that `dataset` makes, which has no codec.
+    """Compute the statistics of the crops of `dataset`, which has no codec.
 
-    Inference needs it: there the crop is laid so that the box of a found face lies where training had it.
+    Inference needs them: it places the crop so that the box of a detected face lies where it did in training.
 
     Args:
-        dataset: With the transforms of validation, so that nothing is random.
+        dataset: Data set with the validation transforms, so that nothing is random.
         size: Side of its crops in pixels.
-        most: Look at no more than so many samples, evenly spread.
+        most: Maximum number of samples to use, evenly spread.
 
     Returns:
         The statistics.
@@ -60,7 +60,7 @@ def crop_statistics(dataset: LandmarkDataset, size: int, most: int = 500) -> Cro
 
 
 def label_mean_std(points: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation over all known coordinates, x and y together, as the document has them.
+    """Return the mean and standard deviation of all known coordinates, x and y together, as in the document.
 
     Example:
         >>> label_mean_std(np.array([[[0.0, 2.0]]]))
@@ -71,15 +71,15 @@ def label_mean_std(points: np.ndarray) -> tuple[float, float]:
 
 
 def with_mean_face(schema: PointSchema, points: np.ndarray, most: int = 1000) -> PointSchema:
-    """A schema with the mean face of a training set, if it has none.
+    """Return a schema with the mean face of a training set, if it has none.
 
-    The faces are aligned (turned, scaled and moved) by the points that are known; the mean is made symmetric, and
-    upright by its mirror pairs.
+    The faces are aligned (rotated, scaled and shifted) by their known points; the mean is made symmetric, and upright
+    by its mirror pairs.
 
     Args:
-        schema: What the points are.
-        points: (N, K, 2) of the training set; NaN where missing.
-        most: Look at no more than so many faces, evenly spread.
+        schema: Schema of the points.
+        points: (N, K, 2) points of the training set; NaN where missing.
+        most: Maximum number of faces to use, evenly spread.
 
     Raises:
         UserError: A point is labelled in no face, or most faces are upside down.
@@ -103,7 +103,7 @@ def with_mean_face(schema: PointSchema, points: np.ndarray, most: int = 1000) ->
     if schema.mean_face is not None:
         return schema
     known = np.isfinite(points).all(-1)
-    order = np.argsort(-known.sum(1), kind="stable")  # the most complete faces
+    order = np.argsort(-known.sum(1), kind="stable")  # the most complete faces first
     faces, known = (array[order[:: max(1, -(-len(order) // most))]].astype(np.float64) for array in (points, known))
     known = known.astype(bool)
     mean = faces[0] - np.nanmean(faces[0], 0)
@@ -117,7 +117,7 @@ def with_mean_face(schema: PointSchema, points: np.ndarray, most: int = 1000) ->
     mean = np.nanmean([mean, mirrored], 0) if schema.mirror_pairs else mean
     box = schema.face_box(mean)
     wide, high = (float(side) for side in box[2:] - box[:2])
-    mean = (mean - box[:2]) / max(wide, high / 10, 1e-9)  # no schema reaches farther than ten of its widths
+    mean = (mean - box[:2]) / max(wide, high / 10, 1e-9)  # no schema extends beyond ten of its widths
     return replace(schema, mean_face=tuple((round(float(x), 5), round(float(y), 5)) for x, y in mean))
 
 
@@ -129,7 +129,7 @@ def _aligned(face: np.ndarray, mean: np.ndarray, known: np.ndarray) -> np.ndarra
 
 
 def _upright(schema: PointSchema, mean: np.ndarray) -> np.ndarray:
-    """Turned so that mirror pairs lie level, their left one on the left."""
+    """Rotate a mean face so that mirror pairs are level, with their left point on the left."""
     if not schema.mirror_pairs:
         return mean
     left, right = np.array(schema.mirror_pairs).T

@@ -1,10 +1,10 @@
-"""Paired transforms: what moves the image moves its points.
+"""Paired transforms: geometric transforms apply to the image and to its points.
 
-They are `paddle.vision.transforms.BaseTransform`s over ("image", "coords"), so they mix with Paddle's own in a
-`paddle.vision.transforms.Compose`. The image is BGR uint8 (H, W, 3); the points are float32 (K, 2) pixels. A third
-field may go with them, ("image", "coords", "visible"): (K,) float32, 1 where a point is seen, 0 where not, NaN where
-that is not known.
-Random ones draw from Python's `random`, as Paddle's do; the data set seeds it for every sample.
+They are `paddle.vision.transforms.BaseTransform`s with the keys ("image", "coords"), so they combine with Paddle's own
+in a `paddle.vision.transforms.Compose`. The image is BGR uint8 (H, W, 3); the points are float32 (K, 2) pixels. A third
+field is optional, ("image", "coords", "visible"): (K,) float32, 1 where a point is seen, 0 where not, NaN where that is
+unknown.
+Random transforms sample from Python's `random`, as Paddle's do; the data set seeds it for every sample.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from facekp.vision import geometry, pixels
 
 
 class _Geometric(BaseTransform):
-    """A transform that is one matrix: subclasses choose it in `_get_params` as (matrix, (width, height)).
+    """Transform by one matrix: subclasses return (matrix, (width, height)) from `_get_params`.
 
-    One that returns something else overrides what is applied, as `RandomFlip` does.
+    A subclass that returns something else overrides the `_apply` methods, as `RandomFlip` does.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class _Geometric(BaseTransform):
 
 
 class Resize(_Geometric):
-    """Resize so that the shorter side becomes `size`; the proportions stay.
+    """Resizes the image so that its shorter side is `size` pixels; keeps the aspect ratio.
 
     Example:
         >>> image, coords = Resize(50)((np.zeros((100, 200, 3), np.uint8), np.array([[199.5, 99.5]])))
@@ -71,7 +71,7 @@ class Resize(_Geometric):
 
 
 class _Crop(_Geometric):
-    """Cut out a square of `size` pixels at a corner that subclasses choose; no resampling."""
+    """Crops a square of `size` pixels at a corner that subclasses choose; no resampling."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -95,25 +95,25 @@ class _Crop(_Geometric):
 
 
 class RandomCrop(_Crop):
-    """Cut out a square of `size` pixels anywhere. For training; validation uses `CenterCrop`."""
+    """Crops a square of `size` pixels at a random position. For training; validation uses `CenterCrop`."""
 
     def _corner(self, free_x: int, free_y: int) -> tuple[int, int]:
         return random.randint(0, free_x), random.randint(0, free_y)
 
 
 class CenterCrop(_Crop):
-    """Cut out the square of `size` pixels in the middle."""
+    """Crops the central square of `size` pixels."""
 
     def _corner(self, free_x: int, free_y: int) -> tuple[int, int]:
         return free_x // 2, free_y // 2
 
 
 class RandomFlip(_Geometric):
-    """Mirror the image with probability `p`, and give every point the index of its mirrored place.
+    """Mirrors the image with probability `p`, and gives every point the index of its mirrored position.
 
     Args:
         p: Probability.
-        schema: What the points are.
+        schema: Schema of the points.
     """
 
     def __init__(self, p: float = 0.5, schema: PointSchema = IBUG68) -> None:
@@ -139,18 +139,18 @@ class RandomFlip(_Geometric):
 
 
 class FaceCrop(_Geometric):
-    """The square around the face, and everything random about it, in one matrix and one warp.
+    """Crops the square around the face, with all random geometry in one matrix and one warp.
 
     With all random ranges at zero it is the crop of evaluation and inference.
 
     Args:
         size: Side of the crop in pixels.
-        margin: How far the square goes beyond the face's box (`PointSchema.face_box`), as a part of its longer side.
-        rotate: Standard deviation of the turn in degrees (cut off at two of them).
+        margin: Margin around the face's box (`PointSchema.face_box`), as a fraction of its longer side.
+        rotate: Standard deviation of the rotation in degrees (clipped at two standard deviations).
         scale: The square is scaled by a factor from 1 / (1 + scale) to 1 + scale.
-        shift: The square is moved by up to this part of its side, in x and y.
+        shift: Maximum shift of the square in x and y, as a fraction of its side.
         flip: Probability of mirroring.
-        schema: What the points are.
+        schema: Schema of the points.
 
     Example:
         >>> from facekp.landmarks import parse_schema
@@ -183,7 +183,7 @@ class FaceCrop(_Geometric):
 
     @property
     def reach(self) -> float:
-        """How far from the middle of the face's box a crop may go, as a part of its longer side."""
+        """Maximum distance of a crop from the centre of the face's box, as a fraction of its longer side."""
         turn = np.radians(min(2 * self.rotate, 45))
         return float((0.5 + self.margin) * (1 + 2 * self.shift) * (1 + self.scale) * (np.cos(turn) + np.sin(turn)))
 
@@ -214,10 +214,10 @@ class FaceCrop(_Geometric):
 
 
 class Pixels(BaseTransform):
-    """A step of `facekp.vision.pixels` as a transform of the image alone.
+    """Transform of the image only, by a step of `facekp.vision.pixels`.
 
     Args:
-        step: Called with the image.
+        step: Step, called with the image.
     """
 
     def __init__(self, step: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -229,7 +229,7 @@ class Pixels(BaseTransform):
 
 
 class _Sometimes(BaseTransform):
-    """Changes the image, and nothing about its points, with probability `p`: subclasses say how."""
+    """Changes the image, not its points, with probability `p`; subclasses define `_change`."""
 
     def __init__(self, p: float) -> None:
         super().__init__(keys=("image",))
@@ -245,11 +245,11 @@ class _Sometimes(BaseTransform):
 
 
 class Blur(_Sometimes):
-    """Blur by a Gaussian.
+    """Blurs the image with a Gaussian.
 
     Args:
         p: Probability.
-        most: Greatest standard deviation in pixels.
+        most: Maximum standard deviation in pixels.
     """
 
     def __init__(self, p: float, most: float = 2.0) -> None:
@@ -263,11 +263,11 @@ class Blur(_Sometimes):
 
 
 class LowResolution(_Sometimes):
-    """Shrink and enlarge again, as if the face were small in its image.
+    """Shrinks the image and enlarges it again, as if the face were small in its image.
 
     Args:
         p: Probability.
-        least: Smallest scale.
+        least: Minimum scale.
     """
 
     def __init__(self, p: float, least: float = 0.25) -> None:
@@ -285,11 +285,11 @@ class LowResolution(_Sometimes):
 
 
 class Noise(_Sometimes):
-    """Add normal noise, as a camera does in the dark.
+    """Adds Gaussian noise, as a camera does in the dark.
 
     Args:
         p: Probability.
-        most: Greatest standard deviation in grey levels.
+        most: Maximum standard deviation in grey levels.
     """
 
     def __init__(self, p: float, most: float = 12.0) -> None:
@@ -305,17 +305,17 @@ class Noise(_Sometimes):
 
 
 class Occlude(_Sometimes):
-    """Cover a rectangle: with another piece of the image, or with one colour.
+    """Covers a rectangle with another part of the image, or with one colour.
 
     Args:
         p: Probability.
-        most: Greatest width and height, as a part of the image's side.
+        most: Maximum width and height, as a fraction of the image's side.
     """
 
     def __init__(self, p: float, most: float = 0.45) -> None:
         super().__init__(p)
         if not 0 < most < 1:
-            raise ValueError("most is a part of the image's side, between 0 and 1")
+            raise ValueError("most is a fraction of the image's side, between 0 and 1")
         self.most = most
 
     def _change(self, image: np.ndarray) -> np.ndarray:
@@ -335,16 +335,16 @@ class Occlude(_Sometimes):
 
 
 class Cover(BaseTransform):
-    """Cover a part of a face as masks, hands, dark glasses and hair do, and say which points are hidden.
+    """Covers a part of a face, as masks, hands, dark glasses and hair do, and marks the points that are hidden.
 
-    One of four shapes is laid over the face, in a colour or a piece of the image: most often the lower face from the
-    nose or from the mouth on (a mask, a scarf), else a band over the eyes, an ellipse at the edge of the face (a hand,
-    hair), or an ellipse anywhere on it. Points under it become 0 in "visible"; where nothing before it has said which
-    points are seen, the others become 1. It comes behind `FaceCrop`.
+    One of four shapes covers the face, with a colour or a part of the image: most often the lower face from the nose or
+    the mouth down (a mask, a scarf), else a band over the eyes, an ellipse at the edge of the face (a hand, hair), or
+    an ellipse anywhere on it. Points under it become 0 in "visible"; if the input has no "visible", the other known
+    points become 1. Use it after `FaceCrop`.
 
     Args:
         p: Probability.
-        schema: What the points are; the first two shapes need the 68 of `ibug68`, others get ellipses.
+        schema: Schema of the points; the first two shapes need the 68 of `ibug68`, other schemas get ellipses.
     """
 
     def __init__(self, p: float, schema: PointSchema = IBUG68) -> None:
@@ -354,14 +354,14 @@ class Cover(BaseTransform):
         self.p, self.schema = p, schema
 
     def __call__(self, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-        """Cover, or leave as it is, and say which points are seen."""
+        """Cover the face, or leave it unchanged; the result includes which points are seen."""
         if len(inputs) == 2:
             known = np.isfinite(inputs[1]).all(-1)
             inputs = (*inputs, np.where(known, np.float32(1), np.float32(np.nan)))
         return super().__call__(inputs)
 
     def _get_params(self, inputs: tuple) -> np.ndarray | None:
-        """(H, W) uint8, not zero where the cover lies; None for no cover."""
+        """Sample the cover, (H, W) uint8, non-zero where it lies; None for no cover."""
         image, points = inputs[:2]
         if random.random() >= self.p or not np.isfinite(points).all():
             return None
@@ -369,7 +369,7 @@ class Cover(BaseTransform):
         known = self.schema.name == "ibug68" and len(points) == self.schema.num_points
         kind = random.choice(("mask", "mask", "band", "edge", "blob") if known else ("edge", "blob"))
         if kind == "mask":
-            top = random.choice((28, 29, 30, 33, 51, 62))  # of the nose's bridge, its tip, the lips
+            top = random.choice((28, 29, 30, 33, 51, 62))  # on the nose's bridge, its tip, the lips
             first = random.randint(1, 4)
             middle = points.mean(0)
             jaw = middle + (points[first : 17 - first] - middle) * random.uniform(1.0, 1.12)
@@ -394,7 +394,7 @@ class Cover(BaseTransform):
         if over is None:
             return image
         colour = np.array([random.randrange(256) for _ in range(3)])
-        if random.random() < 0.4:  # a piece of the image itself: skin, cloth
+        if random.random() < 0.4:  # a part of the image itself: skin, cloth
             cover = np.roll(image, (random.randrange(image.shape[0]), random.randrange(image.shape[1])), (0, 1))
         else:
             rng = np.random.default_rng(random.getrandbits(32))
@@ -417,7 +417,7 @@ class Cover(BaseTransform):
 
 
 def _pixels(name: str) -> Callable[..., BaseTransform]:
-    """What builds `Pixels` of a step, with the step's options as its signature."""
+    """Return a function that builds `Pixels` of a step, with the step's options as its signature."""
 
     def build(**options: Any) -> BaseTransform:
         return Pixels(pixels.build_pixels([{"type": name, **options}]))
@@ -430,7 +430,7 @@ def _pixels(name: str) -> Callable[..., BaseTransform]:
 
 
 def _paddle_image_transform(kind: type[BaseTransform]) -> Callable[..., BaseTransform]:
-    """One of Paddle's transforms, applied to the image and not to the points."""
+    """Return a function that builds one of Paddle's transforms, for the image and not for the points."""
 
     def build(**options: Any) -> BaseTransform:
         return kind(**options, keys=("image",))
@@ -442,7 +442,7 @@ def _paddle_image_transform(kind: type[BaseTransform]) -> Callable[..., BaseTran
     return build
 
 
-#: Name in a config -> what builds it.
+#: Name in a config -> callable that builds the transform.
 TRANSFORMS: dict[str, Callable[..., BaseTransform]] = {
     "Resize": Resize,
     "RandomCrop": RandomCrop,
@@ -458,7 +458,7 @@ TRANSFORMS: dict[str, Callable[..., BaseTransform]] = {
     **{name: _pixels(name) for name in pixels.PIXELS},
 }
 
-#: Those that move the points as well.
+#: Names of the transforms that also change the points.
 MOVING = tuple(name for name, kind in TRANSFORMS.items() if isinstance(kind, type) and issubclass(kind, _Geometric))
 
 
@@ -466,8 +466,8 @@ def build_transforms(specs: Sequence[Spec], schema: PointSchema = IBUG68) -> Com
     """Build a pipeline from a config's list.
 
     Args:
-        specs: Each names a `type` of `TRANSFORMS` and its options.
-        schema: What the points are.
+        specs: Transforms, each a `type` of `TRANSFORMS` and its options.
+        schema: Schema of the points.
 
     Returns:
         A `paddle.vision.transforms.Compose`; call it with (image, coords).

@@ -1,12 +1,12 @@
-"""Photos of turned heads made from photos of less turned ones.
+"""Photos of turned heads, rendered from photos of less turned ones.
 
-The mean shape of a head comes from the labels alone: many faces, each seen from somewhere, stacked into one matrix
-of rank three (Tomasi and Kanade, "Shape and motion from image streams under orthography", 1992; weak perspective, and
-Euclidean by least squares). A photo is laid on a mesh of its own points with the depths of that shape, turned, and
-drawn again; the points move along, as Zhu et al., "Face alignment across large poses" (2016), do it with a model of
-scanned heads.
+The mean shape of a head is estimated from the labels alone: many faces in different views, stacked into one matrix of
+rank three (Tomasi and Kanade, "Shape and motion from image streams under orthography", 1992; weak perspective, made
+Euclidean by least squares). A photo is mapped to a mesh of its own points with the depths of that shape, turned, and
+rendered again; the points are transformed with it, as in Zhu et al., "Face alignment across large poses" (2016), who
+use a model of scanned heads.
 
-Heads lie in pixels of their image, x to the right, y down, and z away from the viewer.
+Coordinates are in pixels of the image: x to the right, y down, and z away from the viewer.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from facekp.errors import UserError
 from facekp.landmarks import IBUG68
 from facekp.vision import geometry
 
-#: Heads are turned no farther than this, in degrees of yaw, and none that is turned farther already than the second.
+#: Maximum yaw of a head after and before it is turned, in degrees; heads beyond the second are not turned.
 MOST_YAW, MOST_OWN_YAW = 82.0, 40.0
 
-#: Up to this yaw all points of a face are taken to be seen.
+#: Up to this yaw in degrees, all points of a face are assumed to be seen.
 FRONTAL = 20.0
 
 _EARS, _NOSE, _CHIN, _BROWS = (0, 16), 30, 8, slice(17, 27)
-#: Moves the points a little, for the mesh alone: lips that are closed coincide.
-_APART = np.random.default_rng(0).uniform(-0.02, 0.02, (256, 2))
+#: Small offsets of the points, for the triangulation only: the points of closed lips coincide.
+_JITTER = np.random.default_rng(0).uniform(-0.02, 0.02, (256, 2))
 
 
 @dataclass(frozen=True)
 class Pose:
-    """How a head lies in its image: a point X of the shape is seen at `affine @ X + middle`.
+    """Pose of a head in its image: a point X of the shape is projected to `affine @ X + middle`.
 
     Attributes:
-        rotation: (3, 3), from the shape's axes to the image's.
-        affine: (2, 3), the least-squares fit to the face's own points.
-        scale: Pixels of the shape's unit.
+        rotation: (3, 3) rotation from the shape's axes to the image's.
+        affine: (2, 3) least-squares fit to the face's own points.
+        scale: Pixels per unit of the shape.
         middle: (2,) mean of the face's points.
     """
 
@@ -51,29 +51,29 @@ class Pose:
 
     @property
     def yaw(self) -> float:
-        """In degrees; positive looks to the right of the image."""
+        """Yaw in degrees; positive if the head looks to the right of the image."""
         return float(np.degrees(np.arctan2(-self.rotation[0, 2], self.rotation[2, 2])))
 
 
 @dataclass(frozen=True)
 class HeadShape:
-    """The mean shape of the 68 points in space.
+    """Mean three-dimensional shape of the 68 points.
 
     Attributes:
-        points: (68, 3), symmetric, around zero; the ends of the jaw are one unit apart.
+        points: (68, 3), symmetric, with mean zero; the ends of the jaw are one unit apart.
     """
 
     points: np.ndarray
 
     @classmethod
     def learn(cls, faces: np.ndarray) -> HeadShape:
-        """The shape that explains labelled faces best.
+        """Estimate the shape that fits labelled faces best.
 
         Args:
-            faces: (M, 68, 2) in any pixels; those with unknown points do not count.
+            faces: (M, 68, 2) in pixels of any image; faces with unknown points are ignored.
 
         Raises:
-            UserError: They do not show heads from several sides.
+            UserError: The faces are too few, or do not show heads from several sides.
         """
         faces = np.asarray(faces, np.float64)
         faces = faces[np.isfinite(faces).all((1, 2))]
@@ -88,7 +88,7 @@ class HeadShape:
         motion = rows @ basis  # (F, 2, 3)
         metric = np.linalg.cholesky(_metric(motion))
         shape = basis @ np.linalg.inv(metric).T
-        # The axes: seen from the front, the shape is the mean face.
+        # Axes: the frontal view of the shape is the mean face.
         mean = upright.mean(0)
         u, _, v = np.linalg.svd(np.linalg.lstsq(shape, mean, rcond=None)[0].T, full_matrices=False)
         across, down = u @ v
@@ -100,7 +100,7 @@ class HeadShape:
         return cls(shape / np.linalg.norm(shape[_EARS[1]] - shape[_EARS[0]]))
 
     def pose(self, face: np.ndarray) -> Pose:
-        """How a face, (68, 2), lies in its image."""
+        """Estimate the pose of a face, (68, 2), in its image."""
         middle = face.mean(0)
         affine = np.linalg.lstsq(self.points, face - middle, rcond=None)[0].T
         u, lengths, v = np.linalg.svd(affine, full_matrices=False)
@@ -109,7 +109,7 @@ class HeadShape:
 
     @property
     def surroundings(self) -> np.ndarray:
-        """(M, 3) five points of the forehead, and a ring around the head, its sides behind the ears."""
+        """(M, 3) five points of the forehead, and a ring around the head, with its sides behind the ears."""
         shape = self.points
         ear, brow, chin = shape[list(_EARS)].mean(0)[2], shape[_BROWS].mean(0), shape[_CHIN]
         angles = np.radians([150, 120, 90, 60, 30])
@@ -124,10 +124,10 @@ class HeadShape:
 
 
 def _metric(motion: np.ndarray) -> np.ndarray:
-    """The symmetric (3, 3) matrix under which the two rows of each motion, (F, 2, 3), are square and equally long.
+    """Return the symmetric (3, 3) metric in which both rows of each motion, (F, 2, 3), are orthogonal and equally long.
 
     Raises:
-        UserError: There is none.
+        UserError: There is no such metric.
     """
 
     def products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -135,9 +135,9 @@ def _metric(motion: np.ndarray) -> np.ndarray:
         return np.stack([ax * bx, ay * by, az * bz, ax * by + ay * bx, ax * bz + az * bx, ay * bz + az * by], 1)
 
     x, y = motion[:, 0], motion[:, 1]
-    wanted = np.concatenate([products(x, x) - products(y, y), products(x, y)])
-    length = (products(x, x) + products(y, y)).sum(0)  # of all together: F times two
-    system = np.concatenate([wanted, length[None]])
+    constraints = np.concatenate([products(x, x) - products(y, y), products(x, y)])
+    length = (products(x, x) + products(y, y)).sum(0)  # in total: two per motion, 2 F
+    system = np.concatenate([constraints, length[None]])
     goal = np.zeros(len(system))
     goal[-1] = 2 * len(motion)
     a, b, c, d, e, f = np.linalg.lstsq(system, goal, rcond=None)[0]
@@ -149,12 +149,12 @@ def _metric(motion: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Turned:
-    """A head drawn as it would look turned.
+    """Rendering of a turned head.
 
     Attributes:
         image: (H, W, 3) uint8.
-        points: (68, 2) float32, where the points went; hidden ones as well.
-        visible: (68,) float32, 1 where a point is seen, 0 where something of the head lies before it.
+        points: (68, 2) float32 points in the new image, including hidden ones.
+        visible: (68,) float32, 1 where a point is seen, 0 where the head hides it or it is outside the image.
     """
 
     image: np.ndarray
@@ -163,17 +163,17 @@ class Turned:
 
 
 def turn_head(image: np.ndarray, face: np.ndarray, shape: HeadShape, yaw: float, pitch: float = 0.0) -> Turned:
-    """Draw a head as it would look turned.
+    """Render a head as it would look turned.
 
     Args:
         image: (H, W, 3) uint8.
-        face: (68, 2) its points.
-        shape: From `HeadShape.learn`.
-        yaw: Degrees to turn it by, positive to the right of the image, about the head's own axis.
-        pitch: Degrees to nod by before, positive looks down.
+        face: (68, 2) points of the head.
+        shape: Head shape, from `HeadShape.learn`.
+        yaw: Angle in degrees about the head's own axis, positive to the right of the image.
+        pitch: Angle of the nod in degrees, applied before the yaw, positive down.
 
     Returns:
-        The image, of the same size, in which the background is stretched; and the points.
+        The image, of the same size, with a stretched background, and the points.
     """
     pose = shape.pose(face)
     around = shape.surroundings
@@ -186,17 +186,17 @@ def turn_head(image: np.ndarray, face: np.ndarray, shape: HeadShape, yaw: float,
     turn = np.array([[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]]) @ np.array(
         [[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]]
     )
-    axis = shape.points[list(_EARS)].mean(0) + np.array([0, 0, 0.15])  # where a head turns
+    axis = shape.points[list(_EARS)].mean(0) + np.array([0, 0, 0.15])  # a point on a head's axis of rotation
     centre = np.append(pose.affine @ axis + pose.middle, pose.rotation[2] @ axis * pose.scale)
     moved = (np.column_stack([flat, depth]) - centre) @ (pose.rotation @ turn @ pose.rotation.T).T + centre
-    count = len(face)  # the face's box stays in the middle, or it would leave a narrow image
+    count = len(face)  # keep the centre of the face's box, or the face would leave a narrow image
     moved[:, :2] += (geometry.bounding_box(face) - geometry.bounding_box(moved[:count, :2])).reshape(2, 2).mean(0)
     target = np.concatenate([moved[:, :2], edge])
     far = np.concatenate([moved[:, 2], np.full(len(edge), 1e3 * pose.scale)])
 
     triangles = _triangles(mesh)
     back = _signed_area(mesh[triangles]) * _signed_area(target[triangles]) <= 0
-    triangles = triangles[~back]  # the mesh has no hole: what is seen from behind has something before it
+    triangles = triangles[~back]  # the mesh has no hole: triangles seen from behind are hidden by others
     triangles = triangles[np.argsort(-far[triangles].mean(1), kind="stable")]
     height, width = image.shape[:2]
     painted = np.zeros((height, width), np.int16)
@@ -211,7 +211,7 @@ def turn_head(image: np.ndarray, face: np.ndarray, shape: HeadShape, yaw: float,
 
 
 def _visible(painted: np.ndarray, triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Whether a triangle of its own is what is painted at a point, or a pixel beside it."""
+    """Return whether one of a point's own triangles is painted at the point or at an adjacent pixel."""
     height, width = painted.shape
     corners = np.concatenate([np.full((1, 3), -1), triangles])
     places = np.round(points).astype(int)[:, None] + np.array([[x, y] for y in (-1, 0, 1) for x in (-1, 0, 1)])
@@ -222,7 +222,7 @@ def _visible(painted: np.ndarray, triangles: np.ndarray, points: np.ndarray) -> 
 
 
 def _edge(image: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Sixteen points that do not move, around the image and all its points."""
+    """Return sixteen fixed points around the image and all its points."""
     height, width = image.shape[:2]
     low, high = np.minimum(points.min(0), 0) - 8, np.maximum(points.max(0), [width, height]) + 8
     shares = np.linspace(0, 1, 5)[:-1]
@@ -231,15 +231,15 @@ def _edge(image: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def _triangles(points: np.ndarray) -> np.ndarray:
-    """Delaunay's triangles: (T, 3) indices."""
-    apart = (points + _APART[: len(points)]).astype(np.float32)
-    low, high = np.floor(apart.min(0)) - 1, np.ceil(apart.max(0)) + 2
+    """Return the Delaunay triangulation, (T, 3) indices."""
+    jittered = (points + _JITTER[: len(points)]).astype(np.float32)
+    low, high = np.floor(jittered.min(0)) - 1, np.ceil(jittered.max(0)) + 2
     mesh = cv2.Subdiv2D((*low.astype(int).tolist(), *(high - low).astype(int).tolist()))
-    mesh.insert(apart.tolist())
-    index = {(x, y): number for number, (x, y) in enumerate(apart.tolist())}
+    mesh.insert(jittered.tolist())
+    index = {(x, y): number for number, (x, y) in enumerate(jittered.tolist())}
     found = mesh.getTriangleList().reshape(-1, 3, 2).tolist()
-    named = [[index.get((x, y), -1) for x, y in corners] for corners in found]
-    return np.array([corners for corners in named if min(corners) >= 0])  # the others lead to the frame
+    triangles = [[index.get((x, y), -1) for x, y in corners] for corners in found]
+    return np.array([corners for corners in triangles if min(corners) >= 0])  # the others have outer vertices
 
 
 def _signed_area(triangles: np.ndarray) -> np.ndarray:
@@ -248,23 +248,23 @@ def _signed_area(triangles: np.ndarray) -> np.ndarray:
 
 
 def _affine(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(T, 2, 3) matrices that carry triangles, (T, 3, 2), onto others; the source's have an area."""
+    """Return the matrices, (T, 2, 3), that map triangles, (T, 3, 2), onto others; the source's have an area."""
     homogeneous = np.concatenate([source, np.ones((len(source), 3, 1))], 2)
     return np.linalg.solve(homogeneous, target).transpose(0, 2, 1)
 
 
 class TurnHead(BaseTransform):
-    """Turns every so many heads, and says which points are seen: (image, coords) -> (image, coords, visible).
+    """Turns random heads and marks which points are seen: (image, coords) -> (image, coords, visible).
 
-    A head is turned to the side that it looks to already, by a random angle. Of heads that are not turned all points
-    are taken to be seen if they look to the front, and else it is not known (NaN). What comes as hidden stays so:
-    (image, coords, visible) serves as well.
+    A head is turned to the side that it looks to already, by a random angle. In heads that are not turned, all points
+    are assumed to be seen if the head looks to the front; otherwise this is unknown (NaN). The input may also be
+    (image, coords, visible); points marked as hidden stay hidden.
 
     Args:
-        shape: From `HeadShape.learn`.
-        every: Turn one of so many, at random.
-        yaw: Least and greatest angle in degrees.
-        pitch: The same of nodding.
+        shape: Head shape, from `HeadShape.learn`.
+        every: One in `every` heads is turned, at random.
+        yaw: Minimum and maximum yaw in degrees.
+        pitch: Minimum and maximum pitch in degrees.
     """
 
     def __init__(
@@ -278,10 +278,10 @@ class TurnHead(BaseTransform):
         self.shape, self.every, self.yaw, self.pitch = shape, every, yaw, pitch
 
     def __call__(self, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Turn, or leave as it is."""
+        """Turn the head, or leave it unchanged."""
         image, face = inputs[:2]
         marked = inputs[2] if len(inputs) > 2 else np.full(len(face), np.nan, np.float32)
-        # As many draws for every face, whatever becomes of it.
+        # The same number of random values for every face, turned or not.
         chosen, side, yaw, pitch = (
             random.random() < 1 / self.every,
             random.choice((-1, 1)),

@@ -11,18 +11,18 @@ from facekp.errors import UserError
 
 ATTRIBUTES = ("pose", "expression", "illumination", "make_up", "occlusion", "blur")
 
-#: 98 points, a box, six attributes, the image.
+#: Number of values in a row: 98 points, a box, six attributes, the image.
 _LENGTH = 2 * 98 + 4 + 6 + 1
 
 
 class WflwSource(LabelsSource):
-    """`list_98pt_rect_attr_train.txt` and `..._test.txt`: x y of 98 points, a box, six attributes, the image's name.
+    """Source for `list_98pt_rect_attr_train.txt` and `..._test.txt`: x y of 98 points, box, six attributes, image name.
 
-    Names start from `images`; by default from the folder WFLW_images beside one that holds the list.
+    Image names are relative to `images`; by default to a folder WFLW_images in a parent folder of the list.
     """
 
     implied = "wflw98"
-    #: Omit faces with one of these attributes.
+    #: Omit faces with any of these attributes.
     omit: tuple[Literal["pose", "expression", "illumination", "make_up", "occlusion", "blur"], ...] = ()
 
     def folder_of_images(self, labels: Path) -> Path:

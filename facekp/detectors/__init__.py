@@ -1,4 +1,4 @@
-"""Face detectors: ours, and those of other projects. Each is called as `facekp.inference.landmarker.Detector` is."""
+"""Face detectors: our own and those of other projects, all called like `facekp.inference.landmarker.Detector`."""
 
 from facekp.detectors.faces_of import FacesOf
 from facekp.detectors.registry import DETECTORS, load_detector

@@ -10,10 +10,10 @@ from facekp.inference.faces import Faces
 
 
 class FacesOf:
-    """What a landmarker finds, as a detector: the boxes around the points, and the scores of detector and points.
+    """Face detector made of a landmarker: boxes around the points, and the combined scores of detector and points.
 
     Args:
-        landmarker: Called with an image.
+        landmarker: Function that finds the faces in an image.
     """
 
     def __init__(self, landmarker: Callable[[np.ndarray], Faces]) -> None:

@@ -13,12 +13,13 @@ from facekp.vision.boxes import suppress_overlaps
 class HaarDetector:
     """OpenCV's Haar cascades (Viola and Jones, 2001), which come with opencv-python.
 
-    Frontal faces first; if there is none, profiles; if there is none, frontal faces in the image turned by
-    30 degrees to either side. Fast to have, easily fooled: prefer your own boxes where you have better ones.
+    Frontal faces are searched for first; if there are none, profiles; if there are none, frontal faces in the image
+    rotated by 30 degrees to either side. Easy to install, but prone to false detections: prefer your own boxes where
+    you have better ones.
 
     Args:
-        longest_side: Larger images are searched at this size.
-        min_face: Smallest face to look for, as a part of the image's shorter side.
+        longest_side: Longest side in pixels to which larger images are reduced.
+        min_face: Size of the smallest face to search for, as a fraction of the image's shorter side.
 
     Example:
         >>> boxes, scores = HaarDetector()(np.zeros((80, 80, 3), np.uint8))
@@ -26,14 +27,14 @@ class HaarDetector:
         ((0, 4), (0,))
     """
 
-    # Where the landmarks' box lies in the cascade's square, in its sides: medians over 150 photos of 300-W.
+    # The landmarks' box in the cascade's square, in fractions of its side: medians over 150 photos of 300-W.
     _FRONTAL = np.array([0.07, 0.23, 0.93, 1.075])
     _PROFILE = np.array([0.05, 0.28, 0.79, 1.04])
 
     def __init__(self, longest_side: int = 800, min_face: float = 0.06) -> None:
         if not hasattr(cv2, "CascadeClassifier"):
             raise UserError('this OpenCV has no Haar cascades; pip install "opencv-python>=4.8,<5"')
-        # alt2 finds nearly as many faces as the default cascade, with a quarter of its false ones.
+        # alt2 finds nearly as many faces as the default cascade, with a quarter of its false detections.
         self._frontal, self._profile = (
             cv2.CascadeClassifier(cv2.data.haarcascades + f"haarcascade_{name}.xml")
             for name in ("frontalface_alt2", "profileface")
@@ -50,7 +51,7 @@ class HaarDetector:
             grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
         boxes, scores = self._upright(grey)
         if not len(boxes):
-            boxes, scores = self._turned(grey)
+            boxes, scores = self._rotated(grey)
         return (boxes / scale).astype(np.float32), scores.astype(np.float32)
 
     def _upright(self, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -63,7 +64,7 @@ class HaarDetector:
         other[:, [0, 2]] = grey.shape[1] - other[:, [2, 0]]  # back into the unmirrored image
         return _best(np.concatenate([one, other]), np.concatenate([one_scores, other_scores]))
 
-    def _turned(self, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _rotated(self, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         height, width = grey.shape
         side = int(np.hypot(height, width))
         found, found_scores = [], []
@@ -82,7 +83,7 @@ class HaarDetector:
     def _search(
         self, cascade: cv2.CascadeClassifier, grey: np.ndarray, place: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Coarse steps over the whole image, then fine ones around what they found: half the time of fine ones."""
+        """Search in coarse steps, then in fine ones around the results: half the time of fine steps alone."""
         least = self._least(grey)
         found, votes = [], []
         for x, y, side, _ in cascade.detectMultiScale2(grey, 1.25, 1, minSize=(least, least))[0]:
@@ -100,7 +101,7 @@ class HaarDetector:
     def _search_thoroughly(
         self, cascade: cv2.CascadeClassifier, grey: np.ndarray, place: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Fine steps over the whole image."""
+        """Search the whole image in fine steps."""
         least = self._least(grey)
         squares, votes = cascade.detectMultiScale2(grey, 1.1, 4, minSize=(least, least))
         return _boxes([(x, y, side) for x, y, side, _ in squares], list(votes), place)
@@ -110,17 +111,17 @@ class HaarDetector:
 
 
 def _boxes(squares: list[tuple[int, int, int]], votes: list[float], place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the landmarks lie in a cascade's squares, and scores made of the votes for each."""
+    """Return the landmarks' boxes for a cascade's squares, and scores computed from the votes for each."""
     if not squares:
         return np.zeros((0, 4)), np.zeros(0)
     places = np.array(squares, np.float64)
-    # A cascade gives no probability; how many neighbouring windows agreed is the best sign it has.
+    # A cascade gives no probability; the number of neighbouring windows that agreed is the best substitute.
     return _best(
         places[:, [0, 1, 0, 1]] + places[:, 2:] * place, 1 - np.exp(-np.array(votes, np.float64).reshape(-1) / 4)
     )
 
 
 def _best(boxes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One box for each face that several searches found."""
+    """Keep one box for each face that several searches found."""
     kept = suppress_overlaps(boxes, scores, most=0.3)
     return boxes[kept], scores[kept]

@@ -1,4 +1,4 @@
-"""MediaPipe's face detector where it is installed; its boxes become boxes around the 68 points."""
+"""MediaPipe's face detector, if it is installed; its boxes are converted to boxes around the 68 points."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from facekp.vision.boxes import SAME_FACE, suppress_overlaps
 
 
 class MediaPipeDetector:
-    """MediaPipe's two BlazeFaces (Bazarevsky et al., 2019), which come with its package; needs no file.
+    """MediaPipe's two BlazeFace models (Bazarevsky et al., 2019), which come with its package; needs no model file.
 
-    One is made for faces within two metres, one for those within five. Both look at every image.
+    One is made for faces within two metres, the other for faces within five. Both run on every image.
 
-    Building one makes MediaPipe write a few lines to stderr; it gives no way to silence them
+    MediaPipe writes a few lines to stderr when a detector is built; it has no option to silence them
     (github.com/google-ai-edge/mediapipe/issues/5737).
 
     Args:
-        least_score: Faces with lower scores are omitted. MediaPipe itself omits those below 0.5.
+        least_score: Minimum score of a face. MediaPipe itself drops those below 0.5.
 
     Raises:
-        UserError: MediaPipe is missing, or one of the versions from 0.10.30 on, which have no detector in the package.
+        UserError: MediaPipe is missing, or is version 0.10.30 or later, whose package has no detector.
 
     Example:
         >>> from contextlib import suppress
@@ -30,8 +30,8 @@ class MediaPipeDetector:
         ...     assert boxes.shape == (0, 4) and scores.shape == (0,)
     """
 
-    # Where the landmarks' box lies in the box of the near and of the far model, in its sides: medians over 141 and
-    # 143 faces on 150 photos of 300-W.
+    # The landmarks' box in the box of the near and of the far model, in fractions of its sides: medians over 141 and
+    # 143 faces in 150 photos of 300-W.
     _PLACES = np.array([[0.025, 0.10, 0.955, 1.01], [0.065, 0.155, 0.94, 1.015]])
 
     def __init__(self, least_score: float = 0.5) -> None:

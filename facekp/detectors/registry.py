@@ -1,4 +1,4 @@
-"""The registry of face detectors: a new one is a file of its own, and a line here."""
+"""The registry of face detectors. A new detector is a file of its own and an entry here."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _yunet(argument: str) -> Detector:
     return YuNetDetector(argument)
 
 
-#: Name, and what stands behind its colon, as in "yunet:PATH" -> the detector.
+#: Name -> function that builds the detector from the text after the colon, as in "yunet:PATH".
 DETECTORS: dict[str, Callable[[str], Detector]] = {"haar": _haar, "mediapipe": _mediapipe, "yunet": _yunet}
 
 
@@ -42,14 +42,14 @@ def load_detector(
     """Load a face detector.
 
     Args:
-        source: None for ours, the shipped one; a name of `DETECTORS`: "haar" for OpenCV's cascades, "mediapipe" where
-            that is installed, "yunet:PATH" for OpenCV's YuNet with a model file that you have; or the path of weights
+        source: None for our own, shipped detector; a name in `DETECTORS`: "haar" for OpenCV's cascades, "mediapipe" if
+            it is installed, "yunet:PATH" for OpenCV's YuNet with a model file of your own; or the path of weights
             that `facekp train` wrote, or of a folder that `facekp export` wrote.
-        backend: See `facekp.load_landmarker`; of our own detectors.
-        threads: As well.
+        backend: See `facekp.load_landmarker`; for our own detectors only.
+        threads: See `facekp.load_landmarker`; for our own detectors only.
 
     Raises:
-        UserError: There is no such detector, or what it needs is missing.
+        UserError: There is no such detector, or a package or file that it needs is missing.
 
     Example:
         >>> import cv2

@@ -1,4 +1,4 @@
-"""OpenCV's YuNet with a model file of the user's; its boxes become boxes around the 68 points."""
+"""OpenCV's YuNet with a model file of the user; its boxes are converted to boxes around the 68 points."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import numpy as np
 from facekp.errors import UserError
 from facekp.vision.boxes import SAME_FACE, suppress_overlaps
 
-#: YuNet gives of each face x, y, width, height, the x and y of five points, and the score.
+#: Number of values that YuNet returns per face: x, y, width, height, the x and y of five points, and the score.
 YUNET_COLUMNS = 15
 
 
 def landmark_boxes(faces: np.ndarray) -> np.ndarray:
-    """Boxes around the 68 points, from the faces that YuNet gives.
+    """Convert the faces that YuNet returns to boxes around the 68 points.
 
-    YuNet learned the boxes of WIDER FACE, from the forehead to the chin and from cheek to cheek. Its left, right and
-    lower sides are taken as they are. The upper one moves down to the brows, which lie above the higher of its two
-    eyes by `BROWS` of the way from that eye to the chin; where it puts the eyes outside the upper half of its box,
-    the brows stay inside that half.
+    YuNet was trained on the boxes of WIDER FACE, from the forehead to the chin and from cheek to cheek. Its left, right
+    and lower sides are kept. The upper one is moved down to the brows, which lie above the higher of the two eyes by
+    `BROWS` times the distance from that eye to the chin; if YuNet places the eyes outside the upper half of its box,
+    the brows are clipped to that half.
 
     Args:
         faces: (N, 15), as `cv2.FaceDetectorYN.detect` returns them.
@@ -42,26 +42,26 @@ def landmark_boxes(faces: np.ndarray) -> np.ndarray:
     return np.stack([x, brows, x + width, y + height], 1).astype(np.float32)
 
 
-#: How far the landmarks' box reaches above the higher eye, in parts of the way from that eye to the chin: the median
-#: over the labels of 300-W's training photos. That YuNet's other three sides are those of the landmarks is what WIDER
-#: FACE's rules say; it was not measured, for facekp has no YuNet file.
+#: How far the landmarks' box extends above the higher eye, as a fraction of the distance from that eye to the chin: the
+#: median over the labels of 300-W's training photos. That YuNet's other three sides match those of the landmarks
+#: follows from WIDER FACE's rules; it was not measured, because facekp has no YuNet file.
 BROWS = 0.21
 
 
 class YuNetDetector:
-    """YuNet (Wu, Peng and Yu, 2023) as OpenCV runs it, with a model file that you have.
+    """YuNet (Wu, Peng and Yu, 2023) in OpenCV, with a model file of your own.
 
-    The file is `face_detection_yunet_2023mar.onnx` of the OpenCV zoo, for example.
+    The file is, for example, `face_detection_yunet_2023mar.onnx` from the OpenCV zoo.
 
-    It learned faces of 10 to 300 pixels. So images are searched at 640 pixels and once more at 320, the second time
-    for the faces that fill them.
+    YuNet was trained on faces of 10 to 300 pixels. Images are therefore searched at 640 pixels and again at 320, the
+    second time for the faces that fill them.
 
     Args:
-        model: The ONNX file.
-        least_score: Faces with lower scores are omitted.
+        model: Path of the ONNX file.
+        least_score: Minimum score of a face.
 
     Raises:
-        UserError: The file is missing or no YuNet, or this OpenCV cannot run one.
+        UserError: The file is missing or is not a YuNet model, or this OpenCV cannot run it.
 
     Example:
         >>> YuNetDetector("yunet.onnx")
@@ -83,14 +83,14 @@ class YuNetDetector:
                 self._network.detect(np.zeros((64, 64, 3), np.uint8))  # other networks load, but give other outputs
         except cv2.error as error:
             raise UserError(
-                f"{model}: no YuNet that OpenCV {cv2.__version__} can run; "
+                f"{model}: not a YuNet model that OpenCV {cv2.__version__} can run; "
                 "take face_detection_yunet_2023mar.onnx from github.com/opencv/opencv_zoo"
             ) from error
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `facekp.inference.landmarker.Detector`."""
         longest = max(image.shape[:2])
-        # An image that is no larger than the last side is looked at once, as it is.
+        # An image that is no larger than the last side is searched once, at its own size.
         sides = sorted({min(side, longest) for side in self._SIDES}, reverse=True)
         faces = np.concatenate([self._search(image, side / longest) for side in sides])
         boxes, scores = landmark_boxes(faces), np.clip(faces[:, -1], 0, 1)
@@ -98,7 +98,7 @@ class YuNetDetector:
         return boxes[kept], scores[kept]
 
     def _search(self, image: np.ndarray, scale: float) -> np.ndarray:
-        """Faces of the image at another scale, in pixels of the image."""
+        """Search the image at another scale; return the faces in pixels of the image."""
         height, width = image.shape[:2]
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         if size != (width, height):
@@ -107,14 +107,14 @@ class YuNetDetector:
         found = self._network.detect(image)[1]
         if found is None:
             return np.zeros((0, YUNET_COLUMNS), np.float32)
-        stretch = np.ones(YUNET_COLUMNS, np.float32)  # the score stays
+        stretch = np.ones(YUNET_COLUMNS, np.float32)  # the score is not scaled
         stretch[0:-1:2], stretch[1:-1:2] = width / size[0], height / size[1]
         return found * stretch
 
 
 @contextmanager
 def _quiet_opencv() -> Iterator[None]:
-    """Without OpenCV's own lines about an exception that is told in words that help."""
+    """Suppress OpenCV's own log lines about an exception that is reported as a `UserError`."""
     logging = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # it has moved between 4.11 and 4.14
     level = logging.getLogLevel()
     logging.setLogLevel(0)

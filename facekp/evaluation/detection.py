@@ -1,4 +1,4 @@
-"""Judging a face detector on whole images: average precision, recall, and faces made small or turned."""
+"""Evaluation of a face detector on whole images: average precision, recall, and small or rotated faces."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from facekp.inference.landmarker import Detector
 from facekp.io.images import read_image
 from facekp.vision import boxes, geometry
 
-#: A box is right if it shares so much of its union with the face's.
+#: Minimum intersection over union with a face at which a box is correct.
 RIGHT = 0.5
 
-#: Our detector's score threshold when all it can find is asked for.
+#: Score threshold of our detector when all boxes that it can find are needed.
 LOW_THRESHOLD = 0.02
 
-#: Widths in pixels that faces are shrunk to, and degrees that images are turned by.
+#: Widths in pixels that faces are shrunk to, and degrees that images are rotated by.
 WIDTHS, TURNS = (240, 80, 40, 20), (30, 45)
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a detector said about some images, against what is in them.
+    """Boxes that a detector found in some images, compared with the labelled faces.
 
     Attributes:
-        scores: (N,) of all boxes that count, from all images.
-        right: (N,) which of them are faces, each face once.
-        faces: How many faces there are.
-        images: How many images.
+        scores: (N,) scores of all boxes that count, from all images.
+        right: (N,) bool, whether each box is correct; each face counts once.
+        faces: Number of faces that count.
+        images: Number of images.
     """
 
     scores: np.ndarray
@@ -42,52 +42,52 @@ class Found:
     images: int
 
     def average_precision(self) -> float:
-        """Area under the precision over the recall, the precision made monotonous (Pascal VOC 2010)."""
+        """Return the area under the precision-recall curve, the precision made monotonic (Pascal VOC 2010)."""
         hits, false = self._at_each_score()
         recall = hits / max(self.faces, 1)
         precision = np.maximum.accumulate((hits / (hits + false))[::-1])[::-1]
         return float((np.diff(recall, prepend=0.0) * precision).sum())
 
     def recall(self, false_per_image: float) -> float:
-        """The part of the faces found at the lowest score threshold with at most so many false boxes for each image."""
+        """Return the recall at the lowest score threshold with at most this number of false boxes per image."""
         hits, false = self._at_each_score()
         allowed = hits[false <= false_per_image * self.images]
         return float(allowed.max(initial=0) / max(self.faces, 1))
 
     def _at_each_score(self) -> tuple[np.ndarray, np.ndarray]:
-        """Right and false boxes with at least each of the scores, highest first; equal scores count together."""
+        """Count correct and false boxes at each score threshold, highest first; equal scores count together."""
         order = np.argsort(-self.scores, kind="stable")
         scores, right = self.scores[order], self.right[order]
         last = np.append(scores[1:] != scores[:-1], True)[: len(scores)]
         return np.cumsum(right)[last], np.cumsum(~right)[last]
 
     def at(self, least_score: float) -> tuple[float, float]:
-        """The part of the faces found by boxes with this score, and the false boxes for each image."""
+        """Return the recall and the false boxes per image of the boxes with at least this score."""
         chosen = self.scores >= least_score
         right = self.right[chosen].sum()
         return float(right / max(self.faces, 1)), float((chosen.sum() - right) / max(self.images, 1))
 
 
 def summarise(detector: Detector, images: Sequence[LabelledImage], progress: bool = False) -> dict[str, float | None]:
-    """All that can be said about a detector and some images.
+    """Compute all metrics of a detector on some images.
 
-    Average precision and the recall at 0.1 false positives per image are about all boxes that a detector can be made
-    to give: ours at a low bar, others as they are.
+    Average precision and the recall at 0.1 false positives per image are computed from all boxes that a detector can
+    return: ours at a low score threshold, others as configured.
 
     Args:
-        detector: As in use.
+        detector: The detector as configured for use.
         images: See `judge`.
         progress: Show progress bars.
 
     Returns:
-        Name -> value, in the order of the table: counts, and fractions.
+        Name -> value, in the order of the table: counts and fractions.
     """
-    bar, searching = 0.0, detector
+    threshold, sensitive = 0.0, detector
     if isinstance(detector, FaceDetector):
-        bar = detector.least_score
-        searching = FaceDetector(detector.backend, detector.recipe, detector.longest_sides, LOW_THRESHOLD)
-    found = judge(searching, images, progress)
-    in_use, false = found.at(bar)
+        threshold = detector.least_score
+        sensitive = FaceDetector(detector.backend, detector.recipe, detector.longest_sides, LOW_THRESHOLD)
+    found = judge(sensitive, images, progress)
+    in_use, false = found.at(threshold)
     table: dict[str, float | None] = {
         "images": found.images,
         "faces": found.faces,
@@ -105,11 +105,11 @@ def summarise(detector: Detector, images: Sequence[LabelledImage], progress: boo
 
 
 def judge(detector: Detector, images: Sequence[LabelledImage], progress: bool = False) -> Found:
-    """Run a detector over images and compare.
+    """Run a detector on images and compare its boxes with the labelled faces.
 
     Args:
-        detector: With a low bar, so that the curve has an end.
-        images: Faces that are not wholly trusted may be found or not.
+        detector: Detector with a low score threshold, so that the precision-recall curve is complete.
+        images: Images with labelled faces. Faces that are not fully trusted do not count, found or not.
         progress: Show a progress bar.
     """
     scores: list[float] = []
@@ -126,16 +126,16 @@ def judge(detector: Detector, images: Sequence[LabelledImage], progress: bool = 
 def compare(
     found: np.ndarray, scores: np.ndarray, faces: np.ndarray, trusted: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which boxes are right. A face counts once, for the best-scored box on it; the next one is false.
+    """Find the correct boxes. A face counts once, for the highest-scoring box on it; further boxes on it are false.
 
     Args:
-        found: (N, 4) boxes.
-        scores: (N,) theirs.
+        found: (N, 4) boxes of the detector.
+        scores: (N,) scores of the boxes.
         faces: (M, 4) boxes of the faces.
-        trusted: (M,) whether it counts; a box on another one counts neither way.
+        trusted: (M,) bool, whether each face counts; boxes on other faces are ignored.
 
     Returns:
-        The scores of the boxes that count, and whether each is right.
+        The scores of the boxes that count, and whether each is correct.
 
     Example:
         >>> faces = np.array([[0, 0, 9, 9.0]])
@@ -157,12 +157,12 @@ def compare(
 
 
 def found_shrunk(detector: Detector, images: Sequence[LabelledImage], width: int) -> tuple[float | None, int]:
-    """The part of the trusted faces that are found when the image is shrunk until the face is `width` pixels wide.
+    """Return the recall of trusted faces when the image is shrunk until the face is `width` pixels wide.
 
-    The whole image is as small then, which a detector may enlarge.
+    The whole image is shrunk by the same factor; a detector may enlarge it.
 
     Returns:
-        The part, and how many faces are at least so wide.
+        The recall, and the number of faces that are at least `width` pixels wide.
     """
     found = []
     for image, face in _faces(images):
@@ -177,17 +177,17 @@ def found_shrunk(detector: Detector, images: Sequence[LabelledImage], width: int
 
 
 def found_turned(detector: Detector, images: Sequence[LabelledImage], degrees: float) -> tuple[float | None, int]:
-    """The part of the trusted faces that are found in images turned to either side; and how many were looked for."""
+    """Return the recall of trusted faces in images rotated by `degrees` both ways, and the number of trials."""
     found = []
     for labelled in images:
         image = read_image(labelled.path)
         height, width = image.shape[:2]
         for angle in (-degrees, degrees):
-            turn = geometry.rotation(angle, (width / 2, height / 2))
+            rotation = geometry.rotation(angle, (width / 2, height / 2))
             x0, y0, x1, y1 = geometry.bounding_box(
-                geometry.apply(turn, np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64))
+                geometry.apply(rotation, np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64))
             )
-            matrix = geometry.compose(turn, geometry.translation(-x0, -y0))
+            matrix = geometry.compose(rotation, geometry.translation(-x0, -y0))
             result = detector(geometry.warp(image, matrix, (int(x1 - x0), int(y1 - y0))))[0]
             for face in labelled.faces:
                 if face.trust == 1:
@@ -198,10 +198,10 @@ def found_turned(detector: Detector, images: Sequence[LabelledImage], degrees: f
 def false_on_no_faces(
     detector: Detector, images: Sequence[LabelledImage], count: int = 200, seed: int = 0
 ) -> tuple[int, int]:
-    """How many boxes a detector finds in parts of images that show no face.
+    """Count the boxes that a detector finds in parts of images that show no face.
 
     Returns:
-        The boxes, and the parts: `count`, or fewer where faces fill the images.
+        The number of boxes, and the number of parts: `count`, or fewer where faces fill the images.
     """
     rng = np.random.default_rng(seed)
     false = parts = 0
@@ -225,7 +225,7 @@ def false_on_no_faces(
 
 
 def _faces(images: Sequence[LabelledImage]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Every trusted face's box, with its image."""
+    """Yield (image, box) of every trusted face."""
     for labelled in images:
         image = read_image(labelled.path)
         for box, trusted in zip(_face_boxes(labelled), _trusted(labelled)):
@@ -238,7 +238,7 @@ def _face_boxes(image: LabelledImage) -> np.ndarray:
 
 
 def _trusted(image: LabelledImage) -> np.ndarray:
-    """(M,) which faces somebody checked."""
+    """Return a mask (M,) of the faces that are fully trusted, because their labels were checked."""
     return np.array([face.trust == 1 for face in image.faces])
 
 

@@ -1,4 +1,4 @@
-"""Looking for mistakes in labels: what a set of faces says about each of them."""
+"""Detection of label errors: each face is compared with the whole set of faces."""
 
 from __future__ import annotations
 
@@ -24,47 +24,47 @@ from facekp.landmarks import PointSchema
 from facekp.metrics import point_errors
 from facekp.vision import boxes, geometry
 
-#: What is looked for, and what it means.
+#: Kind of finding -> its meaning.
 KINDS = {
     "unreadable": "the image is missing or damaged, or the points are far outside or in another unit",
     "mirrored": "left and right are swapped: in the whole face, a region or a pair of points",
-    "turned": "the face lies on its side or upside down; x and y swapped, or an image that is stored turned?",
+    "turned": "the face is sideways or upside down; x and y may be swapped, or the image may be stored rotated",
     "far": "a point lies far from where the face's other points suggest",
     "box": "the face's box does not fit its points",
-    "duplicate": "nearly the same face stands in training and in validation",
+    "duplicate": "nearly the same face is in training and in validation",
     "error": "the weights predict other points; they were not trained on faces of the validation",
 }
 
-#: Swapped points must explain a face so much better (in units of `ShapeModel.surprise` times points).
+#: Points count as swapped if swapping decreases `ShapeModel.surprise` times the number of points by more than this.
 SWAPPED = 6.0
 
-#: A point is far off from this surprise on, and if it is away from its expected place by so much of the face's unit.
+#: Minimum surprise of a far point, and its minimum distance from the expected position in units of the face.
 FAR, FAR_DISTANCE = 40.0, 0.08
 
-#: A face is turned from here on, in degrees.
+#: Minimum roll in degrees of a face that counts as turned.
 TURNED = 60.0
 
-#: A box fits if its intersection over union with that of the points is so large, or if it holds so many of them and
-#: is no more than so many times as large.
+#: A box fits if its intersection over union with the box of the points is at least `BOX_IOU`, or if it holds at least
+#: the fraction `BOX_INSIDE` of the points and has at most `BOX_LARGER` times the area.
 BOX_IOU, BOX_INSIDE, BOX_LARGER = 0.5, 0.9, 6.0
 
-#: Two faces are the same from this correlation of their small grey crops on.
+#: Correlation of small grey crops above which two faces are the same, and side length of these crops in pixels.
 SAME, SMALL = 0.985, 24
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that may be wrong; nothing is changed or deleted.
+    """Possible label error; nothing is changed or deleted.
 
     Attributes:
         kind: A key of `KINDS`.
         split: "train" or "validation".
-        part: The data set.
-        index: The sample in it.
-        score: The larger, the likelier; of one kind only.
-        text: What seems wrong, in a few words.
-        points: Those that are meant.
-        predicted: (K, 2) what the weights say; None of other kinds.
+        part: Data set of the sample.
+        index: Index of the sample in the data set.
+        score: Larger if an error is more likely; comparable within one kind only.
+        text: Short description of the possible error.
+        points: Indices of the points concerned.
+        predicted: (K, 2) points predicted by the weights; None for kinds other than "error".
     """
 
     kind: str
@@ -78,23 +78,23 @@ class Finding:
 
     @property
     def image(self) -> Path:
-        """The file."""
+        """Path of the image file."""
         return self.part.image_path(self.index)
 
     @property
     def where(self) -> str:
-        """The file and row, or key, of the labels."""
+        """File and row, or key, of the label."""
         return self.part.where(self.index)
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What `check_labels` saw.
+    """Result of `check_labels`.
 
     Attributes:
-        schema: What the points are.
-        parts: (split, data set) of all.
-        findings: Of each kind, the likeliest first.
+        schema: Schema of the points.
+        parts: (split, data set) pairs that were checked.
+        findings: Findings by kind, the most likely errors of each kind first.
     """
 
     schema: PointSchema
@@ -102,7 +102,7 @@ class Checked:
     findings: list[Finding]
 
     def of_kind(self, kind: str) -> list[Finding]:
-        """Those of one kind."""
+        """Return the findings of one kind."""
         return [finding for finding in self.findings if finding.kind == kind]
 
 
@@ -112,23 +112,23 @@ def check_labels(
     most_errors: int = 50,
     progress: bool = False,
 ) -> Checked:
-    """Look for mistakes in labels.
+    """Check labels for errors.
 
     Args:
-        parts: (split, data set); split is "train" or "validation". All of one schema.
-        landmarker: Finds the points again, to compare them.
-        most_errors: So many faces with the largest errors are reported.
+        parts: (split, data set) pairs of one schema; split is "train" or "validation".
+        landmarker: Predicts the points, for comparison with the labels.
+        most_errors: Maximum number of faces reported for large prediction errors.
         progress: Show progress bars.
 
     Raises:
-        UserError: There is no face, or a point is labelled in none.
+        UserError: There is no face, or a point is not labelled in any face.
     """
     parts = [(split, part) for split, part in parts if len(part)]
     if not parts:
         raise UserError("no labelled face to check")
     points = np.concatenate([part.points[part.rows] for _, part in parts]).astype(np.float64)
     if training := [part.points[part.rows] for split, part in parts if split == "train"]:
-        with_mean_face(parts[0][1].schema, np.concatenate(training))  # raises what a training would
+        with_mean_face(parts[0][1].schema, np.concatenate(training))  # raises the errors that training would raise
     schema = with_mean_face(parts[0][1].schema, points)
     for _, part in parts:
         part.schema = schema
@@ -136,10 +136,10 @@ def check_labels(
     make = [partial(Finding, split=split, part=part, index=index) for split, part, index in faces]
     findings = [*_turned(schema, points, make), *_shapes(schema, points, make), *_boxes(faces, make)]
     patches = np.zeros((len(faces), SMALL * SMALL), np.float32)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding Python's lock
-        looks = pool.map(lambda face: _look(face[1], face[2]), faces)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV releases the GIL while it decodes
+        results = pool.map(lambda face: _inspect(face[1], face[2]), faces)
         for row, (problem, patch) in enumerate(
-            tqdm(looks, "reading images", len(faces), leave=False, disable=None if progress else True)
+            tqdm(results, "reading images", len(faces), leave=False, disable=None if progress else True)
         ):
             if problem is not None:
                 findings.append(make[row](kind="unreadable", score=1.0, text=problem))
@@ -164,7 +164,7 @@ def _turned(schema: PointSchema, points: np.ndarray, make: _Make) -> list[Findin
 
 
 def _shapes(schema: PointSchema, points: np.ndarray, make: _Make) -> list[Finding]:
-    """Left and right swapped, and points far off."""
+    """Find swapped left and right points, and points far from their expected positions."""
     swapped = find_swapped(schema, points)
     found = [make[row](kind="mirrored", score=score, text=name, points=which)
              for row, (score, name, which) in swapped.items()]  # fmt: skip
@@ -172,7 +172,7 @@ def _shapes(schema: PointSchema, points: np.ndarray, make: _Make) -> list[Findin
     if not len(good):
         return found
     aligned, surprise = points, np.zeros(points.shape[:2])
-    for share in (1.0, 0.9, 0.9):  # the strangest do not count, so that they spoil nothing
+    for share in (1.0, 0.9, 0.9):  # without the most surprising faces, which would distort the model
         usual = good[np.argsort(surprise[good].max(1), kind="stable")[: max(1, round(share * len(good)))]]
         model = ShapeModel(schema, points[usual])
         aligned = model.align(points)
@@ -188,14 +188,14 @@ def _shapes(schema: PointSchema, points: np.ndarray, make: _Make) -> list[Findin
 
 
 def find_swapped(schema: PointSchema, points: np.ndarray) -> dict[int, tuple[float, str, tuple[int, ...]]]:
-    """Faces whose left and right points are swapped, all of them or some.
+    """Find faces whose left and right points are swapped, all of them or some.
 
     Args:
-        schema: What the points are, with a mean face.
-        points: (N, K, 2) of all faces: most of them must be right.
+        schema: Schema of the points, with a mean face.
+        points: (N, K, 2) points of all faces; most of them must be correct.
 
     Returns:
-        Row -> score, what is swapped, and its points.
+        Row -> score, name of what is swapped, and indices of its points.
 
     Example:
         >>> from facekp.data.drawn import draw_face
@@ -217,7 +217,7 @@ def find_swapped(schema: PointSchema, points: np.ndarray) -> dict[int, tuple[flo
         if whole.all():
             break
         aligned = model.align(points)
-        # Most turned faces are right, too, but so that no swapped one spoils it they do not count in the first model.
+        # Most faces with crossed pairs are only turned, but the first model excludes all: swaps would distort it.
         crossed = (((aligned[:, right] - aligned[:, left]) * across).sum(-1) < 0).any(1)
         model = ShapeModel(schema, points[~whole & ~crossed] if not (whole | crossed).all() else points[~whole])
     found: dict[int, tuple[float, str, tuple[int, ...]]] = {}
@@ -234,7 +234,7 @@ def find_swapped(schema: PointSchema, points: np.ndarray) -> dict[int, tuple[flo
 def _swapped_groups(
     schema: PointSchema, model: ShapeModel, points: np.ndarray, whole: np.ndarray
 ) -> dict[int, tuple[float, str, tuple[int, ...]]]:
-    """Of faces that are not mirrored as a whole: the pair or region that explains them best when swapped."""
+    """Find, for each face not mirrored as a whole, the pair or region whose swap explains it best."""
     aligned, best = model.align(points), np.where(whole, np.inf, SWAPPED)
     found = {}
     for name, pairs in groups_of_pairs(schema):
@@ -250,7 +250,7 @@ def _swapped_groups(
 
 
 def groups_of_pairs(schema: PointSchema) -> list[tuple[str, list[tuple[int, int]]]]:
-    """What may have been swapped together: each pair, and all pairs of a region."""
+    """Return the groups of pairs that may be swapped together: each pair, and all pairs of a region."""
     groups = [(f"{schema.points[left]} and {schema.points[right]} ({left}, {right})", [(left, right)])
               for left, right in schema.mirror_pairs]  # fmt: skip
     for name, indices in schema.regions.items():
@@ -279,8 +279,8 @@ def _boxes(faces: _Faces, make: _Make) -> list[Finding]:
     return found
 
 
-def _look(part: FilesDataset, index: int) -> tuple[str | None, np.ndarray]:
-    """What is wrong with a sample, and its face as a small grey crop: (SMALL * SMALL,), mean 0, norm 1."""
+def _inspect(part: FilesDataset, index: int) -> tuple[str | None, np.ndarray]:
+    """Return what is wrong with a sample, and a small grey crop of its face: (SMALL * SMALL,), mean 0, norm 1."""
     patch = np.zeros(SMALL * SMALL, np.float32)
     try:
         with only_sound_images():

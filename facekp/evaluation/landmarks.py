@@ -1,4 +1,4 @@
-"""Judging a network on a data set: all errors, then the tables made from them."""
+"""Evaluation of a network on a data set: the errors, and tables computed from them."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from facekp.metrics import AUC, NME, FailureRate, point_errors
 from facekp.vision import geometry, pixels
 from facekp.vision.boxes import iou
 
-#: How much larger than the landmarks' box a detector's box is taken to be.
+#: Assumed size of a detector's box relative to the box of the landmarks.
 BOX_EXPANSION = 1.1
-#: Jittered boxes are moved by up to this part of their sides, and scaled by a factor in this range.
+#: Maximum shift of jittered boxes as a fraction of their sides, and range of their scale factor.
 JITTER_SHIFT, JITTER_SCALE = 0.15, (0.8, 1.25)
 
-#: Degrees from which faces are judged by their yaw, each until the next.
+#: Lower limits in degrees of the yaw ranges by which faces are evaluated.
 YAWS = (0, 15, 30, 45, 60)
 
-#: Intersection over union of the boxes around the points from which on a labelled face counts as found.
+#: Minimum intersection over union of the boxes around the points at which a labelled face counts as found.
 FOUND = 0.4
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a network said about a data set, in the data set's order.
+    """Predictions of a network on a data set, in the order of the data set.
 
     Attributes:
-        predicted: (N, K, 2) pixels of the crop, or of the image.
-        truth: (N, K, 2) in the same pixels.
-        sigma: (N, K) in the same pixels, how far from the truth the network expects a point; None if it does not say.
+        predicted: (N, K, 2) predicted points in pixels of the crop or of the image.
+        truth: (N, K, 2) labelled points in the same pixels.
+        sigma: (N, K) distance from the truth that the network expects, in the same pixels; None if not predicted.
     """
 
     predicted: np.ndarray
@@ -52,19 +52,19 @@ class Predictions:
     sigma: np.ndarray | None = None
 
     def errors(self, schema: PointSchema = IBUG68) -> np.ndarray:
-        """(N,) NME of each face; NaN where its normalising pair is not labelled."""
+        """Return the NME of each face, (N,); NaN where its normalising pair is not labelled."""
         errors = point_errors(self.predicted, self.truth, schema)
         return np.nansum(errors, 1) / np.where(np.isfinite(errors).any(1), np.isfinite(errors).sum(1), np.nan)
 
     def part(self, chosen: np.ndarray) -> Predictions:
-        """Those of some faces, by indices or by (N,) booleans."""
+        """Return the predictions of some faces, chosen by indices or by (N,) booleans."""
         sigma = None if self.sigma is None else self.sigma[chosen]
         return Predictions(self.predicted[chosen], self.truth[chosen], sigma)
 
     def within(self, sigmas: float) -> float:
-        """The share of the known points that lie within so many sigmas of the truth.
+        """Return the fraction of the labelled points that lie within `sigmas` sigmas of the truth.
 
-        Of distances as the loss takes them, exponential with the scale sigma, 63.2 % lie within one and 86.5 % within
+        The loss models distances as exponential with scale sigma: 63.2 % of them lie within one sigma, 86.5 % within
         two.
         """
         assert self.sigma is not None
@@ -82,30 +82,30 @@ def predict_dataset(
     progress: bool = False,
     layout: OutputLayout | None = None,
 ) -> Predictions:
-    """Run a network over all samples of a data set, once for each face, on the crops of training.
+    """Run a network once on every sample of a data set, on the same crops as in training.
 
     Args:
-        network: Put into evaluation mode.
-        dataset: Gives (image, encoded points).
-        codec: Of the labels and of the network.
-        batch_size: Samples that go through the network together.
-        workers: Loader processes; 0 loads in this one.
+        network: Network to evaluate; it is set to evaluation mode.
+        dataset: Data set of (image, encoded points).
+        codec: Codec of the labels and of the network.
+        batch_size: Number of samples per batch.
+        workers: Number of loader processes; 0 loads in this process.
         progress: Show a progress bar.
-        layout: What the network predicts; None: points, and nothing that would be of interest here.
+        layout: Layout of the network's outputs; None: only the points are used.
     """
     network.eval()
     layout = layout or OutputLayout(dataset.schema.num_points)
     one = np.zeros(2 * layout.num_points)
-    percent = float((codec.decode(one + 1) - codec.decode(one))[0, 0])  # of the crop, in pixels
+    percent = float((codec.decode(one + 1) - codec.decode(one))[0, 0])  # one percent of the crop's side in pixels
     loader = Loader(dataset, BatchSampler(dataset, batch_size=batch_size), workers)
     predicted, truth, sigma = [], [], []
     with paddle.no_grad():
         for image, label in tqdm(loader, "evaluating", unit="batch", leave=False, disable=None if progress else True):
-            said = layout.split(network(image).numpy())
-            predicted.append(codec.decode(said.points))
-            truth.append(codec.decode(label.numpy()[:, : one.size]))  # of the points alone; a label has no score
-            if said.sigma is not None:
-                sigma.append(np.exp(said.sigma) * percent)
+            outputs = layout.split(network(image).numpy())
+            predicted.append(codec.decode(outputs.points))
+            truth.append(codec.decode(label.numpy()[:, : one.size]))  # only the points: labels have no score
+            if outputs.sigma is not None:
+                sigma.append(np.exp(outputs.sigma) * percent)
     return Predictions(np.concatenate(predicted), np.concatenate(truth), np.concatenate(sigma) if sigma else None)
 
 
@@ -116,19 +116,19 @@ def predict_in_use(
     seed: int = 0,
     progress: bool = False,
 ) -> Predictions:
-    """Find the points as in use: from a detector's box, in as many passes as the landmarker takes.
+    """Predict the points as in use: from a box like a detector's, with all passes of the landmarker.
 
     The box is that of the landmarks, `BOX_EXPANSION` times as wide and high.
 
     Args:
         landmarker: Called with (image, boxes).
-        dataset: Its images are taken untouched.
-        jitter: Move and scale the boxes at random, see `JITTER_SHIFT` and `JITTER_SCALE`.
-        seed: Of the jitter.
+        dataset: Data set whose images are used without transforms.
+        jitter: Shift and scale the boxes randomly, see `JITTER_SHIFT` and `JITTER_SCALE`.
+        seed: Seed of the jitter.
         progress: Show a progress bar.
 
     Returns:
-        In pixels of the images.
+        The predictions in pixels of the images.
     """
     rng = np.random.default_rng(seed)
     predicted, truth, sigma = [], [], []
@@ -150,17 +150,17 @@ def predict_in_use(
 def predict_found(
     landmarker: Callable[[np.ndarray], Faces], dataset: FilesDataset, progress: bool = False
 ) -> Predictions:
-    """Find the faces of images as in use, with the landmarker's own detector, and their points.
+    """Predict faces and their points as in use, with the landmarker's own detector.
 
-    A labelled face is found if the box of a face's points shares at least `FOUND` of its union with that of the labels.
+    A labelled face is found if its box and that of a predicted face have an intersection over union of `FOUND` or more.
 
     Args:
         landmarker: Called with an image.
-        dataset: Its images are taken untouched.
+        dataset: Data set whose images are used without transforms.
         progress: Show a progress bar.
 
     Returns:
-        In pixels of the images; NaN where a face was not found.
+        The predictions in pixels of the images; NaN where a face was not found.
     """
     rows: dict[Path, list[int]] = {}
     for index in range(len(dataset)):
@@ -183,16 +183,16 @@ def predict_found(
 def cut_out(
     dataset: LandmarkDataset, predictions: Predictions, indices: np.ndarray, size: int = 224
 ) -> tuple[np.ndarray, Predictions]:
-    """Cut the squares around some faces out of their images, to look at predictions made in use.
+    """Crop squares around some faces from their images, to inspect predictions on whole images.
 
     Args:
-        dataset: What was predicted.
-        predictions: In pixels of its images, in its order.
-        indices: Of the faces.
-        size: Side of the squares in pixels.
+        dataset: Data set of the predictions.
+        predictions: Predictions in pixels of its images, in its order.
+        indices: Indices of the faces.
+        size: Side length of the squares in pixels.
 
     Returns:
-        (N, 1, size, size) float32 grey images, 0 to 1, and the predictions in their pixels.
+        (N, 1, size, size) float32 grey images, 0 to 1, and the predictions in pixels of these.
     """
     squares, points = [], []
     for index, pair in zip(indices, zip(predictions.predicted[indices], predictions.truth[indices])):
@@ -205,17 +205,17 @@ def cut_out(
 
 
 def summarise(predictions: Predictions, schema: PointSchema = IBUG68) -> dict[str, Optional[float]]:
-    """NME (mean and median), failure rates, AUC, and NME by region, all fractions; the distance in pixels.
+    """Compute NME (mean and median), failure rates, AUC and NME by region as fractions, and the distance in pixels.
 
-    Faces whose normalising pair is not labelled, and points that are not, do not count.
-    Where the network gives sigmas, also the shares of the points within one and two of them, see `Predictions.within`.
+    Faces whose normalising pair is not labelled and points that are not labelled are ignored. If the network predicts
+    sigmas, the fractions of points within one and two sigmas are included, see `Predictions.within`.
 
     Args:
-        predictions: Of at least one face; those whose normalising pair is not known do not count.
-        schema: What the points are.
+        predictions: Predictions of at least one face whose normalising pair is labelled.
+        schema: Schema of the points.
 
     Returns:
-        Name -> value, in the order of the table; None where nothing was labelled.
+        Name -> value, in the order of the table; None where no point is labelled.
 
     Example:
         >>> truth = np.zeros((1, 68, 2)); truth[0, 45, 0] = 10
@@ -226,7 +226,7 @@ def summarise(predictions: Predictions, schema: PointSchema = IBUG68) -> dict[st
     errors = predictions.errors(schema)
     predictions, errors = predictions.part(np.isfinite(errors)), errors[np.isfinite(errors)]
     if not len(errors):
-        raise UserError(f"no face to judge: none has labels for the normalising pair of {schema.name}")
+        raise UserError(f"no face to evaluate: none has labels for the normalising pair of {schema.name}")
     table: dict[str, Optional[float]] = {"faces": len(errors)}
     for metric in (NME(), FailureRate(0.08), FailureRate(0.10), AUC(0.08)):
         metric.update(errors)
@@ -242,16 +242,16 @@ def summarise(predictions: Predictions, schema: PointSchema = IBUG68) -> dict[st
 def by_metrics(
     predictions: Predictions, metrics: Sequence[Metric], codec: Codec, batch_size: int = 32
 ) -> dict[str, float]:
-    """What metrics say, fed as in training.
+    """Compute metrics batch by batch, as in training.
 
     Args:
-        predictions: Of at least one face.
-        metrics: Their sums are forgotten first.
-        codec: That they were built with.
-        batch_size: Faces that a metric gets at once.
+        predictions: Predictions of at least one face.
+        metrics: Metrics to compute; they are reset first.
+        codec: Codec that the metrics were built with.
+        batch_size: Number of faces per batch.
 
     Returns:
-        The metric's name -> its value.
+        Name of the metric -> its value.
 
     Example:
         >>> from facekp.codecs.points import PercentCodec
@@ -260,11 +260,11 @@ def by_metrics(
         >>> round(by_metrics(Predictions(truth + [0.5, 0], truth), [NME(codec)], codec)["nme"], 3)
         0.05
     """
-    said, label = (codec.encode(points) for points in (predictions.predicted, predictions.truth))
+    encoded, label = (codec.encode(points) for points in (predictions.predicted, predictions.truth))
     for metric in metrics:
         metric.reset()
-        for start in range(0, len(said), batch_size):
-            batch = (paddle.to_tensor(each[start : start + batch_size]) for each in (said, label))
+        for start in range(0, len(encoded), batch_size):
+            batch = (paddle.to_tensor(each[start : start + batch_size]) for each in (encoded, label))
             computed = metric.compute(*batch)
             parts = computed if isinstance(computed, (tuple, list)) else [computed]
             metric.update(*(part.numpy() for part in parts))
@@ -272,7 +272,7 @@ def by_metrics(
 
 
 def by_region(predictions: Predictions, schema: PointSchema = IBUG68) -> dict[str, Optional[float]]:
-    """NME of the points of each of the schema's regions, fractions; None where no point of it is labelled.
+    """Return the NME of each region of the schema as a fraction; None where no point of the region is labelled.
 
     Example:
         >>> truth = np.zeros((1, 68, 2)); truth[0, 45, 0] = 10
@@ -284,15 +284,15 @@ def by_region(predictions: Predictions, schema: PointSchema = IBUG68) -> dict[st
 
 
 def by_yaw(predictions: Predictions, schema: PointSchema = IBUG68) -> dict[str, float]:
-    """NME of the faces by how far their labels say that the head is turned, to either side.
+    """Return the NME of the faces by absolute yaw of the head, as estimated from the labels.
 
     Args:
-        predictions: Faces whose points are not all labelled are omitted: their pose is not known.
-        schema: What the points are.
+        predictions: Predictions; faces whose points are not all labelled are omitted, because their pose is unknown.
+        schema: Schema of the points.
 
     Returns:
-        "FROM-TO" in degrees or "60 up" -> a fraction, of the ranges of `YAWS` that have faces; empty where the schema's
-        points cannot be converted into the 68 that the pose is found from.
+        "FROM-TO" in degrees or "60 up" -> NME as a fraction, for the ranges of `YAWS` that have faces; empty if the
+        schema's points cannot be converted to the 68 that the pose is estimated from.
 
     Example:
         >>> truth = IBUG68.mean_points[None].astype(np.float64)

@@ -1,4 +1,4 @@
-"""What `check_labels` found, as one HTML file and as a CSV."""
+"""Report of the findings of `check_labels`, as one HTML file and one CSV file."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from facekp.io.files import atomic_path, check_own
 from facekp.landmarks import PointSchema
 from facekp.vision import geometry
 
-#: BGR of the left points, the right ones, those in the middle, and of a ring around the points that are meant.
+#: BGR colours of left, right and middle points, and of the ring around the points that a finding concerns.
 LEFT, RIGHT, MIDDLE, MEANT = (233, 180, 86), (0, 94, 213), (255, 255, 255), (66, 228, 240)
 
-#: Side of the faces on the page, in pixels.
+#: Side length of the faces on the page in pixels.
 SIDE = 240
 
-#: Of the CSV.
+#: Columns of the CSV file.
 _COLUMNS = ("kind", "split", "image", "label", "score", "points", "finding")
 
 _STYLE = """
@@ -37,15 +37,15 @@ figure img { width: 240px; height: 240px; } figcaption { font-size: .8rem; }
 
 
 def write_report(checked: Checked, path: Path, most: int = 60) -> Path:
-    """Write the page, and beside it the CSV with all findings.
+    """Write the HTML page, and beside it a CSV file with all findings.
 
     Args:
-        checked: What was found.
-        path: Of the page; ends in `.html`.
-        most: Findings of each kind on the page; the CSV has all.
+        checked: Result of `check_labels`.
+        path: Path of the page; ends in `.html`.
+        most: Maximum number of findings of each kind on the page; the CSV file has all.
 
     Returns:
-        The CSV.
+        Path of the CSV file.
 
     Raises:
         UserError: See `check_name`; or a file cannot be written.
@@ -59,13 +59,13 @@ def write_report(checked: Checked, path: Path, most: int = 60) -> Path:
 
 
 def check_name(path: Path) -> Path:
-    """The name of the CSV beside a page.
+    """Return the path of the CSV file beside a page.
 
     Raises:
-        UserError: The page's does not end in `.html`, or another file has the CSV's, such as the labels.
+        UserError: The page's name does not end in `.html`, or the CSV would replace another file, such as the labels.
     """
     if path.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"{path}: the report is a page; end its name in .html")
+        raise UserError(f"{path}: the report is an HTML file; end its name in .html")
     table = path.with_suffix(".csv")
     check_own(table, ",".join(_COLUMNS), "a list of findings")
     return table
@@ -88,8 +88,8 @@ def _page(checked: Checked, most: int) -> str:
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Labels</title>',
         f"<style>{_STYLE}</style><h1>Labels</h1>",
         f"<p>{counts['train']} faces for training and {counts['validation']} for validation, with the "
-        f"{checked.schema.num_points} points of {html.escape(checked.schema.name)}. What follows may be wrong; look, "
-        "and fix or remove it in the labels. Nothing was changed.</p>",
+        f"{checked.schema.num_points} points of {html.escape(checked.schema.name)}. The following labels may be "
+        "wrong; check them, then fix or remove them. Nothing was changed.</p>",
         "<table><tr><th>kind<th>found<th>meaning",
     ]
     for kind, meaning in KINDS.items():
@@ -111,7 +111,7 @@ def _page(checked: Checked, most: int) -> str:
 
 
 def _examples(checked: Checked, count: int = 12) -> list[tuple[FilesDataset, int]]:
-    """Faces spread over all."""
+    """Return at most `count` faces, evenly spread over all data sets."""
     faces = [(part, index) for _, part in checked.parts for index in range(len(part))]
     return faces[:: max(1, -(-len(faces) // count))]
 
@@ -136,7 +136,7 @@ def _figure(part: FilesDataset, index: int, schema: PointSchema, caption: str, f
 
 
 def _draw_order(face: np.ndarray, points: np.ndarray, schema: PointSchema, meant: tuple[int, ...]) -> None:
-    """Draw the pairs into a face, and a ring around the points that are meant."""
+    """Draw the points and mirror pairs of a face, and rings around the points that a finding concerns."""
     known = np.isfinite(points).all(-1)
     pixels = [(int(x), int(y)) for x, y in np.clip(np.nan_to_num(points).round(), -(2**14), 2**14)]
     colours = dict.fromkeys(range(schema.num_points), MIDDLE)

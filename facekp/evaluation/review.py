@@ -1,6 +1,6 @@
-"""What an epoch's validation says beyond its metrics: errors by group, the worst samples, the confusion of the score.
+"""Details of an epoch's validation beyond its metrics: errors by group, worst samples, confusion matrix of the score.
 
-A review is fed the batches that validation computes anyway, so that nothing passes through the network twice.
+A review receives the batches that validation computes anyway, so that no sample passes through the network twice.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from facekp.evaluation.landmarks import Predictions, by_region, by_yaw
 from facekp.landmarks import PointSchema
 from facekp.metrics import MissedFaces
 
-#: Group -> name -> a fraction: `{"region": {"eyes": 0.05}}`.
+#: Group -> name -> fraction: `{"region": {"eyes": 0.05}}`.
 Groups = dict[str, dict[str, float]]
 
-#: From this score on a network is taken to say "a face".
+#: Minimum score that is classified as a face.
 THRESHOLD = 0.5
 
-#: Widths of face boxes in pixels of the network's input, between which a detector is judged.
+#: Lower limits of the ranges of face widths by which a detector is evaluated, in pixels of the network's input.
 WIDTHS = (0, 20, 40, 80, 160)
 
 
 class Scores(NamedTuple):
-    """What a network's score said, 0 to 1.
+    """Scores of a network, 0 to 1.
 
     Attributes:
-        faces: (N,) float, of faces.
-        others: (M,) float, of what shows no face; of a detector the best one of each image.
+        faces: (N,) float, scores of faces.
+        others: (M,) float, scores of samples without a face; for a detector, the highest false score of each image.
     """
 
     faces: np.ndarray
     others: np.ndarray
 
     def confusion(self) -> np.ndarray:
-        """(2, 2) int: rows are faces and others, columns what was taken for a face and what was not.
+        """Return the confusion matrix, (2, 2) int: rows are faces and others, columns classified as face and not.
 
         Example:
             >>> Scores(np.array([0.9, 0.8, 0.1]), np.array([0.6, 0.2])).confusion().tolist()
@@ -48,16 +48,16 @@ class Scores(NamedTuple):
         return np.array([[count, len(scores) - count] for count, scores in zip(taken, self)], int)
 
     def rates(self) -> dict[str, float]:
-        """The share of the faces that were missed, and of the others that were taken for one; none of neither."""
+        """Return the fractions of faces missed and of others classified as faces; an empty group is omitted."""
         (_, missed), (false, _) = self.confusion()
         named = (("faces_missed", missed, self.faces), ("no_faces_taken", false, self.others))
         return {name: float(count / len(scores)) for name, count, scores in named if len(scores)}
 
 
 class Review(ABC):
-    """Collects the samples of one validation, in the data set's order."""
+    """Collects the samples of one validation run, in the order of the data set."""
 
-    #: What the worst samples are called: what `errors` says of them.
+    #: Name of the error, for the captions of the worst samples.
     unit: str
 
     def __init__(self) -> None:
@@ -65,38 +65,38 @@ class Review(ABC):
 
     @abstractmethod
     def clear(self) -> None:
-        """Forget all samples."""
+        """Discard all samples."""
 
     @abstractmethod
     def add(self, predicted: np.ndarray, label: np.ndarray) -> None:
-        """Add a batch: what the network predicts, and the labels."""
+        """Add a batch: the network's outputs and the labels."""
 
     @abstractmethod
     def errors(self) -> np.ndarray:
-        """(N,) how bad each sample is; NaN where it is not known."""
+        """Return the error of each sample, (N,); NaN where it is unknown."""
 
     @abstractmethod
     def groups(self) -> Groups:
-        """The error of each group of points or faces; empty groups are omitted."""
+        """Return the error of each group of points or faces; empty groups are omitted."""
 
     @abstractmethod
     def scores(self) -> Scores | None:
-        """What the score said; None of a network that has none, or where nothing without a face was shown."""
+        """Return the scores; None if the network predicts none, or if all samples show a face."""
 
     def worst(self, count: int = 16) -> list[tuple[int, str]]:
-        """The worst samples, the worst one first: index, and what to write under it."""
+        """Return the worst samples, worst first: index and caption."""
         errors = self.errors()
         order = np.argsort(-errors, kind="stable")[: min(count, int(np.isfinite(errors).sum()))]  # NaN sorts last
         return [(int(i), f"{self.unit} {errors[i] * 100:.1f} %") for i in order]
 
 
 class PointsReview(Review):
-    """Of points: NME by region and by yaw. Samples whose label is all NaN show no face.
+    """Review of points: NME by region and by yaw. Samples whose label is all NaN show no face.
 
     Args:
-        codec: Of the labels and of the network.
-        schema: What the points are.
-        layout: What the network predicts.
+        codec: Codec of the labels and of the network.
+        schema: Schema of the points.
+        layout: Layout of the network's outputs.
 
     Example:
         >>> from facekp.codecs.points import UnitCodec
@@ -121,12 +121,12 @@ class PointsReview(Review):
         self._scores: list[np.ndarray] = []
 
     def add(self, predicted: np.ndarray, label: np.ndarray) -> None:
-        """See `Review`: (N, layout.width), (N, 2K) or (N, 3K)."""
-        said = self.layout.split(predicted)
-        self._predicted.append(self.codec.decode(said.points))
+        """See `Review`: outputs (N, layout.width), labels (N, 2K) or (N, 3K)."""
+        outputs = self.layout.split(predicted)
+        self._predicted.append(self.codec.decode(outputs.points))
         self._truth.append(self.codec.decode(OutputLayout(self.schema.num_points).split(label).points))
-        if said.score is not None:
-            self._scores.append(sigmoid(said.score))
+        if outputs.score is not None:
+            self._scores.append(sigmoid(outputs.score))
 
     @property
     def _predictions(self) -> Predictions:
@@ -152,13 +152,13 @@ class PointsReview(Review):
 
 
 class BoxesReview(Review):
-    """Of face boxes: the share of the faces that score below `THRESHOLD`, by their width.
+    """Review of face boxes: the fraction of the faces that score below `THRESHOLD`, by width.
 
-    A sample is as bad as its worst mistake: how far the score of one of its faces is from 1, or that of a box that is
-    no face from 0.
+    The error of a sample is that of its worst score: the distance of a face's score from 1, or of a false box's score
+    from 0.
 
     Args:
-        size: Side of the network's input in pixels.
+        size: Side length of the network's input in pixels.
     """
 
     unit = "off by"
@@ -174,7 +174,7 @@ class BoxesReview(Review):
         self._widths: list[np.ndarray] = []
 
     def add(self, predicted: np.ndarray, label: np.ndarray) -> None:
-        """See `Review`: (N, cells, 5), (N, faces, 5)."""
+        """See `Review`: outputs (N, cells, 5), labels (N, faces, 5)."""
         found, false = self._metric.compute(paddle.to_tensor(predicted), paddle.to_tensor(label))
         self._found.append(found.numpy())
         self._false.append(false.numpy())

@@ -1,7 +1,7 @@
-"""Ways to run a network: a batch of crops in, points in pixels of the crops out; of a face detector, its cells.
+"""Backends that run a network: from a batch of crops to points in pixels of the crops, or to a face detector's cells.
 
-Three libraries stand behind one call. Each is imported when its backend is built and not before, so that ONNX
-Runtime needs no Paddle and Paddle no ONNX Runtime.
+Three libraries share one interface. Each is imported only when its backend is built, so that ONNX Runtime needs no
+Paddle and Paddle no ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from facekp.recipes import AnyRecipe, PointsRecipe, R, read_recipe
 if TYPE_CHECKING:
     from paddle import nn
 
-#: Files of a folder that `facekp export` wrote.
+#: Names of the files that `facekp export` writes into a folder.
 RECIPE_FILE, ONNX_FILE, PARAMETERS_FILE = "recipe.json", "model.onnx", "model.pdiparams"
 PROGRAM_FILES = ("model.json", "model.pdmodel")  # Paddle 3, Paddle 2
 
-#: Name -> the module that it imports; the fastest first.
+#: Name of a backend -> the module that it imports, fastest first.
 BACKENDS = {"onnx": "onnxruntime", "paddle": "paddle", "dygraph": "paddle"}
 
 
 def find_weights(source: str | os.PathLike[str]) -> Path:
-    """The file or folder of a network.
+    """Return the file or folder of a network.
 
     Args:
         source: Name of a model, see `facekp.zoo`; path of weights, or of a folder that `facekp export` wrote.
 
     Raises:
-        UserError: There is none.
+        UserError: There is no such model, file or folder.
     """
     if str(source) in zoo.models():
         return zoo.get(str(source))
@@ -52,26 +52,26 @@ def find_weights(source: str | os.PathLike[str]) -> Path:
 
 
 class Backend(Protocol):
-    """Anything that can be called so."""
+    """Protocol of a backend: a callable from a batch of inputs to the network's outputs."""
 
     def __call__(self, batch: np.ndarray) -> Outputs:
         """Run the network.
 
         Args:
-            batch: (N, C, H, W) float32, as the recipe's `pixels` make it; H and W are the recipe's size for points.
+            batch: (N, C, H, W) float32, as the recipe's `pixels` produce it; for points, H and W are the recipe's size.
 
         Returns:
-            What it says, decoded, float32. Of a face detector its cells, (N, cells, 5), in place of points.
+            The decoded outputs, float32; for a face detector its cells, (N, cells, 5), in place of points.
         """
 
 
 class DygraphBackend:
-    """Paddle as it trains: on the device that Paddle chose.
+    """Backend that runs a network in Paddle itself, as in training, on the device that Paddle selected.
 
     Args:
-        network: In evaluation mode.
-        recipe: Of its training.
-        threads: CPU threads of Paddle, in the whole process; None leaves them as they are.
+        network: The network, in evaluation mode.
+        recipe: Recipe of the network.
+        threads: Number of CPU threads of Paddle, for the whole process; None leaves it unchanged.
     """
 
     def __init__(self, network: nn.Layer, recipe: AnyRecipe, threads: int | None = None) -> None:
@@ -90,26 +90,26 @@ class DygraphBackend:
 
 
 class PaddleBackend:
-    """Paddle Inference on the CPU, with oneDNN where that works.
+    """Backend for Paddle Inference on the CPU, with oneDNN where that works.
 
-    oneDNN makes a network 1.4 to 2 times as fast, but Paddle 3.0 to 3.3 cannot take every network through it
-    (SAM-GoogLeNet-BN ends in "drr attr [fuse_activation] is not found", the plain one works). Neither the version
-    nor the operators tell beforehand, so one blank crop is tried.
+    oneDNN makes a network 1.4 to 2 times as fast, but Paddle 3.0 to 3.3 cannot run every network with it
+    (SAM-GoogLeNet-BN fails with "drr attr [fuse_activation] is not found", the plain one works). Neither the version
+    nor the operators predict this, so one blank crop is run as a test.
 
     Args:
-        program: `model.json` or `model.pdmodel`.
-        recipe: Of the network.
-        threads: CPU threads; None for Paddle's own choice, one.
+        program: Path of `model.json` or `model.pdmodel`.
+        recipe: Recipe of the network.
+        threads: Number of CPU threads; None for Paddle's default, one.
 
     Raises:
-        UserError: The files are damaged, or another Paddle's.
+        UserError: The files are missing or damaged, or were written by another version of Paddle.
     """
 
     def __init__(self, program: Path, recipe: AnyRecipe, threads: int | None = None) -> None:
         from paddle import inference
 
         self._layout = recipe.layout
-        self._one = threading.Lock()
+        self._lock = threading.Lock()
         parameters = program.with_name(PARAMETERS_FILE)
         if not parameters.is_file():
             raise UserError(f"{parameters}: is missing; export again")
@@ -121,7 +121,7 @@ class PaddleBackend:
                 config.set_cpu_math_library_num_threads(threads)
             if one_dnn:
                 config.enable_mkldnn()
-            elif hasattr(config, "disable_mkldnn"):  # Paddle 3 turns it on by itself
+            elif hasattr(config, "disable_mkldnn"):  # Paddle 3 enables it by default
                 config.disable_mkldnn()
             try:
                 self._predictor = inference.create_predictor(config)
@@ -134,7 +134,7 @@ class PaddleBackend:
     def __call__(self, batch: np.ndarray) -> Outputs:
         """See `Backend`."""
         predictor = self._predictor
-        with self._one:  # what goes in and what comes out lies in the predictor
+        with self._lock:  # the predictor holds the input and the outputs
             predictor.get_input_handle(predictor.get_input_names()[0]).copy_from_cpu(batch)
             predictor.run()
             names = predictor.get_output_names()
@@ -142,12 +142,12 @@ class PaddleBackend:
 
 
 class OnnxBackend:
-    """ONNX Runtime on the CPU; no Paddle needed.
+    """Backend for ONNX Runtime on the CPU; needs no Paddle.
 
     Args:
-        model: An ONNX file of `facekp export`.
-        recipe: Of the network.
-        threads: CPU threads; None for one on each core.
+        model: Path of an ONNX file that `facekp export` wrote.
+        recipe: Recipe of the network.
+        threads: Number of CPU threads; None for one per core.
 
     Raises:
         UserError: The file is damaged.
@@ -160,11 +160,11 @@ class OnnxBackend:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or 0
-        # Threads that wait in a loop for the next image take the CPU from those who decode it.
+        # Threads that spin while they wait for the next image take CPU time from those that decode it.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its errors share no other ancestor
+        except Exception as error:  # its errors have no narrower common base class
             raise UserError(f"{model}: ONNX Runtime cannot run it ({error}); export again") from error
         self._input = self._session.get_inputs()[0].name
 
@@ -179,19 +179,19 @@ def load_backend(
     threads: int | None = None,
     kind: type[R] = PointsRecipe,  # type: ignore[assignment]
 ) -> tuple[Backend, R]:
-    """Read weights or an exported network, and run them the fastest way that is there.
+    """Load weights or an exported network into a backend.
 
     Args:
-        path: A file of weights, or a folder of `facekp export`.
-        name: One of `BACKENDS`; None for the first of them that the path has files for and that is installed.
-        threads: CPU threads of the network; None for the library's own choice.
+        path: A file of weights, or a folder that `facekp export` wrote.
+        name: One of `BACKENDS`; None for the fastest that the path has files for and that is installed.
+        threads: Number of CPU threads of the network; None for the library's default.
         kind: `PointsRecipe` for points, `BoxesRecipe` for a face detector.
 
     Returns:
-        The backend, and the recipe of the network.
+        The backend and the recipe of the network.
 
     Raises:
-        UserError: The files are missing or damaged, or nothing installed can run them.
+        UserError: The files are missing or damaged, or no installed library can run them.
     """
     if name is not None and name not in BACKENDS:
         raise UserError(f"unknown backend {name!r}; known are {', '.join(BACKENDS)}")
@@ -204,7 +204,7 @@ def load_backend(
     found = _forms(path, recipe)
     if name is not None and name not in found:
         raise UserError(
-            f"{path}: has no form for the backend {name}; use {' or '.join(found) or 'another path'}, or write it: "
+            f"{path}: has no files for the backend {name}; use {' or '.join(found) or 'another path'}, or write it: "
             "facekp export"
         )
     for form in [name] if name is not None else found:
@@ -215,9 +215,9 @@ def load_backend(
 
 
 def _forms(path: Path, recipe: AnyRecipe) -> dict[str, Callable[[int | None], Backend]]:
-    """What builds each backend that there are files for, the fastest first."""
+    """Return the constructors of the backends that the path has files for, fastest first."""
     found: dict[str, Callable[[int | None], Backend]] = {}
-    # Beside weights of your own an ONNX file may be that of an earlier training; those of models are tested to agree.
+    # An ONNX file beside your own weights may be from an earlier training; those of zoo models are tested to agree.
     onnx = path / ONNX_FILE if path.is_dir() else path.with_suffix(".onnx")
     if onnx.is_file() and (path.is_dir() or zoo.is_published(path)):
         found["onnx"] = partial(OnnxBackend, onnx, recipe)

@@ -1,8 +1,8 @@
-"""A trained network as files that need no training code: for Paddle Inference, and for ONNX Runtime.
+"""Export of a trained network to files that need no training code, for Paddle Inference and ONNX Runtime.
 
-Both hold the network with its decode step, so that what comes out is points in pixels of the crop, (N, K, 2), and what
-else the network says, in the order of `OutputLayout.names`; so the outputs of an ONNX file are called. The recipe
-beside them says how a crop is cut and how its pixels are put.
+Both formats hold the network with its decode step. Their outputs are the points in pixels of the crop, (N, K, 2), and
+the network's other outputs in the order of `OutputLayout.names`, which are also the output names of an ONNX file. The
+recipe beside them describes how a crop is cut and how its pixels are normalised.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 import paddle
 from paddle import Tensor, nn
-from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
+from paddle.nn import functional as F  # noqa: N812 (the conventional name)
 from paddle.static import InputSpec
 
 from facekp.errors import UserError
@@ -34,26 +34,26 @@ from facekp.recipes import AnyRecipe, PointsRecipe, save_recipe
 
 FORMATS = ("paddle", "onnx")
 
-#: ONNX's operator set: old enough for any runtime of the last years.
+#: Version of the ONNX operator set: old enough for the runtimes of recent years.
 OPSET = 15
 
-#: Initializers with fewer numbers stay in single precision: biases, the mean face.
+#: Initializers with fewer elements, such as biases and the mean face, stay in single precision.
 LARGE = 1024
 
 
 class DecodedNetwork(nn.Layer):
-    """A network with its decode step behind it.
+    """A network followed by its decode step.
 
     Args:
-        network: In evaluation mode.
-        recipe: Of the network.
+        network: The network, in evaluation mode.
+        recipe: Recipe of the network.
     """
 
     def __init__(self, network: nn.Layer, recipe: PointsRecipe) -> None:
         super().__init__()
         self.network, self.layout = network, recipe.layout
         self.percent = recipe.size / 100
-        # Every codec decodes by one factor and one offset for each coordinate; two decodings give them.
+        # Every codec decodes with one factor and one offset per coordinate; two calls determine them.
         codec, count = recipe.build_codec(), 2 * recipe.num_points
         offset = codec.decode(np.zeros(count))
         self.register_buffer("offset", paddle.to_tensor(offset))
@@ -61,15 +61,15 @@ class DecodedNetwork(nn.Layer):
         self.eval()
 
     def forward(self, crops: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """(N, C, size, size) -> points (N, K, 2), and what else the network says; as `PointsRecipe.decode`."""
-        said = self.layout.split(self.network(crops))
-        decoded = [said.points.reshape([-1, self.layout.num_points, 2]) * self.factor + self.offset]
-        if said.score is not None:
-            decoded.append(F.sigmoid(said.score))
-        if said.sigma is not None:
-            decoded.append(paddle.exp(said.sigma) * self.percent)
-        if said.visibility is not None:
-            decoded.append(F.sigmoid(said.visibility))
+        """Map crops (N, C, size, size) to points (N, K, 2) and the other outputs, like `PointsRecipe.decode`."""
+        outputs = self.layout.split(self.network(crops))
+        decoded = [outputs.points.reshape([-1, self.layout.num_points, 2]) * self.factor + self.offset]
+        if outputs.score is not None:
+            decoded.append(F.sigmoid(outputs.score))
+        if outputs.sigma is not None:
+            decoded.append(paddle.exp(outputs.sigma) * self.percent)
+        if outputs.visibility is not None:
+            decoded.append(F.sigmoid(outputs.visibility))
         return decoded[0] if len(decoded) == 1 else tuple(decoded)
 
 
@@ -80,18 +80,18 @@ def export(
     half: bool = False,
     int8: Sequence[np.ndarray] | None = None,
 ) -> list[Path]:
-    """Write a network for inference.
+    """Export a network for inference.
 
     Args:
-        weights: A file of weights.
-        folder: `load_landmarker` takes it afterwards.
-        formats: Of `FORMATS`.
-        half: Store the ONNX file's weights in half precision, half the size. They are computed with in single
-            precision all the same; weights that were saved with `half` lose nothing.
-        int8: Quantise the ONNX file's convolutions to eight bits on these inputs, see `calibration_inputs`.
+        weights: Path of the weights.
+        folder: Output folder, which `load_landmarker` can load.
+        formats: Formats to write, from `FORMATS`.
+        half: Store the ONNX file's weights in half precision, which halves its size. Computation stays in single
+            precision; weights that were saved with `half` lose nothing.
+        int8: Calibration inputs, see `calibration_inputs`, for quantising the ONNX file's convolutions to eight bits.
 
     Returns:
-        The files.
+        Paths of the written files.
 
     Raises:
         UserError: The weights cannot be read, paddle2onnx is missing or cannot convert the network, or the folder
@@ -99,7 +99,7 @@ def export(
     """
     network, recipe = load_any_weights(weights)
     if int8 is not None and ("onnx" not in formats or half):
-        raise UserError("int8 is for the ONNX file, and goes without half precision")
+        raise UserError("int8 needs the ONNX format and cannot be combined with half precision")
     if "onnx" in formats and not can_write_onnx():
         raise missing("paddle2onnx", "the format onnx")
     with tempfile.TemporaryDirectory() as temporary:
@@ -115,44 +115,44 @@ def export(
 
 
 def replace_files(folder: Path, made: Sequence[Path]) -> list[Path]:
-    """Put the files of an export in the place of an earlier one's, once all of them are there.
+    """Replace the files of an earlier export, once all new ones are complete.
 
-    They are copied beside the earlier ones, which may fail; what follows are renamings. The recipe goes first and
-    comes last: a folder without one is no export, so that nobody ever loads the files of two networks.
+    The new files are first copied beside the earlier ones, which may fail; then they are renamed. The recipe is removed
+    first and renamed last: a folder without one is no export, so that files of two networks are never loaded together.
 
     Args:
-        folder: Other files in it stay.
-        made: The new files, the recipe the last one.
+        folder: Output folder; other files in it are kept.
+        made: Paths of the new files, the recipe last.
 
     Returns:
-        The files in their place.
+        Paths of the files in the folder.
 
     Raises:
-        UserError: One of these names is that of a file that is not of an export.
+        UserError: The folder holds a file with one of these names that does not belong to an export.
     """
     names = (RECIPE_FILE, *PROGRAM_FILES, PARAMETERS_FILE, ONNX_FILE)
     strange = None if (folder / RECIPE_FILE).exists() else next((n for n in names if (folder / n).exists()), None)
     if strange is not None:
-        raise UserError(f"{folder / strange}: would be replaced, and is of no export, as there is no {RECIPE_FILE} "
+        raise UserError(f"{folder / strange}: would be replaced, but belongs to no export: there is no {RECIPE_FILE} "
                         "beside it; remove it, or choose another folder")  # fmt: skip
     with ExitStack() as targets:
-        for source in reversed(made):  # the recipe first in, so that it is the last one out
+        for source in reversed(made):  # the recipe is entered first, so that it is renamed last
             shutil.copyfile(source, targets.enter_context(atomic_path(folder / source.name)))
-        for name in names:  # of an earlier export
+        for name in names:  # files of an earlier export
             (folder / name).unlink(missing_ok=True)
     return [folder / source.name for source in made]
 
 
 def can_write_onnx() -> bool:
-    """Whether the extra [onnx] is installed."""
+    """Return whether the extra [onnx] is installed."""
     return all(importlib.util.find_spec(name) is not None for name in ("onnx", "paddle2onnx"))
 
 
 def write_paddle(network: nn.Layer, recipe: AnyRecipe, folder: Path) -> Path:
-    """Write the program and its parameters for Paddle Inference.
+    """Write a network as a program and its parameters for Paddle Inference.
 
     Returns:
-        The program, `model.json` or `model.pdmodel`, as this Paddle has it.
+        Path of the program, `model.json` or `model.pdmodel`, depending on the version of Paddle.
     """
     shape: list[int | None] = [None, *recipe.blank_batch().shape[1:]]
     if isinstance(recipe, PointsRecipe):
@@ -165,18 +165,18 @@ def write_paddle(network: nn.Layer, recipe: AnyRecipe, folder: Path) -> Path:
 
 
 def convert_to_onnx(program: Path, target: Path, half: bool = False, names: Sequence[str] = ()) -> None:
-    """Convert what `write_paddle` wrote.
+    """Convert the program that `write_paddle` wrote to ONNX.
 
     Args:
-        program: The program; the parameters lie beside it.
-        target: The ONNX file.
+        program: Path of the program, with the parameters beside it.
+        target: Path of the ONNX file.
         half: See `export`.
-        names: Of the outputs; none leaves them as paddle2onnx calls them.
+        names: Names of the outputs; empty keeps those of paddle2onnx.
 
     Raises:
-        UserError: paddle2onnx cannot.
+        UserError: paddle2onnx cannot convert the network.
     """
-    # An operator that paddle2onnx does not know aborts its whole process, so it gets one of its own.
+    # paddle2onnx aborts its whole process on an unknown operator, so it runs in a process of its own.
     arguments = [str(program), str(program.with_name(PARAMETERS_FILE)), str(target), str(OPSET)]
     code = (
         "import sys, paddle2onnx as p; program, parameters, target, opset = sys.argv[1:]; "
@@ -193,7 +193,7 @@ def convert_to_onnx(program: Path, target: Path, half: bool = False, names: Sequ
 
 
 def name_outputs(path: Path, names: Sequence[str]) -> None:
-    """Give the outputs of an ONNX file names, in their order."""
+    """Rename the outputs of an ONNX file to `names`, in order."""
     import onnx
 
     model = onnx.load(str(path))
@@ -208,14 +208,14 @@ def name_outputs(path: Path, names: Sequence[str]) -> None:
 
 
 def store_in_half(path: Path) -> None:
-    """Store the large weights of an ONNX file in half precision, each with a cast to single behind it."""
+    """Store the large weights of an ONNX file in half precision, each followed by a cast to single precision."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     model = onnx.load(str(path))
     casts, kept, rest = [], [], []
     tensors = list(model.graph.initializer)
-    for node in model.graph.node:  # where paddle2onnx could not simplify a network, its weights stand here
+    for node in model.graph.node:  # networks that paddle2onnx could not simplify keep their weights here
         value = next((a.t for a in node.attribute if a.name == "value"), None) if node.op_type == "Constant" else None
         if value is None:
             rest.append(node)
@@ -240,35 +240,35 @@ def store_in_half(path: Path) -> None:
 
 
 class Finder(Protocol):
-    """A landmarker or a face detector."""
+    """Protocol of a landmarker or a face detector."""
 
     backend: Backend
 
     def __call__(self, image: np.ndarray) -> Any:
-        """Run the network on what it looks at in an image."""
+        """Run the network on an image."""
 
 
 def calibration_inputs(finder: Finder, photos: Sequence[Path], most: int = 300) -> list[np.ndarray]:
-    """What a network sees of photos: the crops of their faces, or the images as a face detector looks at them.
+    """Collect a network's inputs for photos: crops of their faces, or the images as a face detector scales them.
 
     Args:
-        finder: Runs the network that is to be quantised.
-        photos: The files.
-        most: As many inputs are enough.
+        finder: Landmarker or detector that runs the network to be quantised.
+        photos: Paths of the photos.
+        most: Maximum number of inputs.
 
     Returns:
-        (C, H, W) float32 each.
+        The inputs, (C, H, W) float32 each.
 
     Raises:
-        UserError: A photo cannot be read, or there is no face on them.
+        UserError: A photo cannot be read, or no face is found in the photos.
     """
     inputs: list[np.ndarray] = []
 
-    def watch(batch: np.ndarray) -> Any:
+    def record(batch: np.ndarray) -> Any:
         inputs.extend(batch)
         return backend(batch)
 
-    backend, finder.backend = finder.backend, watch
+    backend, finder.backend = finder.backend, record
     try:
         for photo in photos:
             finder(read_image(photo))
@@ -277,22 +277,22 @@ def calibration_inputs(finder: Finder, photos: Sequence[Path], most: int = 300) 
     finally:
         finder.backend = backend
     if not inputs:
-        raise UserError("no face on the photos for --int8; give others")
+        raise UserError("no face found in the photos for --int8; give others")
     return inputs[:most]
 
 
 def quantise(path: Path, inputs: Sequence[np.ndarray]) -> None:
-    """Quantise the convolutions of an ONNX file to eight bits, each channel with its scale, as ONNX Runtime runs them.
+    """Quantise the convolutions of an ONNX file to eight bits for ONNX Runtime, with one scale per channel.
 
-    The last convolution stays as it is, and what stands behind it: the head's linear layers and the decode step.
-    Weights have seven bits, so that no processor's sums of two products overflow 16 bits, as those of AVX2 would.
+    The last convolution and all nodes after it are not quantised: the head's linear layers and the decode step.
+    Weights have seven bits, so that sums of two products do not overflow 16 bits, as they would with AVX2.
 
     Args:
-        path: The file, which is replaced.
-        inputs: (C, H, W) float32 each, to calibrate on.
+        path: Path of the file, which is replaced.
+        inputs: Calibration inputs, (C, H, W) float32 each.
 
     Raises:
-        UserError: ONNX Runtime's tools are not complete.
+        UserError: A package that ONNX Runtime's quantisation tools need is missing.
     """
     try:
         import onnx
@@ -330,8 +330,8 @@ def quantise(path: Path, inputs: Sequence[np.ndarray]) -> None:
 
 
 def _ends(model: Any) -> list[str]:
-    """The nodes of an ONNX model that lead to no convolution: the last one of each branch, and all behind it."""
-    leading: set[str] = set()  # what a convolution behind it is made of
+    """Return the names of the nodes that lead to no convolution: the last one of each branch, and all after it."""
+    leading: set[str] = set()  # tensors that a later convolution depends on
     ends = []
     for node in reversed(model.graph.node):
         leads = any(output in leading for output in node.output)
@@ -343,13 +343,13 @@ def _ends(model: Any) -> list[str]:
 
 
 def put(source: Path, target: Path) -> Path:
-    """Copy a file; it appears whole or not at all."""
+    """Copy a file atomically."""
     with atomic_path(target) as temporary:
         temporary.write_bytes(source.read_bytes())
     return target
 
 
 def _reason(output: str) -> str:
-    """The line of paddle2onnx's output about operators, or its last one."""
+    """Return the line of paddle2onnx's output about operators, or else its last line."""
     lines = [line.rpartition("[Paddle2ONNX]")[2].strip() for line in output.splitlines() if line.strip()]
-    return next((line for line in lines if "support" in line), (lines or ["it ended without a word"])[-1]).rstrip(".")
+    return next((line for line in lines if "support" in line), (lines or ["it ended without output"])[-1]).rstrip(".")

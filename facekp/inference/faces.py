@@ -1,4 +1,4 @@
-"""The result of looking at an image."""
+"""The result of face detection and landmark prediction in an image."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Faces:
     """All faces of one image, largest first.
 
     Attributes:
-        points: (N, K, 2) float32, x and y in pixels of the image; K is 68 in iBUG order unless `schema` says otherwise.
+        points: (N, K, 2) float32, x and y in pixels of the image; 68 points in iBUG order for the default `schema`.
         boxes: (N, 4) float32, x0, y0, x1, y1 around the face's points.
-        scores: (N,) float32, 0 to 1, how far to trust the face.
-        schema: What the points are.
-        sigma: (N, K) float32, the distance from the truth that a point is expected to have, in pixels of the image;
-            None of networks that do not say. Two thirds of the points lie nearer than it.
-        visibility: (N, K) float32, 0 to 1, whether a point is seen, not hidden behind the head or something else; None
-            of networks that do not say.
+        scores: (N,) float32, confidence of each face, 0 to 1.
+        schema: Schema of the points.
+        sigma: (N, K) float32, expected distance of each point from the truth, in pixels of the image; two thirds of the
+            points are closer. None if the network does not predict it.
+        visibility: (N, K) float32, 0 to 1, whether a point is visible, not hidden by the head or another object; None
+            if the network does not predict it.
 
     Example:
         >>> faces = Faces.none()
@@ -41,7 +41,7 @@ class Faces:
 
     @classmethod
     def none(cls, schema: PointSchema = IBUG68) -> Faces:
-        """The result for an image without a face."""
+        """Return the result for an image without faces."""
         return cls.from_arrays(np.zeros((0, schema.num_points, 2)), np.zeros((0, 4)), np.zeros(0), schema)
 
     @classmethod
@@ -54,25 +54,25 @@ class Faces:
         sigma: np.ndarray | None = None,
         visibility: np.ndarray | None = None,
     ) -> Faces:
-        """Make float32 arrays of equal length and sort them, largest box first."""
+        """Create faces from arrays of equal length, converted to float32 and sorted, largest box first."""
         points, boxes, scores = (np.asarray(a, np.float32) for a in (points, boxes, scores))
-        said = (None if a is None else np.asarray(a, np.float32) for a in (sigma, visibility))
-        return cls(points, boxes, scores, schema, *said).take(np.argsort(-area(boxes), kind="stable"))
+        optional = (None if a is None else np.asarray(a, np.float32) for a in (sigma, visibility))
+        return cls(points, boxes, scores, schema, *optional).take(np.argsort(-area(boxes), kind="stable"))
 
     def take(self, indices: np.ndarray) -> Faces:
-        """Some of the faces, in the order of `indices`."""
-        said = (None if a is None else a[indices] for a in (self.sigma, self.visibility))
-        return Faces(self.points[indices], self.boxes[indices], self.scores[indices], self.schema, *said)
+        """Return some of the faces, in the order of `indices`."""
+        optional = (None if a is None else a[indices] for a in (self.sigma, self.visibility))
+        return Faces(self.points[indices], self.boxes[indices], self.scores[indices], self.schema, *optional)
 
     @functools.cached_property
     def whole(self) -> np.ndarray:
-        """(N, 68, 2): the points in iBUG order; NaN if those of `schema` do not convert to them."""
+        """(N, 68, 2): the points in iBUG order; NaN if `schema` cannot be converted to it."""
         points = self.schema.converted(self.points, IBUG68.name)
         return np.full((len(self), 68, 2), np.nan) if points is None else points
 
     @functools.cached_property
     def pose(self) -> Pose:
-        """How the heads are turned, in degrees, and the cameras that see them; NaN where `whole` is.
+        """Yaw, pitch and roll of the heads in degrees, and their cameras; NaN where `whole` is.
 
         Example:
             >>> Faces.none().pose.camera.shape
@@ -82,14 +82,14 @@ class Faces:
 
     @functools.cached_property
     def measured(self) -> np.ndarray:
-        """(N, S) float64: what each of `facekp.landmarks.SIGNALS` measures, before it is scaled."""
+        """(N, S) float64: the measurement of each of `facekp.landmarks.SIGNALS`, before scaling."""
         return measure(self.whole, self.pose.camera)
 
     @functools.cached_property
     def signals(self) -> dict[str, np.ndarray]:
-        """What the faces do: name of a signal -> (N,) float64, 0..1; NaN where `whole` is.
+        """Expressions of the faces: name of a signal -> (N,) float64, 0..1; NaN where `whole` is.
 
-        Against the average face at rest; those of `facekp.inference.tracking.Tracks` against the person's own.
+        Relative to the average face at rest; in `facekp.inference.tracking.Tracks` to the person's own face at rest.
 
         Example:
             >>> sorted(Faces.none().signals)[:3]
@@ -98,15 +98,15 @@ class Faces:
         return scaled(self.measured)
 
     def without_doubles(self, most: float = 0.4) -> Faces:
-        """Keep the higher-scoring of two faces that coincide, and drop what is found inside of a face.
+        """Keep the higher-scoring of two coinciding faces, and drop false detections inside a face.
 
-        A detector's boxes may lie apart and still lead to the same points. And around a nose and a mouth the points of
-        a small face may be found: a face counts as such that lies mostly inside of another one, is much smaller and
-        less trusted. Two heads of which one hides a part of the other are both kept: so much of a face is not hidden
-        by one of its own size, and a child's face in front of a grown-up's leaves too little of that to be found.
+        Different boxes of a detector may lead to the same points. A small face may also be found around a nose and a
+        mouth: a face counts as such a false detection if it lies mostly inside another one, is much smaller and has a
+        lower score. Where one head partly hides another, both are kept: a face of the same size does not hide that much
+        of it, and behind a child's face too little of an adult's is visible for it to be found.
 
         Args:
-            most: Largest intersection over union that two different faces may have.
+            most: Maximum intersection over union of two different faces.
 
         Example:
             >>> boxes = [[0, 0, 10, 10], [0, 1, 10, 11], [20, 0, 25, 5]]
@@ -121,10 +121,10 @@ class Faces:
         return self.take(kept)
 
     def converted(self, to: PointSchema) -> Faces:
-        """The same faces with the points of another schema.
+        """Return the same faces with the points of another schema.
 
         Raises:
-            UserError: The conversion is not known.
+            UserError: No conversion is known.
 
         Example:
             >>> from facekp.landmarks import load_schema
@@ -139,7 +139,7 @@ class Faces:
         if points is None:
             raise self.schema.no_conversion(to)
         faces = replace(self, points=points, schema=to, sigma=None, visibility=None)
-        if faces.schema.conversion(IBUG68) is None:  # the pose and the signals stay known
+        if faces.schema.conversion(IBUG68) is None:  # keep the pose and the signals available
             faces.__dict__["whole"] = self.whole
         return faces
 
@@ -147,5 +147,5 @@ class Faces:
         return len(self.scores)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
-        """Go through the faces as (points, box, score)."""
+        """Iterate over the faces as (points, box, score)."""
         return ((p, b, float(s)) for p, b, s in zip(self.points, self.boxes, self.scores))

@@ -1,4 +1,4 @@
-"""Many images: decoded ahead in threads, faces of several in a batch, a table that survives being stopped."""
+"""Landmarks for many images: decoding ahead in threads, batches across images, and a table that can be resumed."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from facekp.io.files import atomic_path, check_own, locked, sweep
 from facekp.io.images import SUFFIXES, only_sound_images, read_image, write_image
 from facekp.landmarks import SIGNALS, PointSchema
 
-#: Images that are looked at together: so many, or fewer that hold so many pixels.
+#: A group of images that are processed together is complete at this number of images, or of pixels.
 GROUP, GROUP_PIXELS = 16, 16_000_000
 
-#: Rows of a Parquet file's row groups.
+#: Number of rows in a row group of a Parquet file.
 ROW_GROUP = 5000
 
 #: Columns of the list of images that could not be read.
@@ -41,12 +41,12 @@ Found = Union[Faces, UserError]
 
 @dataclass(frozen=True)
 class Seen:
-    """An image and what was found on it.
+    """An image and the faces found in it.
 
     Attributes:
-        path: The file.
+        path: Path of the image.
         image: BGR; None if it could not be read.
-        found: Its faces, or why there are none.
+        found: Its faces, or the error that prevented finding them.
     """
 
     path: Path
@@ -60,13 +60,13 @@ def find_on_many(
     threads: int | None = None,
     strict: bool = False,
 ) -> Iterator[Seen]:
-    """Find the faces of images, in their order, holding only a few of them in memory.
+    """Find the faces in images, in order, with only a few images in memory.
 
     Args:
-        paths: The files. A damaged one is reported as such and does not stop the others.
-        landmarker: See `facekp.load_landmarker`. If it has a method `many`, it gets several images at once.
-        threads: Decode so many images at once; None for one on each core.
-        strict: Images with missing or corrupt parts, which decoders fill in, count as damaged.
+        paths: Paths of the images. A damaged one is reported as such and does not stop the others.
+        landmarker: See `facekp.load_landmarker`. If it has a method `many`, it is called with several images at once.
+        threads: Number of decoding threads; None for one per core.
+        strict: Treat images with missing or corrupt parts, which decoders fill in, as damaged.
 
     Example:
         >>> import facekp
@@ -82,15 +82,15 @@ def find_on_many(
         group.append((path, image))
         pixels = sum(image.shape[0] * image.shape[1] for _, image in group if isinstance(image, np.ndarray))
         if len(group) == GROUP or pixels >= GROUP_PIXELS:
-            yield from _look(group, landmarker)
+            yield from _find(group, landmarker)
             group = []
-    yield from _look(group, landmarker)
+    yield from _find(group, landmarker)
 
 
 def _decoded(paths: Iterable[Path], threads: int, strict: bool) -> Iterator[tuple[Path, np.ndarray | UserError]]:
     ahead: deque[tuple[Path, Future[np.ndarray]]] = deque()
     waiting = iter(paths)
-    pool = ThreadPoolExecutor(threads)  # OpenCV decodes without holding Python's lock
+    pool = ThreadPoolExecutor(threads)  # OpenCV decodes without holding the GIL
     try:
         while True:
             for path in waiting:
@@ -113,13 +113,13 @@ def _read(path: Path, strict: bool) -> np.ndarray:
         return read_image(path)
 
 
-def _look(
+def _find(
     group: Sequence[tuple[Path, np.ndarray | UserError]], landmarker: Callable[[np.ndarray], Faces]
 ) -> Iterator[Seen]:
     images = [image for _, image in group if isinstance(image, np.ndarray)]
     found: Iterable[Found]
     many = getattr(landmarker, "many", None)
-    found = iter(many(images)) if many is not None else (_one(image, landmarker) for image in images)
+    found = iter(many(images)) if many is not None else (_find_one(image, landmarker) for image in images)
     for path, image in group:
         if isinstance(image, UserError):
             yield Seen(path, None, image)
@@ -127,7 +127,7 @@ def _look(
             yield Seen(path, image, next(found))
 
 
-def _one(image: np.ndarray, landmarker: Callable[[np.ndarray], Faces]) -> Found:
+def _find_one(image: np.ndarray, landmarker: Callable[[np.ndarray], Faces]) -> Found:
     try:
         return landmarker(image)
     except UserError as error:
@@ -137,20 +137,20 @@ def _one(image: np.ndarray, landmarker: Callable[[np.ndarray], Faces]) -> Found:
 class PointsTable:
     """A CSV, Parquet or COCO file with the faces of many images, written image by image.
 
-    Rows go to `NAME.unfinished` as they come, a CSV whatever NAME is: the others cannot be read before their end is
-    written. `finish` makes NAME of it, all at once. Who is killed loses the image in work; the next table that is
-    made with `resume` cuts off what was half written and knows what is done.
+    Rows are appended to `NAME.unfinished`, always a CSV: the other formats cannot be read before their end is written.
+    `finish` converts it to NAME atomically. If the process is killed, only the current image is lost; the next table
+    that is opened with `resume` cuts off incomplete rows and skips the images that are done.
 
     Args:
-        path: Ends in `.csv`, `.parquet`, which needs pyarrow, or `.json`: COCO's keypoints.
-        schema: What the points of a face are.
-        source: Who finds the points; an unfinished table is not resumed with another.
-        resume: Go on with an unfinished table, or add to a finished one.
-        signals: Behind the points, also how the head is turned, in degrees, and what the face does, 0 to 1.
+        path: Path with the suffix `.csv`, `.parquet` (needs pyarrow) or `.json` (COCO keypoints).
+        schema: Schema of the points.
+        source: Name of what finds the points; an unfinished table is not resumed with another source.
+        resume: Continue an unfinished table, or add to a finished one.
+        signals: After the points, also write the head pose in degrees and the expressions, 0 to 1.
 
     Raises:
-        UserError: There is an unfinished table and `resume` was not asked for, or it is another's; or the file's name
-            has another suffix; or pyarrow is missing.
+        UserError: There is an unfinished table and `resume` is not set, or it was started with other settings; or the
+            file name has another suffix; or pyarrow is missing.
 
     Example:
         >>> import tempfile
@@ -178,11 +178,11 @@ class PointsTable:
         if path.suffix.lower() not in _FORMATS:
             raise UserError(f"{path}: a table of points ends in {' or '.join(_FORMATS)}")
         if signals and path.suffix.lower() == TABLES["coco"]:
-            raise UserError(f"{path}: COCO has no place for signals; omit them, or take another format")
+            raise UserError(f"{path}: COCO cannot store signals; omit them, or take another format")
         self._format: _Csv | _Parquet | _Coco = _FORMATS[path.suffix.lower()](path, self._columns, schema)
         check_own(self.failures, ",".join(_FAILURES), "a list of failed images")
         self._done: set[str] = set()
-        # What the unfinished table begins with: whose points they are, and whether a finished one counts as well.
+        # Header of the unfinished table: the source of the points, and whether it adds to a finished table.
         self._adds = resume and path.is_file()
         self._head = ["facekp", source]
         if self.unfinished.is_file():
@@ -199,15 +199,15 @@ class PointsTable:
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            with suppress(OSError):  # `add` has told of a full disk
+            with suppress(OSError):  # `add` has already reported a full disk
                 self._file.close()
 
     def __contains__(self, image: str) -> bool:
-        """Whether an image is done: its faces are in the table, or there was none on it."""
+        """Return whether an image is done: its faces are in the table, or it has none."""
         return spelled_out(image) in self._done
 
     def add(self, image: str, found: Found) -> None:
-        """Note an image: its faces, or why it could not be read."""
+        """Add an image: its faces, or why it could not be read."""
         image = spelled_out(image)
         if isinstance(found, UserError):
             rows = [[image, *[""] * (len(self._columns) - 1), "0", spelled_out(" ".join(str(found).split()))]]
@@ -216,8 +216,8 @@ class PointsTable:
         else:
             rows = []
             for number, (points, box, score) in enumerate(found):
-                seen = [_seen(found, name, number) for name in self._signals]
-                values = [f"{value:.2f}" for value in (*box, *points.reshape(-1), *seen)]
+                signals = [_signal(found, name, number) for name in self._signals]
+                values = [f"{value:.2f}" for value in (*box, *points.reshape(-1), *signals)]
                 rows.append([image, str(number), f"{score:.3f}", *values, str(len(found)), ""])
         try:
             if self._file is None:
@@ -225,34 +225,34 @@ class PointsTable:
                 self._file = self.unfinished.open("wb")
                 rows = [[*self._head, str(int(self._adds))], [*self._columns, "faces", "error"], *rows]
             self._file.write(_lines(rows))
-            self._file.flush()  # who kills the process takes no more than the image in work
+            self._file.flush()  # if the process is killed, only the current image is lost
         except OSError as error:
             raise UserError(
                 f"{self.unfinished}: cannot be written ({error.strerror}); fix that and add --resume"
             ) from error
 
     def finish(self) -> tuple[dict[str, str], int]:
-        """Write the file, and beside it `NAME_failed.csv` if an image could not be read.
+        """Write the file, and `NAME_failed.csv` beside it if an image could not be read.
 
         Returns:
-            Why each image failed that did, and how many faces are in the file.
+            The reason for each image that failed, and the number of faces in the file.
 
         Raises:
-            UserError: No image could be read. Nothing is written then.
+            UserError: No image could be read; nothing is written then.
         """
         self.__exit__()
         failed: dict[str, str] = {}
-        looked_at = len(self._earlier)
+        readable = len(self._earlier)
         if self.unfinished.is_file():
             for rows in self._unfinished_images():
                 failed.pop(rows[0][0], None)
                 if rows[0][-1]:
                     failed[rows[0][0]] = rows[0][-1]
                 else:
-                    looked_at += 1
+                    readable += 1
             if 0 < self._end < self.unfinished.stat().st_size:
-                raise UserError(f"{self.unfinished}: damaged behind byte {self._end}; add --resume to redo the rest")
-        if failed and not looked_at:
+                raise UserError(f"{self.unfinished}: damaged after byte {self._end}; add --resume to redo the rest")
+        if failed and not readable:
             self.unfinished.unlink()
             raise UserError(f"none of the {len(failed)} images could be read; the lines above say why")
         faces = 0
@@ -269,7 +269,7 @@ class PointsTable:
         return failed, faces
 
     def _rows(self) -> Iterator[list[str]]:
-        """Of the earlier table, then of this one, each image once."""
+        """Yield the rows of the earlier table, then of this one, each image once."""
         if self._adds:
             yield from self._format.rows()
         if self.unfinished.is_file():
@@ -278,9 +278,9 @@ class PointsTable:
                     yield from (row[: len(self._columns)] for row in rows)
 
     def _reopen(self) -> None:
-        """Learn what is done, and cut off what is not whole."""
+        """Read which images are done, and cut off incomplete rows."""
         for rows in self._unfinished_images():
-            if not rows[0][-1]:  # what failed is tried again
+            if not rows[0][-1]:  # failed images are tried again
                 self._done.add(rows[0][0])
         if self._end:
             self._file = self.unfinished.open("r+b")
@@ -288,9 +288,9 @@ class PointsTable:
             self._file.seek(self._end)
 
     def _unfinished_images(self) -> Iterator[list[list[str]]]:
-        """The rows of each whole image; `_end` is where the last one ends."""
+        """Yield the rows of each complete image; `_end` is the byte offset after the last one."""
         self._end = 0
-        # Behind a power cut anything may stand at the end of a file.
+        # After a power failure the end of a file may hold arbitrary bytes.
         with self.unfinished.open("rb") as file, suppress(csv.Error, ValueError):
             lines = _CountedLines(file)
             records = csv.reader(lines)
@@ -299,12 +299,12 @@ class PointsTable:
                 return  # killed before the first image
             if len(head) != 3 or head[:2] != self._head:
                 raise UserError(
-                    f"{self.unfinished}: was begun with {head[1] if len(head) > 1 else '?'}, not with {self._head[1]}; "
-                    "give the same, or delete it"
+                    f"{self.unfinished}: was started with {head[1] if len(head) > 1 else '?'}, not with {self._head[1]}"
+                    "; give the same, or delete it"
                 )
             if columns != [*self._columns, "faces", "error"]:
                 raise UserError(
-                    f"{self.unfinished}: was begun with other columns; give the same --schema and --signals, or "
+                    f"{self.unfinished}: was started with other columns; give the same --schema and --signals, or "
                     "delete it"
                 )
             self._adds = head[2] == "1"
@@ -321,7 +321,7 @@ class PointsTable:
 
 
 class _CountedLines:
-    """Lines of a file as text, and how many bytes they took."""
+    """Iterates over the lines of a file as text and counts their bytes."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self.end, self.whole = file, 0, False
@@ -333,8 +333,8 @@ class _CountedLines:
             yield line.decode("utf-8")
 
 
-def _seen(faces: Faces, name: str, number: int) -> float:
-    """A signal, or an angle of the pose, of one face."""
+def _signal(faces: Faces, name: str, number: int) -> float:
+    """Return a signal, or an angle of the pose, of one face."""
     values = faces.signals[name] if name in SIGNALS else getattr(faces.pose, name)
     return float(values[number])
 
@@ -346,7 +346,7 @@ def _lines(rows: Iterable[Sequence[str]]) -> bytes:
 
 
 def spelled_out(name: str) -> str:
-    """A file's name, with bytes that are not UTF-8, and the line break that `csv` does not quote, spelled out."""
+    """Return a file name with bytes that are not UTF-8, and the line break that `csv` does not quote, escaped."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8").replace("\r", "\\r")
 
 
@@ -358,13 +358,13 @@ class _Csv:
         try:
             with self._path.open(newline="", encoding="utf-8") as file:
                 records = csv.reader(file)
-                _same_columns(self._path, next(records, []), self._columns)
-                for record in filter(None, records):  # a blank line is none
+                _check_columns(self._path, next(records, []), self._columns)
+                for record in filter(None, records):  # skips blank lines
                     if len(record) != len(self._columns):
                         raise csv.Error(f"line {records.line_num} has {len(record)} values")
                     yield record
         except (UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"{self._path}: no CSV, or damaged ({error}); choose another -o") from error
+            raise UserError(f"{self._path}: not a CSV file, or damaged ({error}); choose another -o") from error
 
     @contextmanager
     def writer(self, path: Path) -> Iterator[Callable[[list[str]], object]]:
@@ -388,7 +388,7 @@ class _Parquet:
     def rows(self) -> Iterator[list[str]]:
         try:
             with self._arrow.parquet.ParquetFile(self._path) as file:
-                _same_columns(self._path, file.schema_arrow.names, self._columns)
+                _check_columns(self._path, file.schema_arrow.names, self._columns)
                 if not file.schema_arrow.equals(self._schema):
                     raise self._arrow.ArrowInvalid("its columns are of other types")
                 for batch in file.iter_batches(ROW_GROUP):
@@ -397,7 +397,7 @@ class _Parquet:
                             raise self._arrow.ArrowInvalid("a value is missing")
                         yield [image, str(number), f"{score:.3f}", *(f"{value:.2f}" for value in values)]
         except (self._arrow.ArrowException, OSError, ValueError) as error:  # UnicodeDecodeError is a ValueError
-            raise UserError(f"{self._path}: no Parquet file, or damaged ({error}); choose another -o") from error
+            raise UserError(f"{self._path}: not a Parquet file, or damaged ({error}); choose another -o") from error
 
     @contextmanager
     def writer(self, path: Path) -> Iterator[Callable[[list[str]], object]]:
@@ -423,19 +423,19 @@ class _Parquet:
                 flush()
 
 
-def _same_columns(path: Path, found: list[str], wanted: list[str]) -> None:
-    if found != wanted:
+def _check_columns(path: Path, found: list[str], expected: list[str]) -> None:
+    if found != expected:
         raise UserError(f"{path}: holds other columns than would be added; choose another -o, or omit --resume")
 
 
 class _Coco:
-    """Pre-labels for CVAT and Label Studio; names of images start from the folder that holds all of them."""
+    """Pre-labels for CVAT and Label Studio; image names are relative to the folder that contains all images."""
 
     def __init__(self, path: Path, columns: list[str], schema: PointSchema) -> None:
         self._path, self._schema = path, schema
 
     def rows(self) -> Iterator[list[str]]:
-        raise UserError(f"{self._path}: exists, and COCO's JSON is not added to; choose another -o")
+        raise UserError(f"{self._path}: exists, and a COCO JSON file cannot be extended; choose another -o")
 
     @contextmanager
     def writer(self, path: Path) -> Iterator[Callable[[list[str]], object]]:
@@ -453,23 +453,23 @@ class _Coco:
 
 _FORMATS: dict[str, Any] = {".csv": _Csv, ".parquet": _Parquet, ".json": _Coco}
 
-#: `--format` -> the end of the table's name.
+#: `--format` -> suffix of the table.
 TABLES = {"csv": ".csv", "parquet": ".parquet", "coco": ".json"}
 
-#: What nobody calls a folder.
+#: Suffixes of files, not of folders.
 _OTHER_FILES = {".xlsx", ".xls", ".ods", ".tsv", ".txt", ".jsonl", ".feather", ".pq", ".h5", ".npy", ".npz",
                 ".db", ".sqlite", ".gz", ".zip", ".html", ".pdf", ".mp4", ".gif", *SUFFIXES}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """What `predict` came to.
+    """The result of `predict`.
 
     Attributes:
-        table: The file of points.
-        faces: Faces in it.
+        table: Path of the table of points.
+        faces: Number of faces in the table.
         failed: Image -> why it could not be read.
-        failures: The file that lists them, if there are any.
+        failures: Path of the list of failed images, which is written if there are any.
     """
 
     table: Path
@@ -492,26 +492,26 @@ def predict(
     signals: bool = False,
     find: Callable[[Sequence[Path]], Iterator[Seen]] | None = None,
 ) -> Predicted:
-    """Find the faces of images, and write their points.
+    """Find the faces in images, and write their points.
 
     Args:
-        paths: The files; a damaged one among many is reported and skipped.
-        load: Loads the landmarker; called once nothing is wrong with the other arguments.
+        paths: Paths of the images; a damaged one among many is reported and skipped.
+        load: Function that loads the landmarker; called once the other arguments have been checked.
         output: `NAME.csv`, `NAME.parquet` or `NAME.json` for the points alone; else a folder for `points.csv` and the
             images with their points drawn.
-        source: Who finds the points; an unfinished table is not resumed with another.
-        resume: Skip the images that are in the output already.
-        threads: Decode so many images at once; None for one on each core.
-        progress: Show a progress bar, and report on stderr what is skipped.
-        format: Of the points in a folder: a key of `TABLES`.
-        schema: Convert the points to it.
-        strict: Skip images with missing or corrupt parts, too; without it a `DamagedImageWarning` reports them.
-        signals: Write pose and expressions too.
-        find: What finds the faces, in the images' order; `find_on_many` in this process if None. Without the images,
-            as from `facekp.inference.on_ray.find_on_ray`, `output` is a table.
+        source: Name of what finds the points; an unfinished table is not resumed with another source.
+        resume: Skip the images that are already in the output.
+        threads: Number of decoding threads; None for one per core.
+        progress: Show a progress bar, and report skipped images on stderr.
+        format: Format of the points in a folder: a key of `TABLES`.
+        schema: Schema to convert the points to.
+        strict: Also skip images with missing or corrupt parts; otherwise a `DamagedImageWarning` reports them.
+        signals: Also write pose and expressions.
+        find: Function that finds the faces, in the order of the images; None for `find_on_many` in this process. If it
+            returns no images, like `facekp.inference.on_ray.find_on_ray`, `output` is a table.
 
     Returns:
-        What was done.
+        The written files and what is in them.
 
     Raises:
         UserError: Nothing could be read, a file would be overwritten, or the output cannot be written.
@@ -525,7 +525,7 @@ def predict(
         _check_targets(output, paths)
     target = output / f"points{TABLES[format]}" if draw else output
     with ExitStack() as stack:
-        stack.enter_context(locked(target, "wait for its end, or choose another -o"))
+        stack.enter_context(locked(target, "wait until it finishes, or choose another -o"))
         landmarker = load()
         table = stack.enter_context(PointsTable(target, schema or landmarker.schema, source, resume, signals))
         sweep(target.parent, {target.name, table.failures.name, *(_target(output, p).name for p in paths if draw)})
@@ -548,7 +548,7 @@ def predict(
                         write_image(_target(output, seen.path), image)
                     table.add(str(seen.path), seen.found)
                     bar.update()
-                    done += 1  # a bar that is not shown does not count
+                    done += 1  # a hidden bar does not count
             except KeyboardInterrupt:
                 if progress:
                     bar.write(f"{done} of {len(paths)} images are done; continue with --resume", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Many images on the workers of a Ray cluster, on one machine or many."""
+"""Landmarks for many images on the workers of a Ray cluster, on one machine or several."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from facekp.errors import UserError
 from facekp.extras import missing
 from facekp.inference.many import Found, Seen, find_on_many
 
-#: Images of one task: what a worker that dies has done in vain.
+#: Number of images in a task: the work that is lost when a worker dies.
 BATCH = 16
 
-#: The address of a cluster of one's own, which ends with the program.
+#: Address of a private cluster that ends with the program.
 LOCAL = "local"
 
 
 class _Finder:
-    """What runs on a worker."""
+    """Finds the faces of a batch on a worker."""
 
     def __init__(self, load: Callable[[], Any], strict: bool) -> None:
         self._landmarker, self._strict = load(), strict
@@ -42,19 +42,19 @@ def find_on_ray(
     workers: int | None = None,
     strict: bool = False,
 ) -> Iterator[Seen]:
-    """As `facekp.inference.many.find_on_many`, on the workers of a Ray cluster, with Ray Data.
+    """Find the faces in images like `facekp.inference.many.find_on_many`, on a Ray cluster with Ray Data.
 
-    The images come back in their order, each once: the batch of a worker that dies is given to another one.
+    The results are in the order of the images, each once: the batch of a worker that dies is given to another one.
 
     Args:
-        paths: The files, which the workers must be able to read under the same names.
-        load: Loads the landmarker, on each worker.
-        address: Of the cluster; "local" starts one on this machine for as long as the program runs.
-        workers: So many processes; None for one on each core of the cluster.
-        strict: Images with missing or corrupt parts, which decoders fill in, count as damaged.
+        paths: Paths of the images, which the workers must be able to read under the same names.
+        load: Function that loads the landmarker, on each worker.
+        address: Address of the cluster; "local" starts one on this machine that ends with the program.
+        workers: Number of worker processes; None for one per core of the cluster.
+        strict: Treat images with missing or corrupt parts, which decoders fill in, as damaged.
 
     Yields:
-        Each image's path and what was found on it, without the image.
+        Each image's path and the faces found in it, without the image.
 
     Raises:
         UserError: Ray is not installed, or there is no cluster at the address.
@@ -80,17 +80,17 @@ def find_on_ray(
 
 
 def _connect(address: str, workers: int | None) -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report home
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would send usage statistics
     try:
         import ray
     except ImportError as error:
         raise missing("ray", "--ray") from error
     if not ray.is_initialized():
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-        if address == LOCAL:  # Ray counts the cores; a worker more than it knows of would wait for ever
+        if address == LOCAL:  # Ray counts the cores; workers beyond that number would wait indefinitely
             options.update(num_cpus=workers, include_dashboard=False)
         try:
-            if address not in (LOCAL, "auto"):  # Ray itself tries for minutes, and then ends the program
+            if address not in (LOCAL, "auto"):  # Ray itself retries for minutes, then exits the program
                 host, _, port = address.rpartition(":")
                 socket.create_connection((host.rpartition("/")[2], int(port)), 10).close()
             ray.init(address=address, **options)

@@ -1,7 +1,7 @@
-"""Labels that a network gives to photos, where it agrees with itself: for training on photos that nobody labelled.
+"""Pseudo-labels: consistent predictions of a network for photos, for training on unlabelled photos.
 
-A face is kept if the network trusts it, and if its points hardly move when they are looked for once more and in the
-mirror image (as "Data distillation", Radosavovic et al., 2018, combines views of unlabelled images).
+A face is kept if the network's score is high enough, and if its points hardly move when they are predicted again and in
+the mirror image (like "Data distillation", Radosavovic et al., 2018, which combines views of unlabelled images).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from facekp.io.files import atomic_path
 from facekp.landmarks import IBUG68, PointSchema
 from facekp.vision import geometry
 
-#: What says which photos are done, in the folder of the labels.
+#: Name of the list of processed photos, in the folder of the labels.
 DONE = "done.csv"
 
 _COLUMNS = ["image", "kept", "dropped", "error"]
@@ -34,13 +34,13 @@ _COLUMNS = ["image", "kept", "dropped", "error"]
 
 @dataclass(frozen=True)
 class Labelled:
-    """What became of photos.
+    """The result of `label_photos`.
 
     Attributes:
-        photos: Looked at, those of earlier runs included.
-        kept: Faces with a `.pts` file.
-        dropped: Faces that the network was not sure of.
-        failed: Photos that could not be read.
+        photos: Number of processed photos, including those of earlier runs.
+        kept: Number of faces with a `.pts` file.
+        dropped: Number of faces with a low score or inconsistent points.
+        failed: Number of photos that could not be read.
     """
 
     photos: int
@@ -52,17 +52,17 @@ class Labelled:
 def agreed_points(
     landmarker: Landmarker, image: np.ndarray, points: np.ndarray, least_score: float, most_change: float
 ) -> np.ndarray | None:
-    """Points that the network finds again, and finds in the mirror image too.
+    """Predict points again, also in the mirror image, and return their mean if all agree.
 
     Args:
-        landmarker: Found the points.
+        landmarker: Landmarker that found the points.
         image: BGR uint8 (H, W, 3).
-        points: (K, 2) of one face.
-        least_score: Of both new ones, the network's own.
-        most_change: Greatest mean distance between the three, in percent of the face box's longer side.
+        points: (K, 2), points of one face.
+        least_score: Minimum score of both new predictions, the network's own.
+        most_change: Maximum mean distance between any two of the three, in percent of the face box's longer side.
 
     Returns:
-        (K, 2), the mean of the two new ones; None if they do not agree.
+        (K, 2), the mean of the two new predictions; None if a score is too low or they do not agree.
     """
     width = image.shape[1]
     mirrored = np.ascontiguousarray(image[:, ::-1])
@@ -91,26 +91,26 @@ def label_photos(
     progress: bool = False,
     source: str = "",
 ) -> Labelled:
-    """Write a folder of photos with `.pts` files beside them, as `facekp.data.pts` reads it.
+    """Write a folder of photos with `.pts` files beside them, in the format of `facekp.data.pts`.
 
     Args:
-        paths: The photos; a damaged one is reported and skipped.
-        landmarker: Must give scores.
-        folder: Photos without a kept face are not copied into it.
+        paths: Paths of the photos; a damaged one is reported and skipped.
+        landmarker: Landmarker, which must give scores.
+        folder: Output folder; photos without a kept face are not copied into it.
         least_score: See `agreed_points`.
         most_change: See `agreed_points`.
         resume: Skip the photos that are done.
-        threads: Decode so many photos at once; None for one on each core.
+        threads: Number of decoding threads; None for one per core.
         progress: Show a progress bar.
-        source: Where the landmarker comes from; a run is not resumed with another one.
+        source: Source of the landmarker; a run is not resumed with another one.
 
     Raises:
-        UserError: The folder holds an earlier run's labels and `resume` was not asked for, or that run was another; two
-            photos have one name, or names that differ by a number, as those of a photo's faces do; or the network gives
-            no scores.
+        UserError: The folder holds an earlier run's labels and `resume` is not set, or that run had other settings; two
+            photos have the same name, or names that differ by a number, like those of the faces of a photo; or the
+            network gives no scores.
     """
     if not landmarker.recipe.scored:
-        raise UserError("the network gives no scores, so nothing says which of its points to trust; choose another")
+        raise UserError("the network gives no scores, so its points cannot be filtered by confidence; choose another")
     done = folder / DONE
     head = ["facekp pseudo-label", source, str(least_score), str(most_change)]
     if done.is_file() and not resume:
@@ -124,7 +124,7 @@ def label_photos(
     for stem, path in names.items():
         other = names.get(unnumbered(stem), path)
         if other != path:
-            raise UserError(f"{path}: its labels could not be told from those of {other}; rename one of the photos")
+            raise UserError(f"{path}: its labels cannot be distinguished from those of {other}; rename one photo")
     left = [path for path in paths if spelled_out(path.name) not in rows]
     quiet = None if progress else True
     with tqdm(total=len(paths), initial=len(paths) - len(left), unit="photo", disable=quiet) as bar:
@@ -138,7 +138,7 @@ def label_photos(
                     if agreed is None:
                         dropped += 1
                         continue
-                    if not kept:  # the photo first: labels without one would stop a training
+                    if not kept:  # the photo first: labels without it would stop a training
                         with atomic_path(folder / seen.path.name) as temporary:
                             shutil.copyfile(seen.path, temporary)
                     kept += 1
@@ -162,11 +162,11 @@ def _append(path: Path, head: list[str], row: list[str]) -> None:
 
 
 def as_source(folder: Path, schema: PointSchema) -> dict[str, str]:
-    """What `data.sources` of a config says of such a folder.
+    """Return the entry of such a folder for `data.sources` in a config.
 
     Args:
-        folder: The labels.
-        schema: Of the points; written into the folder, if they are not the 68.
+        folder: Folder of the labels.
+        schema: Schema of the points; written into the folder unless it is the default with 68 points.
     """
     source = {"type": "pts", "root": str(folder)}
     if schema.name != IBUG68.name:
@@ -178,7 +178,7 @@ def as_source(folder: Path, schema: PointSchema) -> dict[str, str]:
 
 
 def _read(path: Path, head: list[str]) -> dict[str, list[str]]:
-    """Photo -> its row, of a run that began with `head`; a last line that is not whole is cut off."""
+    """Return photo -> row of a run that began with `head`; cut off an incomplete last line."""
     text = path.read_text(encoding="utf-8")
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
@@ -186,9 +186,9 @@ def _read(path: Path, head: list[str]) -> dict[str, list[str]]:
             temporary.write_text(whole, encoding="utf-8")
     rows = list(csv.reader(io.StringIO(whole, newline="")))
     if rows and rows[0][:1] != head[:1]:
-        raise UserError(f"{path}: not of facekp pseudo-label; choose another -o")
+        raise UserError(f"{path}: not written by facekp pseudo-label; choose another -o")
     if rows and rows[0] != head:
-        raise UserError(f"{path}: was begun with {_options(rows[0])}, not {_options(head)}; give the same, or choose "
+        raise UserError(f"{path}: was started with {_options(rows[0])}, not {_options(head)}; give the same, or choose "
                         "another -o")  # fmt: skip
     return {row[0]: row[1:] for row in rows[1:] if len(row) == len(_COLUMNS) and row not in (head, _COLUMNS)}
 

@@ -1,4 +1,4 @@
-"""Faces through a video: detect once, then follow; steady points; a name for every face."""
+"""Face tracking in videos: detect once, then follow; smoothed points; an id for every face."""
 
 from __future__ import annotations
 
@@ -15,49 +15,49 @@ from facekp.inference.faces import Faces
 from facekp.landmarks import IBUG68, SIGNALS, Neutral, PointSchema, scaled
 from facekp.vision.boxes import area, iou, is_part
 
-#: Boxes that overlap less are not the same face.
+#: Minimum intersection over union of two boxes of the same face.
 SAME_FACE = 0.3
 
-#: Where the network's score is lower, there is no face any more; it stays for so many seconds, and fades in so many.
+#: Network score below which a face is lost, seconds for which a lost face is kept, and seconds in which it then fades.
 LOST, LOST_HOLD, LOST_FADE = 0.05, 0.1, 0.15
 
-#: After a cut, it is gone at once: an image differs from the last one by more grey levels, in the mean.
+#: Mean difference of two frames in grey levels, above which there is a cut: lost faces are then discarded at once.
 CUT = 30
 
-#: From this score on the network is sure of a face in its place.
+#: Minimum network score of a face that is certainly in its place.
 SURE = 0.5
 
-#: A face that is not where it was is one that is new and not further off than this, in sides of the larger box, and not
-#: smaller than this part of it in area, nor larger.
+#: A face that is no longer in its place is matched to a new one: maximum distance of their centres, in sides of the
+#: larger box, and minimum ratio of their areas.
 NEAR, ALIKE = 1.0, 0.4
 
-#: A face's rank changes only when its area has changed by more than this factor: equal faces do not swap ranks.
+#: A face's rank changes only when its area has changed by more than this factor, so that equal faces do not swap ranks.
 SAME_SIZE = 1.25
 
 
 class Landmarks(Protocol):
-    """What a tracker needs of a landmarker; `facekp.load_landmarker()` returns one.
+    """Protocol of the landmarkers that a tracker accepts; `facekp.load_landmarker()` returns one.
 
-    If a call also takes `points`, those of the last frame, it gets them in place of `boxes`: one pass is enough then.
-    If it takes `quick`, that is true where only large faces are looked for.
+    If a call also accepts `points`, it is given those of the last frame in place of `boxes`: one pass is enough then.
+    If it accepts `quick`, that is true when only large faces are searched for.
     """
 
     def __call__(self, image: np.ndarray, boxes: np.ndarray | None = None) -> Faces:
-        """Find the faces of an image, or the points of faces in `boxes`."""
+        """Find the faces in an image, or the points of the faces in `boxes`."""
 
 
 class OneEuro:
     """The One-Euro filter (Casiez, Roussel and Vogel, 2012) for the points of one face.
 
-    A slow point is smoothed strongly, a fast one hardly delayed. Speed counts in eye distances per second, so
-    that a face is smoothed alike at every resolution. A point's speed is averaged with its neighbours', which
+    A slow point is smoothed strongly, a fast one hardly delayed. Speed is measured in eye distances per second, so
+    that smoothing is the same at every resolution. A point's speed is averaged with its neighbours', which
     share its motion but not its noise.
 
     Args:
-        cutoff: Hz, for a point at rest; lower is steadier.
-        beta: Hz per (eye distance / second); higher follows faster.
-        speed_cutoff: Hz, for the speed itself.
-        schema: What the points are.
+        cutoff: Cutoff frequency in Hz for a point at rest; lower is smoother.
+        beta: Increase of the cutoff in Hz per (eye distance / second); higher follows faster.
+        speed_cutoff: Cutoff frequency in Hz for the speed itself.
+        schema: Schema of the points.
 
     Example:
         >>> from facekp.landmarks import MEAN_FACE
@@ -75,7 +75,7 @@ class OneEuro:
         self._seconds = 0.0
 
     def __call__(self, points: np.ndarray, seconds: float) -> np.ndarray:
-        """Take the points (K, 2) of the next frame, shown at `seconds`; return them smoothed, float64."""
+        """Filter the points (K, 2) of the next frame, shown at `seconds`; return them smoothed, float64."""
         raw = np.array(points, np.float64)
         step = seconds - self._seconds
         if self._points.shape != raw.shape:
@@ -91,19 +91,19 @@ class OneEuro:
 
 
 def _weight(cutoff: float | np.ndarray, step: float) -> np.ndarray:
-    """Share of the new value in a low-pass filter of `cutoff` Hz after `step` seconds."""
+    """Return the weight of the new value in a low-pass filter of `cutoff` Hz after `step` seconds."""
     return 1 / (1 + 1 / (2 * np.pi * np.asarray(cutoff) * step))
 
 
 @dataclass(frozen=True, eq=False)
 class Tracks(Faces):
-    """Faces that know which is which.
+    """Faces with track ids.
 
     Attributes:
-        ids: (N,) int64; a face keeps its number for as long as it is followed.
-        unseen: (N,) float64, seconds since a detector last saw the face.
-        rest: (N, S) float64, what the signals measure on each person's face at rest, as far as it is known.
-        memory: What others keep about a face from frame to frame; forgotten with it.
+        ids: (N,) int64; a face keeps its id for as long as it is tracked.
+        unseen: (N,) float64, seconds since the detector last found the face.
+        rest: (N, S) float64, measurements of the signals on each person's face at rest, as far as known.
+        memory: Data that other code keeps about a face from frame to frame; discarded with its track.
     """
 
     ids: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -115,12 +115,12 @@ class Tracks(Faces):
         """See `Faces.take`."""
         faces, chosen = super().take(indices), np.arange(len(self))[indices]
         own = {"ids": self.ids[chosen], "unseen": self.unseen[chosen], "rest": self.rest[chosen]}
-        said = (faces.points, faces.boxes, faces.scores, faces.schema, faces.sigma, faces.visibility)
-        return Tracks(*said, **own, memory=tuple(self.memory[index] for index in chosen))
+        fields = (faces.points, faces.boxes, faces.scores, faces.schema, faces.sigma, faces.visibility)
+        return Tracks(*fields, **own, memory=tuple(self.memory[index] for index in chosen))
 
     @functools.cached_property
     def signals(self) -> dict[str, np.ndarray]:
-        """What the faces do, against each person's own face at rest: name -> (N,) float64, 0..1."""
+        """Expressions relative to each person's own face at rest: name of a signal -> (N,) float64, 0..1."""
         return scaled(self.measured, self.rest)
 
 
@@ -129,10 +129,10 @@ class _Track:
     id: int
     found: Faces  # this face alone, unsmoothed
     score: float  # at the last detection
-    confirmed: float  # when a detector last saw it, in seconds
+    confirmed: float  # when the detector last found it, in seconds
     smooth: OneEuro
     shown: np.ndarray = field(init=False)  # smoothed
-    lost: float = math.inf  # since when the network has seen no face in its place, in seconds
+    lost: float = math.inf  # since when the network has found no face in its place, in seconds
     size: float = 0.0  # area of the box, for the rank; see `SAME_SIZE`
     neutral: Neutral = field(default_factory=Neutral)
     memory: dict[Any, Any] = field(default_factory=dict)
@@ -153,22 +153,22 @@ class _Track:
 class Tracker:
     """Follows faces from frame to frame.
 
-    The next frame is searched around this frame's points, so that the detector runs only every so often, and
-    sooner while a face has not been confirmed. Such a face stays for `hold` seconds, fades and is forgotten. Where the
-    network sees no face any more, the detector runs at once, and what it does not confirm is forgotten in a quarter of
-    a second (`LOST_HOLD`, `LOST_FADE`), or at once if the image has little to do with the last one (`CUT`).
+    The next frame is searched around the points of this one, so that the detector runs only at intervals, shorter ones
+    while a face is unconfirmed. Such a face is kept for `hold` seconds, fades and is discarded. Where the network no
+    longer finds a face, the detector runs at once, and a face that it does not confirm is discarded within a quarter of
+    a second (`LOST_HOLD`, `LOST_FADE`), or at once if the frame differs strongly from the last one (`CUT`).
 
     Args:
         landmarker: Finds points, with or without boxes.
-        detect_every: Frames from one detection to the next; fewer if they take longer than `hold`.
-        retry_every: The same while a face has not been seen by the last detection.
-        full_every: While all faces are confirmed, one of so many detections also looks for small faces; 1: all do.
-        hold: Seconds that an unconfirmed face keeps its score.
-        fade: Seconds in which its score then falls to nothing.
-        cutoff: See `OneEuro`; `float("inf")` leaves the points as they are.
+        detect_every: Number of frames from one detection to the next; fewer if they take longer than `hold`.
+        retry_every: The same while a face was missed by the last detection.
+        full_every: While all faces are confirmed, every `full_every`-th detection also searches for small faces.
+        hold: Seconds for which an unconfirmed face keeps its score.
+        fade: Seconds in which its score then falls to zero.
+        cutoff: See `OneEuro`; `float("inf")` turns smoothing off.
         beta: See `OneEuro`.
-        keep_leaving: Keep a face whose middle has left the image, or that the network does not see any more, for as
-            long as any other unconfirmed face. Otherwise the first is forgotten at once.
+        keep_leaving: Keep a face whose centre has left the image, or that the network no longer finds, for as long as
+            any other unconfirmed face. Otherwise the former is discarded at once.
 
     Example:
         >>> tracker = Tracker(lambda image, boxes=None: Faces.none())
@@ -195,18 +195,18 @@ class Tracker:
         self.cutoff, self.beta = cutoff, beta
         self.keep_leaving = keep_leaving
         self._tracks: list[_Track] = []
-        self._glance = np.zeros(0)
+        self._thumbnail = np.zeros(0)
         self._frame = self._next_id = self._detections = 0
-        self._schema = IBUG68  # until the landmarker answers
+        self._schema = IBUG68  # until the first detection
         self._detected = 0.0
 
     def __call__(self, image: np.ndarray, seconds: float) -> Tracks:
-        """Take the next frame, BGR uint8, shown at `seconds`; return the faces in it, the largest first.
+        """Process the next frame, BGR uint8, shown at `seconds`; return the faces in it, largest first.
 
-        Faces of about one size keep their order: a sticker for one face does not jump between two.
+        Faces of similar size keep their order: a sticker for one face does not jump between two.
         """
         unsure, cut = self._unsure, self._is_cut(image)
-        # At few frames a second `detect_every` of them last longer than an unconfirmed face is kept.
+        # At a low frame rate, `detect_every` frames last longer than an unconfirmed face is kept.
         due = bool(self._tracks) and seconds - self._detected >= self.hold
         if due or self._frame % (self.retry_every if unsure else self.detect_every) == 0:
             self._detect(image, seconds, cut)
@@ -219,7 +219,7 @@ class Tracker:
             track
             for track in self._tracks
             if self._visible(track, seconds) > 0
-            and (self.keep_leaving or (_meets(track.box, image) and not (cut and track.lost == seconds)))
+            and (self.keep_leaving or (_centre_inside(track.box, image) and not (cut and track.lost == seconds)))
         ]
         for track in self._tracks:
             track.shown = track.smooth(track.points, seconds)
@@ -232,8 +232,8 @@ class Tracker:
             np.array([track.shown_box for track in self._tracks], np.float32).reshape(-1, 4),
             np.array([track.score * self._visible(track, seconds) for track in self._tracks], np.float32),
             self._schema,
-            sigma=self._said("sigma"),
-            visibility=self._said("visibility"),
+            sigma=self._optional("sigma"),
+            visibility=self._optional("visibility"),
             ids=np.array([track.id for track in self._tracks], np.int64),
             unseen=np.array([seconds - track.confirmed for track in self._tracks]),
             rest=np.zeros((len(self._tracks), len(SIGNALS))),
@@ -245,23 +245,23 @@ class Tracker:
         return tracks
 
     def _is_cut(self, image: np.ndarray) -> bool:
-        """Whether an image has little to do with the last one; looks at a thousand pixels."""
+        """Return whether a frame differs strongly from the last one; compares about a thousand pixels."""
         height, width = image.shape[:2]
-        last, self._glance = self._glance, image[:: -(-height // 32), :: -(-width // 32)].astype(np.float32)
-        return last.shape == self._glance.shape and bool(np.abs(last - self._glance).mean() > CUT)
+        last, self._thumbnail = self._thumbnail, image[:: -(-height // 32), :: -(-width // 32)].astype(np.float32)
+        return last.shape == self._thumbnail.shape and bool(np.abs(last - self._thumbnail).mean() > CUT)
 
     @property
     def _unsure(self) -> bool:
-        """Whether there is no face, or one that the last detection has not seen."""
+        """Whether there is no face, or one that the last detection has not found."""
         return not self._tracks or any(track.confirmed < self._detected for track in self._tracks)
 
-    def _said(self, name: str) -> np.ndarray | None:
-        """`sigma` or `visibility` of the tracks; None if there is none, or of a track none."""
+    def _optional(self, name: str) -> np.ndarray | None:
+        """Return `sigma` or `visibility` of the tracks; None if there is no track, or one without it."""
         each = [getattr(track.found, name) for track in self._tracks]
         return None if not each or any(array is None for array in each) else np.concatenate(each)
 
     def _detect(self, image: np.ndarray, seconds: float, cut: bool) -> None:
-        """Look at the whole image: confirm the faces that are known, add the new ones."""
+        """Search the whole image: confirm known faces, add new ones."""
         quick = not self._unsure and self._detections % self.full_every > 0
         options: dict[str, Any] = {"quick": quick} if "quick" in self._takes else {}
         found = self.landmarker(image, **options)
@@ -270,7 +270,7 @@ class Tracker:
         pairs = dict(match(_boxes(self._tracks), found.boxes))
         unseen = [track for index, track in enumerate(self._tracks) if index not in pairs]
         in_place = self._follow(image, unseen, seconds)
-        if not cut:  # what moved too far between two frames is the same face all the same
+        if not cut:  # a face that moved far between two frames is still the same face
             moved = [self._tracks.index(track) for track in unseen if track.id not in in_place]
             free = sorted(set(range(len(found))) - set(pairs.values()))
             for row, column in _nearest(_boxes(self._tracks)[moved], found.boxes[free]):
@@ -289,16 +289,16 @@ class Tracker:
             smooth = OneEuro(self.cutoff, self.beta, schema=found.schema)
             seen.append(_Track(self._next_id, _one(found, index), float(found.scores[index]), seconds, smooth))
             self._next_id += 1
-        # Two tracks on one face, or one that slid onto a part of it: the one that the detector saw stays.
+        # Of two tracks on one face, or one that drifted onto a part of it, the one that the detector found is kept.
         doubles = {index for index, _ in match(_boxes(unseen), _boxes(seen))}
         doubles.update(np.flatnonzero(is_part(_boxes(unseen)[:, None], _boxes(seen)[None]).any(1)).tolist())
         self._tracks = seen + [track for index, track in enumerate(unseen) if index not in doubles]
 
     def _follow(self, image: np.ndarray, tracks: list[_Track], seconds: float) -> set[int]:
-        """Find the points again around the last ones; a face that jumps or is lost stays where it was.
+        """Find the points again around the last ones; a face that jumps or is lost keeps its position.
 
         Returns:
-            Numbers of the tracks whose faces are surely in their places.
+            Ids of the tracks whose faces are certainly in their places.
         """
         in_place = set()
         if tracks:
@@ -318,7 +318,7 @@ class Tracker:
         return in_place
 
     def _visible(self, track: _Track, seconds: float) -> float:
-        """1 while a face is held, then down to 0."""
+        """Return 1 while a face is held, then a value that falls to 0."""
         left = 1 - (seconds - track.confirmed - self.hold) / max(self.fade, 1e-9)
         if not self.keep_leaving:
             left = min(left, 1 - (seconds - track.lost - LOST_HOLD) / LOST_FADE)
@@ -326,14 +326,14 @@ class Tracker:
 
 
 def match(boxes: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
-    """Pair boxes that overlap, the best overlap first, each box once.
+    """Pair boxes that overlap, best overlap first, each box once.
 
     Args:
         boxes: (N, 4) x0, y0, x1, y1.
         others: (M, 4).
 
     Returns:
-        Pairs of indices.
+        Pairs of indices into `boxes` and `others`.
 
     Example:
         >>> match(np.array([[0, 0, 9, 9], [20, 0, 29, 9]]), np.array([[21, 0, 30, 9]]))
@@ -343,17 +343,17 @@ def match(boxes: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _nearest(boxes: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
-    """Pair boxes that are near and of about one size, the nearest first, each box once."""
+    """Pair boxes that are close and of similar size, nearest first, each box once."""
     sides = np.maximum((boxes[:, 2:] - boxes[:, :2]).max(1)[:, None], (others[:, 2:] - others[:, :2]).max(1)[None])
-    middles, other_middles = (boxes[:, :2] + boxes[:, 2:]) / 2, (others[:, :2] + others[:, 2:]) / 2
-    apart = np.linalg.norm(middles[:, None] - other_middles[None], axis=-1) / np.maximum(sides, 1e-9)
+    centres, other_centres = (boxes[:, :2] + boxes[:, 2:]) / 2, (others[:, :2] + others[:, 2:]) / 2
+    apart = np.linalg.norm(centres[:, None] - other_centres[None], axis=-1) / np.maximum(sides, 1e-9)
     ratio = area(boxes)[:, None] / np.maximum(area(others)[None], 1e-9)
     apart[(ratio < ALIKE) | (ratio > 1 / ALIKE)] = np.inf
     return _paired(apart, NEAR)
 
 
 def _paired(apart: np.ndarray, most: float) -> list[tuple[int, int]]:
-    """Pairs of a row and a column of (N, M) distances, the least first and no more than `most`, each once."""
+    """Return pairs of a row and a column of (N, M) distances up to `most`, smallest first, each row and column once."""
     pairs = []
     while apart.size and apart.min() <= most:
         row, column = (int(i) for i in np.unravel_index(apart.argmin(), apart.shape))
@@ -370,7 +370,7 @@ def _boxes(tracks: list[_Track]) -> np.ndarray:
     return np.array([track.box for track in tracks]).reshape(-1, 4)
 
 
-def _meets(box: np.ndarray, image: np.ndarray) -> bool:
-    """Whether the middle of a box lies in the image."""
-    middle = (box[:2] + box[2:]) / 2
-    return bool((middle >= 0).all() and (middle < image.shape[1::-1]).all())
+def _centre_inside(box: np.ndarray, image: np.ndarray) -> bool:
+    """Return whether the centre of a box lies in the image."""
+    centre = (box[:2] + box[2:]) / 2
+    return bool((centre >= 0).all() and (centre < image.shape[1::-1]).all())

@@ -1,4 +1,4 @@
-"""Cameras, real and virtual: the newest frame in, steady frames out."""
+"""Physical and virtual cameras: the newest frame in, frames at a constant rate out."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from facekp.extras import missing
 
 try:
     import pyvirtualcam
-except ImportError:  # `VirtualCamera` says how to install it
+except ImportError:  # the error of `VirtualCamera` says how to install it
     pyvirtualcam = None
 
-#: Gives the next frame, BGR uint8, as soon as there is one; None: the camera stopped.
+#: Waits for the next frame and returns it, BGR uint8; None: the camera stopped.
 Read = Callable[[], Optional[np.ndarray]]
 
 
 class Newest:
-    """Reads a camera in a thread of its own and keeps the newest frame only, so that nobody falls behind it.
+    """Reads a camera in a separate thread and keeps only the newest frame, so that the consumer does not fall behind.
 
     Args:
-        read: Waits for the next frame.
+        read: Function that waits for the next frame.
 
     Example:
         >>> images = iter([np.zeros((2, 2, 3), np.uint8), None])
@@ -40,7 +40,7 @@ class Newest:
         self._image: np.ndarray | None = None
         self._error: BaseException | None = None
         self._stopped = False
-        self._news = threading.Condition()
+        self._condition = threading.Condition()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Newest:
@@ -48,15 +48,15 @@ class Newest:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._news:
+        with self._condition:
             self._stopped = True
         self._thread.join()
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """The newest frame, each once, until the camera stops."""
+        """Yield the newest frame, each only once, until the camera stops."""
         while True:
-            with self._news:
-                self._news.wait_for(lambda: self._image is not None or self._stopped)
+            with self._condition:
+                self._condition.wait_for(lambda: self._image is not None or self._stopped)
                 image, self._image = self._image, None
             if image is None:
                 if self._error is not None:
@@ -69,19 +69,19 @@ class Newest:
         while True:
             try:
                 image = self._read()
-            except Exception as raised:  # told where the frames are asked for
+            except Exception as raised:  # raised again where the frames are consumed
                 image, error = None, raised
-            with self._news:
+            with self._condition:
                 if image is None or self._stopped:
                     self._stopped, self._error = True, error
-                    self._news.notify_all()
+                    self._condition.notify_all()
                     return
                 self._image = image
-                self._news.notify_all()
+                self._condition.notify_all()
 
 
 def camera_frames(index: int) -> Iterator[tuple[np.ndarray, float]]:
-    """The newest frames of a webcam, BGR uint8, each with its time in seconds since the start.
+    """Yield the newest frames of a webcam, BGR uint8, each with its time in seconds since the start.
 
     Raises:
         UserError: There is no such camera, or it stopped.
@@ -98,20 +98,20 @@ def camera_frames(index: int) -> Iterator[tuple[np.ndarray, float]]:
             with Newest(read) as frames:
                 for image in frames:
                     yield image, time.monotonic() - start
-        raise UserError(f"camera {index}: cannot be read; connect it, close who else uses it, or try another")
+        raise UserError(f"camera {index}: cannot be read; connect it, close other programs that use it, or try another")
     finally:
         camera.release()
 
 
 class VirtualCamera:
-    """A camera that other programs see; through pyvirtualcam, with the driver that it needs.
+    """Virtual camera for other programs, by pyvirtualcam and the driver that it needs.
 
     Args:
-        size: Width and height of its frames; others are scaled to them.
-        fps: Frames a second that it shows.
+        size: Width and height of the frames; frames of other sizes are resized.
+        fps: Frame rate in frames per second.
 
     Raises:
-        UserError: pyvirtualcam is missing, or no driver is there.
+        UserError: pyvirtualcam or the driver is missing.
     """
 
     def __init__(self, size: tuple[int, int], fps: float = 30.0) -> None:
@@ -122,22 +122,22 @@ class VirtualCamera:
             self._camera: Any = pyvirtualcam.Camera(*size, fps, fmt=pyvirtualcam.PixelFormat.BGR)
         except (RuntimeError, ValueError) as error:
             raise UserError(
-                f"--virtual-camera: no driver for it ({' '.join(str(error).split())[:120]}); Linux: sudo modprobe "
+                f"--virtual-camera: its driver is missing ({' '.join(str(error).split())[:120]}); Linux: sudo modprobe "
                 "v4l2loopback; Windows, macOS: install OBS Studio and start its virtual camera once"
             ) from error
 
     @property
     def device(self) -> str:
-        """What other programs call it."""
+        """Name of the camera in other programs."""
         return str(self._camera.device)
 
     def send(self, image: np.ndarray) -> None:
-        """Show a frame, BGR uint8, and wait until the next one is due."""
+        """Send a frame, BGR uint8, and wait until the next one is due."""
         if image.shape[1::-1] != self._size:
             image = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
         self._camera.send(np.ascontiguousarray(image))
         self._camera.sleep_until_next_frame()
 
     def close(self) -> None:
-        """Take it away from other programs."""
+        """Close the camera; other programs no longer see it."""
         self._camera.close()

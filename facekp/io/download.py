@@ -1,4 +1,4 @@
-"""Fetching a large file over http, going on where a broken download stopped."""
+"""Resumable download of a large file over HTTP."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from tqdm import tqdm
 from facekp.errors import UserError
 from facekp.io.files import local_errors
 
-#: Seconds without a byte, after which a connection counts as broken.
+#: Seconds without data after which a connection counts as broken.
 PATIENCE = 60
 CHUNK = 1 << 16
 
-#: What urllib and http.client raise where there is no address, no server, or an end in the middle.
+#: Exceptions of urllib and http.client for an invalid address, a missing server and a broken connection.
 _WEB_ERRORS = (OSError, ValueError, http.client.HTTPException)
 
 
 class ServerError(UserError):
-    """The server, or the way to it, is at fault: another address may work."""
+    """Error of the server or of the connection to it: another address may work."""
 
 
 def download(url: str, part: Path, otherwise: str, elsewhere: str, most: int | None = None) -> None:
-    """Fetch `url` into the file `part`, going on where a broken download stopped.
+    """Download `url` to the file `part`, resuming a broken download.
 
-    Beside it, `part` + ".json" notes the address, the file's size and the server's ETag or Last-Modified:
-    what is there is continued only if the server still has the same file. If it is whole, nobody is asked.
+    Beside it, `part` + ".json" stores the address, the file size and the server's ETag or Last-Modified: a
+    download is resumed only if the server still has the same file. If it is complete, no request is sent.
 
     Args:
-        url: An address; http and https can be continued, file is copied.
-        part: The file to write; whole when the function returns, otherwise kept for the next call.
-        otherwise: For messages: what to do if the server does not give the file.
+        url: Address; http and https downloads can be resumed, file is copied.
+        part: File to write; complete when the function returns, otherwise kept for the next call.
+        otherwise: For messages: what to do if the server does not provide the file.
         elsewhere: For messages: how to choose another place for `part`.
-        most: Bytes of the file, if that is known; whatever the server sends, no more is written than a chunk behind.
+        most: Size of the file in bytes, if known; at most one chunk more is written, whatever the server sends.
 
     Raises:
         ServerError: No connection, it broke off, the server refuses, or sends more than `most`.
         UserError: The disk is full or cannot be written.
     """
-    # Over urllib: requests would be one more package for those who train nothing, and neither it,
+    # Uses urllib: requests would be one more dependency for users who do not train, and neither it,
     # paddle.utils.download nor pooch can resume a broken download.
     remedy = f"check the rights and the free space, or {elsewhere}"
     with local_errors(part, remedy):
@@ -64,7 +64,7 @@ def download(url: str, part: Path, otherwise: str, elsewhere: str, most: int | N
             f"or {otherwise}"
         ) from error
     with response:
-        status = response.status or HTTPStatus.OK  # a file's has none
+        status = response.status or HTTPStatus.OK  # that of a file:// address is None
         resumed = (
             status == HTTPStatus.PARTIAL_CONTENT
             and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
@@ -73,7 +73,7 @@ def download(url: str, part: Path, otherwise: str, elsewhere: str, most: int | N
         if status in (206, 416) and not resumed and "Range" in headers:
             with local_errors(part, remedy):
                 forget(part)
-            return download(url, part, otherwise, elsewhere, most)  # what we have is no part of what the server has
+            return download(url, part, otherwise, elsewhere, most)  # the part does not belong to the server's file
         if status != HTTPStatus.OK and not resumed:
             reason = getattr(response, "reason", "")
             raise ServerError(f"{url}: the server answered {status} {reason}; check the address, or {otherwise}")
@@ -81,29 +81,29 @@ def download(url: str, part: Path, otherwise: str, elsewhere: str, most: int | N
 
 
 def _ask(url: str, headers: Mapping[str, str]) -> Any:
-    """The server's answer, whatever its status."""
+    """Return the server's response, whatever its status."""
     if not url.startswith(("http://", "https://", "file://")):
         raise ValueError("not an http or https address")
     try:
         return urllib.request.urlopen(urllib.request.Request(url, headers=dict(headers)), timeout=PATIENCE)
     except urllib.error.HTTPError as error:
-        return error  # which is an answer too
+        return error  # which is also a response
 
 
 def root_cause(error: BaseException) -> str:
-    """The text of the exception that began it: "Connection refused", not what was made of it on its way."""
+    """Return the message of the original exception, such as "Connection refused", not of those raised from it."""
     cause = error.__cause__ or error.__context__
     return root_cause(cause) if cause else str(error) or type(error).__name__
 
 
 def _receive(response: Any, url: str, part: Path, have: int, elsewhere: str, most: int | None) -> None:
-    """Write the body of `response` to `part`, behind its first `have` bytes."""
+    """Write the body of `response` to `part`, after its first `have` bytes."""
     length = response.headers.get("Content-Length") or ""
     total = have + int(length) if length.isdecimal() and len(length) < 20 else None
     validator = _validator(response.headers)
     with local_errors(part, f"free some space and run again, or {elsewhere}"):
         if not have:
-            # In this order: an old part must never stand beside the note of a new file.
+            # In this order: an old part must never be beside the note of a new file.
             forget(part)
             note = {"url": url, "validator": validator, "size": total}
             _note(part).write_text(json.dumps(note), encoding="utf-8")
@@ -132,7 +132,7 @@ def _receive(response: Any, url: str, part: Path, have: int, elsewhere: str, mos
 
 
 def _validator(headers: Mapping[str, str]) -> str | None:
-    """What names this version of the server's file: a strong ETag, else the date of the last change."""
+    """Return the identifier of the version of the server's file: a strong ETag, else the date of the last change."""
     etag = headers.get("ETag")
     return etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
 
@@ -142,14 +142,14 @@ def _note(part: Path) -> Path:
 
 
 def _noted(part: Path, url: str) -> tuple[str | None, int | None]:
-    """Validator and size that were noted for `part`; None for what is not known, or of another address."""
+    """Return the validator and size noted for `part`; None if unknown, or noted for another address."""
     if not _note(part).exists():
         return None, None
     try:
         note = json.loads(_note(part).read_text(encoding="utf-8"))
         return (note["validator"], note["size"]) if note["url"] == url else (None, None)
     except (ValueError, KeyError, TypeError):
-        return None, None  # cut short when it was written: the download starts over, only time is lost
+        return None, None  # truncated during writing: the download starts over, only time is lost
 
 
 def forget(part: Path) -> None:

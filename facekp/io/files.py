@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, read only where they are files, locked while one process works on them."""
+"""File access: atomic writes, reads of regular files only, and locks between processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from facekp.errors import UserError
 
-#: What a disk says that takes no more.
+#: Error numbers of a full disk, an exceeded quota and a file that is too large.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -27,25 +27,25 @@ def _read_umask() -> int:
     return mask
 
 
-#: Read once, at import: asking for it means setting it, which other threads would notice.
+#: Read once, at import: reading the umask means setting it, which affects other threads.
 _UMASK = _read_umask()
 
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it to `path` when the block ends without an error.
+    """Yield a temporary path beside `path`; rename it to `path` when the block ends without an error.
 
-    Readers see the old file or the whole new one, never half of it. The temporary name keeps the suffix, because OpenCV
-    and matplotlib choose the format by it.
+    Readers see the old file or the complete new one, never a partial file. The temporary name keeps the suffix, because
+    OpenCV and matplotlib choose the format by it.
 
     Args:
-        path: The target. Missing folders are made.
+        path: Target file. Missing folders are created.
 
     Yields:
         The path to write to.
 
     Raises:
-        UserError: The target cannot be written. Other errors of the block are passed on.
+        UserError: The target cannot be written. Other errors of the block propagate.
 
     Example:
         >>> import tempfile
@@ -71,7 +71,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
                 raise _cannot_write(target, error) from error
             raise
         try:
-            os.chmod(temporary, 0o666 & ~_UMASK)  # mkstemp and safetensors make private files; an output is ordinary
+            os.chmod(temporary, 0o666 & ~_UMASK)  # undo the private mode of mkstemp and safetensors
             os.replace(temporary, target)
         except OSError as error:
             raise _cannot_write(target, error) from error
@@ -81,11 +81,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def local_errors(place: Path, remedy: str) -> Iterator[None]:
-    """Turn what the disk refuses into one line for the user.
+    """Convert disk errors to a one-line message for the user.
 
     Args:
-        place: Named where the error itself names no file.
-        remedy: What to do, for the message.
+        place: Path for the message if the error itself names no file.
+        remedy: Advice for the message.
 
     Raises:
         UserError: In place of an `OSError`.
@@ -97,10 +97,10 @@ def local_errors(place: Path, remedy: str) -> Iterator[None]:
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file, as 64 hexadecimal digits.
+    """Return the SHA-256 of a file, as 64 hexadecimal digits.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -114,49 +114,49 @@ def _cannot_write(target: Path, error: OSError) -> UserError:
 
 
 def _cut(name: str, most: int) -> str:
-    """The start of a name, in so many bytes at most."""
+    """Truncate a name to at most `most` bytes."""
     return name if len(os.fsencode(name)) <= most else os.fsencode(name)[:most].decode(errors="ignore")
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether a file has the name of what an `atomic_path` of a killed process leaves."""
+    """Return whether a file has the name of a temporary file that `atomic_path` of a killed process leaves."""
     return _TEMPORARY.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()
 
 
 def sweep(folder: Path, targets: Collection[str] | None = None) -> None:
-    """Delete the temporary files that an `atomic_path` of a killed process left in a folder.
+    """Delete the temporary files that `atomic_path` of a killed process left in a folder.
 
     Args:
-        folder: No other process may write these files now; see `locked`.
-        targets: Names of the files whose temporary ones go; None for all.
+        folder: Folder of the files. No other process may be writing them; see `locked`.
+        targets: Names of the target files whose temporary files are deleted; None for all.
     """
     wanted = None if targets is None else {(_cut(Path(name).stem, _STEM), Path(name).suffix) for name in targets}
     for file in folder.glob(".*-*"):
         match = _TEMPORARY.fullmatch(file.name)
         if match and (wanted is None or match.groups() in wanted) and file.is_file() and not file.is_symlink():
             file.unlink(missing_ok=True)
-    for file in folder.glob(".tmp??????") if wanted is None else ():  # safetensors' own, beside ours
+    for file in folder.glob(".tmp??????") if wanted is None else ():  # temporary files of safetensors
         if file.is_file() and not file.is_symlink():
             file.unlink(missing_ok=True)
 
 
-#: A file's name has no more bytes, whatever the system.
+#: Maximum length of a file name in bytes, on any system.
 LONGEST_NAME = 255
 
-#: So many bytes of the target's name stand in the temporary one.
+#: Maximum number of bytes of the target's stem in the temporary name.
 _STEM = 100
-#: What `atomic_path` calls its temporary files: the target's stem, eight characters of `tempfile`, the suffix.
+#: Names of the temporary files of `atomic_path`: the target's stem, eight characters of `tempfile`, the suffix.
 _TEMPORARY = re.compile(rf"\.(.{{1,{_STEM}}})-[a-z0-9_]{{8}}((?:\.\w+)?)", re.DOTALL)
 
 
 def open_regular(path: str | os.PathLike[str]) -> int:
-    """Open a file to read, if it is one: a pipe would keep us waiting, and a device like /dev/zero has no end.
+    """Open a regular file for reading: a pipe would block, and a device like /dev/zero has no end.
 
     Returns:
         A file descriptor.
 
     Raises:
-        OSError: It cannot be opened; ENXIO or EISDIR where it is not a regular file.
+        OSError: The file cannot be opened; ENXIO or EISDIR if it is not a regular file.
     """
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -175,10 +175,10 @@ def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:
 
     Args:
         path: The file.
-        most: Its largest size in bytes.
+        most: Maximum size in bytes.
 
     Raises:
-        OSError: See `open_regular`; EFBIG if it is larger.
+        OSError: See `open_regular`; EFBIG if the file is larger.
     """
     with open(open_regular(path), "rb") as file:
         too_large = os.fstat(file.fileno()).st_size > most
@@ -189,14 +189,14 @@ def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:
 
 
 def check_place(folder: Path, least: int = 1 << 20) -> None:
-    """Try whether a folder can be written to, before a long work whose result shall lie there.
+    """Check that a folder can be written to, before a long task whose results are stored there.
 
     Args:
-        folder: It need not exist; nothing stays.
-        least: Bytes that must find room.
+        folder: Folder to check. It need not exist; no file remains.
+        least: Minimum free space in bytes.
 
     Raises:
-        UserError: It cannot.
+        UserError: The folder cannot be written to.
     """
     place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     if not place.is_dir():
@@ -222,15 +222,15 @@ def read_start(path: str | os.PathLike[str], count: int) -> bytes:
 
 
 def check_own(path: Path, header: str, what: str) -> None:
-    """Refuse to replace a file of somebody else, where one is written beside another that was named.
+    """Check that a file written beside another one does not replace a foreign file.
 
     Args:
-        path: It need not exist.
-        header: What our files of this kind begin with.
-        what: They are, for the message.
+        path: File to write; it need not exist.
+        header: Text that our files of this kind begin with.
+        what: Kind of these files, for the message.
 
     Raises:
-        UserError: It exists, and begins otherwise.
+        UserError: The file exists and begins with another text.
     """
     start = header.encode()
     if path.is_file() and read_start(path, len(start)) != start:
@@ -239,16 +239,16 @@ def check_own(path: Path, header: str, what: str) -> None:
 
 @contextmanager
 def locked(path: str | os.PathLike[str], remedy: str) -> Iterator[None]:
-    """Keep every other process from working on a file or folder until the block ends.
+    """Lock a file or folder against all other processes until the block ends.
 
-    The lock is a file beside it, `.NAME.lock`, which the system unlocks when its process ends, however that ends.
+    The lock is a file beside it, `.NAME.lock`, which the system unlocks when the process ends, even if it is killed.
 
     Args:
-        path: It need not exist.
-        remedy: What to do where another process holds it, for the message.
+        path: File or folder to lock; it need not exist.
+        remedy: Advice for the message if another process holds the lock.
 
     Raises:
-        UserError: Another process does, or there is no place for the lock.
+        UserError: Another process holds the lock, or the lock file cannot be created.
 
     Example:
         >>> table = Path(tempfile.mkdtemp()) / "points.csv"
@@ -276,6 +276,6 @@ def locked(path: str | os.PathLike[str], remedy: str) -> Iterator[None]:
         with suppress(OSError):
             place.unlink()
         lock.release()
-        for folder in made:  # nothing was written into them
+        for folder in made:  # if nothing was written to them
             with suppress(OSError):
                 folder.rmdir()

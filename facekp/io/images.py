@@ -1,4 +1,4 @@
-"""Images from and to files: BGR uint8, upright, whatever the file holds."""
+"""Reading and writing of image files: upright BGR uint8, whatever the format of the file."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from PIL import Image, UnidentifiedImageError
 from facekp.errors import FacekpWarning, UserError
 from facekp.io.files import LONGEST_NAME, atomic_path, read_bytes
 
-#: EXIF's tag; from 5 on the image lies on its side.
+#: EXIF tag of the orientation; from 5 on, width and height are swapped.
 ORIENTATION = 0x0112
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
-#: An image's file has no more bytes, and an image no more pixels: 500 MB once it is decoded.
+#: Maximum size of an image file in bytes, and maximum number of pixels of an image: 500 MB once it is decoded.
 MAX_BYTES, MAX_PIXELS = 512 << 20, 178_956_970
 
-#: EXIF's orientation -> what puts the image upright.
-_TURNS = {
+#: EXIF orientation -> function that makes the image upright.
+_TO_UPRIGHT = {
     2: lambda image: cv2.flip(image, 1),
     3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
     4: lambda image: cv2.flip(image, 0),
@@ -44,12 +44,12 @@ _STRICT: ContextVar[bool] = ContextVar("strict", default=False)
 
 
 class DamagedImageWarning(FacekpWarning):
-    """An image that could be decoded, though not as it was written: a part of it is made up."""
+    """Warning about a damaged image that was decoded, with a part of it filled in by the decoder."""
 
 
 @contextmanager
 def only_sound_images() -> Iterator[None]:
-    """Let `read_image` refuse damaged images in this thread, also those that could be decoded."""
+    """Make `read_image` reject damaged images in this thread, also those that could be decoded."""
     token = _STRICT.set(True)
     try:
         yield
@@ -58,15 +58,15 @@ def only_sound_images() -> Iterator[None]:
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read an image as OpenCV and PaddleHub have it.
+    """Read an image in the format of OpenCV and PaddleHub.
 
-    Grey, RGBA and 16-bit files work, whatever their suffix says; EXIF orientation is honoured; transparency
-    is dropped (use `cv2.imread(path, cv2.IMREAD_UNCHANGED)` where it matters).
+    Grey, RGBA and 16-bit files are supported, whatever their suffix; EXIF orientation is applied; transparency
+    is dropped (use `cv2.imread(path, cv2.IMREAD_UNCHANGED)` to keep it).
 
     A file with missing or corrupt parts, which decoders fill in, is reported by a `DamagedImageWarning`.
 
     Args:
-        path: The file.
+        path: Path of the image file.
 
     Returns:
         (H, W, 3) uint8, BGR.
@@ -98,34 +98,35 @@ def decode_image(data: np.ndarray) -> np.ndarray | None:
 
 
 def decode_and_check(data: np.ndarray) -> tuple[np.ndarray, str | None]:
-    """Decode the bytes (uint8, 1-D) of an image file, and look whether it is as it was written.
+    """Decode the bytes (uint8, 1-D) of an image file, and check it for damage.
 
     Returns:
-        BGR uint8, upright; and what is wrong with it, or None. JPEG and TIFF decoders continue behind a corrupt
-        part, and PNG has checksums that not every decoder compares. BMP and what OpenCV alone decodes show no damage.
+        BGR uint8, upright; and a description of the damage, or None. JPEG and TIFF decoders continue after a corrupt
+        part, and PNG has checksums that not every decoder verifies. Damage of BMP and of formats that only OpenCV
+        decodes is not detected.
 
     Raises:
-        ValueError: It is not an image, too large, or too damaged, in the words of a message to the user.
+        ValueError: It is not an image, too large, or too damaged; the message is written for the user.
     """
     content = data.tobytes()
-    kind, orientation, flaw = _look_at_header(content)
+    kind, orientation, flaw = _read_header(content)
     image = None
     if kind in {"JPEG", "MPO"}:
         image, flaw = _decode_jpeg(content)
         if image is not None:
             return upright(image, orientation), flaw
-    # IMREAD_COLOR makes three channels of eight bits out of anything and turns the image by its EXIF tag.
+    # IMREAD_COLOR converts every format to three channels of eight bits and applies the EXIF orientation.
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    except cv2.error:  # a header that promises more pixels than OpenCV is ready to hold
+    except cv2.error:  # a header that declares more pixels than OpenCV accepts
         image = None
     if image is None:
         raise ValueError("not an image that OpenCV can decode, or damaged; replace or remove it")
-    return (_undarkened(image, content) if kind == "TIFF" else image), flaw
+    return (_unpremultiplied(image, content) if kind == "TIFF" else image), flaw
 
 
-def _undarkened(image: np.ndarray, content: bytes) -> np.ndarray:
-    """A TIFF's own colours: OpenCV multiplies them by the transparency."""
+def _unpremultiplied(image: np.ndarray, content: bytes) -> np.ndarray:
+    """Return the original colours of a TIFF: OpenCV multiplies them by alpha."""
     try:
         with Image.open(io.BytesIO(content)) as file:
             if file.mode not in {"RGBA", "LA", "PA"}:
@@ -136,32 +137,32 @@ def _undarkened(image: np.ndarray, content: bytes) -> np.ndarray:
     return colours if colours.shape == image.shape else image
 
 
-def _look_at_header(content: bytes) -> tuple[str | None, int, str | None]:
-    """The format as Pillow calls it, the EXIF orientation, and whether the file's own checksums say of damage."""
+def _read_header(content: bytes) -> tuple[str | None, int, str | None]:
+    """Return Pillow's name of the format, the EXIF orientation, and the damage that Pillow finds, or None."""
     try:
         with Image.open(io.BytesIO(content)) as file:
             kind, pixels = file.format, file.width * file.height
             orientation = exif_orientation(file) if b"Exif" in content else 1
             if kind in {"PNG", "TIFF"} and pixels <= MAX_PIXELS:
-                return kind, orientation, _own_flaw(file)
+                return kind, orientation, _pillow_flaw(file)
     except Image.DecompressionBombError:
         pixels = MAX_PIXELS + 1
     except PILLOWS_ERRORS:
-        return None, 1, None  # whether it is an image at all is for OpenCV to say
+        return None, 1, None  # OpenCV decides whether it is an image
     if pixels > MAX_PIXELS:
         raise ValueError(f"more than {MAX_PIXELS // 1_000_000} million pixels; shrink it")
     return kind, orientation, None
 
 
-#: What Pillow raises for files that it does not know, or finds damaged.
+#: Exceptions that Pillow raises for unknown or damaged files.
 PILLOWS_ERRORS = (UnidentifiedImageError, OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError,
                   OverflowError, EOFError, NotImplementedError, struct.error, zlib.error)  # fmt: skip
 
 
 def exif_orientation(file: Image.Image) -> int:
-    """How an image lies in its file, 1 to 8, by its EXIF block alone, as OpenCV has it.
+    """Return the orientation of an image in its file, 1 to 8, from its EXIF block alone, as in OpenCV.
 
-    Pillow's `getexif` takes XMP's word as well. TIFF has a tag of its own, which Pillow obeys when it opens the file.
+    Pillow's `getexif` also reads XMP. TIFF has its own tag, which Pillow applies when it opens the file.
     """
     exif = Image.Exif()
     try:
@@ -172,12 +173,12 @@ def exif_orientation(file: Image.Image) -> int:
 
 
 def upright(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn an image by an EXIF orientation; unknown ones leave it as it is."""
-    return _TURNS.get(orientation, np.asarray)(image)
+    """Make an image upright by its EXIF orientation; unknown orientations leave it unchanged."""
+    return _TO_UPRIGHT.get(orientation, np.asarray)(image)
 
 
-def _own_flaw(file: Image.Image) -> str | None:
-    """What is wrong with a PNG by its checksums, or with a TIFF by its decoder."""
+def _pillow_flaw(file: Image.Image) -> str | None:
+    """Return the damage of a PNG found by its checksums, or of a TIFF found by its decoder."""
     try:
         if file.format == "PNG":
             file.verify()
@@ -187,27 +188,27 @@ def _own_flaw(file: Image.Image) -> str | None:
         if file.format == "PNG" or str(error).startswith(("decoder error", "image file is truncated")):
             return " ".join(str(error).split())
     except PILLOWS_ERRORS:
-        pass  # a kind of TIFF that Pillow does not know
+        pass  # a kind of TIFF that Pillow does not support
     return None
 
 
 def _decode_jpeg(content: bytes) -> tuple[np.ndarray | None, str | None]:
-    """Decode a JPEG as OpenCV would; None for one that is OpenCV's to decode; and what libjpeg had to correct."""
-    image, flaw, printed = None, None, False
+    """Decode a JPEG as OpenCV would, None if OpenCV must decode it; and return what libjpeg had to correct."""
+    image, flaw, cmyk = None, None, False
     try:
-        printed = simplejpeg.decode_jpeg_header(content)[2] in {"CMYK", "YCCK"}
-        image = simplejpeg.decode_jpeg(content, "CMYK" if printed else "BGR")
+        cmyk = simplejpeg.decode_jpeg_header(content)[2] in {"CMYK", "YCCK"}
+        image = simplejpeg.decode_jpeg(content, "CMYK" if cmyk else "BGR")
     except ValueError as error:
         flaw = " ".join(str(error).split())
-        if flaw.startswith(("tj", "Unsupported color")):  # what TurboJPEG cannot do, not what is wrong with the file
+        if flaw.startswith(("tj", "Unsupported color")):  # a limit of TurboJPEG, not damage of the file
             flaw = None
         elif flaw.startswith("Corrupt JPEG data"):
-            image = simplejpeg.decode_jpeg(content, "CMYK" if printed else "BGR", strict=False)
-    return (None if printed else image), flaw
+            image = simplejpeg.decode_jpeg(content, "CMYK" if cmyk else "BGR", strict=False)
+    return (None if cmyk else image), flaw
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
-    """Width and height of an image as `read_image` reads it, from its first bytes; None if it cannot be read."""
+    """Return width and height of an image as `read_image` reads it, from its first bytes; None if unreadable."""
     try:
         with Image.open(path) as image:
             return (image.height, image.width) if 5 <= exif_orientation(image) <= 8 else image.size
@@ -216,10 +217,10 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
-    """Write a BGR or BGRA uint8 image; the file appears whole or not at all.
+    """Write a BGR or BGRA uint8 image atomically.
 
     Raises:
-        UserError: The suffix names no known format, or the place cannot be written to.
+        UserError: The suffix is not that of a known format, or the file cannot be written.
     """
     if Path(path).suffix.lower() not in SUFFIXES:
         raise UserError(f"{path}: unknown image format; end the name in one of {', '.join(sorted(SUFFIXES))}")
@@ -230,22 +231,22 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
 
 
 def image_named(stem: Path) -> Path | None:
-    """The image file of a name without its suffix, which may be in capital letters; None if there is none."""
+    """Return the image file with this stem and a suffix in lower or upper case; None if there is none."""
     suffixes = sorted(SUFFIXES)
     files = (stem.with_name(stem.name + suffix) for suffix in (*suffixes, *map(str.upper, suffixes)))
     return next((file for file in files if file.is_file()), None)
 
 
 def find_files(inputs: Sequence[str], suffixes: Collection[str] = frozenset(SUFFIXES)) -> list[Path]:
-    """List what names, folders and patterns stand for, each file once.
+    """List the files that names, folders and patterns match, each file once.
 
     Args:
-        inputs: Files, taken as they are; folders, of which the files with a known suffix are taken, sorted;
-            patterns such as "in/*.jpg", for shells that leave them alone.
-        suffixes: In lower case, with the dot.
+        inputs: Files; folders, whose files with a known suffix are listed, sorted; patterns such as "in/*.jpg", for
+            shells that do not expand them.
+        suffixes: Known suffixes in lower case, with the dot.
 
     Raises:
-        UserError: An input stands for nothing.
+        UserError: An input matches no file.
     """
     found: dict[Path, None] = {}
     for name in inputs:
@@ -272,10 +273,10 @@ def find_files(inputs: Sequence[str], suffixes: Collection[str] = frozenset(SUFF
 
 
 def as_bgr(image: np.ndarray) -> np.ndarray:
-    """An image as a caller gives it -> BGR uint8 (H, W, 3).
+    """Validate an image from a caller and convert it to BGR uint8 (H, W, 3).
 
     Raises:
-        UserError: Not uint8, or of a shape that is not an image.
+        UserError: The array is not uint8, or does not have the shape of an image.
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.size == 0:
         what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__

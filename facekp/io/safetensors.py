@@ -1,4 +1,4 @@
-"""Safetensors files: arrays by name and texts, nothing that could run code."""
+"""Safetensors files: named arrays and text metadata, no executable code."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from facekp.io.files import atomic_path, open_regular
 
 
 def write_safetensors(path: str | os.PathLike[str], arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
-    """Write arrays by name, and texts; all of it or nothing.
+    """Write named arrays and text metadata atomically.
 
     Raises:
-        UserError: The place cannot be written to, or is full.
+        UserError: The file cannot be written, or the disk is full.
     """
     try:
         with atomic_path(path) as temporary:
@@ -29,7 +29,7 @@ def write_safetensors(path: str | os.PathLike[str], arrays: dict[str, np.ndarray
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Read a safetensors file: arrays by name, and its metadata.
+    """Read the named arrays and the metadata of a safetensors file.
 
     Raises:
         UserError: The file is missing or damaged.
@@ -45,7 +45,7 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Read the texts of a safetensors file and none of its arrays.
+    """Read the metadata of a safetensors file, without its arrays.
 
     Raises:
         UserError: The file is missing or damaged.
@@ -54,10 +54,10 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
         return file.metadata() or {}
 
 
-#: Types of numbers; there are more, such as BF16, that NumPy does not know or that no network of ours has.
+#: Supported data types; others, such as BF16, are unknown to NumPy or not used by our networks.
 _KINDS = ("F16", "F32", "F64", "I32", "I64", "U8", "BOOL")
 
-#: A file has no more bytes, and its header no more: names, shapes and texts.
+#: Maximum size in bytes of a file, and of its header with names, shapes and metadata.
 MAX_BYTES, MAX_HEADER = 2 << 30, 16 << 20
 
 

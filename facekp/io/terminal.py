@@ -1,4 +1,4 @@
-"""Lines on a terminal that may show progress bars."""
+"""Output to a terminal that may show progress bars."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import TextIO
 
 
 def tell(text: str, file: TextIO | None = None) -> None:
-    """Print a line, above the bars of tqdm if there are any.
+    """Print a line, above the progress bars of tqdm if there are any.
 
-    Tqdm is not imported for it: that takes longer than putting a sticker on a face.
+    Tqdm is not imported here: the import takes longer than putting a sticker on a face.
 
     Args:
-        text: The line.
-        file: Where to; stdout if None.
+        text: Line to print.
+        file: Output stream; stdout if None.
 
     Example:
         >>> tell("photo_sticker.jpg")

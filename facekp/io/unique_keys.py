@@ -1,4 +1,4 @@
-"""YAML whose mappings name every key once."""
+"""YAML without duplicate keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import yaml
 
 
 class UniqueKeys:
-    """Mixed into one of PyYAML's loaders: a key that stands twice is an error. PyYAML takes the last one silently.
+    """Mixin for PyYAML's loaders: a duplicate key is an error. PyYAML silently uses the last one.
 
     Example:
         >>> class Loader(UniqueKeys, yaml.SafeLoader):
@@ -16,7 +16,7 @@ class UniqueKeys:
         >>> yaml.load("{a: 1, a: 2}", Loader)
         Traceback (most recent call last):
             ...
-        yaml.constructor.ConstructorError: the key 'a' stands twice
+        yaml.constructor.ConstructorError: the key 'a' occurs twice
           in "<unicode string>", line 1, column 8:
             {a: 1, a: 2}
                    ^
@@ -29,7 +29,7 @@ class UniqueKeys:
             if isinstance(key, yaml.ScalarNode):
                 if (key.tag, key.value) in seen:
                     raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key.value!r} stands twice", key.start_mark
+                        None, None, f"the key {key.value!r} occurs twice", key.start_mark
                     )
                 seen.add((key.tag, key.value))
         return super().construct_mapping(node, deep)  # type: ignore[misc]

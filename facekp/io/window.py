@@ -1,4 +1,4 @@
-"""A window that shows images, where there is a display."""
+"""Window that shows images, if there is a display."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from facekp.errors import UserError
 
 
 def need_display() -> None:
-    """Check for a display first: without one OpenCV ends the whole program.
+    """Check that there is a display: without one, OpenCV terminates the program.
 
     Raises:
-        UserError: There is none.
+        UserError: There is no display.
     """
     if sys.platform.startswith("linux") and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
         raise UserError("no display to open a window on; omit --preview, and give --camera a --virtual-camera")
@@ -26,17 +26,17 @@ def show(image: np.ndarray, wait: int) -> bool:
 
     Args:
         image: BGR or BGRA, uint8.
-        wait: Milliseconds; 0 waits for a key.
+        wait: Time to wait for a key in milliseconds; 0 waits until a key is pressed.
 
     Returns:
         Whether a key was pressed.
 
     Raises:
-        UserError: There is no display, or this OpenCV cannot open windows.
+        UserError: There is no display, or the installed OpenCV cannot open windows.
     """
     need_display()
     try:
         cv2.imshow("facekp", image)
         return cv2.waitKey(wait) != -1
     except cv2.error as error:
-        raise UserError("this OpenCV cannot open windows; install opencv-python, not its headless kind") from error
+        raise UserError("this OpenCV cannot open windows; install opencv-python, not opencv-python-headless") from error

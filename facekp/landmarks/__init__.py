@@ -1,4 +1,4 @@
-"""What the points of a face are: point schemas, named anchors, an average head."""
+"""Points of a face: point schemas, named anchors, an average head, its pose, and expressions."""
 
 from facekp.landmarks.anchors import anchor_names, anchors, face_outline
 from facekp.landmarks.head import MEAN_FACE

@@ -1,4 +1,4 @@
-"""Named places of a face, for stickers: from its points, or extrapolated from them."""
+"""Named positions on a face, for stickers: computed from its points or extrapolated from them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from facekp.landmarks.schema import IBUG68, PointSchema
 
 
 def anchors(points: np.ndarray, schema: PointSchema = IBUG68, pose: Pose | None = None) -> dict[str, np.ndarray]:
-    """Name places of a face, some of them extrapolated beyond its points.
+    """Return the anchors of a face, some of them extrapolated beyond its points.
 
-    The forehead, the crown and other places without landmarks are those of an average head that is turned like this
-    one; an opening mouth does not move them. On the far side of a turned head the places mirror those of the near
-    side. Both need points that convert to the 68.
+    The forehead, the crown and other anchors without landmarks are those of an average head in the same pose; an
+    opening mouth does not move them. On the far side of a turned head, the anchors mirror those of the near side.
+    Both need points that can be converted to the 68.
 
     Args:
-        points: (K, 2) pixels of the image.
-        schema: What the points are.
-        pose: Of this face, N = 1; None: found from the points.
+        points: (K, 2) points in pixels of the image.
+        schema: Schema of the points.
+        pose: Pose of this face, N = 1; None: estimated from the points.
 
     Returns:
         Name -> (2,) float64 pixels.
@@ -46,27 +46,27 @@ def anchors(points: np.ndarray, schema: PointSchema = IBUG68, pose: Pose | None 
     camera = pose.camera[0, :2]
     head = dict(zip(HEAD_PLACES, np.array([*HEAD_PLACES.values()]) @ camera[:, :3].T + camera[:, 3]))
     own = {} if schema.name == IBUG68.name else _means(p, schema)
-    for name in own.keys() & places.keys():  # the far side is completed in the 68 points
+    for name in own.keys() & places.keys():  # the far-side correction of the 68 points
         own[name] = own[name] + (places[name] - seen[name])
     return {**head, **places, **own}
 
 
 def _means(points: np.ndarray, schema: PointSchema) -> dict[str, np.ndarray]:
-    return dict(zip(schema.anchors, _shares(schema) @ points))
+    return dict(zip(schema.anchors, _weights(schema) @ points))
 
 
 @functools.lru_cache
-def _shares(schema: PointSchema) -> np.ndarray:
-    """(A, K): how much each point counts for each anchor."""
-    shares = np.zeros((len(schema.anchors), schema.num_points))
-    for row, indices in zip(shares, schema.anchors.values()):
+def _weights(schema: PointSchema) -> np.ndarray:
+    """Return the weight of each point in each anchor, (A, K)."""
+    weights = np.zeros((len(schema.anchors), schema.num_points))
+    for row, indices in zip(weights, schema.anchors.values()):
         np.add.at(row, list(indices), 1 / len(indices))
-    return shares
+    return weights
 
 
 @functools.lru_cache
 def anchor_names(schema: PointSchema = IBUG68) -> frozenset[str]:
-    """Which places `anchors` names.
+    """Return the names of all anchors that `anchors` computes.
 
     Example:
         >>> "crown" in anchor_names(), "elbow" in anchor_names()
@@ -82,11 +82,11 @@ _ARC = np.array([(np.cos(angle), np.sin(angle)) for angle in np.linspace(0, np.p
 
 
 def face_outline(points: np.ndarray, pose: Pose | None = None) -> np.ndarray:
-    """Polygon around a face's skin: the jaw, closed by a half ellipse over the forehead.
+    """Return a polygon around the skin of a face: the jaw, closed by a half ellipse over the forehead.
 
     Args:
-        points: (68, 2) pixels of the image.
-        pose: Of this face, N = 1; None: found from the points.
+        points: (68, 2) points in pixels of the image.
+        pose: Pose of this face, N = 1; None: estimated from the points.
 
     Returns:
         (33, 2) float64.

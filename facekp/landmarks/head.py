@@ -1,4 +1,4 @@
-"""An average head in three dimensions."""
+"""Three-dimensional model of an average head."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import numpy as np
 
 from facekp.landmarks.schema import IBUG68
 
-#: The mean face of 68 points; its box is 1 wide, its top left corner the origin.
+#: Mean face of 68 points; its box is 1 wide, with its top left corner at the origin.
 MEAN_FACE = IBUG68.mean_points
 
-# The left half; the right one mirrors it. Brows, nose, eyes and mouth: the depth that explains best how 2,012
-# hand-labelled faces of 300-W's training set look from the side (least squares). The jaw: rounded from average adults,
-# as what is labelled there slides along the visible edge when a head turns.
+# The left half; the right half mirrors it. Brows, nose, eyes and mouth: the depths that best explain the side views of
+# 2,012 hand-labelled faces of 300-W's training set (least squares). The jaw: rounded values of average adults, because
+# its labelled points slide along the visible edge when a head turns.
 _JAW = (-0.18, -0.16, -0.13, -0.08, 0.00, 0.09, 0.19, 0.27)
 _BROW = (0.21, 0.27, 0.32, 0.37, 0.39)
 _NOSE = (0.40, 0.44, 0.50, 0.55)
 _LIPS_OUTER, _LIPS_INNER = (0.29, 0.36, 0.41), (0.32, 0.39)
 
-#: How far each of the 68 points lies before the ears, in units of `MEAN_FACE`.
+#: Depth of each of the 68 points, in front of the ears, in units of `MEAN_FACE`.
 DEPTH = np.array([
     *_JAW, 0.31, *_JAW[::-1], *_BROW, *_BROW[::-1], *_NOSE, 0.41, 0.44, 0.46, 0.44, 0.41,
     0.25, 0.27, 0.28, 0.28, 0.28, 0.27, 0.28, 0.28, 0.27, 0.25, 0.27, 0.28,
@@ -25,10 +25,10 @@ DEPTH = np.array([
     *_LIPS_INNER, 0.41, *_LIPS_INNER[::-1], 0.39, 0.40, 0.39,
 ])  # fmt: skip
 
-#: The points of the average head: x, y, depth in units of `MEAN_FACE`.
+#: Points of the average head: x, y, depth in units of `MEAN_FACE`.
 HEAD_POINTS = np.hstack([MEAN_FACE, DEPTH[:, None]])
 
-#: Places of the head that carry no landmarks: x, y, depth in units of `MEAN_FACE`.
+#: Places of the head without landmarks: x, y, depth in units of `MEAN_FACE`.
 HEAD_PLACES = {
     "forehead": (0.50, -0.23, 0.32),
     "above_eyes": (0.50, -0.275, 0.29),  # one eye distance above the eyes, in their plane
@@ -38,5 +38,5 @@ HEAD_PLACES = {
     "right_temple": (0.99, -0.05, 0.00),
 }
 
-#: The middle of the eyes.
+#: Midpoint between the eyes.
 EYES_MIDDLE = HEAD_POINTS[36:48].mean(0)

@@ -1,4 +1,4 @@
-"""How a head is turned: the average head, laid under the points of a face."""
+"""Head pose: the average head fitted to the points of a face."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from facekp.landmarks.head import DEPTH, EYES_MIDDLE, HEAD_POINTS, MEAN_FACE
 from facekp.landmarks.schema import IBUG68
 
-#: The points that the skull carries, and how far each may be trusted when the face moves: brows rise, lids close.
+#: Points that move with the skull, and the weight of each: brows and lids move with the expression.
 RIGID = np.arange(17, 48)
 _TRUST = np.array([0.3] * 10 + [1.0] * 9 + [1, 0.5, 0.5, 1, 0.5, 0.5] * 2)
 _TRUST /= _TRUST.sum()
@@ -24,29 +24,29 @@ _TRACE = float(np.trace(_SPREAD))
 Row = Sequence[float]
 _UNKNOWN = [math.nan] * 9
 
-#: Depth, 1 of each point.
+#: Depth and 1 of each point, (68, 2).
 _DEEP = np.column_stack([DEPTH, np.ones(68)])
 
-#: How strongly a face is drawn to the mean face where the camera hardly shows it: the far side of a turned head.
-_DRAW = 0.02
+#: Regularisation towards the mean face where the camera hardly shows a face: the far side of a turned head.
+_RIDGE = 0.02
 
-#: From the first to the second yaw, in degrees, the points of the far side are less and less believed.
+#: Range of yaw in degrees over which the points of the far side gradually lose weight.
 _FAR = (25.0, 55.0)
 
 
 @dataclass(frozen=True, eq=False)
 class Pose:
-    """How the heads of N faces are turned.
+    """Head poses of N faces.
 
-    The head is turned about its ear axis (pitch), then about the upright axis (yaw), then in the image (roll), so that
-    a turned image changes the roll alone.
+    The head is rotated about its ear axis (pitch), then about the vertical axis (yaw), then in the image plane (roll),
+    so that rotating the image changes only the roll.
 
     Attributes:
         yaw: (N,) float64, degrees; positive: the nose points to the right of the image.
-        pitch: (N,) float64, degrees; positive: the face looks up. Zero is the mean face's.
+        pitch: (N,) float64, degrees; positive: the face looks up. Zero is the pitch of the mean face.
         roll: (N,) float64, degrees; positive: clockwise in the image.
         camera: (N, 3, 4) float64: from x, y, depth, 1 of the average head (`HEAD_POINTS`) to x, y, 1 in pixels. Its
-            last row is 0, 0, 0, 1: all of a head is seen from equally far away.
+            last row is 0, 0, 0, 1: a weak perspective camera, equally far from all parts of a head.
     """
 
     yaw: np.ndarray
@@ -55,18 +55,18 @@ class Pose:
     camera: np.ndarray
 
     def of(self, face: int) -> Pose:
-        """That of one face, N = 1."""
+        """Return the pose of one face, N = 1."""
         own = slice(face, face + 1)
         return Pose(self.yaw[own], self.pitch[own], self.roll[own], self.camera[own])
 
 
 def head_pose(points: np.ndarray) -> Pose:
-    """Find how heads are turned, from their points.
+    """Estimate the poses of heads from their points.
 
-    Brows, nose and eyes are fitted, what moves less with more weight; mouth and jaw move too freely.
+    Brows, nose and eyes are fitted, with more weight on points that move less; mouth and jaw move too freely.
 
     Args:
-        points: (N, 68, 2) pixels of the image.
+        points: (N, 68, 2) points in pixels of the image.
 
     Returns:
         The poses; NaN for faces whose points are not finite, coincide or lie on a line.
@@ -78,25 +78,25 @@ def head_pose(points: np.ndarray) -> Pose:
         ([True, True, True], (1, 3, 4))
     """
     found = np.asarray(points, np.float64)
-    cross = found[:, RIGID[0] : RIGID[-1] + 1].transpose(0, 2, 1) @ _WEIGHTED  # all that the fit needs to know
+    cross = found[:, RIGID[0] : RIGID[-1] + 1].transpose(0, 2, 1) @ _WEIGHTED  # all that the fit needs
     known = np.isfinite(found.sum((1, 2))).tolist()
     fits = [_fit(*sums) if good else _UNKNOWN for *sums, good in zip(cross.tolist(), (cross @ _LOOSE).tolist(), known)]
     numbers = np.array(fits).reshape(-1, 9)
     flat = numbers[:, 3:].reshape(-1, 2, 3)
     camera = np.zeros((len(found), 3, 4))
     camera[:, :2, :3], camera[:, 2, 3] = flat, 1
-    camera[:, :2, 3] = found[:, 36:48].sum(1) / 12 - flat @ EYES_MIDDLE  # what is worn keeps to the eyes
+    camera[:, :2, 3] = found[:, 36:48].sum(1) / 12 - flat @ EYES_MIDDLE  # stickers stay on the eyes
     camera[np.isnan(numbers[:, 0])] = np.nan
     yaw, pitch, roll = numbers[:, :3].T
     return Pose(yaw, pitch, roll, camera)
 
 
 def from_the_front(points: np.ndarray, camera: np.ndarray) -> np.ndarray:
-    """Faces as they would look from the front: yaw, pitch, roll and size are taken out.
+    """Transform faces to the frontal view: yaw, pitch, roll and size are removed.
 
     Args:
-        points: (N, 68, 2) pixels.
-        camera: (N, 3, 4), see `facekp.landmarks.Pose`.
+        points: (N, 68, 2) points in pixels.
+        camera: (N, 3, 4) cameras, see `facekp.landmarks.Pose`.
 
     Returns:
         (N, 68, 2) float64 in units of the mean face.
@@ -106,22 +106,22 @@ def from_the_front(points: np.ndarray, camera: np.ndarray) -> np.ndarray:
         >>> bool(np.abs(from_the_front(points, head_pose(points).camera) - MEAN_FACE).max() < 0.01)
         True
     """
-    turn, flat, deep_and_shift = camera[:, :2, :3], camera[:, :2, :2], camera[:, :2, 2:]
-    draw = _DRAW * np.einsum("nij,nij->n", turn, turn)[:, None, None] / 2
+    linear, flat, deep_and_shift = camera[:, :2, :3], camera[:, :2, :2], camera[:, :2, 2:]
+    ridge = _RIDGE * np.einsum("nij,nij->n", linear, linear)[:, None, None] / 2
     seen = points - _DEEP @ deep_and_shift.transpose(0, 2, 1)
-    # The least squares solution of flat @ face = seen, drawn to the mean face.
-    return (seen @ flat + draw * MEAN_FACE) @ np.linalg.inv(flat.transpose(0, 2, 1) @ flat + draw * np.eye(2))
+    # The least-squares solution of flat @ face = seen, regularised towards the mean face.
+    return (seen @ flat + ridge * MEAN_FACE) @ np.linalg.inv(flat.transpose(0, 2, 1) @ flat + ridge * np.eye(2))
 
 
 def complete_far_side(points: np.ndarray, pose: Pose) -> np.ndarray:
-    """Replace what a turned head hides by the mirror image of what it shows, seen by the same camera.
+    """Replace the hidden side of a turned head by the mirror image of its visible side, seen by the same camera.
 
     Args:
-        points: (68, 2) pixels.
-        pose: Of this face, N = 1.
+        points: (68, 2) points in pixels.
+        pose: Pose of this face, N = 1.
 
     Returns:
-        (68, 2); the points as they are if the head is hardly turned.
+        (68, 2); the points are unchanged if the head is hardly turned.
 
     Example:
         >>> turned = HEAD_POINTS @ [[0.5, 0.0], [0.0, 1.0], [0.87, 0.0]] * 100  # by 60 degrees
@@ -135,13 +135,13 @@ def complete_far_side(points: np.ndarray, pose: Pose) -> np.ndarray:
     if not turned > 0:  # NaN, too
         return points
     mirrored = from_the_front(points[None], pose.camera)[0][IBUG68.flip_order] * (-1, 1) + (1, 0)
-    there = np.hstack([mirrored, DEPTH[:, None]]) @ pose.camera[0, :2, :3].T + pose.camera[0, :2, 3]
+    projected = np.hstack([mirrored, DEPTH[:, None]]) @ pose.camera[0, :2, :3].T + pose.camera[0, :2, 3]
     far = np.clip(np.sign(yaw) * (MEAN_FACE[:, :1] - 0.5) / 0.1, 0, 1) * min(turned, 1.0)
-    return points + far * (there - points)
+    return points + far * (projected - points)
 
 
 def rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
-    """The rotation of a pose: first pitch, then yaw, then roll, in degrees; see `Pose` for the signs.
+    """Return the rotation matrix of a pose: first pitch, then yaw, then roll, in degrees; see `Pose` for the signs.
 
     Returns:
         (3, 3) float64, for x, y, depth.
@@ -159,15 +159,15 @@ def rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
 
 
 def _fit(cross: list[list[float]], loose: list[list[float]]) -> list[float]:
-    """Yaw, pitch, roll and the six numbers of a camera without its shift; NaN if the points lie on a line.
+    """Return yaw, pitch, roll and the six numbers of a camera without its shift; NaN if the points lie on a line.
 
-    In plain numbers: for one face, calls of NumPy take ten times as long as what they work out.
+    Uses plain numbers: for one face, the overhead of NumPy calls is ten times the computation.
 
     Args:
-        cross: (2, 3), the sums of points times head.
-        loose: (2, 3), the affine camera that fits best.
+        cross: (2, 3) weighted sums of points times head points.
+        loose: (2, 3) best-fitting affine camera.
     """
-    a, b, scale = _nearest_turn(*loose)
+    a, b, scale = _nearest_rotation(*loose)
     if not scale > 0:
         return _UNKNOWN
     (a, b, c), growth = _step(a, b, cross, scale)
@@ -176,16 +176,16 @@ def _fit(cross: list[list[float]], loose: list[list[float]]) -> list[float]:
     return [*map(math.degrees, (yaw, pitch, roll)), *(scale * value for value in (*a, *b))]
 
 
-def _nearest_turn(a: Row, b: Row) -> tuple[Row, Row, float]:
-    """The first two rows of the rotation nearest to an affine camera A, and its scale; 0 if there is none.
+def _nearest_rotation(a: Row, b: Row) -> tuple[Row, Row, float]:
+    """Return the first two rows of the rotation nearest to an affine camera A, and its scale; 0 if there is none.
 
-    By the polar decomposition: the rows are those of G^-1/2 A, where G = A A'. By Cayley and Hamilton, the root of a
-    2x2 matrix is (G + r) / t, with r the root of its determinant and t the trace of the root.
+    By polar decomposition, the rows are those of G^-1/2 A, where G = A A'. By the Cayley-Hamilton theorem, the square
+    root of a 2x2 matrix is (G + r) / t, with r the square root of its determinant and t the trace of the root.
     """
     aa, ab, bb = _dot(a, a), _dot(a, b), _dot(b, b)
     r = math.sqrt(max(aa * bb - ab * ab, 0))
     t = math.sqrt(aa + bb + 2 * r)
-    if not r > 1e-6 * t * t:  # of points on a line, rounding leaves up to some 1e-8
+    if not r > 1e-6 * t * t:  # for points on a line, rounding leaves up to about 1e-8
         return a, b, 0.0
     own, other = (bb + r) / (r * t), (aa + r) / (r * t)
     mixed = -ab / (r * t)
@@ -197,13 +197,13 @@ def _nearest_turn(a: Row, b: Row) -> tuple[Row, Row, float]:
 
 
 def _step(a: Row, b: Row, cross: Sequence[Row], scale: float) -> tuple[tuple[Row, Row, Row], float]:
-    """One Gauss-Newton step on rotation and scale; more change nothing.
+    """Take one Gauss-Newton step on rotation and scale; more steps change nothing.
 
     The unknowns are a rotation vector x, y, z and the growth g. With B = ((-xz, -yz), (-yz, xz)) the system is
     zz (x, y) + B (z, g) = right and B (x, y) + flat (z, g) = below, where B B is a number.
 
     Returns:
-        The rows of the rotation, and the factor of the scale.
+        The rows of the rotation, and the factor by which the scale changes.
     """
     (cross_a, cross_b), c = cross, _cross(a, b)
     deep = [_dot(row, c) for row in _SPREAD]
@@ -218,7 +218,7 @@ def _step(a: Row, b: Row, cross: Sequence[Row], scale: float) -> tuple[tuple[Row
     z = (zz * below_z + xz * right_x + yz * right_y) / size
     growth = (zz * below_g + yz * right_x - xz * right_y) / size
     x, y = (right_x + xz * z + yz * growth) / zz, (right_y + yz * z - xz * growth) / zz
-    # Cayley's map: a rotation by the vector x, y, z, up to terms of the third order.
+    # Cayley transform: a rotation by the vector x, y, z, up to third-order terms.
     half = [x / 2, y / 2, z / 2]
     share = 2 / (1 + _dot(half, half))
     columns = []

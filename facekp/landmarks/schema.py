@@ -1,4 +1,4 @@
-"""What the points of a face are: a point schema, read from a YAML file."""
+"""Point schemas, read from YAML files: the names and relations of the points of a face."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from facekp.errors import UserError
 from facekp.io.unique_keys import UniqueKeys
 from facekp.vision import geometry
 
-#: The schemas that come with facekp, one YAML each.
+#: Folder of the schemas included in facekp, one YAML file each.
 FOLDER = Path(__file__).with_name("schemas")
 
-#: A schema has no more points, and its file no more bytes.
+#: Maximum number of points of a schema, and maximum size of its file in bytes.
 MAX_POINTS, MAX_BYTES = 1000, 1 << 20
 
-#: A point by its name or index, or several: "0-16" from the first to the last.
+#: Name or index of a point, or a range of indices such as "0-16", both ends included.
 PointReference = Union[Annotated[int, Field(strict=True)], str]
 
-#: "left" or "right" in a point's name as a word of its own, as in left_eye, leftEye and eyeLeft; Chinese, too.
+#: "left" or "right" as a separate word in a point's name, as in left_eye, leftEye and eyeLeft; also in Chinese.
 _SIDE = re.compile(
     r"(?<![A-Za-z])(?:left|right|Left|Right|LEFT|RIGHT)(?![a-z])|(?<=[a-z\d])(?:Left|Right)(?![a-z])|[左右]"
 )
@@ -37,24 +37,24 @@ _OTHER_SIDE.update({right: left for left, right in _OTHER_SIDE.items()})
 
 @dataclass(frozen=True)
 class PointSchema:
-    """The points of a face: how many, what they are called, and how they belong together.
+    """Definition of the points of a face: their number, names and relations.
 
     "Left" and "right" are the viewer's: the left eye is the one on the left of the image.
 
     Attributes:
-        name: Of the schema.
+        name: Name of the schema.
         points: Names of the K points.
-        mirror_pairs: Points that change places when the image is mirrored, (left, right); others stay.
-        regions: Region -> its points.
-        normalise: The two points whose distance divides every error; None: the diagonal of the face box.
-        edges: Curves to draw, each its points and whether it is closed.
-        anchors: Place of the face -> the points whose mean it is. See `facekp.landmarks.anchors`.
-        mean_face: K pairs x, y; the box around the whole face begins at the origin and is 1 wide. None: not known
-            before the training labels are.
-        whole_face: Whether the points reach around the face. If not, the face box is that of the 68-point mean face,
-            carried along with `mean_face`, or with the anchors that both have.
-        convert: Other schema -> for each of its points the points of this one whose mean it is.
-        convert_from: Other schema -> for each point of this one the points of the other whose mean it is.
+        mirror_pairs: (left, right) pairs of points that are swapped when the image is mirrored; others stay.
+        regions: Name of a region -> indices of its points.
+        normalise: The two points whose distance normalises every error; None: the diagonal of the face box.
+        edges: Curves to draw: the points of each, and whether it is closed.
+        anchors: Name of an anchor -> the points whose mean it is. See `facekp.landmarks.anchors`.
+        mean_face: K pairs x, y; the box around the whole face starts at the origin and is 1 wide. None: unknown until
+            the training labels are read.
+        whole_face: Whether the points surround the face. If not, the face box is that of the 68-point mean face,
+            aligned by `mean_face` or by the anchors that both schemas have.
+        convert: Other schema -> for each of its points, the points of this schema whose mean it is.
+        convert_from: Other schema -> for each point of this schema, the points of the other whose mean it is.
 
     Example:
         >>> schema = load_schema("five")
@@ -76,22 +76,22 @@ class PointSchema:
 
     @property
     def num_points(self) -> int:
-        """K."""
+        """Number of points K."""
         return len(self.points)
 
     @functools.cached_property
     def flip_order(self) -> np.ndarray:
-        """(K,) int: `points[flip_order]` after mirroring the image puts every point back under its own index."""
+        """(K,) int: after mirroring the image, `points[flip_order]` has every point at its own index again."""
         order = np.arange(self.num_points)
         for left, right in self.mirror_pairs:
             order[[left, right]] = right, left
         return order
 
     def need_mirror_pairs(self, what: str) -> None:
-        """Refuse to mirror points of which nobody said which ones change places.
+        """Check that the mirror pairs are known, before points are mirrored.
 
         Raises:
-            UserError: There is no pair; `what` needs them.
+            UserError: The schema has no mirror pair; `what` needs them.
         """
         if not self.mirror_pairs and self.num_points > 1:
             raise UserError(f"{what} needs to know which points of the schema {self.name} change places: list "
@@ -102,20 +102,20 @@ class PointSchema:
         """`mean_face` as an array, (K, 2) float32.
 
         Raises:
-            ValueError: The schema has none.
+            ValueError: The schema has no mean face.
         """
         if self.mean_face is None:
             raise ValueError(f"the schema {self.name} has no mean face")
         return np.array(self.mean_face, np.float32)
 
     def unit(self, points: np.ndarray) -> np.ndarray:
-        """What errors are divided by: the distance of the normalising pair, or the diagonal of the face box.
+        """Return what errors are divided by: the distance of the normalising pair, or the diagonal of the face box.
 
         Args:
-            points: (..., K, 2); those that are NaN are not known.
+            points: (..., K, 2); NaN where unknown.
 
         Returns:
-            (...) in the unit of `points`; NaN where it is not known.
+            (...) in the unit of `points`; NaN where unknown.
 
         Example:
             >>> schema = load_schema("ibug68")
@@ -128,10 +128,10 @@ class PointSchema:
         return np.linalg.norm(points[..., left, :] - points[..., right, :], axis=-1)
 
     def face_box(self, points: np.ndarray) -> np.ndarray:
-        """The face's box: around its points, or around the whole face where they do not reach around it.
+        """Return the face box: around the points, or around the whole face if they do not surround it.
 
         Args:
-            points: (K, 2); NaN where not known.
+            points: (K, 2); NaN where unknown.
 
         Returns:
             (4,) x0, y0, x1, y1.
@@ -145,32 +145,32 @@ class PointSchema:
         return geometry.bounding_box(self.around(points))
 
     def around(self, points: np.ndarray) -> np.ndarray:
-        """Points that reach around the face: its own, or the 68 of an average face laid upon them.
+        """Return points that surround the face: its own, or the 68 of an average face aligned with them.
 
         Args:
-            points: (K, 2); NaN where not known.
+            points: (K, 2); NaN where unknown.
 
         Returns:
-            (M, 2), none NaN unless all of `points` are.
+            (M, 2) without NaN, unless all of `points` are NaN.
         """
-        if self.whole_face and np.isfinite(points.sum()):  # nearly always; the sum is the fastest test of all
+        if self.whole_face and np.isfinite(points.sum()):  # the usual case; a sum is the fastest test
             return points
         if self.whole_face:
             found = self.completed(points)
         else:
-            carry = _carry(*self._average(points))
-            found = points if carry is None else geometry.apply(carry, load_schema("ibug68").mean_points)
+            matrix = _alignment(*self._average(points))
+            found = points if matrix is None else geometry.apply(matrix, load_schema("ibug68").mean_points)
         known = np.isfinite(found).all(-1)
         return found[known] if known.any() else found
 
     def completed(self, points: np.ndarray) -> np.ndarray:
-        """Put points that are not known where the mean face has them, if there is one.
+        """Replace unknown points by those of the aligned mean face, if there is one.
 
         Args:
-            points: (K, 2); NaN where not known.
+            points: (K, 2); NaN where unknown.
 
         Returns:
-            (K, 2); the points that are known as they are.
+            (K, 2); known points are unchanged.
 
         Example:
             >>> five = load_schema("five")
@@ -179,11 +179,11 @@ class PointSchema:
             True
         """
         known = np.isfinite(points).all(-1)
-        carry = None if known.all() or self.mean_face is None else _carry(self.mean_points, points)
-        return points if carry is None else np.where(known[:, None], points, geometry.apply(carry, self.mean_points))
+        matrix = None if known.all() or self.mean_face is None else _alignment(self.mean_points, points)
+        return points if matrix is None else np.where(known[:, None], points, geometry.apply(matrix, self.mean_points))
 
     def _average(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Places of an average face, and where they are on this one: all points, or the anchors."""
+        """Return positions on an average face and the same positions on this one: all points, or the anchors."""
         if self.mean_face is not None:
             return self.mean_points, points
         whole = load_schema("ibug68")
@@ -192,14 +192,15 @@ class PointSchema:
                 np.stack([points[list(self.anchors[name])].mean(0) for name in shared]))  # fmt: skip
 
     def converted(self, points: np.ndarray, to: str | PointSchema) -> np.ndarray | None:
-        """The points of another schema; None if the conversion is not known.
+        """Convert points to another schema.
 
         Args:
-            points: (..., K, 2); NaN where not known.
+            points: (..., K, 2); NaN where unknown.
             to: The other schema, or the name of one of `SCHEMAS`.
 
         Returns:
-            (..., L, 2), the dtype of `points`; NaN where a point that it needs is not known.
+            (..., L, 2) in the dtype of `points`, NaN where a point that is needed is unknown; None if the conversion is
+            not known.
 
         Example:
             >>> places = load_schema("ibug68").converted(np.zeros((68, 2)), "wflw98")
@@ -212,10 +213,10 @@ class PointSchema:
         return None if means is None else np.stack([points[..., list(each), :].mean(-2) for each in means], -2)
 
     def conversion(self, to: str | PointSchema) -> Sequence[tuple[int, ...]] | None:
-        """For each point of another schema the points of this one whose mean it is; None if that is not known.
+        """Return, for each point of another schema, the points of this one whose mean it is; None if unknown.
 
         Raises:
-            UserError: The other schema has this one's name, but other points; or other points than `convert` says.
+            UserError: The other schema has the same name but other points, or not the number of points of `convert`.
         """
         name = to if isinstance(to, str) else to.name
         if isinstance(to, str) and to != self.name and to in SCHEMAS:
@@ -234,13 +235,13 @@ class PointSchema:
         return means
 
     def no_conversion(self, to: PointSchema) -> UserError:
-        """What to throw where a conversion is needed and not known."""
+        """Return the error for a conversion that is needed but not known."""
         remedy = (f"convert_from: {self.name} to {to.name}" if self.name in SCHEMAS else
                   f"convert: {to.name} to {self.name}")  # fmt: skip
         return UserError(f"no conversion from {self.name} to {to.name} is known; add {remedy}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON and YAML; `parse_schema` takes them."""
+        """Return plain values for JSON and YAML, which `parse_schema` accepts."""
         values = asdict(self)
         values["edges"] = [{"points": list(points), "closed": closed} for points, closed in self.edges]
         values["normalise"] = "box" if self.normalise is None else list(self.normalise)
@@ -269,7 +270,7 @@ class _Edge(BaseModel):
 
 
 class _SchemaFile(BaseModel):
-    """The keys of a schema's file."""
+    """Keys of a schema file."""
 
     model_config = ConfigDict(extra="forbid")
     name: str = Field(pattern=r"^[A-Za-z0-9][\w-]*$", max_length=64)  # {0,63} takes 30 ms to compile
@@ -291,14 +292,14 @@ _FILE = TypeAdapter(_SchemaFile)
 
 
 def parse_schema(values: Any, source: str) -> PointSchema:
-    """Check plain values and make a schema of them.
+    """Validate plain values and build a schema from them.
 
     Args:
-        values: The keys of a schema's file, see docs/own-points.md.
-        source: Named in messages.
+        values: Keys of a schema file, see docs/own-points.md.
+        source: Name of the source for error messages.
 
     Raises:
-        UserError: A key is unknown or missing, a point is named that does not exist, a mirror pair is missing or
+        UserError: A key is unknown or missing, a reference to a point is invalid, or a mirror pair is missing or
             asymmetric.
 
     Example:
@@ -319,8 +320,8 @@ def parse_schema(values: Any, source: str) -> PointSchema:
     names = tuple(file.points)
     index = {name: i for i, name in enumerate(names)}
     if len(index) < len(names):
-        twice = next(name for i, name in enumerate(names) if index[name] != i)
-        raise UserError(f"{source}: points: {twice} is named twice; every point needs a name of its own")
+        repeated = next(name for i, name in enumerate(names) if index[name] != i)
+        raise UserError(f"{source}: points: {repeated} is named twice; point names must be unique")
 
     resolve = _Resolver(names, source)
     one, several = resolve.one, resolve.several
@@ -334,8 +335,8 @@ def parse_schema(values: Any, source: str) -> PointSchema:
         pairs = tuple((one(a, "mirror_pairs"), one(b, "mirror_pairs")) for a, b in file.mirror_pairs)
         used = [i for pair in pairs for i in pair]
         if len(set(used)) < len(used):
-            twice = names[next(i for i in used if used.count(i) > 1)]
-            raise UserError(f"{source}: mirror_pairs: {twice} stands in two pairs; each point has one mirror image")
+            repeated = names[next(i for i in used if used.count(i) > 1)]
+            raise UserError(f"{source}: mirror_pairs: {repeated} is in two pairs; each point has one mirror image")
         for name in names:
             mirrored = _mirrored(name)
             if mirrored != name and index[name] not in used:
@@ -355,7 +356,7 @@ def parse_schema(values: Any, source: str) -> PointSchema:
     if not file.whole_face and mean_face is None and len(_shared_anchors(anchors)) < 2:
         raise UserError(
             f"{source}: whole_face: false needs two anchors that ibug68 has as well, such as left_eye and mouth, or "
-            "convert_from: ibug68, or a mean_face: they say where the rest of the face is"
+            "convert_from: ibug68, or a mean_face: these locate the rest of the face"
         )
     normalise = None
     if file.normalise != "box":
@@ -378,7 +379,7 @@ def parse_schema(values: Any, source: str) -> PointSchema:
 
 
 class _Resolver:
-    """Names, indices and spans in a schema's file -> indices of points."""
+    """Resolves names, indices and ranges in a schema file to indices of points."""
 
     def __init__(self, names: Sequence[str], source: str) -> None:
         self._names, self._source = names, source
@@ -408,7 +409,7 @@ class _Resolver:
 def _means_of_other(
     other: str, means: Sequence[PointReference | list[PointReference]], count: int, source: str
 ) -> tuple[tuple[int, ...], ...]:
-    """The entry of `convert_from` for another schema."""
+    """Return the entry of `convert_from` for another schema."""
     if other not in SCHEMAS:
         raise UserError(f"{source}: convert_from: unknown point schema {other!r}; known are {', '.join(SCHEMAS)}")
     if len(means) != count:
@@ -417,8 +418,8 @@ def _means_of_other(
     return tuple(several(each, f"convert_from.{other}") for each in means)
 
 
-def _carry(average: np.ndarray, points: np.ndarray) -> np.ndarray | None:
-    """What lays an average face upon the points of one that are known, (2, 3); None if fewer than two are."""
+def _alignment(average: np.ndarray, points: np.ndarray) -> np.ndarray | None:
+    """Return the matrix (2, 3) from an average face to the known points of one; None if fewer than two are known."""
     known = np.isfinite(points).all(-1)
     if known.sum() < 2 or not np.ptp(average[known], axis=0).any():
         return None
@@ -426,17 +427,17 @@ def _carry(average: np.ndarray, points: np.ndarray) -> np.ndarray | None:
 
 
 def _shared_anchors(anchors: Mapping[str, Any]) -> list[str]:
-    """The anchors that the 68 points have as well."""
+    """Return the anchors that the 68 points also have."""
     return [name for name in anchors if name in load_schema("ibug68").anchors]
 
 
 def _mirrored(name: str) -> str:
-    """The name of a point's mirror image."""
+    """Return the name of a point's mirror image."""
     return _SIDE.sub(lambda side: _OTHER_SIDE[side[0]], name)
 
 
 def _pairs_of_names(names: Sequence[str], index: Mapping[str, int], source: str) -> tuple[tuple[int, int], ...]:
-    """Mirror pairs from "left" and "right" in the names."""
+    """Derive mirror pairs from "left" and "right" in the names."""
     pairs = []
     for name in names:
         mirrored = _mirrored(name)
@@ -453,10 +454,10 @@ def load_schema(source: str | os.PathLike[str]) -> PointSchema:
     """Load a point schema.
 
     Args:
-        source: Name of one that comes with facekp or was put into `SCHEMAS`, or path of a YAML file.
+        source: Name of a schema in `SCHEMAS`, or path of a YAML file.
 
     Raises:
-        UserError: There is no such schema, or the file is wrong; see `parse_schema`.
+        UserError: There is no such schema, or the file is invalid; see `parse_schema`.
 
     Example:
         >>> load_schema("ibug68").regions["jaw"][:3]
@@ -476,7 +477,7 @@ def load_schema(source: str | os.PathLike[str]) -> PointSchema:
 
 
 class _Loader(UniqueKeys, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """The loader in C, which is ten times as fast, where there is one; both are safe."""
+    """Safe YAML loader, written in C where available, which is ten times as fast."""
 
 
 def _read(path: Path) -> PointSchema:
@@ -495,10 +496,10 @@ def _read(path: Path) -> PointSchema:
     return parse_schema(values, str(path))
 
 
-#: Name -> the schema, or the file that holds it. Put your own in to use it by name.
+#: Name -> schema, or path of its file. Add your own schema to use it by name.
 SCHEMAS: dict[str, PointSchema | Path] = {path.stem: path for path in sorted(FOLDER.glob("*.yml"))}
-#: JD-landmark, the challenge, and LaPa, the data set, number their 106 points alike.
+#: The JD-landmark challenge and the LaPa data set number their 106 points identically.
 SCHEMAS["jd106"] = SCHEMAS["lapa106"]
 
-#: The default: 68 points.
+#: The default schema, 68 points.
 IBUG68 = load_schema("ibug68")

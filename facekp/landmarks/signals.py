@@ -1,4 +1,4 @@
-"""What a face does: expressions, each as a number from 0 to 1."""
+"""Facial expressions, each as a number from 0 to 1."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import numpy as np
 
 from facekp.landmarks.pose import from_the_front
 
-#: Heads that are turned further, in degrees, say little about the face at rest.
-_STRAIGHT = 25
+#: Maximum yaw in degrees for learning the neutral face; heads that are turned further are unreliable.
+_MAX_YAW = 25
 
 
 @dataclass(frozen=True, eq=False)
 class Signal:
-    """One expression.
+    """Definition of one expression.
 
     Attributes:
-        measure: From faces seen from the front, (N, 68, 2) in units of the mean face, to (N,).
-        neutral: What it measures on a face at rest, the signal's 0.
-        full: What it measures when the expression is complete, the signal's 1.
+        measure: Function from frontal faces, (N, 68, 2) in units of the mean face, to measured values, (N,).
+        neutral: Measured value of a neutral face, the signal's 0.
+        full: Measured value of the complete expression, the signal's 1.
     """
 
     measure: Callable[[np.ndarray], np.ndarray]
@@ -32,15 +32,15 @@ class Signal:
 
 
 def _gap(upper: Sequence[int], lower: Sequence[int]) -> Callable[[np.ndarray], np.ndarray]:
-    """How far the mean of some points lies below that of others."""
-    share = np.zeros((68, 2))
-    share[list(lower), 1] += 1 / len(lower)
-    share[list(upper), 1] -= 1 / len(upper)
-    return lambda face: face.reshape(-1, share.size) @ share.ravel()
+    """Return a function that measures how far the mean of `lower` lies below that of `upper`."""
+    weights = np.zeros((68, 2))
+    weights[list(lower), 1] += 1 / len(lower)
+    weights[list(upper), 1] -= 1 / len(upper)
+    return lambda face: face.reshape(-1, weights.size) @ weights.ravel()
 
 
 def _eye(top: list[int], bottom: list[int], left: int, right: int) -> Callable[[np.ndarray], np.ndarray]:
-    """An eye's height over its width."""
+    """Return a function that measures the height of an eye over its width."""
     gap = _gap(top, bottom)
     return lambda face: gap(face) / np.maximum(face[:, right, 0] - face[:, left, 0], 0.05)
 
@@ -53,11 +53,11 @@ _corners_up = _gap([48, 54], [51, 57])
 
 
 def _smile(face: np.ndarray) -> np.ndarray:
-    """The lips' width, and how far their corners rise above their middle."""
+    """Return the width of the lips plus the height of their corners above their middle."""
     return _lip_width(face) + _corners_up(face)
 
 
-#: Name -> the signal. A new one is one entry. "Left" is the viewer's.
+#: Name -> signal. A new signal is one entry. "Left" is the viewer's left.
 SIGNALS: dict[str, Signal] = {
     "mouth_open": Signal(_gap([61, 62, 63], [65, 66, 67]), 0.02, 0.12),
     "mouth_wide": Signal(_smile, 0.37, 0.52),
@@ -71,28 +71,28 @@ SIGNALS: dict[str, Signal] = {
 
 
 def measure(points: np.ndarray, camera: np.ndarray) -> np.ndarray:
-    """What every signal measures, before it is scaled.
+    """Return the measured values of all signals, before scaling.
 
     Args:
-        points: (N, 68, 2) pixels.
-        camera: (N, 3, 4).
+        points: (N, 68, 2) points in pixels.
+        camera: (N, 3, 4) cameras of the poses.
 
     Returns:
-        (N, S) float64 in the order of `SIGNALS`; NaN where the camera is.
+        (N, S) float64 in the order of `SIGNALS`; NaN where the camera is NaN.
     """
     face = from_the_front(points, camera)
     return np.array([signal.measure(face) for signal in SIGNALS.values()]).T
 
 
 def scaled(measured: np.ndarray, rest: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """The signals of faces.
+    """Scale measured values to signals.
 
     Args:
-        measured: (N, S), see `measure`.
-        rest: (N, S), the same of these people at rest, where that is known.
+        measured: (N, S) values, see `measure`.
+        rest: (N, S) values of the same people's neutral faces; None: those of the average person.
 
     Returns:
-        Name -> (N,) float64, 0..1; NaN where `measured` is.
+        Name -> (N,) float64, 0..1; NaN where `measured` is NaN.
 
     Example:
         >>> full = np.array([[signal.full for signal in SIGNALS.values()]])
@@ -106,22 +106,22 @@ def scaled(measured: np.ndarray, rest: np.ndarray | None = None) -> dict[str, np
 
 @functools.lru_cache(maxsize=1)
 def _limits(signals: tuple[Signal, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Of each signal `neutral`, and `full - neutral`."""
+    """Return `neutral` and `full - neutral` of all signals."""
     neutral, full = np.array([(signal.neutral, signal.full) for signal in signals]).T
     return neutral, full - neutral
 
 
 class Neutral:
-    """A person's face at rest, learned while it is watched.
+    """Neutral face of a person, learned from the first frames.
 
-    For `seconds` what the face measures is gathered; its median is the person's own neutral. It starts from the
-    average person's and never moves further than half a signal. Turned heads are not learned from.
+    Measured values are collected for `seconds`; their median is the person's own neutral. It starts from the average
+    person's and never deviates by more than half a signal. Frames of turned heads are ignored.
 
     Args:
-        seconds: How long to learn.
+        seconds: Duration of learning.
 
     Attributes:
-        values: (S,) float64, what the face measures at rest, in the order of `SIGNALS`.
+        values: (S,) float64, measured values of the neutral face, in the order of `SIGNALS`.
 
     Example:
         >>> own = Neutral(seconds=1.0)
@@ -140,15 +140,15 @@ class Neutral:
         self.values = self._average
 
     def learn(self, measured: np.ndarray, yaw: float, seconds: float) -> None:
-        """Take what a frame measures, (S,), the head's yaw in degrees and the frame's time."""
-        if self._start is None or seconds < self._start:  # a video may begin again
+        """Add the measured values of a frame, (S,), with the head's yaw in degrees and the frame's time."""
+        if self._start is None or seconds < self._start:  # a video may restart
             self._start = seconds
-        watched = seconds - self._start
-        if watched <= self.seconds and abs(yaw) < _STRAIGHT and np.isfinite(measured).all():
+        elapsed = seconds - self._start
+        if elapsed <= self.seconds and abs(yaw) < _MAX_YAW and np.isfinite(measured).all():
             for seen, value in zip(self._seen, measured.tolist()):
                 insort(seen, value)
             low, high = (len(self._seen[0]) - 1) // 2, len(self._seen[0]) // 2
             median = np.array([(seen[low] + seen[high]) / 2 for seen in self._seen])
-            trust = min(2 * watched / max(self.seconds, 1e-6), 1.0)
+            trust = min(2 * elapsed / max(self.seconds, 1e-6), 1.0)
             shift = np.minimum(np.maximum((median - self._average) / self._span, -0.5), 0.5)
             self.values = self._average + trust * shift * self._span

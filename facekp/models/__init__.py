@@ -1,4 +1,4 @@
-"""Networks: one file each, their heads, the registry of their names, and files of weights."""
+"""Networks: one file each, their heads, the registry of their names, and weight files."""
 
 from facekp.models.networks import DETECTORS, NETWORKS, build_network
 

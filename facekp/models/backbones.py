@@ -15,16 +15,16 @@ from facekp.registry import Spec
 
 
 class Backbone(nn.Layer):
-    """The feature maps of a classifier, and a head that predicts points.
+    """Feature extractor of a classifier with a head that predicts points.
 
-    Images have three channels, as ImageNet's have.
+    Images have three channels, as in ImageNet.
 
     Args:
         name: A key of `BACKBONES`.
-        num_points: Points to predict.
+        num_points: Number of points to predict.
         head: See `heads`.
-        score: See `facekp.codecs.points.OutputLayout`; so `sigma` and `visibility`.
-        map_size: Side of the map that the head "map" or "simcc" sees.
+        score: See `facekp.codecs.points.OutputLayout`; likewise `sigma` and `visibility`.
+        map_size: Side length of the map that the head "map" or "simcc" receives.
 
     Example:
         >>> import paddle
@@ -54,10 +54,10 @@ class Backbone(nn.Layer):
         return build(num_classes=0, **options)
 
     def load_imagenet(self) -> None:
-        """Take the weights that Paddle trained on ImageNet; they are downloaded once and kept in its own cache.
+        """Load the weights that Paddle trained on ImageNet; they are downloaded once and kept in Paddle's cache.
 
         Raises:
-            UserError: They cannot be downloaded.
+            UserError: The weights cannot be downloaded.
         """
         try:
             trained = self._build_body(pretrained=True)
@@ -69,11 +69,11 @@ class Backbone(nn.Layer):
         self.body.set_state_dict(trained.state_dict())
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """(N, 3, H, W) -> (N, outputs), x0, y0, x1, y1, ...; what the head makes of it."""
+        """Return the outputs of the head for (N, 3, H, W): (N, outputs), beginning with x0, y0, x1, y1."""
         return self.head(self.body(x))
 
 
-#: Name in a config -> Paddle's constructor, and the channels of its last feature map.
+#: Name in a config -> Paddle's constructor, and the number of channels of its last feature map.
 BACKBONES: dict[str, tuple[Callable[..., nn.Layer], int]] = {
     "resnet18": (vision.resnet18, 512),
     "resnet50": (vision.resnet50, 2048),

@@ -1,4 +1,4 @@
-"""A small anchor-free face detector: each cell of three grids says whether a face is there, and how far it reaches."""
+"""A small anchor-free face detector: each cell of three grids predicts a score and the distances to a face's edges."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from paddle.nn import functional as F  # noqa: N812
 from facekp.codecs.boxes import STRIDES
 from facekp.models.plain import Block
 
-#: What the score of a cell says before training; nearly all cells show no face (Lin et al., "Focal Loss", 2017).
+#: Score of a cell before training; nearly all cells show no face (Lin et al., "Focal Loss", 2017).
 PRIOR = 0.01
 
-#: The farthest a cell can reach, as the exponent of e, in strides: 32 pixels times 20.
+#: Maximum distance that a cell predicts, in strides, as the exponent of e: 20 strides of up to 32 pixels.
 LARGEST = 3.0
 
 
 class PlainDetector(nn.Layer):
     """Residual blocks of plain 3x3 convolutions, a feature pyramid, and one head for its three levels.
 
-    Plain convolutions, because depthwise ones gain little on a CPU; no anchors, in the manner of FCOS (Tian et al.,
-    2019), whose centre score is one with the score here, as in generalized focal loss (Li et al., 2020).
+    Plain convolutions, because depthwise ones gain little on a CPU; anchor-free like FCOS (Tian et al., 2019), whose
+    centre score is merged with the score here, as in generalized focal loss (Li et al., 2020).
 
     Args:
-        in_channels: Of the image.
-        channels: After the stem's two convolutions and at strides 8, 16 and 32.
-        width: Channels of the pyramid and the head.
-        blocks: Residual blocks at strides 8, 16 and 32.
+        in_channels: Number of channels of the image.
+        channels: Numbers of channels after the stem's two convolutions and at strides 8, 16 and 32.
+        width: Number of channels of the pyramid and the head.
+        blocks: Numbers of residual blocks at strides 8, 16 and 32.
 
     Example:
         >>> import paddle
@@ -58,14 +58,14 @@ class PlainDetector(nn.Layer):
         self.head = nn.Sequential(_conv(width, width, 3), last)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Look at images whose sides are whole numbers of 32 pixels.
+        """Predict the cells of images whose sides are multiples of 32 pixels.
 
         Args:
-            x: (N, in_channels, H, W).
+            x: (N, in_channels, H, W) images.
 
         Returns:
-            (N, cells, 5), in the order of `codecs.boxes.BoxCodec`: the logit of the score, and how far the face
-            reaches from the cell's centre to the left, up, right and down, in pixels.
+            (N, cells, 5), in the order of `codecs.boxes.BoxCodec`: the logit of the score, and the distances
+            from the cell's centre to the left, top, right and bottom edges of the face's box, in pixels.
         """
         x = self.stem(x)
         levels = []

@@ -1,7 +1,7 @@
-"""From the last feature map to numbers: heads that average space away, and heads that keep it.
+"""Heads that predict numbers from the last feature map, by global average pooling or with spatial information.
 
-A head that predicts percent of the crop says in `codecs` which of `facekp.codecs.points.CODECS` do so, one that also
-returns logits in training has `gives_logits`, for losses with `of_logits`, and one that needs no more than the mean of
+A head that predicts in percent of the crop lists the matching keys of `facekp.codecs.points.CODECS` in `codecs`. One
+that also returns logits in training has `gives_logits`, for losses with `of_logits`. One that needs only the mean of
 the map has `averages`.
 """
 
@@ -20,11 +20,11 @@ from facekp.registry import Spec
 
 
 class MeanHead(nn.Sequential):
-    """Average over the map, then a hidden layer: GoogLeNet's way, as the reference document has it.
+    """Global average pooling, then a hidden layer, as in GoogLeNet and the reference document.
 
     Args:
-        channels: Of the feature map.
-        outputs: Numbers to predict.
+        channels: Number of channels of the feature map.
+        outputs: Number of outputs.
     """
 
     averages: ClassVar[bool] = True
@@ -33,17 +33,17 @@ class MeanHead(nn.Sequential):
         super().__init__(nn.Linear(channels, 512), nn.ReLU(), nn.Linear(512, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels, H, W) -> (N, outputs)."""
+        """Predict the outputs: (N, channels, H, W) -> (N, outputs)."""
         return super().forward(x.mean(axis=[2, 3]))
 
 
 class MapHead(nn.Layer):
-    """Flatten the map: where a feature was seen is what a landmark is.
+    """Flattened map and a linear layer: positions of features determine the landmarks.
 
     Args:
-        channels: Of the feature map.
-        outputs: Numbers to predict.
-        map_size: Side that the map is pooled to.
+        channels: Number of channels of the feature map.
+        outputs: Number of outputs.
+        map_size: Side length that the map is pooled to.
     """
 
     def __init__(self, channels: int, outputs: int, map_size: int = 4) -> None:
@@ -53,20 +53,20 @@ class MapHead(nn.Layer):
         self.linear = nn.Linear(channels * map_size**2, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels, H, W) -> (N, outputs)."""
+        """Predict the outputs: (N, channels, H, W) -> (N, outputs)."""
         if self.squeeze is not None:
             x = self.squeeze(x)
         return self.linear(self.pool(x).flatten(1))
 
 
 class SoftArgmaxHead(nn.Layer):
-    """A heat map for each point, and the mean place under it (Sun et al., "Integral human pose regression", 2018).
+    """Soft-argmax: mean position under a heat map for each point (Sun et al., "Integral human pose regression", 2018).
 
-    The places are in percent of the crop, the unit of `MeanFaceCodec`, from a learned origin for each point.
+    Positions are in percent of the crop, the unit of `MeanFaceCodec`, relative to a learned origin for each point.
 
     Args:
-        channels: Of the feature map.
-        layout: What to predict; all but the points comes from the map's mean.
+        channels: Number of channels of the feature map.
+        layout: Layout of the outputs; all but the points are predicted from the map's mean.
     """
 
     codecs: ClassVar[tuple[str, ...]] = ("mean_face", "percent")
@@ -79,13 +79,13 @@ class SoftArgmaxHead(nn.Layer):
         self.rest = nn.Linear(channels, rest) if rest else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels, H, W) -> (N, outputs)."""
+        """Predict the outputs: (N, channels, H, W) -> (N, outputs)."""
         height, width = x.shape[2:]
         weights = F.softmax(self.heat(x).flatten(2), axis=-1)  # (N, points, H * W)
         down, across = ((paddle.arange(side, dtype=x.dtype) + 0.5) * (100 / side) - 50 for side in (height, width))
         grid = paddle.stack([across.tile([height]), down.repeat_interleave(width)], axis=-1)
-        places = paddle.matmul(weights, grid).flatten(1) + self.origin
-        return places if self.rest is None else paddle.concat([places, self.rest(x.mean(axis=[2, 3]))], axis=-1)
+        positions = paddle.matmul(weights, grid).flatten(1) + self.origin
+        return positions if self.rest is None else paddle.concat([positions, self.rest(x.mean(axis=[2, 3]))], axis=-1)
 
 
 #: Name in a config -> head; each is built from the channels of the feature map, the outputs, and its own options.
@@ -101,10 +101,10 @@ def build_head(head: Spec, channels: int, layout: OutputLayout, map_size: int = 
     """Build a head by name.
 
     Args:
-        head: A key of `HEADS`, or a mapping of it, `type`, and options.
-        channels: Of the feature map.
-        layout: What to predict.
-        map_size: See `MapHead` and `SimCCHead`; the others have no use for it.
+        head: A key of `HEADS`, or a mapping with the key as `type` and options.
+        channels: Number of channels of the feature map.
+        layout: Layout of the outputs.
+        map_size: See `MapHead` and `SimCCHead`; the others do not use it.
 
     Raises:
         UserError: Unknown name or option; the message lists the valid ones.

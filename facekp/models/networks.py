@@ -1,8 +1,8 @@
 """The registry of networks.
 
-A network of points maps (N, C, H, W) float32 to (N, 2 * num_points) float32, in the units of its codec, and what more
-it says behind them (`facekp.codecs.points.OutputLayout`); a face detector maps it to (N, cells, 5), see
-`facekp.codecs.boxes`. In training mode it may return a pair, what it predicts and what only its loss needs.
+A landmark network maps (N, C, H, W) float32 to (N, 2 * num_points) float32, in the units of its codec, followed by any
+further outputs (`facekp.codecs.points.OutputLayout`); a face detector maps it to (N, cells, 5), see
+`facekp.codecs.boxes`. In training mode a network may return a pair, its predictions and values for its loss only.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from facekp.models.detector import PlainDetector
 from facekp.models.plain import PlainResNet
 from facekp.models.sam_googlenet import SAMGoogLeNetBN
 
-#: Name in a config -> what builds a network of points.
+#: Name in a config -> constructor of a landmark network.
 NETWORKS: dict[str, Callable[..., nn.Layer]] = {
     "sam_googlenet_bn": SAMGoogLeNetBN,
     "plain_resnet": PlainResNet,
     **{name: functools.partial(Backbone, name) for name in BACKBONES},
 }
 
-#: The same, face detectors.
+#: Name in a config -> constructor of a face detector.
 DETECTORS: dict[str, Callable[..., nn.Layer]] = {"plain_detector": PlainDetector}
 
 
@@ -34,7 +34,7 @@ def build_network(type: str, num_points: int = 68, **options: Any) -> nn.Layer:
 
     Args:
         type: A key of `NETWORKS` or `DETECTORS`.
-        num_points: Points to predict; detectors know none.
+        num_points: Number of points to predict; detectors ignore it.
         **options: Further arguments of that network.
 
     Returns:

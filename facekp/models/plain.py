@@ -1,4 +1,4 @@
-"""A plain residual network: light, quick to train on a CPU."""
+"""A plain residual network: small and fast to train on a CPU."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from facekp.registry import Spec
 
 
 class Block(nn.Layer):
-    """3x3 - BN - ReLU - 3x3 - BN, plus the input (pooled and widened where the shape changes)."""
+    """Residual block: 3x3 - BN - ReLU - 3x3 - BN, plus the input (pooled and projected where the shape changes)."""
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -33,24 +33,24 @@ class Block(nn.Layer):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, channels, H / stride, W / stride)."""
+        """Apply the block: (N, in_channels, H, W) -> (N, channels, H / stride, W / stride)."""
         return F.relu(self.body(x) + (x if self.shortcut is None else self.shortcut(x)))
 
 
 class PlainResNet(nn.Layer):
-    """Residual blocks of plain 3x3 convolutions, and a head that keeps space.
+    """Residual blocks of plain 3x3 convolutions, and a head that keeps spatial information.
 
     Depthwise layers gain little on a CPU; plain ones run at its full speed.
 
     Args:
-        num_points: Points to predict.
-        in_channels: Channels of the image.
-        channels: Channels of the stages; the stem and each further stage halve the map.
-        blocks: Residual blocks in each stage.
+        num_points: Number of points to predict.
+        in_channels: Number of channels of the image.
+        channels: Numbers of channels of the stem and the stages; the stem and each stage halve the map.
+        blocks: Number of residual blocks in each stage.
         head: See `heads`.
-        map_size: Side of the map that the head "map" or "simcc" sees.
-        last_stride: Of the last stage; with 1 it does not halve the map: 7 x 7 of an image of 112 pixels.
-        score: See `facekp.codecs.points.OutputLayout`; so `sigma` and `visibility`.
+        map_size: Side length of the map that the head "map" or "simcc" receives.
+        last_stride: Stride of the last stage; with 1 it does not halve the map: 7 x 7 for an image of 112 pixels.
+        score: See `facekp.codecs.points.OutputLayout`; likewise `sigma` and `visibility`.
 
     Example:
         >>> import paddle
@@ -89,5 +89,5 @@ class PlainResNet(nn.Layer):
         self.head = build_head(head, channels[-1], OutputLayout(num_points, score, sigma, visibility), map_size)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """(N, in_channels, H, W) -> (N, outputs), x0, y0, x1, y1, ...; what the head makes of it."""
+        """Return the outputs of the head for (N, in_channels, H, W): (N, outputs), beginning with x0, y0, x1, y1."""
         return self.head(self.stages(self.stem(x)))

@@ -1,4 +1,4 @@
-"""SAM-GoogLeNet-BN: the reference document's network.
+"""SAM-GoogLeNet-BN, the network of the reference document.
 
 GoogLeNet (Szegedy et al., "Going Deeper with Convolutions", 2015) with the spatial attention of CBAM (Woo et al., 2018)
 after each of its first four modules, and batch norm after each pooling.
@@ -19,7 +19,7 @@ from facekp.registry import Spec, type_name
 
 
 class _BiasedConv(nn.Conv2D):
-    """A convolution whose bias is added, and learns, faster on a CPU."""
+    """Convolution whose bias is added and trained faster on a CPU."""
 
     def __init__(self, in_channels: int, channels: int, kernel: int, stride: int = 1, padding: int = 0) -> None:
         super().__init__(in_channels, channels, kernel, stride, padding)
@@ -27,12 +27,12 @@ class _BiasedConv(nn.Conv2D):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
-            return nn.Conv2D.forward(self, x)  # super() without names cannot be exported by Paddle 2.6
+            return nn.Conv2D.forward(self, x)  # super() without arguments cannot be exported by Paddle 2.6
         return add_bias(F.conv2d(x, self.weight, None, self.stride, self.padding), self.bias)
 
 
 def _conv(in_channels: int, channels: int, kernel: int, stride: int = 1, norm: bool = False) -> nn.Layer:
-    """A convolution that keeps the size (but for its stride), with a bias, or with batch norm in its place."""
+    """Build a size-preserving convolution (except for its stride), with a bias or with batch norm in its place."""
     options = {"stride": stride, "padding": kernel // 2}
     if not norm:
         return _BiasedConv(in_channels, channels, kernel, **options)
@@ -41,16 +41,16 @@ def _conv(in_channels: int, channels: int, kernel: int, stride: int = 1, norm: b
 
 
 class Inception(nn.Layer):
-    """Four branches side by side, joined along the channels: 1x1, 1x1-3x3, 1x1-5x5, pool-1x1.
+    """Four parallel branches, concatenated along the channels: 1x1, 1x1-3x3, 1x1-5x5, pool-1x1.
 
     Args:
-        in_channels: Channels that come in.
-        c1: Channels of the 1x1 branch.
-        c3: (reduced, out) channels of the 3x3 branch.
-        c5: (reduced, out) channels of the 5x5 branch.
-        pool: Channels of the pooling branch.
-        norm: Batch norm after every convolution, in place of its bias.
-        inner_relu: ReLU between the reducing 1x1 and the 3x3 or 5x5 behind it, as GoogLeNet has it; the document has
+        in_channels: Number of input channels.
+        c1: Number of channels of the 1x1 branch.
+        c3: Numbers of (reduced, output) channels of the 3x3 branch.
+        c5: Numbers of (reduced, output) channels of the 5x5 branch.
+        pool: Number of channels of the pooling branch.
+        norm: Use batch norm after every convolution, in place of its bias.
+        inner_relu: Use a ReLU between the reducing 1x1 and the following 3x3 or 5x5, as in GoogLeNet; the document has
             one at the end of each branch only.
 
     Example:
@@ -79,7 +79,7 @@ class Inception(nn.Layer):
         self.branch_pool = _conv(in_channels, pool, 1, norm=norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, c1 + c3[1] + c5[1] + pool, H, W)."""
+        """Apply the module: (N, in_channels, H, W) -> (N, c1 + c3[1] + c5[1] + pool, H, W)."""
         branches = [
             self.branch1(x),
             self.branch3(self._between(self.branch3_reduce(x))),
@@ -93,16 +93,16 @@ class Inception(nn.Layer):
 
 
 class SpatialAttention(nn.Layer):
-    """Weight every place of a feature map by a 7x7 convolution over its channels' mean and maximum.
+    """Weights every position of a feature map by a 7x7 convolution over its channels' mean and maximum.
 
     Args:
-        pooling: "max", as CBAM's paper has it; "cbam", as its authors' code has it, with batch norm behind the
-            convolution: what goes into the sigmoid stays near 0, whatever the scale of the features, so it cannot
-            close for good; or "argmax", as the reference document has it: the index of the strongest channel, which
-            carries no gradient and no meaningful order.
+        pooling: "max", as in the CBAM paper; "cbam", as in its authors' code, with batch norm after the convolution:
+            the input of the sigmoid stays near 0 at any scale of the features, so the sigmoid cannot saturate
+            permanently; or "argmax", as in the reference document: the index of the strongest channel, which has no
+            gradient and no meaningful order.
 
     Raises:
-        ValueError: Another pooling.
+        ValueError: Unknown pooling.
 
     Example:
         >>> list(SpatialAttention("cbam")(paddle.ones([2, 8, 5, 5])).shape)
@@ -118,39 +118,39 @@ class SpatialAttention(nn.Layer):
         self.sigmoid = nn.Sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> the same shape."""
+        """Weight a feature map, (N, C, H, W); the shape does not change."""
         if self.pooling == "argmax":
             strongest = paddle.argmax(x, axis=1, keepdim=True).astype(x.dtype)
         elif self.training:
-            # paddle.max over the channels takes half a minute backwards on a CPU; maxout is the same number.
+            # The gradient of paddle.max over the channels takes half a minute on a CPU; maxout has the same value.
             strongest = F.maxout(x, groups=x.shape[1], axis=1)
         else:
-            strongest = paddle.max(x, axis=1, keepdim=True)  # as fast forwards, and ONNX knows it
+            strongest = paddle.max(x, axis=1, keepdim=True)  # as fast in the forward pass, and supported by ONNX
         mean = sum_channels(x, 1 / x.shape[1]) if self.training else paddle.mean(x, axis=1, keepdim=True)
         weights = self.sigmoid(self.conv(paddle.concat([mean, strongest], axis=1)))
         return weigh(x, weights) if self.training else x * weights
 
 
 class SAMGoogLeNetBN(nn.Layer):
-    """The document's network: 6,578,884 parameters, running statistics included, at 68 points.
+    """The document's network, with 6,578,884 parameters for 68 points, running statistics included.
 
-    As it is built by default, it differs from the document's in one thing: `attention` is "max" in place of "argmax".
+    By default it differs from the document's network in one respect: `attention` is "max" in place of "argmax".
 
     Args:
-        num_points: Points to predict.
-        in_channels: Channels of the image.
+        num_points: Number of points to predict.
+        in_channels: Number of channels of the image.
         attention: "max", "cbam" or "argmax", see `SpatialAttention`.
-        norm: "module", as the document has it: batch norm behind the pooling of each of the five modules. "layer":
-            after every convolution, as in Ioffe and Szegedy, "Batch Normalization" (2015), and no biases; it learns
-            faster and takes less time a step.
+        norm: "module", as in the document: batch norm after the pooling of each of the five modules. "layer":
+            after every convolution, as in Ioffe and Szegedy, "Batch Normalization" (2015), and no biases; it converges
+            faster and takes less time per step.
         inner_relu: See `Inception`. None: with `norm` "layer" only.
-        dropout: Share of the pooled features that training sets to zero.
-        head: "mean", as the document has it, or "map", "soft_argmax" or "simcc", which keep space and get the last map
-            unpooled; see `heads`.
-        score: See `facekp.codecs.points.OutputLayout`; so `sigma` and `visibility`.
-        map_size: Side of the map that the head "map" or "simcc" sees.
-        last_stride: Of the last pooling before the last module; with 1 the last map is twice as fine: 8 x 8 of an
-            image of 128 pixels.
+        dropout: Fraction of the pooled features that is set to zero in training.
+        head: "mean", as in the document, or "map", "soft_argmax" or "simcc", which keep spatial information and get the
+            last map unpooled; see `heads`.
+        score: See `facekp.codecs.points.OutputLayout`; likewise `sigma` and `visibility`.
+        map_size: Side length of the map that the head "map" or "simcc" receives.
+        last_stride: Stride of the last pooling before the last module; with 1 the last map is twice as fine: 8 x 8 for
+            an image of 128 pixels.
 
     Example:
         >>> network = SAMGoogLeNetBN(num_points=68)
@@ -208,7 +208,7 @@ class SAMGoogLeNetBN(nn.Layer):
         self.head = build_head(head, 1024, OutputLayout(num_points, score, sigma, visibility), map_size)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """(N, in_channels, H, W), H and W from 96 up -> (N, outputs), x0, y0, x1, y1, ...; what the head makes."""
+        """Return the outputs of the head, (N, outputs), for (N, in_channels, H, W) with H and W of at least 96."""
         modules = (self.module1, self.module2, self.module3, self.module4, self.module5)
         attentions = (*self.attentions, nn.Identity())
         for module, attention, pool, norm in zip(modules, attentions, self.pools, self.pool_norms):

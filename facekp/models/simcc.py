@@ -1,4 +1,4 @@
-"""A head that spreads every coordinate over bins and takes the mean."""
+"""A head that predicts every coordinate as the mean of a distribution over bins."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
 
 from facekp.codecs.points import OutputLayout, bin_places
 
-#: Channels that a feature map is reduced to first, so that the layer behind it stays small.
+#: Number of channels that a feature map is reduced to first, so that the next layer stays small.
 SQUEEZED = 128
 
 
 def squeeze(channels: int) -> tuple[nn.Layer | None, int]:
-    """What reduces a feature map to `SQUEEZED` channels, if it has more, and how many there are then."""
+    """Return a layer that reduces a feature map to `SQUEEZED` channels, if it has more, and the resulting number."""
     if channels <= SQUEEZED:
         return None, channels
     conv = nn.Conv2D(channels, SQUEEZED, 1, bias_attr=False)
@@ -26,20 +26,20 @@ def squeeze(channels: int) -> tuple[nn.Layer | None, int]:
 class SimCCHead(nn.Layer):
     """A distribution over bins for each point's x and y; its mean is the coordinate, in the unit of `PercentCodec`.
 
-    After Li et al., "SimCC: a Simple Coordinate Classification Perspective for Human Pose Estimation" (2022): a
-    coordinate is found finer than the feature map by classifying it. Each point gets two channels of the map; one
-    linear layer, shared by all points, makes features of them, the points exchange what they know (one linear layer
-    from points to points), and another shared one makes the two distributions. All of it is a few matrix products.
+    After Li et al., "SimCC: a Simple Coordinate Classification Perspective for Human Pose Estimation" (2022):
+    classification locates a coordinate more finely than the feature map. Each point gets two channels of the map; one
+    linear layer, shared by all points, turns them into features, a linear layer across points mixes these, and another
+    shared one predicts the two distributions. All of it is a few matrix products.
 
-    In training mode it returns a pair: what it predicts, and the logits (N, 2K, bins) in the order of the coordinates,
+    In training mode it returns a pair: the predictions, and the logits (N, 2K, bins) in the order of the coordinates,
     for the loss `simcc`.
 
     Args:
-        channels: Of the feature map.
-        layout: What to predict.
-        map_size: Side of the feature map.
-        features: Of each point.
-        bins: Of each coordinate; they reach beyond the crop, see `facekp.codecs.points.bin_places`.
+        channels: Number of channels of the feature map.
+        layout: Layout of the outputs.
+        map_size: Side length of the feature map.
+        features: Number of features of each point.
+        bins: Number of bins of each coordinate; they extend beyond the crop, see `facekp.codecs.points.bin_places`.
 
     Example:
         >>> head = SimCCHead(32, OutputLayout(5, score=True, sigma=True), map_size=7)
@@ -71,13 +71,13 @@ class SimCCHead(nn.Layer):
         self.spread = nn.Linear(features, 2 * bins)
         self.register_buffer("places", paddle.to_tensor(bin_places(bins).astype(np.float32)), persistable=False)
         self.score = nn.Linear(channels + features, 1) if layout.score else None
-        # What a point says of itself: its sigma and its visibility, by weights of its own.
-        said = layout.sigma + layout.visibility
-        self.say = self.create_parameter([points, features, said]) if said else None
-        self.say_bias = self.create_parameter([points * said], is_bias=True) if said else None
+        # Sigma and visibility of each point, with weights of its own.
+        extras = layout.sigma + layout.visibility
+        self.say = self.create_parameter([points, features, extras]) if extras else None
+        self.say_bias = self.create_parameter([points * extras], is_bias=True) if extras else None
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """(N, channels, map_size, map_size) -> (N, layout.width), and (N, 2K, bins) logits in training mode."""
+        """Map (N, channels, map_size, map_size) to (N, layout.width), and (N, 2K, bins) logits in training mode."""
         if list(x.shape[2:]) != [self.map_size] * 2:
             raise ValueError(
                 f"the head simcc sees a map of {x.shape[2]}x{x.shape[3]}; set network.map_size to its side"
@@ -85,15 +85,15 @@ class SimCCHead(nn.Layer):
         if self.squeeze is not None:
             x = self.squeeze(x)
         points = self.layout.num_points
-        seen = F.relu(self.embed(self.conv(x).reshape([-1, points, 2 * self.map_size**2])))  # (N, K, features)
-        seen = seen + self.mix_points(self.norm_points(seen).transpose([0, 2, 1])).transpose([0, 2, 1])
-        seen = seen + F.relu(self.mix_features(self.norm_features(seen)))
-        logits = self.spread(seen).reshape([-1, 2 * points, len(self.places)])
-        said = [paddle.matmul(F.softmax(logits, axis=-1), self.places)]
+        features = F.relu(self.embed(self.conv(x).reshape([-1, points, 2 * self.map_size**2])))  # (N, K, features)
+        features = features + self.mix_points(self.norm_points(features).transpose([0, 2, 1])).transpose([0, 2, 1])
+        features = features + F.relu(self.mix_features(self.norm_features(features)))
+        logits = self.spread(features).reshape([-1, 2 * points, len(self.places)])
+        outputs = [paddle.matmul(F.softmax(logits, axis=-1), self.places)]
         if self.score is not None:
-            said.append(self.score(paddle.concat([x.mean(axis=[2, 3]), seen.mean(axis=1)], axis=-1)))
+            outputs.append(self.score(paddle.concat([x.mean(axis=[2, 3]), features.mean(axis=1)], axis=-1)))
         if self.say is not None:
-            of_points = paddle.matmul(seen.transpose([1, 0, 2]), self.say)  # (K, N, said)
-            said.append(of_points.transpose([1, 2, 0]).flatten(1) + self.say_bias)
-        predicted = paddle.concat(said, axis=-1)
+            per_point = paddle.matmul(features.transpose([1, 0, 2]), self.say)  # (K, N, extras)
+            outputs.append(per_point.transpose([1, 2, 0]).flatten(1) + self.say_bias)
+        predicted = paddle.concat(outputs, axis=-1)
         return (predicted, logits) if self.training else predicted

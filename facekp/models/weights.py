@@ -1,4 +1,4 @@
-"""Weights in a file: a network's arrays with its recipe, nothing that could run code (safetensors)."""
+"""Weights in a file: a network's arrays with its recipe, and no executable code (safetensors)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def save_weights(path: str | os.PathLike[str], network: nn.Layer, recipe: AnyRec
     """Write a network's parameters and running statistics with its recipe.
 
     Args:
-        path: The file, by custom `.safetensors`.
-        network: Its state is written.
-        recipe: Written beside it.
-        half: Store in half precision: half the size; `load_weights` gives float32 again.
+        path: The file, by convention `.safetensors`.
+        network: Network whose state is written.
+        recipe: Recipe to store with it.
+        half: Store in half precision: half the size; `load_weights` returns float32 again.
     """
     arrays = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
     if half:
@@ -32,7 +32,7 @@ def save_weights(path: str | os.PathLike[str], network: nn.Layer, recipe: AnyRec
 
 
 def load_weights(path: str | os.PathLike[str]) -> tuple[nn.Layer, PointsRecipe]:
-    """Read a network of points that `save_weights` wrote.
+    """Load a landmark network that `save_weights` wrote.
 
     Args:
         path: The file.
@@ -48,12 +48,12 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[nn.Layer, PointsRecipe]:
 
 
 def load_detector_weights(path: str | os.PathLike[str]) -> tuple[nn.Layer, BoxesRecipe]:
-    """Read a face detector that `save_weights` wrote; see `load_weights`."""
+    """Load a face detector that `save_weights` wrote; see `load_weights`."""
     return _load(path, BoxesRecipe)
 
 
 def load_any_weights(path: str | os.PathLike[str]) -> tuple[nn.Layer, AnyRecipe]:
-    """Read either; see `load_weights`."""
+    """Load a landmark network or a face detector; see `load_weights`."""
     arrays, metadata = read_safetensors(path)
     recipe = parse_recipe(metadata, path)
     return _filled(recipe, arrays, path), recipe
@@ -72,7 +72,7 @@ def _filled(recipe: AnyRecipe, arrays: dict[str, np.ndarray], path: str | os.Pat
         raise UserError(f"{path}: {error}; register your own before it is loaded, see CONTRIBUTING.md") from error
     try:
         _check_options(recipe.network_arguments())
-        with paddle.LazyGuard():  # no memory until it is known that the file has as many numbers
+        with paddle.LazyGuard():  # no memory until the shapes in the file are known to match
             network = build_network(**recipe.network_arguments())
     except UserError as error:
         raise UserError(f"{path}: its description is damaged ({error}); fetch or train the weights again") from error
@@ -84,15 +84,15 @@ def _filled(recipe: AnyRecipe, arrays: dict[str, np.ndarray], path: str | os.Pat
     return network
 
 
-#: No option of a network is a larger number or has more entries, and no network more blocks in a stage.
+#: Maximum value and maximum number of entries of a network option, and maximum number of blocks in a stage.
 MAX_OPTION, MAX_ENTRIES, MAX_BLOCKS = 1 << 16, 64, 64
 
 
 def _check_options(options: Any, key: str = "network", depth: int = 0) -> None:
-    """Look through a stranger's options, before a network with a million layers is begun.
+    """Check untrusted options, before a network with a million layers is built.
 
     Raises:
-        UserError: One is beyond what any network of ours has.
+        UserError: An option exceeds these limits.
     """
     if isinstance(options, (dict, list, tuple)):
         if depth > 4 or len(options) > MAX_ENTRIES:
@@ -105,10 +105,10 @@ def _check_options(options: Any, key: str = "network", depth: int = 0) -> None:
 
 
 def check_state(network: nn.Layer, arrays: dict[str, np.ndarray], source: str | os.PathLike[str]) -> None:
-    """Compare arrays with what a network has.
+    """Check that arrays match the state of a network.
 
     Raises:
-        UserError: Names or shapes are not exactly its own.
+        UserError: Names or shapes differ from those of the network.
     """
     own = network.state_dict()
     for name in sorted(set(own) ^ set(arrays)):
@@ -122,10 +122,10 @@ def check_state(network: nn.Layer, arrays: dict[str, np.ndarray], source: str | 
 
 
 def set_state(network: nn.Layer, arrays: dict[str, np.ndarray], source: str | os.PathLike[str]) -> None:
-    """Put arrays into a network; names and shapes must be exactly its own.
+    """Load arrays into a network; names and shapes must match exactly.
 
     Raises:
-        UserError: They are another network's.
+        UserError: The arrays belong to another network.
     """
     check_state(network, arrays, source)
     network.set_state_dict({k: paddle.to_tensor(v.astype(np.float32)) for k, v in arrays.items()})

@@ -1,11 +1,11 @@
 """PaddleHub's face_landmark_localization as a source of points.
 
-PaddleHub lives in a process of its own (`worker`): it wants old packages, switches Paddle to static graphs and
-leaves it so after an exception, puts itself in front of `sys.path`, and reports home at every load. There it has
-a home of its own, in which only the installed modules are the user's, no network, and a time limit.
+PaddleHub runs in a separate process (`worker`): it needs old packages, switches Paddle to static graphs and does not
+switch back after an exception, inserts itself at the front of `sys.path`, and sends telemetry at every load. The
+process has a separate home, which shares only the installed modules with the user's, no network, and a time limit.
 
-Which Python runs it: `FACEKP_HUB_PYTHON`, by default the one that runs facekp. Where the modules are: `HUB_HOME`, by
-default `~/.paddlehub`, as PaddleHub has it. For how long to wait: `FACEKP_HUB_SECONDS`. See docs/hub.md.
+Environment variables: `FACEKP_HUB_PYTHON`, the Python that runs it, by default the one that runs facekp; `HUB_HOME`,
+PaddleHub's home with the modules, by default `~/.paddlehub`; `FACEKP_HUB_SECONDS`, the time limit. See docs/hub.md.
 """
 
 from __future__ import annotations
@@ -39,39 +39,39 @@ from facekp.vision.boxes import as_boxes
 MODULE = "face_landmark_localization"
 DETECTOR = "ultra_light_fast_generic_face_detector_1mb_640"
 
-#: The oldest versions that are not written for `paddle.fluid`, which Paddle no longer has.
+#: Oldest versions that do not use `paddle.fluid`, which Paddle no longer has.
 OLDEST = {MODULE: "1.0.3", DETECTOR: "1.1.3"}
 
-#: What a module's weights are called, as Paddle 2 saves them, as Paddle 3 does, and as Paddle 1 did.
+#: File names of a module's weights, as saved by Paddle 2, Paddle 3 and Paddle 1.
 WEIGHTS = ({"model.pdmodel", "model.pdiparams"}, {"model.json", "model.pdiparams"}, {"__model__"})
 
 #: PaddleHub's detector was trained on boxes with the forehead (WIDER FACE: a third higher than wide); boxes around the
-#: 68 points are about square and begin at the brows. So this part of its height is added to a box on top.
+#: 68 points are about square and begin at the brows. So this fraction of its height is added at the top of a box.
 FOREHEAD = 0.3
 
-#: Default for `FACEKP_HUB_SECONDS`: how long the worker may take to start, and for every image.
+#: Default of `FACEKP_HUB_SECONDS`: time limit for the start of the worker, and for every image.
 SECONDS = 120.0
 
-#: Its newest version, and its last; without its requirements, see `worker.STAND_INS`.
+#: Latest and last version of PaddleHub; installed without its requirements, see `worker.STAND_INS`.
 PADDLEHUB = "paddlehub==2.4.0"
 
 FETCH = "facekp prepare-hub"
 
 
 class HubLandmarker:
-    """Finds faces and their points with PaddleHub; called like `facekp.inference.landmarker.Landmarker`.
+    """Landmarker that runs PaddleHub; called like `facekp.inference.landmarker.Landmarker`.
 
-    The module gives points and nothing else: a face's box is the one around its points, and its score is 1, or the
-    detector's where one was given. A worker that broke down is started anew by the next call.
+    The module returns only points: the box of a face is their bounding box, and its score is 1, or the detector's if
+    one is given. After a failure of the worker, the next call starts a new one.
 
     Args:
         detector: Finds the faces in place of the module's own detector.
-        python: The worker's Python; see the module.
-        home: PaddleHub's home; see the module.
-        seconds: Time limit; see the module.
+        python: Interpreter of the worker; None: `hub_python()`.
+        home: PaddleHub's home; None: `hub_home()`.
+        seconds: Time limit in seconds; None: `hub_seconds()`.
 
     Raises:
-        UserError: Something is missing, broken or too slow; nothing is downloaded.
+        UserError: A package or module is missing or broken, or the worker is too slow; nothing is downloaded.
 
     Example:
         >>> landmarker = HubLandmarker()  # doctest: +SKIP
@@ -101,7 +101,7 @@ class HubLandmarker:
 
         Args:
             image: uint8 (H, W, 3), BGR. Grey (H, W) and BGRA (H, W, 4) are converted.
-            boxes: Faces already found, each x0, y0, x1, y1 around the landmarks; no detector runs.
+            boxes: Boxes of known faces, each x0, y0, x1, y1 around the landmarks; no detector is run.
 
         Returns:
             All faces, largest first; `Faces.none()` if there is none.
@@ -119,7 +119,7 @@ class HubLandmarker:
             return Faces.none()
         given = None if boxes is None else [_with_forehead(number, box, image) for number, box in enumerate(boxes)]
         with self._lock:
-            points = self._look(image, given)
+            points = self._find_points(image, given)
         if given is not None and len(points) != len(given):
             raise UserError(f"PaddleHub's {MODULE} found {len(points)} faces in {len(given)} boxes; omit boxes")
         if not len(points):
@@ -129,8 +129,8 @@ class HubLandmarker:
         )
 
     def close(self) -> None:
-        """End the worker; the next call would start another. Happens by itself with the landmarker's end."""
-        with self._lock:  # not in the middle of another thread's question
+        """Stop the worker; the next call starts another. Done automatically when the landmarker is deleted."""
+        with self._lock:  # not during a request of another thread
             self._close()
 
     def _close(self) -> None:
@@ -138,7 +138,7 @@ class HubLandmarker:
             self._worker.close()
             self._worker = None
 
-    def _look(self, image: np.ndarray, boxes: list[list[float]] | None) -> np.ndarray:
+    def _find_points(self, image: np.ndarray, boxes: list[list[float]] | None) -> np.ndarray:
         if self._worker is None or not self._worker.usable:
             self._worker = self._start()
         request = {"do": "look", "shape": image.shape, "boxes": boxes}
@@ -175,21 +175,21 @@ class HubLandmarker:
 
 
 class WorkerError(Exception):
-    """The worker answered that something failed, died, or took too long."""
+    """Raised when the worker reports an error, dies, or exceeds the time limit."""
 
 
 class Worker:
-    """A running `worker`, and the only way to talk to it.
+    """Running `worker` process, with the interface to it.
 
     Args:
-        python: Its interpreter.
-        seconds: Time limit for every answer.
-        scratch: Where its home is made; the system's place for temporary files by default.
-        stderr: Where libraries print to; kept for error messages if None.
-        limit: What the user calls `seconds`.
+        python: Interpreter that runs it.
+        seconds: Time limit for every answer in seconds.
+        scratch: Folder in which its home is created; None: the system's folder for temporary files.
+        stderr: File for the output of libraries; None: kept for error messages.
+        limit: Name of the setting of `seconds` in messages.
 
     Raises:
-        UserError: There is no such Python, or no place for the home.
+        UserError: There is no such Python, or its home cannot be created.
     """
 
     def __init__(
@@ -208,7 +208,7 @@ class Worker:
         try:
             self.home = tempfile.mkdtemp(prefix="facekp-hub-", dir=scratch)
             if stderr is None:
-                self._log = tempfile.TemporaryFile()  # noqa: SIM115  (for as long as the worker)
+                self._log = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the worker runs)
         except OSError as error:
             raise UserError(
                 f"PaddleHub's worker has no place for its files ({error.strerror or error}); "
@@ -220,43 +220,43 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log or stderr,
-                start_new_session=True,  # Ctrl-C is for us; and it ends as a group, with all that it started
+                start_new_session=True,  # Ctrl-C reaches only us; and it is killed with its child processes
             )
         except OSError as error:
             os.rmdir(self.home)
             raise UserError(f"FACEKP_HUB_PYTHON: {python} cannot be run ({error.strerror or error})") from error
-        # Also at exit, and when nobody holds this any more.
+        # Also called at exit, and when this object is garbage-collected.
         self._end = weakref.finalize(self, _end, self._process, self.home, self._owner)
 
     @property
     def usable(self) -> bool:
-        """Whether it runs, and is ours: after a fork the child must not write into the parent's pipe."""
+        """Whether it runs and belongs to this process: after a fork, the child must not write to the parent's pipe."""
         return self._process.poll() is None and self._owner == os.getpid()
 
     def ask(self, request: dict[str, Any], payload: bytes | memoryview = b"") -> tuple[dict[str, Any], bytes]:
         """Send a request and wait for its answer.
 
         Raises:
-            WorkerError: The answer is an error, or there is none; in the second case the worker has ended.
+            WorkerError: The answer is an error, or there is none; in the second case the worker has been stopped.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
-        late = threading.Event()
+        timed_out = threading.Event()
 
         def give_up() -> None:
-            late.set()
+            timed_out.set()
             _kill(self._process)
 
-        timer = threading.Timer(self._seconds, give_up)  # it dies, so the pipe ends, so the read below does
+        timer = threading.Timer(self._seconds, give_up)  # killing it closes the pipe and so ends the read below
         timer.start()
         try:
             worker.send(self._process.stdin, request, payload)
             answer, data = worker.receive(self._process.stdout)
         except (EOFError, OSError, ValueError) as error:
-            with suppress(subprocess.TimeoutExpired):  # a process that ends by itself shall say how
+            with suppress(subprocess.TimeoutExpired):  # for the exit status of a process that ends by itself
                 self._process.wait(timeout=5)
             self.close()
-            raise WorkerError(self._epitaph(late.is_set())) from error
-        except BaseException:  # Ctrl-C in between: what follows in the pipe would answer the wrong question
+            raise WorkerError(self._reason(timed_out.is_set())) from error
+        except BaseException:  # Ctrl-C in between: the next answer in the pipe would be to the old request
             self.close()
             raise
         finally:
@@ -266,11 +266,11 @@ class Worker:
         return answer, data
 
     def close(self) -> None:
-        """End the process and delete its home."""
+        """Stop the process and delete its home."""
         self._end()
 
-    def _epitaph(self, late: bool) -> str:
-        if late:
+    def _reason(self, timed_out: bool) -> str:
+        if timed_out:
             return f"no answer within {self._seconds:g} s, so it was ended; allow more with {self._limit}"
         code = self._process.wait()
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
@@ -286,7 +286,7 @@ def _end(process: subprocess.Popen[bytes], home: str, owner: int) -> None:
         return
     _kill(process)
     for pipe in (process.stdin, process.stdout):
-        with suppress(OSError):  # what was left to write cannot be written any more
+        with suppress(OSError):  # buffered data can no longer be written
             pipe.close()  # type: ignore[union-attr]
     process.wait()
     shutil.rmtree(home, ignore_errors=True)
@@ -294,7 +294,7 @@ def _end(process: subprocess.Popen[bytes], home: str, owner: int) -> None:
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
-        with suppress(ProcessLookupError, PermissionError):  # it ended in this moment
+        with suppress(ProcessLookupError, PermissionError):  # it has just ended
             if hasattr(os, "killpg"):
                 os.killpg(process.pid, signal.SIGKILL)
             else:
@@ -302,12 +302,12 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def hub_python() -> str:
-    """The interpreter for PaddleHub."""
+    """Return the Python interpreter for PaddleHub."""
     return os.path.expanduser(os.environ.get("FACEKP_HUB_PYTHON") or sys.executable)
 
 
 def hub_home() -> Path:
-    """PaddleHub's home.
+    """Return PaddleHub's home.
 
     Raises:
         UserError: It is not a folder.
@@ -319,7 +319,7 @@ def hub_home() -> Path:
 
 
 def hub_seconds() -> float:
-    """How long to wait for the worker."""
+    """Return the time limit for the worker in seconds."""
     text = os.environ.get("FACEKP_HUB_SECONDS") or str(SECONDS)
     try:
         seconds = float(text)
@@ -331,7 +331,7 @@ def hub_seconds() -> float:
 
 
 def need_packages(worker: Worker) -> None:
-    """Look, without importing anything, whether the worker's Python has what PaddleHub needs.
+    """Check, without importing them, that the worker's Python has the packages that PaddleHub needs.
 
     Raises:
         UserError: Packages are missing.
@@ -350,17 +350,17 @@ def need_packages(worker: Worker) -> None:
 
 
 def check_module(modules: Path, name: str) -> str:
-    """Look whether a module is installed, whole and new enough; nothing of it is run.
+    """Check that a module is installed, complete and recent enough, without running it.
 
     Args:
         modules: Folder of installed modules.
         name: `MODULE` or `DETECTOR`.
 
     Returns:
-        Its version.
+        Version of the module.
 
     Raises:
-        UserError: It is not.
+        UserError: It is missing, incomplete or too old.
     """
     folder = modules / name
     try:
@@ -369,7 +369,7 @@ def check_module(modules: Path, name: str) -> str:
         version = module_version(folder)
         weights = {file.name for file in (folder / name).iterdir()} if (folder / name).is_dir() else set()
     except OSError as error:
-        raise UserError(f"{error.filename}: cannot be read ({error.strerror}); check its rights") from error
+        raise UserError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from error
     if version is None or _numbers(version) < _numbers(OLDEST[name]):
         raise UserError(
             f"{folder}: version {version or 'unknown'} of {name} cannot run with this Paddle, "
@@ -381,7 +381,7 @@ def check_module(modules: Path, name: str) -> str:
 
 
 def module_version(folder: Path) -> str | None:
-    """The version that a module's code declares, read without running it; None if it declares none."""
+    """Return the version that a module's code declares, without running it; None if it declares none."""
     try:
         code = ast.parse((folder / "module.py").read_text(encoding="utf-8"))
     except (FileNotFoundError, SyntaxError, ValueError):
@@ -399,7 +399,7 @@ def _numbers(version: str) -> list[int]:
 
 
 def _with_forehead(number: int, box: np.ndarray, image: np.ndarray) -> list[float]:
-    """A box around landmarks as a box such as PaddleHub's detector gives, inside the image."""
+    """Convert a box around landmarks to one like those of PaddleHub's detector, clipped to the image."""
     height, width = image.shape[:2]
     x0, y0, x1, y1 = (float(value) for value in box)
     if not (np.isfinite([x0, y0, x1, y1]).all() and x0 < x1 and y0 < y1):

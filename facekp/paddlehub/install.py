@@ -1,4 +1,4 @@
-"""Getting PaddleHub and its modules: a Python environment for the one, a download for the others."""
+"""Installation of PaddleHub in a Python environment, and of its modules."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from facekp.io.files import local_errors
 from facekp.paddlehub import worker
 from facekp.paddlehub.client import DETECTOR, MODULE, PADDLEHUB, Worker, WorkerError, check_module, need_packages
 
-#: Where PaddleHub itself looks for modules. Plain http, and what comes from there is code that will be run.
+#: Server from which PaddleHub itself gets modules. It uses plain HTTP, and what it sends is code that will be run.
 SERVER = "http://paddlepaddle.org.cn/paddlehub"
 
-#: What the command `hub` imports beyond `worker.PACKAGES`.
+#: Packages that the command `hub` imports besides `worker.PACKAGES`.
 COMMAND_PACKAGES = ["flask", "gunicorn", "pyzmq"]
 
 
 def make_environment(folder: Path) -> Path:
-    """Make a Python environment with paddlehub that borrows Paddle, OpenCV and whatever else is here.
+    """Create a Python environment with paddlehub that reuses Paddle, OpenCV and all other packages of this one.
 
-    paddlehub is installed without its requirements; what it imports and does not need is replaced by empty modules
-    (`worker.STAND_INS`). So it takes seconds where `pip install paddlehub` takes 1.8 GB and then fails.
+    paddlehub is installed without its requirements; modules that it imports and does not need are replaced by
+    empty ones (`worker.STAND_INS`). So it takes seconds, while `pip install paddlehub` takes 1.8 GB and then fails.
 
     Args:
-        folder: Made; must not exist, or be empty.
+        folder: Folder to create; must be empty if it exists.
 
     Returns:
-        Its interpreter, for `FACEKP_HUB_PYTHON`. Beside it is the command `hub`.
+        Path of its interpreter, for `FACEKP_HUB_PYTHON`. The command `hub` is in the same folder.
 
     Raises:
-        UserError: The folder is taken or cannot be written, or pip failed.
+        UserError: The folder is not empty or cannot be written, or pip failed.
     """
     folder = folder.absolute()
     with local_errors(folder, "choose another folder"):
@@ -47,7 +47,7 @@ def make_environment(folder: Path) -> Path:
         try:
             return _fill_environment(folder)
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)  # half an environment looks like a whole one
+            shutil.rmtree(folder, ignore_errors=True)  # an incomplete environment looks like a complete one
             raise
 
 
@@ -80,25 +80,25 @@ def fetch_modules(
     server: str = SERVER,
     sources: Sequence[Path] = (),
 ) -> None:
-    """Install modules into PaddleHub's home, each as a whole or not at all; what was there is replaced.
+    """Install modules into PaddleHub's home, each completely or not at all; existing ones are replaced.
 
     Args:
-        python: One that has paddlehub.
+        python: Interpreter that has paddlehub.
         home: PaddleHub's home.
-        seconds: After this time all is given up.
-        names: The modules to install.
-        server: Where PaddleHub asks for them.
-        sources: Archives or folders that are taken instead of the server's.
+        seconds: Time limit in seconds.
+        names: Names of the modules to install.
+        server: Address of the server that PaddleHub requests them from.
+        sources: Archives or folders to install instead of those of the server.
 
     Raises:
-        UserError: No network, no such module, a damaged archive, too slow, or no place.
+        UserError: No network, no such module, a damaged archive, time limit exceeded, or `home` cannot be written.
     """
     for source in sources:
         if not source.exists():
             raise UserError(f"{source}: no such archive or folder; check --from")
     with local_errors(home, "set HUB_HOME to a folder that can be written to"):
         (home / "modules").mkdir(parents=True, exist_ok=True)
-        # Beside the modules, so that they are on the same disk and only need to be renamed.
+        # Beside the modules: on the same disk, so that they only need to be renamed.
         with tempfile.TemporaryDirectory(prefix=".facekp-", dir=home) as scratch:
             worker = Worker(python, seconds, Path(scratch), _stderr(), "--minutes")
             try:
@@ -131,7 +131,7 @@ def fetch_modules(
 
 
 def _run(command: list[str]) -> str:
-    """What a command prints; UserError if it fails."""
+    """Run a command and return its output; raise a UserError if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""})
     if done.returncode:
         lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
@@ -143,7 +143,7 @@ def _run(command: list[str]) -> str:
 
 
 def _stderr() -> IO[str] | None:
-    """What another process can write its messages to: stderr, or None where it is not a file (notebooks, tests)."""
+    """Return stderr, for the messages of another process; None where it is not a file (notebooks, tests)."""
     try:
         sys.stderr.fileno()
     except (AttributeError, OSError, ValueError):

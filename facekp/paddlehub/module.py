@@ -1,8 +1,8 @@
 """Our network as a PaddleHub module, with the interface of face_landmark_localization, which it can replace.
 
 `write_hub_module` writes a folder for `hub install`: an exported network and face detector, a copy of this package (so
-that nothing else of facekp need be installed where it runs), and a `module.py` that is no more than PaddleHub's
-decorators around the `KeypointModule` of this file.
+that facekp need not be installed where it runs), and a `module.py` that only adds PaddleHub's decorators to the
+`KeypointModule` of this file.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from facekp.version import VERSION
 
 NAME = "facekp_face_landmarks"
 
-#: Beside `module.py`: the exported network and face detector, and the copy of facekp.
+#: Folders beside `module.py`: the exported network and face detector, and the copy of facekp.
 NETWORK, DETECTOR, LIBRARY = "network", "detector", "library"
 
-#: What the copy of facekp needs beside Paddle, which runs the networks here: the light core of setup.cfg.
+#: Requirements of the copy of facekp besides Paddle, which runs the networks here: the light core of setup.cfg.
 REQUIREMENTS = """\
 filelock>=3.16
 numpy
@@ -89,15 +89,15 @@ class FaceLandmarks(KeypointModule):
 
 
 def write_hub_module(folder: Path, network: Path, detector: Path) -> None:
-    """Write a folder for `hub install FOLDER`; all of it or nothing.
+    """Write a folder for `hub install FOLDER`, completely or not at all.
 
     Args:
-        folder: Must not exist, or be empty.
-        network: A folder that `facekp.inference.export.export` wrote, in the format "paddle" at least.
-        detector: The same, of a face detector.
+        folder: Output folder; must be empty if it exists.
+        network: Folder that `facekp.inference.export.export` wrote, with at least the format "paddle".
+        detector: The same for a face detector.
 
     Raises:
-        UserError: `network` or `detector` is not such a folder, or `folder` is taken or cannot be written.
+        UserError: `network` or `detector` is not such a folder, or `folder` is not empty or cannot be written.
     """
     parts = {NETWORK: _exported_files(network), DETECTOR: _exported_files(detector)}
     folder = folder.absolute()
@@ -138,12 +138,12 @@ def _exported_files(folder: Path) -> list[Path]:
 
 
 class KeypointModule:
-    """What the module does, in the names that PaddleHub's users know.
+    """Implementation of the module, with the names of PaddleHub's interface.
 
     Args:
-        network: An exported network.
-        detector: An exported face detector, ours.
-        face_detector_module: A PaddleHub module that finds the faces in place of ours.
+        network: Folder of an exported network.
+        detector: Folder of an exported face detector of ours.
+        face_detector_module: PaddleHub module that finds the faces in place of our detector; None: not replaced.
     """
 
     def __init__(self, network: Path, detector: Path, face_detector_module: Any = None) -> None:
@@ -151,11 +151,11 @@ class KeypointModule:
         self.face_detector = face_detector_module
 
     def set_face_detector_module(self, face_detector_module: Any) -> None:
-        """Have another module find the faces; None for our detector."""
+        """Set the module that finds the faces; None for our detector."""
         self.face_detector = face_detector_module
 
     def get_face_detector_module(self) -> Any:
-        """The module that finds the faces, or None."""
+        """Return the module that finds the faces; None for our detector."""
         return self.face_detector
 
     def keypoint_detection(
@@ -171,15 +171,15 @@ class KeypointModule:
 
         Args:
             images: BGR uint8 (H, W, 3).
-            paths: Files, looked at before `images`.
-            batch_size: For PaddleHub's sake; an image's faces go through the network together.
-            use_gpu: Also; this runs on the CPU.
-            output_dir: Where `visualization` writes.
-            visualization: Write each image with its points drawn.
+            paths: Image files, processed before `images`.
+            batch_size: Ignored, for compatibility with PaddleHub; all faces of an image are one batch.
+            use_gpu: Ignored as well; this runs on the CPU.
+            output_dir: Output folder of `visualization`.
+            visualization: Whether to write each image with its points drawn.
 
         Returns:
-            For each image with faces, in their order, a dict: `data`, for each face, best first, the points as
-            [x, y]; `scores` and `boxes` of the faces; `index`, which image it is; `save_path`, if one was
+            A dict for each image with faces, in their order: `data`, the points of each face as [x, y], best face
+            first; `scores` and `boxes` of the faces; `index` of the image; `save_path` of the drawn image, if one was
             written.
         """
         loaded = [*(read_image(path) for path in paths or []), *(images or [])]
@@ -188,12 +188,12 @@ class KeypointModule:
             *(f"ndarray_{time.time_ns()}_{i}.png" for i in range(len(images or []))),
         ]
         taken = set()
-        for index, name in enumerate(names):  # two files of one name from two folders
+        for index, name in enumerate(names):  # files of the same name from different folders
             names[index] = name if name not in taken else f"{Path(name).stem}_{index}{Path(name).suffix}"
             taken.add(names[index])
         results = []
         for index, (image, name) in enumerate(zip(loaded, names)):
-            faces = self._look(image)
+            faces = self._find_faces(image)
             if not len(faces):
                 continue
             best = np.argsort(-faces.scores, kind="stable")
@@ -211,7 +211,7 @@ class KeypointModule:
         return results
 
     def serve(self, images: Sequence[str], **_: Any) -> list[dict[str, Any]]:
-        """Answer `hub serving`: images as base64 of a JPEG or PNG. Nothing is written, whatever is asked."""
+        """Answer `hub serving`: images as base64 of a JPEG or PNG. Other options are ignored and nothing is written."""
         if isinstance(images, (str, bytes)) or not isinstance(images, Sequence):
             raise UserError("images is not a list of base64 texts")
         decoded = []
@@ -226,7 +226,7 @@ class KeypointModule:
         return self.keypoint_detection(decoded)
 
     def run(self, name: str, arguments: Sequence[str]) -> list[dict[str, Any]]:
-        """Answer `hub run`."""
+        """Run the command line of `hub run`."""
         parser = argparse.ArgumentParser(prog=f"hub run {name}", description=f"Run the {name} module.")
         parser.add_argument("--input_path", required=True, help="path of an image")
         parser.add_argument("--use_gpu", type=_yes_or_no, default=False, help="for PaddleHub's sake")
@@ -241,7 +241,7 @@ class KeypointModule:
             print(f"hub run {name}: {error}", file=sys.stderr)
             sys.exit(2)
 
-    def _look(self, image: np.ndarray) -> Faces:
+    def _find_faces(self, image: np.ndarray) -> Faces:
         if self.face_detector is None:
             return self.landmarker(image)
         boxes = []
@@ -252,7 +252,7 @@ class KeypointModule:
 
 
 def _yes_or_no(text: str) -> bool:
-    """What PaddleHub's users write: True, False."""
+    """Parse a boolean as PaddleHub's users write it: True, False."""
     values = {"true": True, "1": True, "false": False, "0": False}
     if text.lower() not in values:
         raise argparse.ArgumentTypeError(f"{text!r}: give True or False")

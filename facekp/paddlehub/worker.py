@@ -1,10 +1,10 @@
-"""PaddleHub's side of `facekp.paddlehub.client`: a program of its own, run by whatever Python has paddlehub.
+"""PaddleHub's side of `facekp.paddlehub.client`: a separate program, run by the Python that has paddlehub.
 
-It knows nothing of facekp and imports nothing but the standard library until it is asked to. Requests come in on
-stdin, answers go out on what was stdout, both as messages: a length (4 bytes, big endian), a JSON header of that
-length, and as many raw bytes as its "bytes" says. Everything that libraries print goes to stderr.
+It does not use facekp, and imports only the standard library until a request needs more. Requests are read from
+stdin, answers are written to the original stdout, both as messages: a length (4 bytes, big endian), a JSON header of
+that length, and raw bytes, whose number is "bytes" in the header. The output of libraries goes to stderr.
 
-`python worker.py FOLDER`: FOLDER is empty, becomes PaddleHub's home, and is deleted when stdin ends.
+`python worker.py FOLDER`: FOLDER must be empty; it becomes PaddleHub's home and is deleted when stdin is closed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import warnings
 from importlib.machinery import ModuleSpec
 from typing import IO, Any
 
-#: What `import paddlehub` needs of its requirements: the module, and the package that holds it.
+#: Requirements of PaddleHub that `import paddlehub` needs: module -> package that provides it.
 PACKAGES = {
     "paddle": "paddlepaddle",
     "paddlehub": "paddlehub",
@@ -42,8 +42,8 @@ PACKAGES = {
     "yaml": "pyyaml",
 }
 
-#: And what it imports without needing it here: paddlehub runs with empty ones, whether there are real ones or not.
-#: The real ones come with a hundred packages, and their newest versions no longer fit together.
+#: Modules that it imports but does not need here -> their classes. They are always replaced by empty modules: the
+#: real ones require a hundred packages, whose newest versions are no longer compatible.
 STAND_INS = {
     "paddlenlp": [],
     "paddlenlp.data": ["JiebaTokenizer"],
@@ -52,7 +52,7 @@ STAND_INS = {
     "visualdl": ["LogWriter"],
 }
 
-#: Nobody listens there: neither telemetry nor a download can leave the machine.
+#: Address without a server: neither telemetry nor download requests can leave the machine.
 NOWHERE = "http://127.0.0.1:9"
 
 
@@ -65,10 +65,10 @@ def send(stream: IO[bytes], header: dict[str, Any], payload: bytes | memoryview 
 
 
 def receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes]:
-    """Read one message: its header and its bytes.
+    """Read one message: its header and its payload.
 
     Raises:
-        EOFError: The other side is gone.
+        EOFError: The stream has ended.
 
     Example:
         >>> import io
@@ -91,40 +91,40 @@ def _exactly(stream: IO[bytes], count: int) -> bytes:
 
 
 class GivenFaces:
-    """Takes the place of the module's face detector where the faces are known already."""
+    """Replacement for the module's face detector when the faces are already known."""
 
     def __init__(self, boxes: list[list[float]]) -> None:
         self.boxes = boxes
 
     def face_detection(self, images: list[Any], **_: Any) -> list[dict[str, Any]]:
-        """Answer as PaddleHub's detectors do."""
+        """Return the known boxes in the format of PaddleHub's detectors."""
         sides = ("left", "top", "right", "bottom")
         return [{"data": [{**dict(zip(sides, box)), "confidence": 1.0} for box in self.boxes]} for _ in images]
 
 
 class Worker:
-    """Answers requests; the name of the method is the request's "do"."""
+    """Handler of requests; "do" in a request is the name of the method."""
 
     def __init__(self, home: str) -> None:
         self.home = home
         self.module: Any = None
 
     def check(self, _: dict[str, Any], __: bytes) -> tuple[dict[str, Any], bytes]:
-        """Which packages are missing; nothing is imported."""
+        """Return the names of the missing packages; nothing is imported."""
         missing = [package for name, package in PACKAGES.items() if importlib.util.find_spec(name) is None]
         return {"missing": missing}, b""
 
     def load(self, request: dict[str, Any], _: bytes) -> tuple[dict[str, Any], bytes]:
-        """Import paddlehub and load the module `name` from the folder `modules`; the network is out of reach."""
+        """Import paddlehub and load the module `name` from the folder `modules`, without network access."""
         os.environ["no_proxy"] = "*"
-        os.environ["HOME"] = self.home  # Paddle makes a folder there at its import; the user's may not allow that
+        os.environ["HOME"] = self.home  # Paddle creates a folder there on import; the user's may be read-only
         os.symlink(request["modules"], os.path.join(self.home, "modules"))
         hub = self._import(NOWHERE)
         self.module = hub.Module(name=request["name"])
         return {"paddlehub": hub.__version__, "version": str(self.module.version)}, b""
 
     def look(self, request: dict[str, Any], pixels: bytes) -> tuple[dict[str, Any], bytes]:
-        """Find the points on a BGR image of the given `shape`, in `boxes` if there are any."""
+        """Find the points in a BGR image of the given `shape`, in `boxes` if they are given."""
         import numpy as np
 
         image = np.frombuffer(bytearray(pixels), np.uint8).reshape(request["shape"])
@@ -140,7 +140,7 @@ class Worker:
         return {"shape": list(points.shape)}, points.tobytes()
 
     def fetch(self, request: dict[str, Any], _: bytes) -> tuple[dict[str, Any], bytes]:
-        """Install modules into this worker's home: `names` from the `server`, or archives and folders."""
+        """Install modules into this worker's home: `names` from the `server`, and `sources`, archives or folders."""
         self._import(request["server"])
         from paddlehub.module.manager import LocalModuleManager
 
@@ -153,9 +153,9 @@ class Worker:
 
     def _import(self, server: str) -> Any:
         os.environ["HUB_HOME"] = self.home
-        # The pre-compiled half of protobuf refuses the message classes that paddlehub brings.
+        # The compiled implementation of protobuf rejects the message classes of paddlehub.
         os.environ["PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"] = "python"
-        # With a GPU named here the old modules ask for it even if it is not to be used.
+        # If a GPU is named here, the old modules request it even if it is not to be used.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         os.makedirs(os.path.join(self.home, "conf"))
         with open(os.path.join(self.home, "conf", "config.yaml"), "w") as file:
@@ -172,7 +172,7 @@ class Worker:
         return paddlehub
 
     def last_record(self) -> str:
-        """The last line of PaddleHub's own log: why a module broke, which its exceptions do not tell."""
+        """Return the last line of PaddleHub's log: the cause of a failure, which its exceptions do not contain."""
         folder = os.path.join(self.home, "log")
         lines = []
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
@@ -182,18 +182,18 @@ class Worker:
 
 
 def main() -> None:
-    """Answer until stdin ends."""
+    """Answer requests until stdin is closed."""
     home = os.path.abspath(sys.argv[1])
     if os.listdir(home):
         sys.exit(f"{home}: is not empty; it would be deleted")
-    # The modules beside this file are facekp's; here they would only hide others of the same name.
+    # The modules beside this file are facekp's; here they would only shadow others of the same name.
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [path for path in sys.path if path != here]
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     os.chdir(home)
-    warnings.simplefilter("ignore")  # the last line on stderr shall be why it died
+    warnings.simplefilter("ignore")  # the last line on stderr should be the cause of a crash
 
     inbox: queue.SimpleQueue[tuple[dict[str, Any], bytes]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests, inbox, home), daemon=True).start()
@@ -209,7 +209,7 @@ def main() -> None:
 
 
 def _listen(requests: IO[bytes], inbox: Any, home: str) -> None:
-    """Read on while the main thread works, so that the end of the other side is the end of this one at once."""
+    """Read requests while the main thread works, so that this process ends as soon as stdin is closed."""
     try:
         while True:
             inbox.put(receive(requests))
@@ -218,7 +218,7 @@ def _listen(requests: IO[bytes], inbox: Any, home: str) -> None:
     finally:
         shutil.rmtree(home, ignore_errors=True)
         if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
-            os.killpg(0, signal.SIGKILL)  # with whatever was started from here
+            os.killpg(0, signal.SIGKILL)  # with all processes started from here
         os._exit(0)
 
 

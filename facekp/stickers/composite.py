@@ -1,29 +1,29 @@
-"""Laying a patch over an image: the Porter-Duff "over" with the blend modes of W3C's Compositing."""
+"""Alpha compositing: the Porter-Duff "over" operator with blend modes of the W3C Compositing specification."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-#: Blend mode -> weights v, w, u. With c below and the patch's premultiplied s and a (all 0..1), an opaque image
-#: becomes c (1 - v a - w s) + u s: c (1 - a) + s is normal, c (1 - a + s) is multiply, c (1 - s) + s is screen.
+#: Blend mode -> weights v, w, u. With backdrop c and the premultiplied colour s and alpha a of the patch (all 0..1), an
+#: opaque image becomes c (1 - v a - w s) + u s: normal is c (1 - a) + s, multiply c (1 - a + s), screen c (1 - s) + s.
 _BLENDS = {"normal": (1, 0, 1), "multiply": (1, -1, 0), "screen": (0, 1, 1)}
 
 
 def composite(
     image: np.ndarray, patch: np.ndarray, origin: tuple[int, int], blend: str = "normal", opacity: float = 1.0
 ) -> None:
-    """Lay a patch over an image, in place; only the patch's rectangle is touched.
+    """Composite a patch over an image, in place; only the patch's rectangle is changed.
 
     Args:
         image: (H, W, 3) BGR or (H, W, 4) BGRA with straight alpha, uint8.
-        patch: (h, w, 4) float32, premultiplied BGRA, 0..255, wholly inside the image.
-        origin: x, y of the patch's first pixel.
-        blend: "normal", "multiply" or "screen".
-        opacity: 0..1.
+        patch: (h, w, 4) float32, premultiplied BGRA, 0..255, entirely inside the image.
+        origin: x, y of the patch's first pixel in the image.
+        blend: Blend mode, "normal", "multiply" or "screen".
+        opacity: Opacity of the patch, 0..1.
 
     Raises:
-        ValueError: There is no such blend mode.
+        ValueError: `blend` is not a known blend mode.
 
     Example:
         >>> image = np.full((2, 2, 3), 200, np.uint8)
@@ -36,7 +36,7 @@ def composite(
     v, w, u = _BLENDS[blend]
     x, y = origin
     region = image[y : y + patch.shape[0], x : x + patch.shape[1]]
-    # Three channels each, as numpy's broadcasting over so short an axis is slow.
+    # Expanded to three channels each: numpy's broadcasting over such a short axis is slow.
     colour = cv2.cvtColor(patch, cv2.COLOR_BGRA2BGR)
     alpha = cv2.cvtColor(cv2.extractChannel(patch, 3), cv2.COLOR_GRAY2BGR)
     kept = cv2.addWeighted(alpha, -v * opacity / 255, colour, -w * opacity / 255, 1.0)
@@ -49,6 +49,6 @@ def composite(
     backdrop = region[..., 3:].astype(np.float32) / 255
     total = alpha + backdrop - alpha * backdrop
     mixed = backdrop * (below * kept + added) + (1 - backdrop) * opacity * colour
-    mixed = np.where(total > 0, mixed / np.maximum(total, 1e-6), below)  # what is invisible keeps its bytes
-    region[..., :3] = np.clip(mixed + 0.5, 0, 255)  # the cast to uint8 cuts off
+    mixed = np.where(total > 0, mixed / np.maximum(total, 1e-6), below)  # invisible pixels keep their values
+    region[..., :3] = np.clip(mixed + 0.5, 0, 255)  # the cast to uint8 truncates
     region[..., 3:] = np.clip(total[..., :1] * 255 + 0.5, 0, 255)

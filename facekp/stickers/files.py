@@ -1,4 +1,4 @@
-"""Stickers on the faces of files: photos and videos in, photos and videos out."""
+"""Stickers on the faces in photo and video files."""
 
 from __future__ import annotations
 
@@ -24,54 +24,54 @@ from facekp.stickers.privacy import Hider, careful_tracker
 from facekp.stickers.show import save_animation, sheet
 from facekp.stickers.sticker import Sticker
 
-#: What a list of frames without a face begins with.
-_EMPTY = "frame,seconds"
+#: Header of a list of frames without a face.
+_HEADER = "frame,seconds"
 
-#: Shows an image for some milliseconds; True ends the video.
+#: Shows an image for a number of milliseconds; ends the video if it returns True.
 Show = Callable[[np.ndarray, int], bool]
 
 
 class Effect(Protocol):
-    """What changes the faces of an image: a `Sticker`, a `Hider`, or several as `Effects`."""
+    """Change to the faces of an image: a `Sticker`, a `Hider`, or several of them as `Effects`."""
 
     def apply(self, image: np.ndarray, faces: Faces, seconds: float = 0.0) -> np.ndarray:
-        """A new image; see `Sticker.apply`."""
+        """Return a new image with the effect applied; see `Sticker.apply`."""
 
 
 class Effects:
-    """Several effects, one after the other.
+    """Several effects, applied one after the other.
 
     Args:
-        effects: The first comes first.
+        effects: Effects in the order of their application.
     """
 
     def __init__(self, effects: Sequence[Effect]) -> None:
         self.effects = effects
 
     def apply(self, image: np.ndarray, faces: Faces, seconds: float = 0.0) -> np.ndarray:
-        """A new image; see `Sticker.apply`."""
+        """Return a new image with all effects applied; see `Sticker.apply`."""
         for effect in self.effects:
             image = effect.apply(image, faces, seconds)
         return image
 
 
 def target(file: Path, output: Path | None, count: int) -> Path:
-    """Where a file with its sticker goes.
+    """Return the path of the output for an input file.
 
     Args:
-        file: The photo or video.
-        output: A file for one input, else a folder; None: beside it.
-        count: Of the inputs.
+        file: Input photo or video.
+        output: File, for a single input only, or folder; None: beside the input.
+        count: Number of inputs.
 
     Raises:
-        UserError: One file for several inputs.
+        UserError: `output` is one file for several inputs.
 
     Example:
         >>> target(Path("a.jpg"), None, 1).name, target(Path("old.avi"), None, 1).name
         ('a_sticker.jpg', 'old_sticker.mp4')
     """
     if file.suffix.lower() in VIDEO_SUFFIXES - set(ENCODERS):
-        file = file.with_suffix(".mp4")  # old containers are read, not written
+        file = file.with_suffix(".mp4")  # old containers can be read, but not written
     if output is None:
         return file.with_name(f"{file.stem}_sticker{file.suffix}")
     if output.suffix and not output.is_dir():
@@ -85,7 +85,7 @@ def read_with_faces(file: Path, landmarker: Landmarks) -> tuple[Photo, Faces]:
     """Read a photo and find its faces.
 
     Raises:
-        UserError: It cannot be read, or there is no face on it.
+        UserError: The photo cannot be read, or contains no face.
     """
     photo = Photo.read(file)
     faces = landmarker(np.ascontiguousarray(photo.image[..., :3]))
@@ -97,12 +97,12 @@ def read_with_faces(file: Path, landmarker: Landmarks) -> tuple[Photo, Faces]:
 def sticker_photo(
     file: Path, out: Path, effect: Effect, landmarker: Landmarks, show: Show | None = None, hide: Hider | None = None
 ) -> None:
-    """Put an effect on one photo; its transparency, EXIF and colour profile are kept.
+    """Apply an effect to one photo and keep its transparency, EXIF and colour profile.
 
-    With `hide`, which comes first, the EXIF is not: it may hold a small copy of the photo.
+    With `hide`, which is applied first, the EXIF is removed: it may contain a thumbnail of the photo.
 
     Raises:
-        UserError: See `read_with_faces`; or the place cannot be written to.
+        UserError: See `read_with_faces`; or the output cannot be written.
     """
     photo, faces = read_with_faces(file, landmarker)
     image = photo.image if hide is None else hide.apply(photo.image, faces)
@@ -117,18 +117,18 @@ def sticker_photo(
 def sticker_video(
     file: Path, out: Path, effect: Effect, tracker: Tracker, show: Show | None = None, hide: Hider | None = None
 ) -> None:
-    """Put an effect on one video, its faces followed from frame to frame.
+    """Apply an effect to one video, whose faces are tracked from frame to frame.
 
-    With `hide`, which comes first, the frames without any face are listed in `NAME_no_face.csv` beside `out`.
+    With `hide`, which is applied first, the frames without any face are listed in `NAME_no_face.csv` beside `out`.
 
     Raises:
-        UserError: See `facekp.io.video.convert`; or another file has that name.
+        UserError: See `facekp.io.video.convert`; or an unrelated file has the name of that list.
     """
-    from tqdm import tqdm  # here, as in `sticker_files`: see `tell`
+    from tqdm import tqdm  # imported late, as in `sticker_files`; see `tell`
 
-    without = out.with_name(f"{out.stem}_no_face.csv")
+    frame_list = out.with_name(f"{out.stem}_no_face.csv")
     if hide is not None:
-        check_own(without, _EMPTY, "a list of frames without a face")
+        check_own(frame_list, _HEADER, "a list of frames without a face")
     found = 0
     with tqdm(unit="frame", desc=one_line(file.name), leave=False, disable=None) as bar:
 
@@ -145,7 +145,7 @@ def sticker_video(
 
         report = convert(file, out, draw)
     if hide is not None:
-        _list_empty(without, hide, report.frames)
+        _list_empty(frame_list, hide, report.frames)
     if not found:
         tell(f"{one_line(file)}: no face found in its {report.frames} frames", file=sys.stderr)
     if report.broken:
@@ -155,29 +155,29 @@ def sticker_video(
     if report.left_out:
         tell(f"{one_line(file)}: {report.left_out} of its sound tracks left out, the first is kept", file=sys.stderr)
     if report.stopped:
-        tell(f"{one_line(out)}: holds the {report.frames} frames done until now", file=sys.stderr)
+        tell(f"{one_line(out)}: holds the {report.frames} frames processed so far", file=sys.stderr)
         raise KeyboardInterrupt
 
 
 def _list_empty(path: Path, hide: Hider, frames: int) -> None:
-    """Write which frames had no face to hide, for people to look at; no file if there are none."""
+    """Write the list of frames without a face to hide, for manual review; no file if there are none."""
     if not hide.empty:
         path.unlink(missing_ok=True)
         return
     with atomic_path(path) as temporary:
-        lines = [_EMPTY, *(f"{number},{seconds:.3f}" for number, seconds in hide.empty)]
+        lines = [_HEADER, *(f"{number},{seconds:.3f}" for number, seconds in hide.empty)]
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    tell(f"no face in {len(hide.empty)} of {frames} frames, look at them: {path}", file=sys.stderr)
+    tell(f"no face in {len(hide.empty)} of {frames} frames, check them: {path}", file=sys.stderr)
 
 
 def plan(files: Sequence[Path], output: Path | None, found: Sequence[Path]) -> list[tuple[Path, Path]]:
     """Pair each input with its output.
 
     Args:
-        files: The inputs.
+        files: Input files.
         output: See `target`.
-        found: Those of them that stand in folders or patterns: what an earlier run left beside its photos is not
-            stickered again.
+        found: Those of `files` that were found in folders or by patterns. The results of an earlier run among them are
+            skipped.
 
     Raises:
         UserError: An output would overwrite an input or another output.
@@ -200,17 +200,17 @@ def sticker_files(
     show: Show | None = None,
     hide: str | None = None,
 ) -> None:
-    """Put stickers on many files; one that cannot be done is reported on stderr and skipped.
+    """Apply stickers to many files; one of several that fails is reported on stderr and skipped.
 
     Args:
-        pairs: Inputs and outputs, see `plan`.
-        choose: Gives the sticker of the next file.
+        pairs: Pairs of input and output, see `plan`.
+        choose: Returns the effect for the next file.
         landmarker: Finds the faces.
-        show: Shows every result too.
-        hide: How faces are hidden first, one of `facekp.stickers.privacy.METHODS`; None: not at all.
+        show: Shows every result; None: not shown.
+        hide: How faces are hidden first, one of `facekp.stickers.privacy.METHODS`; None: not hidden.
 
     Raises:
-        UserError: None of them could be done.
+        UserError: No file could be processed.
     """
     failures, several = 0, len(pairs) > 1
     if several:
@@ -230,7 +230,7 @@ def sticker_files(
             failures += 1
             tell(f"skipped: {one_line(error)}", file=sys.stderr)
     if pairs and failures == len(pairs):
-        raise UserError(f"none of the {len(pairs)} files could be done; the lines above say why")
+        raise UserError(f"none of the {len(pairs)} files could be processed; the lines above say why")
     if failures:
         print(f"{len(pairs) - failures} of {len(pairs)} files done, {failures} skipped", file=sys.stderr)
 
@@ -238,7 +238,7 @@ def sticker_files(
 def show_all(
     file: Path, stickers: Sequence[Sticker], landmarker: Landmarks, sheet_path: Path | None, animation: Path | None
 ) -> None:
-    """Put every sticker on one photo: side by side, one after the other, or both.
+    """Apply every sticker to one photo and write a sheet, an animation, or both.
 
     Raises:
         UserError: See `read_with_faces` and `save_animation`.

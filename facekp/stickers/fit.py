@@ -1,4 +1,4 @@
-"""Where a sticker lies on the face: from pairs of anchors to pixels of the photo."""
+"""Placement of stickers on a face: warps from sticker pixels to photo pixels, fitted to pairs of anchors."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ from facekp.stickers.texture import Texture
 from facekp.stickers.triangles import Triangles
 from facekp.vision import geometry
 
-#: A patch of sticker, (h, w, 4) float32 premultiplied BGRA 0..255, and the x, y of its first pixel in the photo.
+#: Rendered part of a sticker, (h, w, 4) float32 premultiplied BGRA 0..255, and x, y of its first pixel in the photo.
 Patch = tuple[np.ndarray, tuple[int, int]]
 
-#: The bent map is computed at so many places along its longer side, at most at every fourth pixel, and interpolated.
+#: Number of grid points along the longer side of an inverse spline map, at least 4 pixels apart; linear in between.
 _KNOTS = 20
 
 
 class Warp:
-    """A matrix from pixels of the sticker to pixels of the photo.
+    """Affine map from pixels of the sticker to pixels of the photo.
 
     Args:
-        matrix: (2, 3).
+        matrix: (2, 3) matrix of the map.
     """
 
     def __init__(self, matrix: np.ndarray) -> None:
         self.matrix = matrix
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        """Carry points (N, 2) of the sticker to the photo."""
+        """Map points (N, 2) from the sticker to the photo."""
         return geometry.apply(self.matrix, points)
 
     def draw(self, texture: Texture, canvas: tuple[int, int]) -> Patch | None:
-        """Resample the sticker where it meets a canvas of (width, height); None if it does not."""
+        """Resample the part of the sticker on a canvas of (width, height); return None if there is none."""
         scale = np.sqrt(abs(np.linalg.det(self.matrix[:, :2])))
         level, from_level = texture.level(float(scale))
         matrix = geometry.compose(from_level, self.matrix)
         height, width = level.shape[:2]
-        box = _meet(geometry.apply(matrix, _frame(width, height)), canvas)
+        box = _clipped_box(geometry.apply(matrix, _frame(width, height)), canvas)
         if box is None or abs(np.linalg.det(matrix[:, :2])) < 1e-6:
             return None
         x0, y0, x1, y1 = box
         matrix = geometry.compose(matrix, geometry.translation(-x0, -y0))
-        # Beyond its own size linear interpolation shows the pixels' grid; cubic does not.
+        # When enlarging, linear interpolation makes the pixel grid visible; cubic does not.
         flags = cv2.INTER_CUBIC if scale > 1.5 else cv2.INTER_LINEAR
         patch = cv2.warpAffine(level, matrix, (x1 - x0, y1 - y0), flags=flags)
-        return (_legal(patch) if flags == cv2.INTER_CUBIC else patch), (x0, y0)
+        return (_clamped(patch) if flags == cv2.INTER_CUBIC else patch), (x0, y0)
 
 
 class Bend:
-    """A thin-plate spline (Bookstein, 1989): exact at every anchor, as little bent as can be between them.
+    """Thin-plate spline (Bookstein, 1989): exact at every anchor, with minimum bending energy between them.
 
     Args:
         source: (K, 2) anchors in pixels of the sticker, K >= 4.
-        target: (K, 2) the same anchors in the photo.
+        target: (K, 2) the same anchors in pixels of the photo.
     """
 
     def __init__(self, source: np.ndarray, target: np.ndarray) -> None:
@@ -63,24 +63,24 @@ class Bend:
         self._back = _Spline(target, source)
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        """Carry points (N, 2) of the sticker to the photo."""
+        """Map points (N, 2) from the sticker to the photo."""
         return self._forth(points)
 
     def draw(self, texture: Texture, canvas: tuple[int, int]) -> Patch | None:
-        """Resample the sticker where it meets a canvas of (width, height); None if it does not."""
+        """Resample the part of the sticker on a canvas of (width, height); return None if there is none."""
         x0, y0, x1, y1 = texture.box
-        # From the pixel before on: interpolation reaches into it.
+        # With a border of one pixel, into which interpolation extends.
         grid = np.stack(np.meshgrid(np.linspace(x0 - 1, x1, 9), np.linspace(y0 - 1, y1, 9)), -1).reshape(-1, 2)
-        there = self(grid)
-        box = _meet(there, canvas)
+        mapped = self(grid)
+        box = _clipped_box(mapped, canvas)
         if box is None:
             return None
         level, from_level = texture.level(float(self.scale))
         x0, y0, x1, y1 = box
-        # Cells of `step` pixels with a knot in the middle of each, alike whatever part of the sticker the canvas shows;
-        # a cell more on every side, as interpolation ends at the outermost knots.
-        start = np.floor(there.min(0)).astype(int)
-        step = max(int(np.ceil(np.ptp(there, 0).max() / _KNOTS)), 4)
+        # Cells of `step` pixels with a knot at the centre of each, the same for every visible part of the sticker; one
+        # extra cell on every side, as interpolation ends at the outermost knots.
+        start = np.floor(mapped.min(0)).astype(int)
+        step = max(int(np.ceil(np.ptp(mapped, 0).max() / _KNOTS)), 4)
         first = (np.array([x0, y0]) - start) // step - 1
         columns, rows = -((start - (x1, y1)) // step) - first + 1
         origin = start + first * step
@@ -97,18 +97,18 @@ Placement = Union[Warp, Bend, Triangles]
 
 
 def fit(kind: str, source: np.ndarray, target: np.ndarray) -> Placement | None:
-    """Tie anchors of a sticker to places of a face.
+    """Fit a warp that maps anchors of a sticker to places of a face.
 
     Args:
-        kind: "similarity", "affine", "mesh" or "face".
-        source: (K, 2) in pixels of the sticker.
-        target: (K, 2) in pixels of the photo, finite.
+        kind: Type of the warp, "similarity", "affine", "mesh" or "face".
+        source: (K, 2) anchors in pixels of the sticker.
+        target: (K, 2) places in pixels of the photo, finite.
 
     Returns:
-        The placement; None if the face is so small or so squeezed that there is nothing to draw.
+        The placement; None if the face is too small or too foreshortened to draw on.
 
     Raises:
-        ValueError: The sticker's own anchors coincide or lie on one line.
+        ValueError: The sticker's own anchors coincide or are collinear.
 
     Example:
         >>> warp = fit("similarity", np.array([[0, 0], [10, 0]]), np.array([[5, 5], [25, 5]]))
@@ -123,12 +123,12 @@ def fit(kind: str, source: np.ndarray, target: np.ndarray) -> Placement | None:
         return Warp(matrix)
     try:
         return Triangles(source, target) if kind == "face" else Bend(source, target)
-    except np.linalg.LinAlgError:  # two places of the face fell into one
+    except np.linalg.LinAlgError:  # two places of the face coincide
         return None
 
 
 class _Spline:
-    """Thin-plate spline through pairs of points."""
+    """Thin-plate spline fitted to pairs of points."""
 
     def __init__(self, source: np.ndarray, target: np.ndarray) -> None:
         self._centre, self._unit = source.mean(0), max(float(np.ptp(source, 0).max()), 1e-9)
@@ -151,19 +151,19 @@ class _Spline:
 
 
 def _frame(width: int, height: int) -> np.ndarray:
-    """Corners of an image and the one pixel around it into which interpolation reaches."""
+    """Return the corners of an image with a border of one pixel, into which interpolation extends."""
     return np.array([[-1.0, -1.0], [width, -1.0], [width, height], [-1.0, height]])
 
 
-def _meet(points: np.ndarray, canvas: tuple[int, int]) -> tuple[int, int, int, int] | None:
-    """Whole pixels x0, y0, x1, y1 of the canvas that points (N, 2) surround."""
+def _clipped_box(points: np.ndarray, canvas: tuple[int, int]) -> tuple[int, int, int, int] | None:
+    """Return the bounding box x0, y0, x1, y1 of points (N, 2) in whole pixels, clipped to the canvas; None if empty."""
     x0, y0 = np.clip(np.floor(points.min(0)), 0, canvas).astype(int)
     x1, y1 = np.clip(np.ceil(points.max(0)) + 1, 0, canvas).astype(int)
     return (int(x0), int(y0), int(x1), int(y1)) if x1 > x0 and y1 > y0 else None
 
 
-def _legal(patch: np.ndarray) -> np.ndarray:
-    """Undo the overshoot of cubic interpolation: alpha within 0..255, no colour above alpha."""
+def _clamped(patch: np.ndarray) -> np.ndarray:
+    """Undo the overshoot of cubic interpolation: limit alpha to 0..255, and colours to alpha."""
     alpha = patch[..., 3:]
     patch *= 255 / np.maximum(alpha, 255)  # the colour overshoots with the alpha: keep their ratio
     np.maximum(patch, 0, out=patch)

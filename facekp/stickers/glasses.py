@@ -1,4 +1,4 @@
-"""Plain images of glasses, without a manifest."""
+"""Stickers from plain images of glasses, without a manifest."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from facekp.stickers.manifest import MAX_BYTES
 from facekp.stickers.sticker import Layer, Sticker
 from facekp.stickers.texture import Texture, decode_png
 
-#: Where the middle of each lens lies between the left and the right end of a pair of glasses.
+#: Horizontal position of the centre of each lens, as a fraction of the width of the glasses.
 LENSES = (0.27, 0.73)
 
 
 def load_glasses(folder: Path) -> list[Sticker]:
-    """Make a sticker of every PNG in a folder; each must show one pair of glasses from the front.
+    """Make a sticker from every PNG in a folder; each must show one pair of glasses from the front.
 
-    The visible part counts: its middle height lies on the eyes, its width is shared out by `LENSES`.
+    Only the visible part counts: its vertical centre is placed on the eyes, and `LENSES` gives the lens centres.
 
     Raises:
-        UserError: There is no PNG, or one of them has no transparency, is damaged or shows nothing.
+        UserError: There is no PNG, or one of them has no transparency, is damaged or has no visible part.
     """
     files = sorted(file for file in folder.glob("*") if file.suffix.lower() == ".png")
     if not files:

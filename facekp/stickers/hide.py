@@ -1,22 +1,22 @@
-"""What the face hides, or holds: the roots of ears and the loops of a mask behind it, a blush within it."""
+"""Clipping by the face outline: it hides the roots of ears and the loops of a mask, and confines a blush."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-#: cv2 takes polygons in 1/16 pixel.
+#: Fractional bits of polygon coordinates in cv2: units of 1/16 pixel.
 _SHIFT = 4
 
 
 def cut(patch: np.ndarray, origin: tuple[int, int], outline: np.ndarray, keep: str) -> None:
-    """Keep what lies outside a polygon, or inside, in place, with a smooth edge.
+    """Keep the part of a patch outside or inside a polygon, in place, with an antialiased edge.
 
     Args:
         patch: (h, w, 4) float32, premultiplied.
         origin: x, y of the patch's first pixel in the photo.
-        outline: (K, 2) polygon, pixels of the photo.
-        keep: "outside" or "inside".
+        outline: (K, 2) polygon in pixels of the photo.
+        keep: Part to keep, "outside" or "inside".
 
     Example:
         >>> from facekp.landmarks import MEAN_FACE, face_outline
@@ -32,6 +32,6 @@ def cut(patch: np.ndarray, origin: tuple[int, int], outline: np.ndarray, keep: s
 
 
 def fill(mask: np.ndarray, outline: np.ndarray, value: int) -> None:
-    """Fill a polygon (K, 2) of a mask (H, W) uint8, in place, with a smooth edge."""
+    """Fill a polygon (K, 2) in a mask (H, W) uint8, in place, with an antialiased edge."""
     corners = np.clip(np.round(outline * 2**_SHIFT), -(2**28), 2**28).astype(np.int32)
     cv2.fillPoly(mask, [corners], value, cv2.LINE_AA, _SHIFT)

@@ -1,4 +1,4 @@
-"""Effects on a camera's frames, while they come."""
+"""Effects on the frames of a live camera."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def run_live(
     virtual_fps: float | None = None,
     record: Path | None = None,
 ) -> None:
-    """Pass frames through an effect, and on to a window, a virtual camera, a file, or several of them.
+    """Apply an effect to frames and send them to a window, a virtual camera, a file, or several of these.
 
-    Ctrl-C, a key in the window, or a camera that stops, ends it; what is recorded until then is a playable file.
+    It ends at Ctrl-C, a key press in the window, or when the camera stops; the recording is playable in each case.
 
     Args:
-        frames: BGR uint8, each with its time in seconds.
-        effect: What is done to them.
+        frames: BGR uint8 images, each with its time in seconds.
+        effect: Effect to apply.
         tracker: Finds the faces.
-        show: Shows them in a window.
-        virtual_fps: Frames a second of a virtual camera; None: none.
-        record: The video to write.
+        show: Shows the results in a window; None: no window.
+        virtual_fps: Frame rate of the virtual camera; None: no virtual camera.
+        record: Video file to write; None: no recording.
 
     Raises:
         UserError: See `VirtualCamera`, `recording` and `camera_frames`.
@@ -65,6 +65,6 @@ def run_live(
         except UserError as error:
             if not began:
                 raise
-            stopped = error  # told once what is recorded is closed, and stays
+            stopped = error  # raised after the recording is closed, so that it is kept
     if stopped is not None:
         raise stopped

@@ -1,4 +1,4 @@
-"""Make-up: colour on the parts of a face that its points enclose."""
+"""Make-up: colour on regions of a face that its points outline."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from facekp.stickers.hide import fill
 from facekp.stickers.triggers import Trigger
 from facekp.stickers.wearer import Wearer
 
-#: Half the height of a brow, of the width of the face from the front.
+#: Half the height of a brow, as a fraction of the width of the face seen from the front.
 _BROW = 0.021
 
-#: How soft the edge is, of the same.
+#: Standard deviation of the blur of the edge, as a fraction of the same width.
 _SOFT = 0.0073
 
-#: From 68 points and the width of the face from the front to outlines, all in pixels.
+#: Returns outlines, given 68 points and the width of the face seen from the front, all in pixels.
 Region = Callable[[np.ndarray, float], list[np.ndarray]]
 
 
 def _lips(points: np.ndarray, width: float) -> list[np.ndarray]:
-    """The outer outline, and the inner one, which stays free."""
+    """Return the outer outline, and the inner one, whose area is not painted."""
     return [points[48:60], points[60:68]]
 
 
@@ -39,7 +39,7 @@ def _brow(indices: Sequence[int]) -> Region:
     return outline
 
 
-#: Name -> its outlines; what lies within an even number of them stays free. A new one is one entry.
+#: Name -> function that returns the outline and, optionally, that of a hole in it. A new region is one entry.
 REGIONS: dict[str, Region] = {
     "lips": _lips,
     "left_brow": _brow(range(17, 22)),
@@ -49,17 +49,17 @@ REGIONS: dict[str, Region] = {
 
 @dataclass(frozen=True, eq=False)
 class Paint:
-    """Colour on a region: hue and saturation are the colour's, light and shade stay the face's.
+    """Colour on a region: hue and saturation come from the colour, light and shade from the face.
 
     Attributes:
-        name: What messages call it.
-        region: One of `REGIONS`.
+        name: Name in messages.
+        region: Key of `REGIONS`.
         colour: Blue, green, red, 0..255.
-        opacity: 0..1.
-        order: Lower layers are drawn first.
-        trigger: When it is shown; None: always.
-        max_faces: How many faces wear it at most, the largest first.
-        places, whole, length: It is tied to all points, and has no frames; see `facekp.stickers.sticker.Worn`.
+        opacity: Opacity, 0..1.
+        order: Position in the drawing order; lower values are drawn first.
+        trigger: Condition for showing it; None: always shown.
+        max_faces: Maximum number of faces that wear it, the largest first.
+        places, whole, length: Constants: it needs all points, and has no frames; see `facekp.stickers.sticker.Worn`.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Paint:
     length: ClassVar[float] = 0.0
 
     def put(self, image: np.ndarray, wearer: Wearer, visible: float, seconds: float) -> None:
-        """Draw it on one face, in place; see `facekp.stickers.sticker.Worn`."""
+        """Draw the make-up on one face, in place; see `facekp.stickers.sticker.Worn`."""
         if not np.isfinite(wearer.width):
             return
         outlines = [_rounded(outline) for outline in REGIONS[self.region](wearer.points, wearer.width)]
@@ -94,7 +94,7 @@ class Paint:
         light = cv2.cvtColor(np.ascontiguousarray(region), cv2.COLOR_BGR2GRAY).astype(np.float32)[..., None]
         own = float(np.dot(self.colour, (0.114, 0.587, 0.299)))
         mean = float((light * share).sum() / max(float(share.sum()), 1e-6))
-        # Half way from the face's lightness to the colour's, its light and shade in proportion.
+        # Lightness halfway between those of the face and the colour, with the face's light and shade in proportion.
         wanted = light * (0.5 + 0.5 * own / max(mean, 1.0))
         painted = np.clip(np.array(self.colour, np.float32) + (wanted - own), 0, 255)
         share *= np.float32(self.opacity * visible)
@@ -102,7 +102,7 @@ class Paint:
 
 
 def _rounded(outline: np.ndarray, rounds: int = 2) -> np.ndarray:
-    """Cut the corners of a polygon (Chaikin, 1974)."""
+    """Round a polygon by cutting its corners (Chaikin, 1974)."""
     for _ in range(rounds):
         following = np.roll(outline, -1, axis=0)
         outline = np.stack([0.75 * outline + 0.25 * following, 0.25 * outline + 0.75 * following], 1).reshape(-1, 2)

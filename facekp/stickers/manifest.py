@@ -1,7 +1,7 @@
-"""The words of a sticker pack's `manifest.json`, and what is said when one of them is wrong.
+"""Data models of a sticker pack's `manifest.json`, and its validation.
 
-A pack is a folder, or a `.zip` of its files, that holds `manifest.json` and PNGs with transparency. These
-models are the one definition of the format: the published JSON Schema is made from them.
+A pack is a folder, or a `.zip` of its files, that contains `manifest.json` and PNGs with transparency. These
+models are the only definition of the format: the published JSON Schema is generated from them.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ from facekp.io.files import read_bytes
 from facekp.landmarks import SIGNALS, anchor_names
 from facekp.stickers.makeup import REGIONS
 
-#: A folder or the inside of a zip archive: both have `/`, `read_bytes` and `name`.
+#: Folder on disk or in a zip archive: both have `/`, `read_bytes` and `name`.
 Place = Union[Path, zipfile.Path]
 
-#: No file of a pack may be larger, packed or unpacked.
+#: Maximum size of a file of a pack in bytes, uncompressed.
 MAX_BYTES = 32 * 1024 * 1024
 
-#: Nor an archive.
+#: Maximum size of an archive in bytes.
 MAX_ARCHIVE = 8 * MAX_BYTES
 
-#: How many anchors each fit needs at least.
+#: Fit -> minimum number of anchors.
 MIN_ANCHORS = {"similarity": 2, "affine": 3, "mesh": 4, "face": 3}
 
 _ANCHOR_NAMES = sorted(anchor_names())
 
 
 class _Strict(BaseModel):
-    # Strict: "0.5" and true are no numbers, as the page has it too.
+    # Strict: "0.5" and true are not accepted as numbers, as in the web page.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class _OneOf:
-    """Marks a string that is one of some names."""
+    """Annotation of a string that must be one of the given names."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = [*names]
@@ -64,7 +64,7 @@ class _OneOf:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
         def check(value: str) -> str:
             if value not in self.names:
-                raise ValueError(f"there is no {value!r}; take one of {', '.join(self.names)}")
+                raise ValueError(f"unknown value {value!r}; known are {', '.join(self.names)}")
             return value
 
         return core_schema.no_info_after_validator_function(check, handler(source))
@@ -73,7 +73,7 @@ class _OneOf:
         return {"type": "string", "enum": self.names}
 
 
-#: 3.0 is a whole number in JSON Schema, and in the page.
+#: Integer that may be written as 3.0, as in JSON Schema and in the web page.
 _Whole = Annotated[
     int, BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value)
 ]
@@ -82,12 +82,15 @@ _Whole = Annotated[
 class TriggerSpec(_Strict):
     """What the face must do for the layer to be shown."""
 
-    signal: Annotated[str, _OneOf(SIGNALS)] = Field(description="What is watched, 0 to 1.")
-    on: float = Field(0.5, gt=0, le=1, description="Shown from this value of the signal on,")
-    off: float = Field(0.35, ge=0, le=1, description="until it falls to this one.", validate_default=True)
-    hold_ms: float = Field(0, ge=0, description="Shown for at least so long, in milliseconds.")
+    signal: Annotated[str, _OneOf(SIGNALS)] = Field(description="Signal of the face, 0 to 1.")
+    on: float = Field(0.5, gt=0, le=1, description="The layer appears when the signal rises to this value.")
+    off: float = Field(
+        0.35, ge=0, le=1, description="The layer disappears when the signal falls to this value.", validate_default=True
+    )
+    hold_ms: float = Field(0, ge=0, description="Minimum duration in milliseconds.")
     mode: Literal["while", "burst"] = Field(
-        "while", description="Frames repeat while it lasts, or play once, or for `hold_ms`, from the moment it fires."
+        "while",
+        description="while: frames repeat as long as it lasts; burst: they play once, or for `hold_ms`, when it fires.",
     )
 
     @field_validator("off")
@@ -98,7 +101,7 @@ class TriggerSpec(_Strict):
         return off
 
 
-# Their own tags keep pydantic from trying every kind and complaining about all of them.
+# With explicit tags, pydantic does not try every variant and report the errors of all of them.
 _Trigger = Annotated[
     Union[
         Annotated[str, _OneOf(["always", *SIGNALS]), Tag("<name>")],
@@ -109,16 +112,18 @@ _Trigger = Annotated[
 
 
 class _Worn(_Strict):
-    name: str = Field(min_length=1, description="What messages call the layer.")
+    name: str = Field(min_length=1, description="Name of the layer in messages.")
     order: _Whole = Field(0, description="Lower layers are drawn first, across all stickers of a face.")
-    trigger: _Trigger = Field("always", description="When the layer is shown: a signal's name, or more precisely.")
+    trigger: _Trigger = Field(
+        "always", description="When the layer is shown: name of a signal, or an object with thresholds."
+    )
 
 
 class LayerSpec(_Worn):
     """One image, or a sequence of images, tied to the face."""
 
     frames: list[Annotated[str, Field(pattern=r"^[^/\\:]+\.png$")]] = Field(
-        min_length=1, max_length=1000, description="PNG files of the pack, shown one after the other, over and over."
+        min_length=1, max_length=1000, description="PNG files of the pack, shown one after the other in a loop."
     )
     frame_ms: float = Field(100, ge=1, description="How long each frame is shown, in milliseconds.")
     anchors: dict[str, tuple[float, float]] = Field(
@@ -127,14 +132,14 @@ class LayerSpec(_Worn):
     )
     fit: Literal["similarity", "affine", "mesh", "face"] = Field(
         "similarity",
-        description="Turn and scale (2 anchors), stretch too (3), bend (4 and more), or a whole face, drawn over the "
-        "mean face, fitted by all points (3).",
+        description="Rotate and scale (2 anchors), also stretch (3), bend (4 and more), or a whole face, drawn over "
+        "the mean face, fitted by all points (3).",
     )
     opacity: float = Field(1.0, ge=0, le=1)
     blend: Literal["normal", "multiply", "screen"] = "normal"
     behind: Literal["nothing", "face"] = Field("nothing", description="What hides the layer where they overlap.")
     within: Literal["anywhere", "face"] = Field(
-        "anywhere", description="Where alone the layer shows; not the face where `behind` hides it."
+        "anywhere", description="Where the layer is visible; 'face' cannot be combined with `behind`."
     )
     side: Literal["none", "left", "right"] = Field(
         "none", description="The side of the head, as the viewer sees it, that carries the layer."
@@ -152,9 +157,9 @@ class LayerSpec(_Worn):
 
 
 class PaintSpec(_Worn):
-    """Make-up: colour on a part of the face."""
+    """Make-up: colour on a region of the face."""
 
-    region: Annotated[str, _OneOf(REGIONS)] = Field(description="The part.")
+    region: Annotated[str, _OneOf(REGIONS)] = Field(description="Region of the face.")
     colour: str = Field(pattern=r"^#[0-9a-fA-F]{6}$", description="As in HTML: #rrggbb.")
     opacity: float = Field(0.6, ge=0, le=1)
 
@@ -173,19 +178,19 @@ _Layer = Annotated[
 
 
 class PackSpec(_Strict):
-    """A sticker: who drew it, and its layers."""
+    """Sticker pack: its author, licence and layers."""
 
-    schema_: str = Field("", alias="$schema", description="Where this schema lies, for editors.")
+    schema_: str = Field("", alias="$schema", description="Location of this schema, for editors.")
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="The folder's name.")
     title: str = Field(min_length=1)
     author: str = Field(min_length=1)
     licence: str = Field(min_length=1, description="SPDX identifier, such as CC0-1.0.")
-    max_faces: _Whole = Field(100, ge=1, description="How many faces wear it at most, the largest first.")
+    max_faces: _Whole = Field(100, ge=1, description="Maximum number of faces that wear it, the largest first.")
     layers: list[_Layer] = Field(min_length=1, max_length=32)
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of `manifest.json`, as published in `assets/stickers/pack.schema.json`.
+    """Return the JSON Schema of `manifest.json`, as published in `assets/stickers/pack.schema.json`.
 
     Example:
         >>> json_schema()["title"]
@@ -195,12 +200,12 @@ def json_schema() -> dict[str, Any]:
 
 
 def open_pack(path: Path) -> Place:
-    """The inside of a pack: `path` itself if it is a folder, else what the zip archive holds.
+    """Open a pack: return `path` itself if it is a folder, else the content of the zip archive.
 
-    Archives are read in place and never unpacked, so that no name inside can point outside.
+    Archives are read in place and never extracted, so that no name inside can point outside.
 
     Raises:
-        UserError: `path` is neither.
+        UserError: `path` is neither a folder nor a readable zip archive.
     """
     if path.is_dir():
         return path
@@ -209,11 +214,11 @@ def open_pack(path: Path) -> Place:
             return _content(zipfile.Path(path))
         except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, OSError) as error:
             raise UserError(f"{path}: a damaged zip archive ({error}); download it again") from error
-    raise UserError(f"{path}: no sticker pack; give a folder or a .zip that holds manifest.json")
+    raise UserError(f"{path}: not a sticker pack; give a folder or a .zip that contains manifest.json")
 
 
 def _content(archive: zipfile.Path) -> zipfile.Path:
-    """The folder of an archive that holds the manifest: itself, or the only one in it."""
+    """Return the folder of an archive that contains the manifest: its root, or the only folder in it."""
     if (archive / "manifest.json").exists():
         return archive
     folders = [place for place in archive.iterdir() if place.is_dir() and not place.name.startswith(("__MACOSX", "."))]
@@ -224,7 +229,7 @@ def read_file(pack: Place, name: str) -> bytes:
     """Read one file of a pack.
 
     Raises:
-        UserError: It is missing, leads out of the pack, or is larger than `MAX_BYTES`.
+        UserError: The file is missing or unreadable, lies outside the pack, or is larger than `MAX_BYTES`.
     """
     file = pack / name
     if "\0" in name:
@@ -234,7 +239,7 @@ def read_file(pack: Place, name: str) -> bytes:
     try:
         size = os.stat(file).st_size if isinstance(file, Path) else file.root.getinfo(file.at).file_size
         if size > MAX_BYTES:
-            raise UserError(f"{file}: {size} bytes is too large; a pack's file has at most {MAX_BYTES}")
+            raise UserError(f"{file}: {size} bytes is too large; the maximum is {MAX_BYTES}")
         return read_bytes(file, MAX_BYTES) if isinstance(file, Path) else file.read_bytes()
     # RuntimeError: the archive is encrypted. zlib.error: its bytes are damaged.
     except (OSError, KeyError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
@@ -242,10 +247,10 @@ def read_file(pack: Place, name: str) -> bytes:
 
 
 def read_manifest(pack: Place) -> PackSpec:
-    """Read and check a pack's manifest.
+    """Read and validate a pack's manifest.
 
     Raises:
-        UserError: One line that names the file, the layer and the key.
+        UserError: The manifest is invalid; one line that names the file, the layer and the key.
     """
     file = pack / "manifest.json"
     try:
@@ -258,23 +263,23 @@ def read_manifest(pack: Place) -> PackSpec:
         here = f"{file}: layer {layer.name!r}, key 'anchors':"
         unknown = sorted(set(layer.anchors) - set(_ANCHOR_NAMES))
         if unknown:
-            raise UserError(f"{here} no place is called {unknown[0]!r}; take one of {', '.join(_ANCHOR_NAMES)}")
+            raise UserError(f"{here} unknown anchor {unknown[0]!r}; known are {', '.join(_ANCHOR_NAMES)}")
         if len(layer.anchors) < MIN_ANCHORS[layer.fit]:
             raise UserError(f"{here} fit {layer.fit!r} needs {MIN_ANCHORS[layer.fit]}, not {len(layer.anchors)}")
     return spec
 
 
 def _explain(error: ValidationError) -> str:
-    """The first thing that is wrong: layer, key, what, and what was expected."""
+    """Describe the first error: the layer, the key, what is wrong and what is expected."""
     first = error.errors(include_url=False, include_input=False)[0]
     if first["type"] == "json_invalid":
-        return f"not valid JSON ({first['ctx']['error']}); fix that place"
-    # The kinds of layers and triggers are pydantic's business, not the reader's.
+        return f"not valid JSON ({first['ctx']['error']}); fix it"
+    # The tags of the variants of layers and triggers are internal and not shown.
     kinds = [part for part in first["loc"] if isinstance(part, str) and part.startswith("<")]
     where = [part for part in first["loc"] if part not in kinds]
     prefix = ""
     if len(where) > 1 and where[0] == "layers":
-        prefix = f"layer {where[1]}, "  # the name itself may be what is missing
+        prefix = f"layer {where[1]}, "  # by index, as the name itself may be missing
         where = where[2:]
     key = ".".join(str(part) for part in where) or "(the whole)"
     hint = first["msg"].removeprefix("Value error, ")
@@ -282,11 +287,11 @@ def _explain(error: ValidationError) -> str:
         hint = _PATTERNS[str(where[0])]
     if first["type"] == "extra_forbidden":
         fields = _KEYS[kinds[-1] if kinds else ""].model_fields
-        hint = f"unknown; the keys are {', '.join(field.alias or name for name, field in fields.items())}"
+        hint = f"unknown key; known are {', '.join(field.alias or name for name, field in fields.items())}"
     return f"{prefix}key {key!r}: {hint[0].lower()}{hint[1:]}"
 
 
-#: What the patterns mean, by key.
+#: Key -> hint for a value that does not match its pattern.
 _PATTERNS = {
     "name": "take a-z, 0-9, _ and - for it, a letter or digit first",
     "frames": "name an image beside the manifest, such as a.png",

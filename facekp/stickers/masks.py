@@ -1,4 +1,4 @@
-"""The face of a photo, worn over others."""
+"""Stickers made from the face in a photo."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from facekp.stickers.triangles import mesh_points
 
 
 def load_face(path: str | os.PathLike[str], landmarker: Landmarks) -> Sticker:
-    """Make a sticker of the largest face on a photo; its colours will be matched to those of who wears it.
+    """Make a sticker from the largest face in a photo; its colours are matched to those of the wearer.
 
     Args:
-        path: A photo; where it is transparent, the wearer shows.
+        path: Photo; where it is transparent, the wearer is visible.
         landmarker: Finds the face.
 
     Raises:
-        UserError: It cannot be read, there is no face on it, or its points do not convert to the 68.
+        UserError: The photo cannot be read or contains no face, or its points do not convert to the 68.
     """
     photo = Photo.read(path)
     faces = landmarker(np.ascontiguousarray(photo.image[..., :3]))

@@ -20,20 +20,20 @@ from facekp.stickers.triangles import mesh_points
 from facekp.stickers.triggers import Trigger
 from facekp.vision import geometry
 
-#: A pack has no more pixels, in all its images together: half a gigabyte once they are decoded.
+#: Maximum number of pixels of all images of a pack together: half a gigabyte when decoded.
 MAX_PIXELS = 32 << 20
 
 _HERE = Path(__file__).resolve().parent
 
 
 def packs_folder() -> Path:
-    """Where the shipped packs lie: inside an installed package, or in `assets/stickers` of a clone."""
+    """Return the folder of the shipped packs: inside an installed package, or in `assets/stickers` of a clone."""
     installed, clone = _HERE / "packs_data", _HERE.parents[1] / "assets" / "stickers"
     return installed if installed.is_dir() else clone
 
 
 def list_stickers() -> list[str]:
-    """Names of the shipped packs, sorted.
+    """Return the names of the shipped packs, sorted.
 
     Example:
         >>> "sunglasses" in list_stickers()
@@ -43,7 +43,7 @@ def list_stickers() -> list[str]:
 
 
 def load_sticker(source: str | os.PathLike[str]) -> Sticker:
-    """Load a sticker and check every word of its manifest.
+    """Load a sticker and validate its manifest.
 
     Args:
         source: Name of a shipped pack, or path of a pack's folder or `.zip`.
@@ -52,7 +52,7 @@ def load_sticker(source: str | os.PathLike[str]) -> Sticker:
         The sticker, ready to `apply`.
 
     Raises:
-        UserError: There is no such pack, or something in it is wrong.
+        UserError: There is no such pack, or it is invalid.
 
     Example:
         >>> load_sticker("sunglasses").title
@@ -71,7 +71,7 @@ def load_sticker(source: str | os.PathLike[str]) -> Sticker:
 
 
 def _check_pixels(pack: Place, layers: Sequence[LayerSpec | PaintSpec]) -> None:
-    """Refuse images that are too large together, before any is decoded."""
+    """Reject images with too many pixels in total, before any is decoded."""
     total = 0
     for layer in layers:
         for name in layer.frames if isinstance(layer, LayerSpec) else ():
@@ -84,7 +84,7 @@ def _check_pixels(pack: Place, layers: Sequence[LayerSpec | PaintSpec]) -> None:
 
 @contextmanager
 def _naming(pack: Place, layer: str, image: str) -> Iterator[None]:
-    """Say whose image is wrong."""
+    """Turn a `ValueError` into a `UserError` that names the layer and the image."""
     try:
         yield
     except ValueError as error:
@@ -112,14 +112,14 @@ def _load_layer(pack: Place, spec: LayerSpec | PaintSpec, max_faces: int) -> Wor
     pixels = np.array(list(spec.anchors.values()), np.float64)
     try:
         placement = fit("affine" if spec.fit == "face" else spec.fit, pixels, pixels)
-        if spec.fit == "face":  # drawn over the mean face: where its anchors are, all its points are
+        if spec.fit == "face":  # drawn over the mean face: the anchors determine all points
             mean = anchors(MEAN_FACE)
             drawn = geometry.affine(np.array([mean[name] for name in spec.anchors]), pixels)
             pixels = geometry.apply(drawn, mesh_points(MEAN_FACE))
     except ValueError as error:
         raise UserError(f"{here}, key 'anchors': {error}; move them apart") from error
     if placement is None:
-        raise UserError(f"{here}, key 'anchors': two of them fall into one; move them apart")
+        raise UserError(f"{here}, key 'anchors': two of them coincide; move them apart")
     own = spec.model_dump(exclude={"name", "frames", "anchors", "trigger"})
     return Layer(spec.name, tuple(frames), tuple(spec.anchors), pixels, trigger=trigger, max_faces=max_faces, **own)
 

@@ -1,4 +1,4 @@
-"""Photos with all that they carry: transparency, EXIF and colour profile survive a sticker."""
+"""Photos with their metadata: transparency, EXIF and colour profile are kept when a sticker is applied."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from facekp.errors import FacekpWarning, UserError
 from facekp.io.files import atomic_path
 from facekp.io.images import ORIENTATION, PILLOWS_ERRORS, exif_orientation, read_image, upright
 
-#: Suffix -> format as Pillow calls it, whose own list it makes by importing them all.
+#: Suffix -> Pillow's name of the format. Pillow's own list would import the plugins of all formats.
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".webp": "WEBP", ".tif": "TIFF",
             ".tiff": "TIFF"}  # fmt: skip
 
-#: JPEG has room for so many bytes of EXIF.
+#: Maximum size of the EXIF block of a JPEG in bytes.
 _JPEG_EXIF = 65533
 
-#: Tags by which TIFF says how its pixels are stored; Pillow lists them with the EXIF, but they are not the new file's.
+#: TIFF tags that describe how pixels are stored. Pillow lists them as EXIF, but they do not apply to a new file.
 _STORAGE = {*range(254, 270), 273, *range(277, 282), 284, 317, *range(320, 326), 338, 339, 347, *range(529, 533)}
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo, upright.
+    """Photo in upright orientation.
 
     Attributes:
         image: (H, W, 3) BGR or (H, W, 4) BGRA, uint8.
-        exif: Its EXIF block, with the orientation set to upright; None if it has none.
-        profile: Its ICC colour profile, if there is one that fits an RGB image.
+        exif: EXIF block with the orientation set to upright; None if the photo has none.
+        profile: ICC colour profile; None if the photo has none for RGB images.
     """
 
     image: np.ndarray
@@ -52,7 +52,7 @@ class Photo:
         image = read_image(path)
         try:
             with Image.open(path) as file:
-                # A camera's JPEG may hold a small copy, or what another lens saw.
+                # A camera's JPEG may contain a thumbnail, or the image of another lens.
                 if (pages := getattr(file, "n_frames", 1)) > 1 and file.format not in {"JPEG", "MPO"}:
                     warnings.warn(f"{path}: holds {pages} images; the first alone is read", FacekpWarning, 2)
                 exif, profile, mode = file.getexif(), file.info.get("icc_profile") or b"", file.mode
@@ -60,32 +60,32 @@ class Photo:
                     alpha = upright(np.asarray(file.convert("RGBA").getchannel("A")), exif_orientation(file))
                     if alpha.shape == image.shape[:2]:
                         image = np.dstack([image, alpha])
-                    else:  # Pillow 13 mixes up the sides of uncompressed TIFFs that lie on their side
+                    else:  # Pillow 13 confuses width and height of uncompressed TIFFs stored on their side
                         warnings.warn(f"{path}: its transparency cannot be read and will be missing", FacekpWarning, 2)
-        except PILLOWS_ERRORS:  # OpenCV knows some formats that Pillow does not
+        except PILLOWS_ERRORS:  # OpenCV reads some formats that Pillow does not
             warnings.warn(f"{path}: its EXIF and colour profile cannot be read and will be missing", FacekpWarning, 2)
             return cls(image)
         for tag in _STORAGE & set(exif):
             del exif[tag]
         if ORIENTATION in exif:
             exif[ORIENTATION] = 1
-        # Grey and CMYK images become RGB; their profiles do not fit that.
+        # Grey and CMYK images are converted to RGB, which their profiles do not describe.
         return cls(image, exif.tobytes() if len(exif) else None, profile if profile[16:20] == b"RGB " else None)
 
     def replace(self, image: np.ndarray) -> Photo:
-        """The same photo with other pixels."""
+        """Return the same photo with other pixels."""
         return replace(self, image=image)
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the photo; the file appears whole or not at all.
+        """Write the photo; the file is written completely or not at all.
 
         Raises:
-            UserError: The suffix names no known format, or the place cannot be written to.
+            UserError: The suffix is no known format, the image is too large for it, or the file cannot be written.
         """
         suffix = Path(path).suffix.lower()
         if suffix not in _FORMATS:
             raise UserError(f"{path}: unknown image format; end the name in one of {', '.join(sorted(_FORMATS))}")
-        opaque = suffix in {".jpg", ".jpeg", ".bmp"}  # they know no transparency
+        opaque = suffix in {".jpg", ".jpeg", ".bmp"}  # these have no transparency
         image = self.image[..., :3] if opaque else self.image
         code = cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
         carried = {} if suffix == ".bmp" else {"exif": self.exif, "icc_profile": self.profile}
@@ -99,7 +99,7 @@ class Photo:
         data = io.BytesIO()
         try:
             Image.fromarray(cv2.cvtColor(image, code)).save(data, _FORMATS[suffix], **options)
-        except (OSError, ValueError) as error:  # WebP ends at 16,383 pixels, JPEG at 65,500
+        except (OSError, ValueError) as error:  # the limit of WebP is 16,383 pixels, of JPEG 65,500
             raise UserError(
                 f"{path}: {image.shape[1]}x{image.shape[0]} pixels cannot be written as {_FORMATS[suffix]} ({error}); "
                 "take another format, such as .png"

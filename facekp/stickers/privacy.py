@@ -1,4 +1,4 @@
-"""Faces made unrecognisable."""
+"""Anonymisation of faces."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from facekp.inference.faces import Faces
 from facekp.inference.tracking import Landmarks, Tracker, Tracks
 from facekp.landmarks import face_outline
 
-#: How many cells a face is wide: all that is left of it, whatever its size. With more, detectors still see a face.
+#: Number of cells across a face of any size: all that is left of it. With more cells, detectors still find a face.
 CELLS = {"blur": 1, "mosaic": 2}
 METHODS = (*CELLS, "box")
 
-#: Grey of a box; how many pixels across a cell are enough for its mean; into how many rows a blur is divided.
+#: Grey level of a box; samples across a cell for its mean; maximum number of rows that are computed for a blur.
 _BOX, _SAMPLES, _SHADES = 40, 12, 64
 
-#: How much larger than the face the hidden region is, and how much it grows in a second in which no detector saw it.
+#: Enlargement of the hidden region relative to the face: initial, added per second without detection, and maximum.
 _MARGIN, _GROWTH, _LARGEST = 0.35, 0.6, 1.0
 
-#: How much larger than the face a box is that holds the forehead, on whichever side that is.
+#: Enlargement of a box relative to the face, so that it includes the forehead even if the head pose is unknown.
 _FOREHEAD = 0.5
 
 
 class Hider:
-    """Hides faces. What is hidden cannot be brought back: a few cells of mean colour are left, or nothing.
+    """Effect that hides faces irreversibly: a few cells of mean colour are left, or nothing.
 
     It fails closed: a face that a tracker no longer finds stays hidden where it was last seen and where it may have
-    gone, in a growing region, until the track is forgotten. Scores do not matter.
+    moved, in a growing region, until the track is deleted. Scores are ignored.
 
     Args:
-        method: "blur", "mosaic" or "box".
+        method: How faces are hidden, "blur", "mosaic" or "box".
 
     Attributes:
-        empty: The frames without any face, as (number, seconds); so far.
+        empty: Frames without any face so far, as (number, seconds).
 
     Example:
         >>> from facekp.landmarks import MEAN_FACE
@@ -58,11 +58,11 @@ class Hider:
 
         Args:
             image: (H, W, 3) BGR or (H, W, 4) BGRA, uint8.
-            faces: As the landmarker or a tracker returns them.
-            seconds: When it is shown, for `empty`.
+            faces: Faces as returned by the landmarker or a tracker.
+            seconds: Time of the image in seconds, for `empty`.
 
         Returns:
-            A new image, shape and dtype of `image`.
+            A new image with the shape and dtype of `image`.
         """
         if not len(faces):
             self.empty.append((self._frames, seconds))
@@ -74,11 +74,11 @@ class Hider:
         return colours if image.shape[2] == 3 else np.dstack([colours, image[..., 3:]])
 
     def _regions(self, faces: Faces, rank: int) -> list[np.ndarray]:
-        """Boxes (4,) that cover a face, and where it was last seen for sure."""
+        """Return boxes (4,) that cover a face and, if it is unseen, its last confirmed position."""
         box = faces.boxes[rank].astype(np.float64)
         if not math.isfinite(box.sum()):
             return []
-        if math.isfinite(faces.pose.yaw[rank]):  # the forehead, too
+        if math.isfinite(faces.pose.yaw[rank]):  # include the forehead
             outline = face_outline(faces.whole[rank], faces.pose.of(rank))
             box = np.concatenate([np.minimum(box[:2], outline.min(0)), np.maximum(box[2:], outline.max(0))])
         else:
@@ -106,9 +106,9 @@ class Hider:
             return
         cell = max(max(right - left, bottom - top) / (1 + 2 * _MARGIN) / CELLS[self.method], 1.0)
         columns, rows = max(round(width / cell), 1), max(round(height / cell), 1)
-        some = cv2.resize(view, (columns * _SAMPLES, rows * _SAMPLES), interpolation=cv2.INTER_NEAREST)
-        cells = cv2.resize(some, (columns, rows), interpolation=cv2.INTER_AREA)
-        # Few rows are made as wide as the box, then repeated down it, which is cheap.
+        samples = cv2.resize(view, (columns * _SAMPLES, rows * _SAMPLES), interpolation=cv2.INTER_NEAREST)
+        cells = cv2.resize(samples, (columns, rows), interpolation=cv2.INTER_AREA)
+        # A few rows are resized to the width of the box, then repeated vertically, which is cheap.
         if self.method == "mosaic":
             strip = cv2.resize(cells, (width, rows), interpolation=cv2.INTER_NEAREST)
         else:
@@ -117,15 +117,15 @@ class Hider:
 
 
 def careful_tracker(landmarker: Landmarks) -> Tracker:
-    """A tracker that looks for all faces in every frame, and forgets late.
+    """Return a tracker that detects all faces in every frame and keeps lost faces for longer.
 
-    Who comes into the image is hidden in the first frame. A face that leaves it is lost, not forgotten: half of it may
+    A person who enters the image is hidden from the first frame. A face that leaves it is kept as lost: half of it may
     still be visible.
     """
     return Tracker(landmarker, detect_every=1, retry_every=1, full_every=1, hold=1.5, fade=0.5, keep_leaving=True)
 
 
 def _grown(box: np.ndarray, margin: float) -> np.ndarray:
-    """A box, larger by a share of itself about its middle."""
+    """Return a box enlarged about its centre by a fraction of its size."""
     more = (box[2:] - box[:2]) * (margin / 2)
     return np.concatenate([box[:2] - more, box[2:] + more])

@@ -1,4 +1,4 @@
-"""Many stickers on one face: side by side, or one after the other."""
+"""Previews of many stickers on one face: sheets of tiles, and animations."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _PAGE = """<!doctype html>
 def sheet(
     image: np.ndarray, faces: Faces, stickers: Iterable[Sticker], side: int = 300, columns: int = 5
 ) -> np.ndarray:
-    """Every sticker on the largest face of a photo, as tiles with their names; triggers count as fired.
+    """Draw every sticker on the largest face of a photo, as tiles with names; triggers count as fired.
 
     Args:
         image: (H, W, 3) BGR uint8.
-        faces: At least one.
-        stickers: One a tile.
-        side: Of a tile, in pixels.
-        columns: Tiles in a row.
+        faces: Faces of the photo, at least one.
+        stickers: Stickers to draw, one per tile.
+        side: Side length of a tile in pixels.
+        columns: Number of tiles per row.
 
     Returns:
-        (rows * side, columns * side, 3) uint8.
+        The sheet, (rows * side, columns * side, 3) uint8.
     """
     points, schema = faces.points[:1], faces.schema
     x0, y0, x1, _ = schema.face_box(points[0])
@@ -56,12 +56,12 @@ def sheet(
 
 
 def save_animation(path: Path, images: Sequence[np.ndarray], seconds: float = 1.0) -> None:
-    """Write images that follow each other as a GIF, a video or a page with a video in it.
+    """Write a sequence of images as a GIF, a video or an HTML page with an embedded video.
 
     Args:
-        path: Ends in `.gif`, `.html` or a suffix of `facekp.io.video.ENCODERS`.
-        images: BGR uint8, all of one size.
-        seconds: How long each is shown.
+        path: Output file that ends in `.gif`, `.html` or a suffix of `facekp.io.video.ENCODERS`.
+        images: BGR uint8 images, all of one size.
+        seconds: Duration of each image in seconds.
 
     Raises:
         UserError: The suffix is none of these.
@@ -79,19 +79,19 @@ def save_animation(path: Path, images: Sequence[np.ndarray], seconds: float = 1.
             save_animation(video, images, seconds)
             temporary.write_text(_PAGE.format(video=base64.b64encode(video.read_bytes()).decode()))
     elif suffix in ENCODERS:
-        fps = 10  # players stumble over one image a second
+        fps = 10  # players have problems with one frame per second
         write_video(path, (image for image in images for _ in range(max(round(seconds * fps), 1))), fps)
     else:
-        raise UserError(f"{path}: no animation; end the name in .gif, .html or {', '.join(sorted(ENCODERS))}")
+        raise UserError(f"{path}: not an animation; end the name in .gif, .html or {', '.join(sorted(ENCODERS))}")
 
 
 def _caption(tile: np.ndarray, text: str) -> np.ndarray:
-    """Write the name along the lower edge."""
+    """Write a name along the lower edge of a tile."""
     side = len(tile)
     tile[-side // 12 :] = tile[-side // 12 :] // 3
     cv2.putText(
         tile,
-        text.encode("ascii", "backslashreplace").decode(),  # OpenCV's letters are these alone
+        text.encode("ascii", "backslashreplace").decode(),  # OpenCV's fonts contain only ASCII
         (side // 40, side - side // 40),
         cv2.FONT_HERSHEY_SIMPLEX,
         side / 600,

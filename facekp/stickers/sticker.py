@@ -1,4 +1,4 @@
-"""A sticker: layers tied to faces, and the one verb that puts them on."""
+"""Stickers: layers anchored to faces, and their drawing on images."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from facekp.stickers.wearer import Wearer
 
 
 class Worn(Protocol):
-    """What a sticker is made of: `Layer` or `facekp.stickers.makeup.Paint`.
+    """Interface of the parts of a sticker: `Layer` or `facekp.stickers.makeup.Paint`.
 
     Attributes:
-        name: What messages call it.
-        places: The anchors that it needs.
+        name: Name in messages.
+        places: Names of the anchors that it needs.
         whole: Whether it needs all 68 points of a face.
-        order: Lower layers are drawn first.
-        trigger: When it is shown; None: always.
-        max_faces: How many faces wear it at most, the largest first.
-        length: How long its frames take, in seconds.
+        order: Position in the drawing order; lower values are drawn first.
+        trigger: Condition for showing it; None: always shown.
+        max_faces: Maximum number of faces that wear it, the largest first.
+        length: Total duration of its frames in seconds.
     """
 
     @property
@@ -49,38 +49,38 @@ class Worn(Protocol):
     def length(self) -> float: ...  # noqa: D102
 
     def put(self, image: np.ndarray, wearer: Wearer, visible: float, seconds: float) -> None:
-        """Draw it on one face, in place.
+        """Draw the layer on one face, in place.
 
         Args:
             image: (H, W, 3) BGR or (H, W, 4) BGRA, uint8.
-            wearer: The face.
-            visible: 0..1, how strongly.
-            seconds: Time since the start, or since its trigger fired.
+            wearer: Face to draw on.
+            visible: Factor of the opacity, 0..1.
+            seconds: Time in seconds since the start, or since the layer's trigger fired.
         """
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One image, or a sequence of them, tied to places of the face.
+    """One image, or a sequence of images, anchored to places of the face.
 
     Attributes:
-        name: What messages call it.
-        frames: The images, all of one size.
-        places: K names out of `facekp.landmarks.anchors`.
-        pixels: (K, 2) where those places lie in the images.
-        fit: "similarity" (K >= 2), "affine" (K >= 3), "mesh" (K >= 4), or "face": `pixels` are the 84 points of
-            `facekp.stickers.triangles.mesh_points`, and `places` are not looked at.
-        frame_ms: How long each frame is shown.
-        order: Lower layers are drawn first.
-        opacity: 0..1.
-        blend: "normal", "multiply" or "screen".
-        trigger: When it is shown; None: always.
-        behind: "nothing", or "face": hidden where the face is.
-        within: "anywhere", or "face": hidden where the face is not.
-        side: "left", "right" (the viewer's) or "none": the side of the head that carries it.
-        hidden_from: Degrees of yaw from which that side is hidden; it fades over the 15 before.
+        name: Name in messages.
+        frames: Images, all of one size.
+        places: K names of anchors, see `facekp.landmarks.anchors`.
+        pixels: (K, 2) positions of those places in pixels of the images.
+        fit: Type of the warp: "similarity" (K >= 2), "affine" (K >= 3), "mesh" (K >= 4), or "face", with which `pixels`
+            are the 84 points of `facekp.stickers.triangles.mesh_points`, and `places` do not affect the warp.
+        frame_ms: Duration of each frame in milliseconds.
+        order: Position in the drawing order; lower values are drawn first.
+        opacity: Opacity, 0..1.
+        blend: Blend mode, "normal", "multiply" or "screen".
+        trigger: Condition for showing it; None: always shown.
+        behind: "nothing", or "face": hidden inside the face outline.
+        within: "anywhere", or "face": hidden outside the face outline.
+        side: Side of the head that carries it, "left", "right" (the viewer's) or "none".
+        hidden_from: Degrees of yaw from which that side is hidden; it fades over the 15 degrees before.
         match: Whether the colours are matched to those of the face below.
-        max_faces: How many faces wear it at most, the largest first.
+        max_faces: Maximum number of faces that wear it, the largest first.
     """
 
     name: str
@@ -107,21 +107,21 @@ class Layer:
 
     @property
     def length(self) -> float:
-        """How long the frames take, in seconds."""
+        """Total duration of the frames in seconds."""
         return len(self.frames) * self.frame_ms / 1000
 
     def place(self, wearer: Wearer) -> Placement | None:
-        """Where the layer lies on a face; None if the face is too small to show it."""
+        """Return the placement on a face; None if the face is too small or its points are unknown."""
         target = wearer.target(self.places, self.fit)
         return fit(self.fit, self.pixels, target) if np.isfinite(target).all() else None
 
     def frame(self, seconds: float) -> Texture:
-        """The image to show `seconds` after the start."""
-        # Times of frames are rounded: 1.2 - 1.0 is less than 0.2.
+        """Return the image to show `seconds` after the start."""
+        # Frame times have rounding errors: 1.2 - 1.0 is less than 0.2.
         return self.frames[int(seconds * 1000 / self.frame_ms + 1e-6) % len(self.frames)]
 
     def put(self, image: np.ndarray, wearer: Wearer, visible: float, seconds: float) -> None:
-        """Draw it on one face, in place; see `Worn`."""
+        """Draw the layer on one face, in place; see `Worn`."""
         texture, opacity = self.frame(seconds), self.opacity * visible * wearer.facing(self.side, self.hidden_from)
         if texture.empty or not opacity:
             return
@@ -140,13 +140,13 @@ class Layer:
 
 
 class Sticker:
-    """Layers that are put on faces together.
+    """Set of layers that are drawn on faces together.
 
     Args:
-        layers: In any order; `Layer.order` says which is drawn first.
-        name: The pack's name.
-        title: What people call it.
-        fade: Scores between which a face's sticker goes from invisible to its full opacity.
+        layers: Layers in any order; `Layer.order` determines which is drawn first.
+        name: Name of the pack.
+        title: Name to display.
+        fade: Range of face scores over which the sticker fades from invisible to its full opacity.
 
     Example:
         >>> from facekp.landmarks import MEAN_FACE
@@ -167,21 +167,21 @@ class Sticker:
         self.name, self.title, self.fade = name, title, fade
 
     def apply(self, image: np.ndarray, faces: Faces, seconds: float = 0.0, pretend: bool = False) -> np.ndarray:
-        """Put the sticker on the faces of an image, the largest face last.
+        """Draw the sticker on the faces of an image, the largest face last.
 
         Args:
             image: (H, W, 3) BGR or (H, W, 4) BGRA, uint8.
-            faces: As the landmarker returns them; those of a tracker remember what triggered before.
-            seconds: Time since the start, for layers of several frames.
-            pretend: Show layers with triggers as if the faces did what they wait for.
+            faces: Faces as returned by the landmarker; those of a tracker keep the state of triggers between frames.
+            seconds: Time since the start in seconds, for layers of several frames.
+            pretend: Show layers with triggers as if the triggers had fired.
 
         Returns:
-            A new image, shape and dtype of `image`.
+            A new image with the shape and dtype of `image`.
 
         Raises:
-            ValueError: `image` is no uint8 image of three or four channels.
-            UserError: The points of the faces do not give a place that a layer is tied to, or not the 68 that a
-                trigger, make-up or a whole face needs.
+            ValueError: `image` is not a uint8 image of three or four channels.
+            UserError: The points of the faces do not provide an anchor that a layer needs, or do not convert to the 68
+                that triggers, make-up and whole faces need.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4):
             raise ValueError(f"stickers need (H, W, 3 or 4) uint8, not {image.shape} {image.dtype}")
@@ -220,7 +220,7 @@ class Sticker:
 
 
 def combine(stickers: Iterable[Sticker]) -> Sticker:
-    """Several stickers as one: their layers mix by `Layer.order`, so a hat sits over any pair of glasses.
+    """Combine stickers into one: their layers are sorted by `Layer.order`, so a hat is drawn over any pair of glasses.
 
     Example:
         >>> combine([Sticker([], "a"), Sticker([], "b")]).name

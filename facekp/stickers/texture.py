@@ -1,4 +1,4 @@
-"""A sticker's image, made ready to be drawn at any size."""
+"""Sticker images as mipmaps, to be drawn at any size."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import struct
 import cv2
 import numpy as np
 
-#: An image with a longer side is refused: it would cost memory and show nothing more.
+#: Maximum side length of an image in pixels; a larger one would cost memory without visible benefit.
 MAX_SIDE = 4096
 
 
 class Texture:
-    """Premultiplied BGRA in levels of half the size each, trimmed to what is visible.
+    """Mipmap of a premultiplied BGRA image, cropped to its visible part, with half the size at each level.
 
-    The levels are what makes shrinking clean: every level is the average of 2x2 pixels of the one above, and
-    drawing picks the level nearest to the wanted size. They are made when first asked for.
+    The levels avoid aliasing when an image is scaled down: every level is the average of 2x2 pixels of the previous
+    one, and drawing uses the level nearest to the target size. They are computed on first use.
 
     Args:
         image: (H, W, 4) uint8, BGRA with straight (not premultiplied) alpha.
@@ -41,11 +41,11 @@ class Texture:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing of it is visible."""
+        """Whether no part of the image is visible."""
         return self._levels[0].size == 0
 
     def level(self, scale: float) -> tuple[np.ndarray, np.ndarray]:
-        """What to draw from when a pixel of the image becomes `scale` pixels of the target.
+        """Return the level to draw from when a pixel of the image becomes `scale` pixels of the target.
 
         Returns:
             The level, (h, w, 4) float32 premultiplied 0..255, and the (2, 3) matrix from its pixels to those of
@@ -60,23 +60,23 @@ class Texture:
             even = np.pad(above, ((0, above.shape[0] % 2), (0, above.shape[1] % 2), (0, 0)))
             half = (even.shape[1] // 2, even.shape[0] // 2)
             levels = [*levels, cv2.resize(even, half, interpolation=cv2.INTER_AREA)]
-        self._levels = levels  # at once: other threads draw from it, too
+        self._levels = levels  # one assignment: other threads use it, too
         step = 2.0**index
         shift = (step - 1) / 2  # the centre of the first pixel of this level
         return levels[index], np.array([[step, 0, shift + self.box[0]], [0, step, shift + self.box[1]]])
 
 
 def png_size(data: bytes) -> tuple[int, int]:
-    """Width and height of a PNG, as its header says.
+    """Return the width and height of a PNG according to its header.
 
     Raises:
-        ValueError: It is none, or too large, in the words of a message to the user.
+        ValueError: The data is not a PNG, or too large; worded as a message to the user.
     """
     if data[:8] != b"\x89PNG\r\n\x1a\n" or len(data) < 33:
         raise ValueError("not a PNG; save it as one")
     width, height = struct.unpack(">II", data[16:24])
     if max(width, height) > MAX_SIDE:
-        raise ValueError(f"{width}x{height} pixels are too many; shrink it to at most {MAX_SIDE} a side")
+        raise ValueError(f"{width}x{height} pixels are too many; shrink it to at most {MAX_SIDE} per side")
     return width, height
 
 
@@ -84,13 +84,13 @@ def decode_png(data: bytes) -> np.ndarray:
     """Decode a PNG with transparency.
 
     Args:
-        data: The file's bytes.
+        data: Content of the file.
 
     Returns:
         (H, W, 4) uint8, BGRA, straight alpha.
 
     Raises:
-        ValueError: What is wrong with it, in the words of a message to the user.
+        ValueError: The PNG is damaged, too large or without transparency; worded as a message to the user.
     """
     png_size(data)  # an image that would fill the memory is never decoded
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

@@ -1,4 +1,4 @@
-"""An image of a whole face, fitted onto another by the triangles between all their points."""
+"""Piecewise affine warp of an image of a whole face onto another, by the triangles between all their points."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from facekp.landmarks import MEAN_FACE, Pose, face_outline
 from facekp.stickers.texture import Texture
 from facekp.vision import geometry
 
-#: Width of the soft edge, of the face's width.
+#: Width of the soft edge, as a fraction of the face width.
 _SOFT = 0.04
 
 _INNER_LIPS = frozenset(range(60, 68))
 
 
 def mesh_points(points: np.ndarray, pose: Pose | None = None) -> np.ndarray:
-    """The 68 points and 16 around the forehead.
+    """Return the 68 points and 16 around the forehead.
 
     Args:
-        points: (68, 2) pixels.
-        pose: Of this face, N = 1; None: found from the points.
+        points: (68, 2) points in pixels.
+        pose: Pose of this face, N = 1; None: estimated from the points.
 
     Returns:
         (84, 2) float64.
@@ -36,7 +36,7 @@ def mesh_points(points: np.ndarray, pose: Pose | None = None) -> np.ndarray:
 
 @functools.lru_cache(maxsize=1)
 def triangles() -> np.ndarray:
-    """(T, 3) indices into `mesh_points`: Delaunay's triangles of the mean face, without those of the open mouth.
+    """Return the Delaunay triangles of the mean face without the open mouth, as (T, 3) indices into `mesh_points`.
 
     Example:
         >>> triangles().shape[1], int(triangles().max())
@@ -47,39 +47,39 @@ def triangles() -> np.ndarray:
     for point in mean:
         plane.insert(point.tolist())
     corners = plane.getTriangleList().reshape(-1, 3, 1, 2)
-    corners = corners[(np.abs(corners) < 2).all((1, 2, 3))]  # without those of the plane's own outer points
+    corners = corners[(np.abs(corners) < 2).all((1, 2, 3))]  # without the outer vertices that Subdiv2D adds
     found = np.linalg.norm(corners - mean, axis=-1).argmin(-1)
     return np.array([each for each in found if not _INNER_LIPS.issuperset(each.tolist())])
 
 
 class Triangles:
-    """Affine in every triangle. What faces away from the viewer is not drawn.
+    """Warp that is affine in every triangle; triangles that face away from the viewer are not drawn.
 
     Args:
         source: (84, 2) `mesh_points` in pixels of the sticker.
-        target: (84, 2) the same in the photo.
+        target: (84, 2) the same points in pixels of the photo.
     """
 
     def __init__(self, source: np.ndarray, target: np.ndarray) -> None:
         chosen = triangles()
-        sides, sides_there = (_sides(points[chosen]) for points in (source, target))
-        facing = np.linalg.det(sides) * np.linalg.det(sides_there) > 1e-9
-        chosen, sides, sides_there = chosen[facing], sides[facing], sides_there[facing]
+        source_sides, target_sides = (_sides(points[chosen]) for points in (source, target))
+        facing = np.linalg.det(source_sides) * np.linalg.det(target_sides) > 1e-9
+        chosen, source_sides, target_sides = chosen[facing], source_sides[facing], target_sides[facing]
         self._target = target
         self._corners = target[chosen]
-        linear = np.linalg.inv(sides_there) @ sides  # rows: from the photo back to the sticker
+        linear = np.linalg.inv(target_sides) @ source_sides  # for row vectors, from the photo to the sticker
         shift = source[chosen[:, 0]] - (target[chosen[:, 0], None] @ linear)[:, 0]
         self._back = np.concatenate([linear, shift[:, None]], 1)  # (T, 3, 2)
         self._scale = float(np.sqrt(abs(np.linalg.det(geometry.affine(source, target)[:, :2]))))
 
     def draw(self, texture: Texture, canvas: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]] | None:
-        """Resample the sticker where it meets a canvas of (width, height); None if it does not."""
+        """Resample the part of the sticker on a canvas of (width, height); return None if there is none."""
         low = np.clip(np.floor(self._target.min(0)), 0, canvas).astype(int)
         high = np.clip(np.ceil(self._target.max(0)) + 1, 0, canvas).astype(int)
         width, height = (int(v) for v in high - low)
         if width < 1 or height < 1 or not len(self._corners):
             return None
-        # The edge that is soft is the triangles', not the canvas's: look a little beyond it.
+        # Only the edge of the triangles is soft, not that of the canvas: rasterise them with a margin around it.
         soft = max(int(_SOFT * np.ptp(self._target[:17, 0])), 1)
         start = np.clip(np.floor(self._target.min(0)), low - soft, low).astype(int)
         end = np.clip(np.ceil(self._target.max(0)) + 1, high, high + soft).astype(int)
@@ -104,22 +104,22 @@ class Triangles:
 
 
 def _soft_edge(inside: np.ndarray, width: int) -> np.ndarray:
-    """1 inside, falling to 0 at the edge over so many pixels; (h, w) float32."""
+    """Return a mask (h, w) float32, 1 inside and falling to 0 over `width` pixels at the edge."""
     framed = cv2.copyMakeBorder(inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     return np.minimum(cv2.distanceTransform(framed, cv2.DIST_L2, 3)[1:-1, 1:-1] / width, 1)
 
 
 def _sides(corners: np.ndarray) -> np.ndarray:
-    """(T, 2, 2) the two sides from the first corner of triangles (T, 3, 2)."""
+    """Return the two sides (T, 2, 2) from the first corner of triangles (T, 3, 2)."""
     return corners[:, 1:] - corners[:, :1]
 
 
 def match_colours(patch: np.ndarray, below: np.ndarray) -> None:
-    """Give a patch the colours of what it covers: mean and spread in CIELAB (Reinhard and others, 2001), in place.
+    """Match a patch to the colours below, in place: mean and spread in CIELAB (Reinhard and others, 2001).
 
     Args:
         patch: (h, w, 4) float32, premultiplied BGRA 0..255.
-        below: (h, w, 3) uint8, BGR.
+        below: (h, w, 3) uint8, BGR, the part of the image that the patch covers.
 
     Example:
         >>> patch = np.full((4, 4, 4), 255, np.float32)

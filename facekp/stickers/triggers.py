@@ -1,24 +1,24 @@
-"""When a layer is shown: what the face must do for it."""
+"""Triggers: layers that are shown while the face makes an expression."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: No trigger changes its mind sooner, in seconds: what flickers is noise.
+#: Minimum time between two changes of a trigger in seconds; faster changes are noise.
 STEADY = 0.15
 
 
 @dataclass(frozen=True)
 class Trigger:
-    """Shows a layer when the face does something.
+    """Condition that shows a layer when the face makes an expression.
 
     Attributes:
         signal: Name of one of `facekp.landmarks.SIGNALS`.
-        on: From this value on the layer is shown,
-        off: until the signal is no longer above this one; at most `on`.
-        hold_ms: Shown for at least so long, in milliseconds.
-        mode: "while": the frames repeat for as long as the trigger is on. "burst": they play once, whatever the face
-            does meanwhile; the signal must fall to `off` before they can play again.
+        on: Value of the signal from which the layer is shown.
+        off: Value of the signal at or below which the layer is hidden again; at most `on`.
+        hold_ms: Minimum time for which the layer is shown, in milliseconds.
+        mode: "while": the frames repeat for as long as the trigger is on. "burst": they play once, regardless of
+            the signal, which must fall to `off` before they can play again.
     """
 
     signal: str
@@ -28,14 +28,14 @@ class Trigger:
     mode: str = "while"
 
     def at_once(self, value: float, length: float) -> float | None:
-        """The same for a single image, which has no before: the middle of a burst, the beginning otherwise.
+        """Evaluate the trigger for a single image, which has no history: the middle of a burst, else the beginning.
 
         Args:
-            value: Of the signal.
-            length: Of all frames, in seconds.
+            value: Value of the signal.
+            length: Total duration of the frames in seconds.
 
         Returns:
-            Seconds into the frames; None: not shown.
+            Position within the frames in seconds; None if the layer is not shown.
         """
         if not value >= self.on:
             return None
@@ -43,7 +43,7 @@ class Trigger:
 
 
 class Switch:
-    """A trigger's state, for one layer on one face.
+    """State of a trigger for one layer on one face.
 
     Example:
         >>> smile, switch = Trigger("mouth_wide", on=0.5, off=0.3), Switch()
@@ -55,16 +55,16 @@ class Switch:
         self._on, self._changed = False, float("-inf")
 
     def __call__(self, trigger: Trigger, value: float, seconds: float, length: float) -> float | None:
-        """Take the signal of the next frame.
+        """Update the state with the signal of the next frame.
 
         Args:
             trigger: The trigger, always the same.
-            value: Of its signal; NaN counts as nothing.
-            seconds: When the frame is shown.
-            length: Of all the layer's frames, in seconds.
+            value: Value of its signal; NaN counts as no signal.
+            seconds: Time of the frame in seconds.
+            length: Total duration of the layer's frames in seconds.
 
         Returns:
-            Seconds since the trigger fired; None: the layer is not shown.
+            Seconds since the trigger fired; None if the layer is not shown.
         """
         since, hold = seconds - self._changed, trigger.hold_ms / 1000
         burst = trigger.mode == "burst"

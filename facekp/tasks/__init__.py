@@ -1,4 +1,4 @@
-"""What a network can be trained to find: each task ties data, codec, loss, metrics, drawing and evaluation together."""
+"""Tasks that networks can be trained for: each combines data, codec, loss, metrics, drawing and evaluation."""
 
 from facekp.tasks.boxes import BoxesTask
 from facekp.tasks.points import PointsTask

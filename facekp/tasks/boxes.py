@@ -1,4 +1,4 @@
-"""Finding the faces of an image."""
+"""The task of finding the faces of an image."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from facekp.tasks.task import Evaluation, EvaluationSettings, Tables, Task, Task
 
 
 class BoxesTask(Task):
-    """See `Task`."""
+    """Face detection in whole images; see `Task`."""
 
     name = "boxes"
     networks, losses, metrics = DETECTORS, BOX_LOSSES, BOX_METRICS
@@ -40,14 +40,14 @@ class BoxesTask(Task):
         """See `Task`."""
         data = config.data
         if data.keep_crops or data.faces_per_no_face or data.validation or config.codec != "standard":
-            raise ValueError("task: boxes looks at whole images, so data.keep_crops, data.faces_per_no_face, "
-                             "data.validation and codec do not go with it")  # fmt: skip
+            raise ValueError("task: boxes uses whole images, so data.keep_crops, data.faces_per_no_face, "
+                             "data.validation and codec cannot be set")  # fmt: skip
         for key, value in (("final", data.final), ("hidden_weight", data.hidden_weight != 1)):
             if value:
                 raise ValueError(f"data.{key} goes with task: points")
         if any(photos.faces for photos in data.photos):
-            raise ValueError("data.photos: task: boxes learns from photos without faces alone; give boxes of the "
-                             "others, by a source with boxes: true")  # fmt: skip
+            raise ValueError("data.photos: task: boxes uses only photos without faces; give boxes for the others by "
+                             "a source with boxes: true")  # fmt: skip
         if config.size % 32:
             raise ValueError("size: task: boxes needs a multiple of 32")
         for spec in data.train:
@@ -62,20 +62,20 @@ class BoxesTask(Task):
         data = config.data
         parts = load_parts(config, progress)
         train, validation = ([_images(part) for part in each] for each in (parts.train, parts.validation))
-        without = [[LabelledImage(path, []) for path in find_files([photos.root])] for photos in data.photos]
+        no_faces = [[LabelledImage(path, []) for path in find_files([photos.root])] for photos in data.photos]
         compose = {} if data.compose is None else data.compose.model_dump()
         options = {"size": config.size, "progress": progress, **compose}
         turn = turning(config, parts.schema, np.concatenate([labels_of(part) for part in parts.train]))
         transform = build_transforms([*data.train, *data.pixels])
-        learned = ComposedDataset(_joined([*train, *without]), transform=transform, turn=turn, **options)
-        checked = ComposedDataset(_joined(validation), transform=build_transforms(data.pixels), **options)
-        for name, dataset in (("train", learned), ("validation", checked)):
+        train_set = ComposedDataset(_joined([*train, *no_faces]), transform=transform, turn=turn, **options)
+        validation_set = ComposedDataset(_joined(validation), transform=build_transforms(data.pixels), **options)
+        for name, dataset in (("train", train_set), ("validation", validation_set)):
             check_transforms(name, dataset, config.size)
         return TaskData(
-            train=learned,
-            sizes=[len(part) for part in (*train, *without)],
+            train=train_set,
+            sizes=[len(part) for part in (*train, *no_faces)],
             weights=[*parts.weights, *(photos.weight for photos in data.photos)],
-            validation=checked,
+            validation=validation_set,
             recipe=BoxesRecipe(config.network, config.size, data.pixels, {"config": config.name}),
             loss=build_box_loss(config.loss, config.size),
             metrics=[

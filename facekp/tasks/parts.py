@@ -1,4 +1,4 @@
-"""From `data.sources` to checked data sets."""
+"""Loading and checking of the data sets in `data.sources`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from facekp.landmarks import IBUG68, PointSchema
 
 @dataclass(frozen=True)
 class Parts:
-    """The data sets that a config's sources hold.
+    """Data sets of a config's sources.
 
     Attributes:
-        train: For training.
-        weights: How often an epoch shows a sample of each of them.
-        validation: For validation.
-        schema: What the points of all of them are.
+        train: Data sets for training.
+        weights: How often an epoch shows a sample of each training set.
+        validation: Data sets for validation.
+        schema: Point schema of all data sets.
     """
 
     train: list[LandmarkDataset]
@@ -34,13 +34,13 @@ class Parts:
 
 
 def schema_of(config: Any) -> PointSchema:
-    """What the points of a config's sources are.
+    """Return the point schema of a config's sources.
 
     Args:
         config: A `facekp.training.config.Config`.
 
     Raises:
-        UserError: Those of two sources differ.
+        UserError: The points of two sources differ.
     """
     first, *others = config.data.sources
     for source in others:
@@ -54,12 +54,12 @@ def schema_of(config: Any) -> PointSchema:
 
 
 def load_parts(config: Any, progress: bool, training: bool = True) -> Parts:
-    """Read and check what a config's sources name.
+    """Load and check the data sets of a config's sources.
 
     Args:
         config: A `facekp.training.config.Config`.
         progress: Show progress bars.
-        training: False: for evaluation, which looks at no image of the training.
+        training: Whether to check the training images; False for evaluation, which does not use them.
 
     Raises:
         UserError: A file, row or label is wrong, the points of two sources differ, or no face is left.
@@ -84,42 +84,42 @@ def load_parts(config: Any, progress: bool, training: bool = True) -> Parts:
 
 
 def labels_of(part: LandmarkDataset) -> np.ndarray:
-    """(M, K, 2) float32, the points of all samples."""
+    """Return the points of all samples, (M, K, 2) float32."""
     if isinstance(part, FilesDataset):
         return part.points[part.rows]
     return np.stack([part.load(i)[1] for i in range(len(part))])
 
 
 def turning(config: Any, schema: PointSchema, labels: np.ndarray) -> TurnHead | None:
-    """What turns heads as `data.turned` says; None if it says nothing.
+    """Return the transform that `data.turned` configures; None if it is not set.
 
     Args:
         config: A `facekp.training.config.Config`.
-        schema: Of the points.
-        labels: (M, K, 2) all labels of the training, which show the shape of heads.
+        schema: Schema of the points.
+        labels: (M, K, 2) all training labels, from which the shape of heads is estimated.
 
     Raises:
-        UserError: The points are not the 68, or show no shape.
+        UserError: The points are not the 68, or no shape can be estimated from them.
     """
     turned = config.data.turned
     if turned is None:
         return None
     if schema.points != IBUG68.points:
-        raise UserError(f"{config.name}: data.turned knows the 68 points of ibug68, not those of {schema.name}")
+        raise UserError(f"{config.name}: data.turned supports only the 68 points of ibug68, not those of {schema.name}")
     return TurnHead(HeadShape.learn(labels), **turned.model_dump())
 
 
 def check_transforms(name: str, dataset: JoinedDataset | ComposedDataset, size: int, final: bool = False) -> None:
-    """Run a pipeline once, here, where a wrong option can still be told from a damaged image.
+    """Run a pipeline once, where a wrong option can still be distinguished from a damaged image.
 
     Args:
-        name: The config's key, for messages.
-        dataset: Whose pipeline it is.
-        size: Side of the images that the network takes.
-        final: The transforms of the last epochs are meant.
+        name: Config key, for messages.
+        dataset: Data set with the pipeline.
+        size: Side length of the network's input images in pixels.
+        final: Whether to check the transforms of the last epochs.
 
     Raises:
-        UserError: It fails, or does not make what the network takes.
+        UserError: The pipeline fails, or its output does not fit the network.
     """
     try:
         image, _ = dataset[Draw(0, 0, final)]

@@ -1,4 +1,4 @@
-"""Finding the points of a face in its crop."""
+"""The task of finding the points of a face in its crop."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ from facekp.registry import type_name
 from facekp.tasks.parts import check_transforms, labels_of, load_parts, turning
 from facekp.tasks.task import Evaluation, EvaluationSettings, Tables, Task, TaskData
 
-#: At most so many squares without a face show what a network's score says of them after some epochs.
+#: Maximum number of squares without a face in the review of a network's score.
 NO_FACES = 100
 
-#: Codecs whose unit is one percent of the crop, as these outputs of a network need it.
+#: Codecs whose unit is one percent of the crop, and the network outputs that need such a codec.
 _PERCENT, _IN_PERCENT = ("mean_face", "percent"), ("score", "sigma", "visibility")
 
 
 class PointsTask(Task):
-    """See `Task`."""
+    """Landmarks of single faces in their crops; see `Task`."""
 
     name = "points"
     networks, losses, metrics = NETWORKS, LOSSES, METRICS
@@ -53,7 +53,7 @@ class PointsTask(Task):
         """See `Task`."""
         data = config.data
         if data.compose is not None:
-            raise ValueError("data.compose goes with task: boxes; a network of points sees single faces")
+            raise ValueError("data.compose goes with task: boxes; a landmark network takes single faces")
         if not data.validation:
             raise ValueError("data.validation: a network of points needs its transforms")
         training = [data.train, *([] if data.final is None else [data.final.train])]
@@ -104,7 +104,7 @@ class PointsTask(Task):
             paths = find_files([photos.root])
             train_parts.append(PhotosDataset(paths, load_detector(threads=1), photos.faces, schema, progress))
             weights.append(photos.weight)
-        judged = [part for part in validation_parts if isinstance(part, FilesDataset)]
+        from_files = [part for part in validation_parts if isinstance(part, FilesDataset)]
         train_parts = _kept(config, train_parts, schema, progress)
         validation = _validation(config, validation_parts, schema, progress)
         turn = turning(config, schema, labels)
@@ -117,9 +117,9 @@ class PointsTask(Task):
         if data.final is not None:
             train.final_transform = pipeline(data.final.train)
         no_faces = None
-        if judged and config.network.get("score"):
-            every = -(-sum(len(part) for part in judged) // NO_FACES)
-            no_faces = JoinedDataset([NoFacesDataset(judged, every, config.seed)], validation.transform)
+        if from_files and config.network.get("score"):
+            every = -(-sum(len(part) for part in from_files) // NO_FACES)
+            no_faces = JoinedDataset([NoFacesDataset(from_files, every, config.seed)], validation.transform)
         check_transforms("train", train, config.size)
         if data.final is not None:
             check_transforms("final.train", train, config.size, final=True)
@@ -156,7 +156,7 @@ class PointsTask(Task):
 
     def check_output(self, outputs: np.ndarray, label: np.ndarray) -> None:
         """See `Task`."""
-        # Labels are coordinates, or coordinates and visibility, and outputs have more: what each point has at least.
+        # Labels are coordinates, perhaps followed by visibility; outputs have at least as many numbers.
         if outputs.shape[1] < label.shape[0]:
             raise UserError(f"the network predicts {outputs.shape[1]} numbers, but a label has {label.shape[0]}")
 
@@ -166,15 +166,15 @@ class PointsTask(Task):
             raise UserError(f"--points is about face detectors, but {config.name} finds points itself")
         in_use = settings.boxes != "training"
         if not in_use and (settings.flip or settings.passes != 2):
-            raise UserError("--passes and --flip need --boxes expanded or jittered: the crops of training are looked "
-                            "at once")  # fmt: skip
+            raise UserError("--passes and --flip need --boxes expanded or jittered: the crops of training are "
+                            "evaluated in one pass")  # fmt: skip
         network, recipe = load_weights(weights)
         if recipe.size != config.size or recipe.pixels != config.data.pixels:
             raise UserError(
                 f"{weights}: trained with size {recipe.size} and other data.pixels than {config.name}, which has size "
                 f"{config.size}; give the config of the training"
             )
-        if in_use:  # the images themselves are looked at
+        if in_use:  # whole images are evaluated
             config = config.model_copy(update={"data": config.data.model_copy(update={"keep_crops": False})})
         parts = load_parts(config, settings.progress, training=False)
         if recipe.schema.points != parts.schema.points:
@@ -184,7 +184,7 @@ class PointsTask(Task):
             part.schema = recipe.schema
         validation = _validation(config, parts.validation, recipe.schema, settings.progress)
         codec = recipe.build_codec()
-        validation.codec = codec  # that of the training, whatever the sources hold now
+        validation.codec = codec  # that of the training, even if the sources have changed
         if in_use:
             landmarker = Landmarker(*load_backend(Path(weights)), load_detector(), settings.passes, settings.flip)
             jitter = settings.boxes == "jittered"
@@ -192,17 +192,17 @@ class PointsTask(Task):
         else:
             predictions = predict_dataset(network, validation, codec, config.train.batch_size, config.data.workers,
                                           settings.progress, recipe.layout)  # fmt: skip
-        divided = {"all": predictions}
+        by_kind = {"all": predictions}
         kinds = validation.kinds()
         if len(set(kinds)) > 1:
-            divided.update({kind: predictions.part(kinds == kind) for kind in dict.fromkeys(kinds.tolist())})
-        tables: Tables = {kind: {**summarise(faces, recipe.schema)} for kind, faces in divided.items()}
+            by_kind.update({kind: predictions.part(kinds == kind) for kind in dict.fromkeys(kinds.tolist())})
+        tables: Tables = {kind: {**summarise(faces, recipe.schema)} for kind, faces in by_kind.items()}
         metrics = build_metrics(config.metrics or (), codec, recipe.schema)
         further = [metric for metric in metrics if metric.name() not in tables["all"]]
-        for kind, faces in divided.items():
+        for kind, faces in by_kind.items():
             tables[kind].update(by_metrics(faces, further, codec, config.train.batch_size))
         errors = predictions.errors(recipe.schema)
-        worst = np.argsort(-errors)[: min(10, int(np.isfinite(errors).sum()))]  # NaN, which sorts last, is not known
+        worst = np.argsort(-errors)[: min(10, int(np.isfinite(errors).sum()))]  # NaN, an unknown error, sorts last
         captions = [f"{errors[i] * 100:.1f} %  {validation.name(int(i))}" for i in worst]
         if in_use:
             inputs, shown = cut_out(validation, predictions, worst)
@@ -214,7 +214,7 @@ class PointsTask(Task):
 
 
 def _kept(config: Any, parts: list[LandmarkDataset], schema: PointSchema, progress: bool) -> list[LandmarkDataset]:
-    """The same data sets with their crops in memory, if the config wants that."""
+    """Return the data sets, with their crops in memory if `data.keep_crops` is set."""
     data = config.data
     if not data.keep_crops:
         return parts
@@ -224,7 +224,7 @@ def _kept(config: Any, parts: list[LandmarkDataset], schema: PointSchema, progre
 
 
 def _validation(config: Any, parts: list[LandmarkDataset], schema: PointSchema, progress: bool) -> JoinedDataset:
-    """The data sets of the validation as one, transformed as the config says."""
+    """Join the validation data sets, with the transforms of the config."""
     transform = build_transforms([*config.data.validation, *config.data.pixels], schema)
     validation = JoinedDataset(_kept(config, parts, schema, progress), transform)
     check_transforms("validation", validation, config.size)

@@ -1,4 +1,4 @@
-"""The contract of a task: all that differs between finding points and finding face boxes."""
+"""Interface of a task: everything that differs between finding points and finding face boxes."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from facekp.evaluation.review import Review
 from facekp.recipes import AnyRecipe
 from facekp.registry import Spec
 
-#: Makes one image of (inputs, labels, predictions, and a line under each sample or None).
+#: Draws one image from inputs, labels, predictions, and captions of the samples or None.
 DrawSheet = Callable[[np.ndarray, np.ndarray, np.ndarray, Optional[Sequence[str]]], np.ndarray]
 
 
 @dataclass(frozen=True)
 class TaskData:
-    """What a run learns from and is judged by.
+    """Data, loss and metrics of a run.
 
     Attributes:
-        train: All parts one after the other.
-        sizes: Samples in each of `train`'s parts.
+        train: Training data, all parts concatenated.
+        sizes: Number of samples in each part of `train`.
         weights: How often an epoch shows a sample of each part.
-        validation: All parts one after the other.
-        recipe: Goes into the weights.
-        loss: Called with what the network predicts, and the label.
-        metrics: The first one decides which weights are the best.
-        draw: Makes one image of (inputs, labels, predictions, and a line under each sample or None).
-        review: Of each validation, for the dashboard.
-        no_faces: Squares without a face, which the review sees as well; None if its confusion needs none.
+        validation: Validation data, all parts concatenated.
+        recipe: Recipe that is saved with the weights.
+        loss: Called with the network's predictions and the label.
+        metrics: Metrics, of which the first one selects the best weights.
+        draw: Draws one image from inputs, labels, predictions, and captions of the samples or None.
+        review: Review of each validation, for the dashboard.
+        no_faces: Additional squares without a face for the review; None if its confusion matrix needs none.
     """
 
     train: Union[JoinedDataset, ComposedDataset]
@@ -52,14 +52,14 @@ class TaskData:
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """How weights are judged.
+    """Settings of an evaluation.
 
     Attributes:
-        boxes: Of points. "training": the crops of training, looked at once. As in use, from a detector's boxes:
-            "expanded", the landmarks' boxes expanded by a tenth, or "jittered", those moved and scaled at random.
-        passes: Of points as in use: how often they are looked for.
-        flip: Of points as in use: average with the mirror image.
-        points: Of a face detector: judge the faces that this landmarker keeps, a shipped model or a path of weights.
+        boxes: For points. "training": the crops of training, in one pass. As in use, from a detector's boxes:
+            "expanded", the landmarks' boxes expanded by a tenth, or "jittered", those shifted and scaled at random.
+        passes: For points as in use: number of passes.
+        flip: For points as in use: average with the mirror image.
+        points: For a face detector: evaluate the faces that this landmarker, a shipped model or path of weights, keeps.
         progress: Show progress bars.
     """
 
@@ -70,18 +70,18 @@ class EvaluationSettings:
     progress: bool = False
 
 
-#: Kind of label -> name -> value; None where there was nothing to measure.
+#: Kind of label -> metric name -> value; None where there was nothing to measure.
 Tables = dict[str, dict[str, Optional[float]]]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a judgement says.
+    """Results of an evaluation.
 
     Attributes:
-        tables: Format of the labels, or "all" -> name -> value.
-        worst: A sheet of the faces with the largest errors, BGR uint8; None of a face detector.
-        errors: (N,) NME of each face, fractions; None of a face detector.
+        tables: Format of the labels, or "all" -> metric name -> value.
+        worst: Sheet of the faces with the largest errors, BGR uint8; None for a face detector.
+        errors: (N,) NME of each face, fractions; None for a face detector.
         further: Names in the tables of the config's own metrics, which need not be fractions.
     """
 
@@ -92,20 +92,20 @@ class Evaluation:
 
 
 class Task(ABC):
-    """What a network finds. The registry is `facekp.tasks.TASKS`."""
+    """Base class of the tasks. The registry is `facekp.tasks.TASKS`."""
 
     #: Name in a config and in weights.
     name: ClassVar[str]
-    #: Name -> network, loss, metric.
+    #: Name -> constructor of a network, a loss, a metric.
     networks: ClassVar[Mapping[str, Callable[..., nn.Layer]]]
     losses: ClassVar[Mapping[str, Callable[..., nn.Layer]]]
     metrics: ClassVar[Mapping[str, Callable[..., Metric]]]
-    #: What is reported where a config names no metrics.
+    #: Metrics that are reported if a config names none.
     default_metrics: ClassVar[Sequence[Spec]]
 
     @abstractmethod
     def check(self, config: Any) -> None:
-        """Compare the parts of a config that must fit together.
+        """Check that the parts of a config fit together.
 
         Args:
             config: A `facekp.training.config.Config`.
@@ -116,7 +116,7 @@ class Task(ABC):
 
     @abstractmethod
     def build_data(self, config: Any, progress: bool = False) -> TaskData:
-        """Build what a config's network learns from.
+        """Build the data, the loss and the metrics of a config.
 
         Args:
             config: A `facekp.training.config.Config`.
@@ -128,21 +128,21 @@ class Task(ABC):
 
     @abstractmethod
     def check_output(self, outputs: np.ndarray, label: np.ndarray) -> None:
-        """Compare what a network predicts for one sample with its label.
+        """Check that a network's output for one sample fits its label.
 
         Raises:
-            UserError: They do not fit.
+            UserError: It does not fit.
         """
 
     @abstractmethod
     def evaluate(self, config: Any, weights: str, settings: EvaluationSettings) -> Evaluation:
-        """Judge weights on the validation split of a config.
+        """Evaluate weights on the validation split of a config.
 
         Args:
             config: A `facekp.training.config.Config`.
-            weights: Path or name of what is judged.
-            settings: How.
+            weights: Path or name of the weights.
+            settings: Settings of the evaluation.
 
         Raises:
-            UserError: The weights do not fit the config, or a setting does not go with this task.
+            UserError: The weights do not fit the config, or a setting does not apply to this task.
         """

@@ -1,4 +1,4 @@
-"""Training and judging: `train(config)`, `evaluate(config, weights)`, and what they are made of."""
+"""Training and evaluation: `train(config)`, `evaluate(config, weights)`, and their components."""
 
 from facekp.training.config import Config, load_config
 from facekp.training.evaluate import evaluate

@@ -1,4 +1,4 @@
-"""Batch norm over the images of all processes, so that several train what one with the whole batch would."""
+"""Batch norm with statistics over the images of all processes, as if one process had the whole batch."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from facekp.paddle_internals import epsilon_of, follow_statistics
 
 
 def synchronize(network: nn.Layer) -> None:
-    """Let every batch norm of a network take its statistics from all processes while training.
+    """Make every batch norm of a network compute its training statistics over all processes.
 
-    Paddle's own `SyncBatchNorm` exists on GPUs alone. Call it in every process, before the first step.
+    Paddle's own `SyncBatchNorm` exists on GPUs only. Call this in every process, before the first step.
 
     Args:
-        network: Any; changed in place. Its parameters, their names and what it predicts stay as they are.
+        network: Any network; modified in place. Its parameters, their names and its predictions do not change.
 
     Example:
         >>> network = nn.Sequential(nn.Conv2D(3, 4, 1), nn.BatchNorm2D(4))
@@ -34,7 +34,7 @@ def synchronize(network: nn.Layer) -> None:
 
 
 def _forward(layer: nn.BatchNorm2D, x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, C, H, W)."""
+    """Apply batch norm with the statistics of all processes: (N, C, H, W) -> (N, C, H, W)."""
     if not layer.training:
         return nn.BatchNorm2D.forward(layer, x)
     y, mean, variance = _Normalize.apply(x, layer.weight, layer.bias, epsilon_of(layer))
@@ -43,20 +43,20 @@ def _forward(layer: nn.BatchNorm2D, x: Tensor) -> Tensor:
 
 
 class _Normalize(PyLayer):
-    """Ioffe and Szegedy, "Batch Normalization", 2015, algorithm 1 and its derivative, over all processes' images.
+    """Batch norm over all processes' images, with its gradient (Ioffe and Szegedy, "Batch Normalization", 2015).
 
-    What goes over all places is left to Paddle's batch norm with given statistics and to products with ones, which are
-    the fast ways on a CPU.
+    Implements algorithm 1. Operations over all positions use Paddle's batch norm with given statistics, and matrix
+    products with ones, because these are fast on a CPU.
     """
 
     @staticmethod
     def forward(context: Any, x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> tuple[Tensor, ...]:
         own_mean, own_variance = paddle.zeros_like(weight), paddle.ones_like(weight)
         F.batch_norm(x, own_mean, own_variance, None, None, training=True, momentum=0.0)
-        places = x.size // weight.size
-        sums = _over_processes(own_mean * places, paddle.full([1], places, x.dtype))
+        positions = x.size // weight.size
+        sums = _over_processes(own_mean * positions, paddle.full([1], positions, x.dtype))
         mean, count = sums[:-1] / sums[-1:], sums[-1:]
-        variance = _over_processes((own_variance + (own_mean - mean) ** 2) * places) / count
+        variance = _over_processes((own_variance + (own_mean - mean) ** 2) * positions) / count
         context.save_for_backward(x, weight, mean, variance, count)
         context.epsilon = epsilon
         return F.batch_norm(x, mean, variance, weight, bias, epsilon=epsilon), mean, variance
@@ -65,16 +65,16 @@ class _Normalize(PyLayer):
     def backward(context: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, weight, mean, variance, count = context.saved_tensor()
         normal = F.batch_norm(x, mean, variance, None, None, epsilon=context.epsilon)
-        to_weight, to_bias = sum_places(gradient * normal), sum_places(gradient)  # this process's: Paddle averages them
+        weight_grad, bias_grad = sum_places(gradient * normal), sum_places(gradient)  # local; Paddle averages them
         slope = weight * paddle.rsqrt(variance + context.epsilon)
         scaled = F.batch_norm(gradient, paddle.zeros_like(mean), paddle.ones_like(mean), slope, None, epsilon=0.0)
-        shift, tilt = (slope * each / count for each in _over_processes(to_bias, to_weight).split(2))
-        return scaled - F.batch_norm(x, mean, variance, tilt, shift, epsilon=context.epsilon), to_weight, to_bias
+        shift, tilt = (slope * each / count for each in _over_processes(bias_grad, weight_grad).split(2))
+        return scaled - F.batch_norm(x, mean, variance, tilt, shift, epsilon=context.epsilon), weight_grad, bias_grad
 
 
 def _over_processes(*values: Tensor) -> Tensor:
-    """Vectors, one behind the other, added up over all processes; they stay as they are."""
-    joined = paddle.concat(values)  # a copy, because the sum is written over it
+    """Return the concatenation of vectors, summed over all processes; the arguments are not modified."""
+    joined = paddle.concat(values)  # a copy, because all_reduce works in place
     if distributed.get_world_size() > 1:
         distributed.all_reduce(joined)
     return joined

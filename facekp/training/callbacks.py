@@ -1,8 +1,9 @@
-"""What `paddle.Model.fit` lacks: logs worth looking at, the best checkpoint, resuming, time left.
+"""Callbacks for what `paddle.Model.fit` lacks: epoch metrics, the best checkpoint, resuming, the remaining time.
 
-The order matters: `InStep` keeps processes equal, `History` measures the epoch, `Dashboard` (see dashboard.py) and
-`ProgressBar` show it, `BestWeights` keeps it if it is the best, `MovingAverage` puts the trained weights back, and
-`Checkpoints` closes it. Of several processes only the first has `Dashboard`, `ProgressBar` and `BestWeights`.
+The order matters: `InStep` synchronises the processes, `History` computes the metrics of an epoch, `Dashboard` (see
+dashboard.py) and `ProgressBar` show them, `BestWeights` saves the best weights, `MovingAverage` restores the trained
+weights, and `Checkpoints` ends the epoch. Of several processes only the first has `Dashboard`, `ProgressBar` and
+`BestWeights`.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from facekp.training.processes import Processes
 
 
 class InStep(Callback):
-    """Gives every process the first one's weights and running statistics when an epoch ends, and waits for all.
+    """Copies the first process's weights and running statistics to all processes after every epoch.
 
-    Batch norm's running statistics are those of the images that a process saw. So all processes judge, and later
-    continue with, exactly what the first one writes down.
+    The running statistics of batch norm depend on the images that a process has seen. With the copy, all processes
+    evaluate, and later resume from, exactly what the first one saves.
 
     Args:
-        processes: Those of the run.
-        average: Of `MovingAverage`, if there is one.
+        processes: Processes of the run.
+        average: The `average` of `MovingAverage`, if it is used.
     """
 
     def __init__(self, processes: Processes, average: dict[str, Tensor] | None = None) -> None:
@@ -44,23 +45,23 @@ class InStep(Callback):
         self.processes, self.average = processes, average
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Wait for the first one, which has just drawn and written the epoch before."""
+        """Wait for the first process, which plots and saves the previous epoch."""
         self.processes.gather(None)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Copy."""
+        """Copy weights, running statistics and the moving average from the first process."""
         network = self.model.network.state_dict()
         self.processes.take_from_first([*network.values(), *(self.average or {}).values()])
 
 
 class History(Callback):
-    """Averages the losses over the epoch (Paddle reports the last batch's) and keeps a row for each epoch.
+    """Averages the losses over the epoch (Paddle reports the last batch's) and records a row for each epoch.
 
     Args:
-        state: The run's state; its step is counted here.
-        folder: The run's folder; `metrics.csv` grows there.
-        processes: Those of the run; the row is about all of them together.
-        seed: Of the run.
+        state: The run's state; its step is updated here.
+        folder: The run's folder; rows are appended to its `metrics.csv`.
+        processes: Processes of the run; a row covers all of them together.
+        seed: Seed of the run.
     """
 
     def __init__(self, state: RunState, folder: Path, processes: Processes, seed: int = 0) -> None:
@@ -70,17 +71,17 @@ class History(Callback):
 
     @property
     def metric(self) -> str:
-        """Name of the metric that decides, the lower the better: the first one."""
+        """Name of the first metric, which selects the best weights; lower is better."""
         return metrics_of(self.model)[0].name()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Start an epoch."""
-        # Dropout, if any, is the same after a resume, and another one in each process.
+        """Seed Paddle for the epoch, and reset the timer and the mean losses."""
+        # Dropout, if any, is the same after a resume, and differs between processes.
         paddle.seed((self.seed << 20) + self.state.epoch * self.processes.count + self.processes.rank)
         self._start, self._train, self._validation = time.perf_counter(), _Mean(), _Mean()
 
     def on_train_batch_end(self, step: int, logs: dict[str, Any]) -> None:
-        """Add a batch's loss; the callbacks that follow see those of all processes."""
+        """Add a batch's loss; later callbacks see the loss and metrics of all processes."""
         self.state.step += 1
         loss, *sums = self.processes.add_up([scalar_of(logs["loss"]), *self._sums()])
         logs["loss"] = loss / self.processes.count
@@ -91,22 +92,22 @@ class History(Callback):
             raise UserError(f"the loss is no longer a number at step {self.state.step}; lower optimizer.lr")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Note the training metrics; validation follows."""
+        """Store the training metrics; validation follows."""
         self._training = {"train_loss": self._train.value()}
         self._training.update({f"train_{metric.name()}": logs[metric.name()] for metric in metrics_of(self.model)})
         self._seconds = time.perf_counter() - self._start
 
     def on_eval_batch_end(self, step: int, logs: dict[str, Any]) -> None:
-        """Add a batch's loss."""
+        """Add a batch's validation loss."""
         self._validation.add(logs)
 
     def on_eval_end(self, logs: dict[str, Any]) -> None:
-        """Write the epoch's row."""
+        """Append the epoch's row to `metrics.csv`."""
         row: dict[str, float] = {"epoch": self.state.epoch + 1, "step": self.state.step, **self._training}
-        # Paddle computes metrics from the faces of all processes, each once, but takes the loss of this one alone.
+        # Paddle computes metrics over the faces of all processes, each once, but the loss of this process only.
         row["val_loss"] = self.processes.add_up([self._validation.value()])[0] / self.processes.count
         row.update({f"val_{metric.name()}": logs[metric.name()] for metric in metrics_of(self.model)})
-        # What `paddle.Model.fit` itself prints as the loss of an epoch.
+        # The values that `paddle.Model.fit` itself prints as the losses of an epoch.
         row["train_last_loss"], row["val_last_loss"] = self._train.last, self._validation.last
         row["seconds"] = round(self._seconds, 1)
         self.row = row
@@ -116,19 +117,19 @@ class History(Callback):
         pd.DataFrame([row]).to_csv(path, mode="a", header=not path.exists(), index=False)
 
     def _sums(self) -> list[float]:
-        """Of each training metric: its sum over the samples so far, and their number."""
-        counts = [getattr(metric, "count", 1) for metric in metrics_of(self.model)]  # Paddle's own do not count
+        """Return, for each training metric, the sum over the samples so far and their number."""
+        counts = [getattr(metric, "count", 1) for metric in metrics_of(self.model)]  # Paddle's own have no count
         values = [metric.accumulate() if count else 0.0 for metric, count in zip(metrics_of(self.model), counts)]
         return [part for value, count in zip(values, counts) for part in (value * count, float(count))]
 
 
 class Freeze(Callback):
-    """Lets only the head learn at first; the running statistics of the rest stay as well.
+    """Freezes everything but the head, including running statistics, during the first epochs.
 
     Args:
         state: The run's state.
-        network: With a part that is called `head`.
-        epochs: How many are frozen.
+        network: Network with a sublayer named `head`.
+        epochs: Number of frozen epochs.
     """
 
     def __init__(self, state: RunState, network: nn.Layer, epochs: int) -> None:
@@ -141,7 +142,7 @@ class Freeze(Callback):
         self.frozen: bool | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Freeze or thaw."""
+        """Freeze or unfreeze the layers, if this epoch changes their state."""
         frozen = self.state.epoch < self.epochs
         if frozen == self.frozen:
             return
@@ -150,25 +151,25 @@ class Freeze(Callback):
             weight.stop_gradient = frozen
         for norm in self.norms:
             fix_statistics(norm, frozen)
-        until = f"until the end of epoch {self.epochs}, only the head learns"
-        tqdm.write(f"epoch {self.state.epoch + 1}: {until if frozen else 'everything learns'}")
+        until = f"until the end of epoch {self.epochs}, only the head is trained"
+        tqdm.write(f"epoch {self.state.epoch + 1}: {until if frozen else 'all layers are trained'}")
 
 
 class Plateau(LRScheduler):
-    """Steps a `ReduceOnPlateau` schedule by the validation metric of each epoch.
+    """Steps a `ReduceOnPlateau` schedule with the validation metric of each epoch.
 
     Args:
-        history: Must stand before this one in the list of callbacks.
-        freeze_epochs: Of a frozen start, whose metric does not count.
-        thawed_lr: The learning rate after it.
+        history: The run's `History`; must precede this callback in the list.
+        freeze_epochs: Number of frozen epochs, whose metrics are ignored.
+        thawed_lr: Learning rate after the frozen epochs.
     """
 
     def __init__(self, history: History, freeze_epochs: int = 0, thawed_lr: float = 0.0) -> None:
-        super().__init__(by_step=False)  # Paddle's own would step it after every batch
+        super().__init__(by_step=False)  # Paddle's default steps it after every batch
         self.history, self.freeze_epochs, self.thawed_lr = history, freeze_epochs, thawed_lr
 
     def on_eval_end(self, logs: Any = None) -> None:
-        """Step; or thaw."""
+        """Step the schedule, or set the rate after the last frozen epoch."""
         schedule, epoch = schedule_of(optimizer_of(self.model)), self.history.row["epoch"]
         if epoch > self.freeze_epochs:
             schedule.step(self.history.row[f"val_{self.history.metric}"])
@@ -177,12 +178,12 @@ class Plateau(LRScheduler):
 
 
 class MovingAverage(Callback):
-    """Evaluates, shows and keeps an exponential moving average of the weights in their place.
+    """Evaluates, displays and saves an exponential moving average of the weights in their place.
 
     Args:
         state: The run's state.
-        network: Whose parameters and running statistics are averaged.
-        decay: The average remembers about 1 / (1 - decay) steps; fewer at the beginning.
+        network: Network whose parameters and running statistics are averaged.
+        decay: Decay of the average, which spans about 1 / (1 - decay) steps; fewer at the beginning.
 
     Attributes:
         average: Name -> tensor, as in the network's `state_dict`.
@@ -194,30 +195,30 @@ class MovingAverage(Callback):
         self.average = {name: tensor.clone().detach() for name, tensor in network.state_dict().items()}
 
     def on_train_batch_end(self, step: int, logs: Any = None) -> None:
-        """Take a step towards the weights."""
+        """Update the average with the current weights."""
         new = 1 - min(self.decay, (1 + self.state.step) / (10 + self.state.step))
         with paddle.no_grad():
             for name, tensor in self.network.state_dict().items():
                 self.average[name].lerp_(tensor, new)
 
     def on_eval_begin(self, logs: Any = None) -> None:
-        """Put the average into the network."""
+        """Load the average into the network."""
         self._trained = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
         self.network.set_state_dict(self.average)
 
     def on_eval_end(self, logs: Any = None) -> None:
-        """Put the weights back."""
+        """Restore the trained weights."""
         self.network.set_state_dict(self._trained)
 
 
 class BestWeights(Callback):
-    """Keeps the weights with the lowest validation metric, `best.safetensors`, for use.
+    """Saves the weights with the lowest validation metric as `best.safetensors`, for inference.
 
     Args:
-        state: The run's state; its best value is kept here.
-        history: Must stand before this one in the list of callbacks.
+        state: The run's state; its best value is updated here.
+        history: The run's `History`; must precede this callback in the list.
         folder: The run's folder.
-        recipe: Goes into the weights.
+        recipe: Recipe that is saved with the weights.
     """
 
     def __init__(self, state: RunState, history: History, folder: Path, recipe: AnyRecipe) -> None:
@@ -225,7 +226,7 @@ class BestWeights(Callback):
         self.state, self.history, self.folder, self.recipe = state, history, folder, recipe
 
     def on_eval_end(self, logs: Any = None) -> None:
-        """Save if better."""
+        """Save the weights if the metric has improved."""
         name = f"val_{self.history.metric}"
         value = self.history.row[name]
         if value < self.state.best:
@@ -236,14 +237,14 @@ class BestWeights(Callback):
 
 
 class Checkpoints(Callback):
-    """Closes an epoch, which counts as finished once `last.safetensors` is written, to resume from.
+    """Writes `last.safetensors`, the checkpoint to resume from; an epoch counts as finished once it is written.
 
     Args:
-        state: The run's state; its epoch is kept here.
+        state: The run's state; its epoch is updated here.
         folder: The run's folder.
-        processes: Those of the run; the first one writes.
-        average: Of `MovingAverage`, if there is one.
-        stop_after: Stop when so many epochs are done.
+        processes: Processes of the run; the first one writes.
+        average: The `average` of `MovingAverage`, if it is used.
+        stop_after: Number of finished epochs after which training stops.
     """
 
     def __init__(
@@ -259,7 +260,7 @@ class Checkpoints(Callback):
         self.average, self.stop_after = average, stop_after
 
     def on_eval_end(self, logs: Any = None) -> None:
-        """Save."""
+        """Count the epoch, and write the checkpoint."""
         self.state.epoch += 1
         if self.processes.first:
             self.state.log_sizes = {name: (self.folder / name).stat().st_size for name in GROWING_FILES}
@@ -270,53 +271,53 @@ class Checkpoints(Callback):
 
 
 class ProgressBar(Callback):
-    """One bar for the epoch and one line when it is done, with the time left for all epochs."""
+    """Shows a progress bar for each epoch, then prints one line with its losses and the remaining time."""
 
     def __init__(self, state: RunState, history: History, epochs: int, steps: int) -> None:
         super().__init__()
         self.state, self.history, self.epochs, self.steps = state, history, epochs, steps
-        self._took: list[float] = []
+        self._durations: list[float] = []
         self.bar = tqdm(disable=True)  # until the first epoch
 
     def close(self) -> None:
-        """Clear the bar, also when the training ends with an error."""
+        """Close the bar, also when training ends with an error."""
         self.bar.close()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Open the bar."""
         self._start = time.perf_counter()
-        self._done = self.state.epoch + 1
+        self._epoch = self.state.epoch + 1
         self.bar = tqdm(
-            total=self.steps, desc=f"epoch {self._done}/{self.epochs}", unit="batch", leave=False, disable=None
+            total=self.steps, desc=f"epoch {self._epoch}/{self.epochs}", unit="batch", leave=False, disable=None
         )
 
     def on_train_batch_end(self, step: int, logs: dict[str, Any]) -> None:
-        """Move the bar."""
+        """Advance the bar, and show the loss and the metric."""
         name = self.history.metric
         self.bar.set_postfix(loss=f"{scalar_of(logs['loss']):.4f}", **{name: f"{logs[name]:.4f}"}, refresh=False)
         self.bar.update()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Close the bar."""
-        self.bar.set_description(f"epoch {self._done}/{self.epochs}: validating")
+        """Show that validation is running."""
+        self.bar.set_description(f"epoch {self._epoch}/{self.epochs}: validating")
 
     def on_eval_end(self, logs: Any = None) -> None:
-        """Print the line."""
+        """Close the bar, and print the line of the epoch."""
         self.bar.close()
         row = self.history.row
-        self._took.append(time.perf_counter() - self._start)
-        left = (self.epochs - self._done) * float(np.mean(self._took))
+        self._durations.append(time.perf_counter() - self._start)
+        left = (self.epochs - self._epoch) * float(np.mean(self._durations))
         name = self.history.metric
         print(
-            f"epoch {self._done}/{self.epochs}  train loss {row['train_loss']:.4f} {name} {row[f'train_{name}']:.4f}"
+            f"epoch {self._epoch}/{self.epochs}  train loss {row['train_loss']:.4f} {name} {row[f'train_{name}']:.4f}"
             f"  validation loss {row['val_loss']:.4f} {name} {row[f'val_{name}']:.4f}"
-            f"  {self._took[-1]:.0f} s, {_clock(left)} left",
+            f"  {self._durations[-1]:.0f} s, {_clock(left)} left",
             flush=True,
         )
 
 
 class _Mean:
-    """Mean of the losses of batches of unequal size."""
+    """Mean loss over batches of unequal size."""
 
     def __init__(self) -> None:
         self.total, self.count, self.last = 0.0, 0, float("nan")
@@ -331,7 +332,7 @@ class _Mean:
 
 
 def scalar_of(value: Any) -> float:
-    """A loss as Paddle hands it to callbacks, which may be a list of one."""
+    """Convert a loss that Paddle passes to callbacks, possibly a list of one, to a float."""
     return float(np.asarray(value).reshape(-1)[0])
 
 

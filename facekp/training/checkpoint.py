@@ -1,4 +1,4 @@
-"""Checkpoints: all that a run needs to continue as if it had never stopped, in one safetensors file."""
+"""Checkpoints: the state from which a run resumes as if never interrupted, in one safetensors file."""
 
 from __future__ import annotations
 
@@ -25,16 +25,15 @@ from facekp.training.logs import GROWING_FILES
 
 @dataclass(config=ConfigDict(extra="forbid", strict=True))
 class RunState:
-    """Where a run stands. The callbacks share one object.
+    """Progress of a run. The callbacks share one object.
 
     Attributes:
-        epoch: Finished epochs, which is also the number of the running one, counted from 0.
-        step: Finished training steps.
-        best: Lowest validation metric so far, the NME or what a detector misses.
-        log_sizes: Bytes of the run's growing files at the end of the last finished epoch; what stands behind
-            them was written by an epoch that did not finish, and is cut off when the run continues.
-            `cut_logs` checks them.
-        processes: That train together.
+        epoch: Number of finished epochs, which is also the index of the current epoch, counted from 0.
+        step: Number of finished training steps.
+        best: Lowest validation metric so far: the NME, or the share of faces that a detector misses.
+        log_sizes: Sizes in bytes of the run's growing files at the end of the last finished epoch. Later content was
+            written by an unfinished epoch, and is truncated when the run resumes. `cut_logs` checks the sizes.
+        processes: Number of processes that train together.
     """
 
     epoch: NonNegativeInt = 0
@@ -51,10 +50,10 @@ def save_checkpoint(
     state: RunState,
     average: dict[str, Tensor] | None = None,
 ) -> None:
-    """Write network, its moving average if there is one, optimizer, schedule and state; all of it or nothing.
+    """Write network, moving average (if there is one), optimizer, schedule and state; all of them or nothing.
 
-    Paddle keys an optimizer's arrays by automatic names (conv2d_0.w_0), which change from process to process;
-    here they stand under the names of the network's own parameters.
+    Paddle keys an optimizer's arrays by generated names (conv2d_0.w_0), which differ from process to process;
+    here they are stored under the names of the network's own parameters.
     """
     arrays = {f"network.{name}": tensor.numpy() for name, tensor in network.state_dict().items()}
     arrays.update({f"average.{name}": tensor.numpy() for name, tensor in (average or {}).items()})
@@ -78,10 +77,10 @@ def load_checkpoint(
     state: RunState,
     average: dict[str, Tensor] | None = None,
 ) -> None:
-    """Put a checkpoint back into what was just built: what `save_checkpoint` was given.
+    """Restore a checkpoint into newly built objects; the arguments are those of `save_checkpoint`.
 
     Raises:
-        UserError: No checkpoint, damaged, or of another network or number of processes.
+        UserError: The file is no checkpoint, is damaged, or is of another network or number of processes.
     """
     arrays, metadata = read_safetensors(path)
     if "state" not in metadata:
@@ -89,13 +88,13 @@ def load_checkpoint(
     saved = _read_state(metadata["state"], path)
     if saved.processes != state.processes:
         raise UserError(
-            f"{path}: the run to resume has {saved.processes} processes, not {state.processes}; start as many again"
+            f"{path}: the run to resume has {saved.processes} processes, not {state.processes}; start as many as before"
         )
     part: dict[str, dict[str, np.ndarray]] = {"network": {}, "average": {}, "optimizer": {}}
     for name, array in arrays.items():
         kind, _, rest = name.partition(".")
         if kind not in part:
-            raise UserError(_damaged(path, f"there is no place for {name[:80]}"))
+            raise UserError(_damaged(path, f"unexpected array {name[:80]}"))
         part[kind][rest] = array
     schedule = _read_schedule(metadata.get("schedule"), optimizer, path)
     _check_optimizer(part["optimizer"], network, optimizer, path)
@@ -118,15 +117,15 @@ def load_checkpoint(
 
 
 def _read_state(text: str, path: str | os.PathLike[str]) -> RunState:
-    """Check what a checkpoint says of the run.
+    """Parse and check the run state of a checkpoint.
 
     Raises:
-        UserError: It cannot be true.
+        UserError: The state is invalid.
     """
     try:
         values = json.loads(text)
         if not isinstance(values, dict):
-            raise ValueError("it is no mapping")
+            raise ValueError("it is not a mapping")
         return RunState(**values)
     except ValidationError as error:
         first = error.errors()[0]
@@ -137,10 +136,10 @@ def _read_state(text: str, path: str | os.PathLike[str]) -> RunState:
 
 
 def _read_schedule(text: str | None, optimizer: Optimizer, path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """Check the state of a checkpoint's learning-rate schedule against the one that is there.
+    """Parse the state of a checkpoint's learning-rate schedule, and check it against the optimizer's schedule.
 
     Raises:
-        UserError: It is another schedule's.
+        UserError: The state is missing, or belongs to another schedule.
     """
     schedule = schedule_of(optimizer)
     if not isinstance(schedule, LRScheduler):
@@ -159,7 +158,7 @@ def _read_schedule(text: str | None, optimizer: Optimizer, path: str | os.PathLi
 
 
 def _alike(value: Any, own: Any) -> bool:
-    """Whether a value can stand in the place of another one: a number for a number, and so on downwards."""
+    """Return whether a value can replace another one: both of one type, recursively; None counts as a number."""
     if isinstance(own, dict):
         return isinstance(value, dict) and set(value) == set(own) and all(_alike(value[k], own[k]) for k in own)
     number = (int, float)
@@ -171,10 +170,10 @@ def _alike(value: Any, own: Any) -> bool:
 def _check_optimizer(
     arrays: dict[str, np.ndarray], network: nn.Layer, optimizer: Optimizer, path: str | os.PathLike[str]
 ) -> None:
-    """Compare an optimizer's arrays with the network: each belongs to a parameter, and has its shape or one number.
+    """Check that each array of an optimizer belongs to a parameter, and has its shape or a single element.
 
     Raises:
-        UserError: One does not.
+        UserError: An array does not fit the network.
     """
     shapes = {name: tuple(parameter.shape) for name, parameter in network.named_parameters()}
     known = {f"{name}_0" for name in (*accumulators_of(optimizer), *_ACCUMULATORS)}
@@ -186,7 +185,7 @@ def _check_optimizer(
             raise UserError(_damaged(path, f"optimizer: {name[:80]} is of another shape or type"))
 
 
-#: What Paddle's Momentum, Adam and AdamW keep of each parameter.
+#: Arrays that Paddle's Momentum, Adam and AdamW keep for each parameter.
 _ACCUMULATORS = ("velocity", "moment1", "moment2", "beta1_pow_acc", "beta2_pow_acc", "moment2_max")
 
 
@@ -195,9 +194,9 @@ def _damaged(path: str | os.PathLike[str], reason: str) -> str:
 
 
 def _with_fresh_state(arrays: dict[str, np.ndarray], network: nn.Layer, optimizer: Optimizer) -> dict[str, np.ndarray]:
-    """An optimizer's arrays, and fresh ones for the parameters that were frozen until now.
+    """Return an optimizer's arrays, with initial ones added for parameters that were frozen until now.
 
-    Paddle refuses a state that has some parameters and lacks others.
+    Paddle rejects a state that covers only some of the parameters.
     """
     found = dict(arrays)
     for suffix, like in {name.partition(":")[2]: array for name, array in arrays.items()}.items():
@@ -212,10 +211,10 @@ def _with_fresh_state(arrays: dict[str, np.ndarray], network: nn.Layer, optimize
 
 
 def cut_logs(folder: Path, state: RunState) -> None:
-    """Cut the run's growing files back to the last finished epoch; no other file, whatever the checkpoint names.
+    """Truncate the run's growing files to the last finished epoch; other files that a checkpoint names are refused.
 
     Raises:
-        UserError: The checkpoint names other files or impossible sizes, or a log is shorter than it says.
+        UserError: The checkpoint names other files or impossible sizes, or a log is shorter than recorded.
     """
     sizes = state.log_sizes
     if not set(sizes) <= set(GROWING_FILES) or not all(type(size) is int and size >= 0 for size in sizes.values()):

@@ -1,6 +1,6 @@
-"""Runs side by side in one HTML file: curves, final figures, errors by group, the worst faces, what their configs say.
+"""Comparison of runs in one HTML file: curves, final metrics, errors by group, the worst faces, config differences.
 
-The file is complete in itself: no scripts, nothing that is fetched.
+The file is self-contained: no scripts, no external resources.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from facekp.training.logs import RunDetails, RunLog, read_details, read_run
 from facekp.training.run_folder import leaves
 from facekp.version import VERSION
 
-#: A row of a table: for each run a value; None where it has none.
+#: A table row: one value for each run; None where a run has none.
 Row = Sequence[Optional[float]]
 
-#: Group of the dashboard's log -> heading, and what its figures are.
+#: Group in the dashboard's log -> heading, and description of its values.
 GROUPS = {
     "region": ("Errors by region", "NME of the points of each region of the face."),
-    "yaw": ("Errors by yaw", "NME by how far the head is turned to either side, in degrees."),
+    "yaw": ("Errors by yaw", "NME by the absolute yaw of the head, in degrees."),
     "width": ("Missed by width", "Share of the faces that score below 0.5, by their width in pixels of the input."),
-    "score": ("The score", "Share of the faces that score below 0.5, and of what is no face that scores 0.5 or more."),
+    "score": ("The score", "Share of faces that score below 0.5, and of non-faces that score 0.5 or more."),
 }
 
 _STYLE = """
@@ -56,13 +56,13 @@ figure img { width: 100%; border-radius: 6px; } figcaption { font-size: .9rem; o
 
 @dataclass(frozen=True)
 class _Run:
-    """All that is known of a run.
+    """Logs and config of a run.
 
     Attributes:
-        log: Its curves; the name is unlike those of the other runs.
-        details: What else its log holds.
-        config: Key -> value, as "train.epochs" -> 8.
-        best: The epoch of its best weights; the last one if the metric was never a number.
+        log: Curves of the run; its name is unique among the compared runs.
+        details: Further contents of its log.
+        config: Key -> value, for example "train.epochs" -> 8.
+        best: Epoch of the best weights; the last one if the metric was never a number.
     """
 
     log: RunLog
@@ -71,30 +71,30 @@ class _Run:
     best: int
 
     def figure(self, column: str) -> float | None:
-        """What `metrics.csv` says of the best epoch."""
+        """Return a value from `metrics.csv` for the best epoch; None if there is no such column."""
         row = self.log.epochs[self.log.epochs["epoch"] == self.best]
         return float(row[column].iloc[0]) if column in row else None
 
     def of_group(self, group: str, name: str) -> float | None:
-        """What was logged last, until the best epoch if there is such a record."""
+        """Return the last value logged up to the best epoch, else the last one; None if there is no record."""
         found = self.details.groups.get(group, {}).get(name, {})
         epochs = [epoch for epoch in found if epoch <= self.best] or list(found)
         return found[max(epochs)] if epochs else None
 
 
 def compare(folders: Sequence[Path], path: Path) -> None:
-    """Write the page.
+    """Write an HTML page that compares runs.
 
     Args:
-        folders: Of one run or more, `output/NAME`, all of one task and one metric.
-        path: Of the page; ends in `.html`.
+        folders: Folders of one or more runs, `output/NAME`, all of one task and one metric.
+        path: Path of the page; ends in `.html`.
 
     Raises:
         UserError: A folder holds no run, or its logs are damaged; or the runs cannot be compared; or the page cannot be
-            written. Nothing is written then.
+            written. Nothing is written in these cases.
     """
     if path.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"{path}: the report is a page; end its name in .html")
+        raise UserError(f"{path}: the report is an HTML file; end its name in .html")
     runs = _read(folders)
     text = _page(runs)
     with atomic_path(path) as temporary:
@@ -118,7 +118,7 @@ def _read(folders: Sequence[Path]) -> list[_Run]:
             raise UserError(f"{folder}: a run of task {task}, but {folders[0]} is one of task "
                             f"{first.config.get('task', 'points')}; compare runs of one task")  # fmt: skip
         if log.metric != first.log.metric:
-            raise UserError(f"{folder}: is judged by {log.metric}, but {folders[0]} by {first.log.metric}; "
+            raise UserError(f"{folder}: is evaluated by {log.metric}, but {folders[0]} by {first.log.metric}; "
                             "compare runs of one metric")  # fmt: skip
     return runs
 
@@ -154,7 +154,7 @@ def _curves(runs: Sequence[_Run]) -> str:
 
 
 def _figures(runs: Sequence[_Run]) -> dict[str, tuple[Row, bool]]:
-    """Name -> for each run its value, and whether it is a fraction."""
+    """Return name -> value of each run, and whether the values are fractions."""
     columns = {name: None for run in runs for name in run.log.epochs if name.startswith("val_")}
     names = [f"val_{runs[0].log.metric}", *(n for n in columns if n not in (f"val_{runs[0].log.metric}",
                                                                             "val_last_loss"))]  # fmt: skip
@@ -167,8 +167,8 @@ def _figures(runs: Sequence[_Run]) -> dict[str, tuple[Row, bool]]:
 
 
 def _table(runs: Sequence[_Run], rows: Mapping[str, tuple[Row, bool]], bars: bool = False) -> str:
-    """A row for each name, a column for each run; the best value of each row is marked where there are several."""
-    most = max((value for row, _ in rows.values() for value in row if value is not None), default=0.0)
+    """Return a table with a row for each name and a column for each run; the best of different values is marked."""
+    largest = max((value for row, _ in rows.values() for value in row if value is not None), default=0.0)
     lines = [_head(runs)]
     if not bars:
         lines.append("<tr><td>epoch" + "".join(f"<td>{run.best} of {len(run.log.epochs)}" for run in runs))
@@ -178,7 +178,7 @@ def _table(runs: Sequence[_Run], rows: Mapping[str, tuple[Row, bool]], bars: boo
         cells = [f"<tr><td>{html.escape(name)}"]
         for value in row:
             kinds = "best " * (len(set(known)) > 1 and value == best) + "bar" * (bars and value is not None)
-            part = f' style="--part: {100 * (value or 0) / most:.0f}%"' if "bar" in kinds and most > 0 else ""
+            part = f' style="--part: {100 * (value or 0) / largest:.0f}%"' if "bar" in kinds and largest > 0 else ""
             cells.append(f'<td class="{kinds}"{part}>{_number(value, fraction)}')
         lines.append("".join(cells))
     return "\n".join([*lines, "</table></div>"])
@@ -212,7 +212,7 @@ def _worst(runs: Sequence[_Run]) -> list[str]:
 
 
 def _as_jpeg(png: bytes) -> str | None:
-    """An image of a log, checked and made small; None if it is none."""
+    """Convert a PNG of a log to a small JPEG in base64; None if it is no valid image."""
     sheet = decode_image(np.frombuffer(png, np.uint8))
     if sheet is None:
         return None
@@ -220,7 +220,7 @@ def _as_jpeg(png: bytes) -> str | None:
 
 
 def _configs(runs: Sequence[_Run]) -> list[str]:
-    """The keys whose values differ; of one run all."""
+    """Return a table of the keys whose values differ; for a single run, of all keys."""
     keys = {key: None for run in runs for key in run.config}
     absent = object()
     shown = [key for key in keys if len(runs) == 1 or any(run.config.get(key, absent) != runs[0].config.get(key, absent)
@@ -228,7 +228,7 @@ def _configs(runs: Sequence[_Run]) -> list[str]:
     shown = [key for key in shown if len(runs) == 1 or key != "name"]
     heading = "The config" if len(runs) == 1 else "What the configs differ in"
     if not shown:
-        return [f"<h2>{heading}</h2><p>Nothing but the name.</p>"]
+        return [f"<h2>{heading}</h2><p>Only the name differs.</p>"]
     lines = [f"<h2>{heading}</h2>", _head(runs)]
     for key in shown:
         texts = [html.escape(one_line(_text(run.config[key]))) if key in run.config else "–" for run in runs]

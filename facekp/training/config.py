@@ -1,4 +1,4 @@
-"""Configs: what can be set, and how a YAML file, its base and `-o key=value` become one checked object.
+"""Configs: the available keys, and how a YAML file, its base and `-o key=value` become one validated object.
 
 Everything can be built from Python without a file; the file only names what Python offers.
 """
@@ -25,10 +25,10 @@ from facekp.vision.pixels import PIXELS
 
 _HERE = Path(__file__).resolve().parent
 
-#: A config file is no larger, and its `_base_`s go no deeper.
+#: Maximum size in bytes of a config file, and maximum depth of `_base_` files.
 MAX_BYTES, MAX_DEPTH = 1 << 20, 10
 
-#: Keys of `data` of before facekp 0.2 -> what replaces them.
+#: Keys of `data` before facekp 0.2 -> their replacements.
 _REPLACED = {
     "labels": "data.sources: [{type: LABELS, ...}]",
     "root": "the root of a source, data.sources: [{type: csv68, root: DIR}] or -o data.sources.0.root=DIR",
@@ -40,13 +40,13 @@ _REPLACED = {
 
 
 class _Section(BaseModel):
-    """Unknown keys are errors."""
+    """Base class of the sections of a config; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class ComposeConfig(_Section):
-    """How the squares that a detector learns from are composed; see `facekp.data.composed.ComposedDataset`."""
+    """Composition of the squares that a detector is trained on; see `facekp.data.composed.ComposedDataset`."""
 
     roll: float = Field(45.0, ge=0, le=180)
     least_face: float = Field(14.0, gt=0, allow_inf_nan=False)
@@ -59,12 +59,12 @@ class ComposeConfig(_Section):
     @model_validator(mode="after")
     def _some_tiles(self) -> ComposeConfig:
         if not (min(self.tiles) >= 0 and 0 < sum(self.tiles) < float("inf")):
-            raise ValueError("tiles says how often there are 1, 2 x 2 and 3 x 3: not negative, not only zeros")
+            raise ValueError("tiles are the weights of 1, 2 x 2 and 3 x 3 tiles: none negative, not all zero")
         return self
 
 
 class TurnedConfig(_Section):
-    """Heads that training sees turned; see `facekp.data.turned.TurnHead`. Angles in degrees, least and greatest."""
+    """Turning of heads in training; see `facekp.data.turned.TurnHead`. Minimum and maximum angles in degrees."""
 
     every: float = Field(2, ge=1, allow_inf_nan=False)
     yaw: tuple[float, float] = (15.0, 60.0)
@@ -73,22 +73,22 @@ class TurnedConfig(_Section):
     @model_validator(mode="after")
     def _angles(self) -> TurnedConfig:
         if not (0 <= self.yaw[0] <= self.yaw[1] <= 80 and -45 <= self.pitch[0] <= self.pitch[1] <= 45):
-            raise ValueError("yaw is a least and a greatest angle from 0 to 80, pitch from -45 to 45")
+            raise ValueError("yaw is a minimum and a maximum angle from 0 to 80, pitch from -45 to 45")
         return self
 
 
 class PhotosConfig(_Section):
-    """A folder of photos that nobody labelled; see `facekp.data.photos.PhotosDataset`."""
+    """A folder of unlabelled photos; see `facekp.data.photos.PhotosDataset`."""
 
     root: str
-    #: Every photo shows a face, or none does.
+    #: Whether every photo shows a face, or none does.
     faces: bool
-    #: As that of a source.
+    #: Weight, as of a source.
     weight: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False)
 
 
 class FinalConfig(_Section):
-    """The transforms of the last epochs, where those of `data.train` are so strong that they hold a network back."""
+    """Transforms of the last epochs, where those of `data.train` are so strong that they limit the network."""
 
     epochs: int = Field(gt=0)
     train: list[dict[str, Any]] = Field(min_length=1)
@@ -102,35 +102,35 @@ def _source(values: Any) -> Source:
 
 
 class DataConfig(_Section):
-    """Which faces, and what is done to them."""
+    """Data sets and their transforms."""
 
-    #: Where the faces come from: each a `type` of `facekp.data.formats.FORMATS`, its options, and a `weight`:
+    #: Sources of the faces: each has a `type` from `facekp.data.formats.FORMATS`, its options, and a `weight`:
     #: how often an epoch shows each of its faces.
     sources: list[SerializeAsAny[Annotated[Source, BeforeValidator(_source)]]] = Field(min_length=1)
-    #: An epoch shows one square without a face for so many faces of all sources, whatever their weights, to teach the
-    #: network's score; 0 shows none.
+    #: Number of faces, of all sources and regardless of their weights, for which an epoch shows one square without a
+    #: face, to train the network's score; 0 shows none.
     faces_per_no_face: int = Field(0, ge=0)
-    #: Photos without labels. task: points: our face detector finds faces in them, or what is none; they teach the
+    #: Photos without labels. task: points: our face detector finds faces or non-faces in them, which train the
     #: network's score. task: boxes: photos without faces.
     photos: list[PhotosConfig] = []
-    #: Draw some of the heads as they would look turned; 68 points alone. None turns none.
+    #: Render some of the heads as if turned; for 68 points only. None turns none.
     turned: Optional[TurnedConfig] = None
     #: Decode every image once and keep the faces in memory; needs transforms that begin with FaceCrop.
     keep_crops: bool = False
-    #: How much a point counts in training that is labelled but hidden (visibility 1): from 0, as if it were missing, to
-    #: 1, as a visible one. It is known in so large a share of the draws.
+    #: Weight in training of a point that is labelled but hidden (visibility 1): from 0, as if it were missing, to 1, as
+    #: if it were visible. It is the fraction of the samples in which the point is known.
     hidden_weight: float = Field(1.0, ge=0, le=1)
-    #: Omit rows whose image is damaged or whose label cannot be true, in place of stopping.
+    #: Skip rows with a damaged image or an impossible label, instead of stopping.
     skip_damaged: bool = False
-    #: task: boxes only, which learns from whole images.
+    #: Composition of whole images; task: boxes only.
     compose: Optional[ComposeConfig] = None
-    #: Transforms of training and validation, and those that both end with. See facekp/data/transforms.py.
+    #: Transforms of training; `validation` has its own, and both end with `pixels`. See facekp/data/transforms.py.
     train: list[dict[str, Any]]
-    #: In the last so many epochs these replace data.train, most often a gentler augmentation; task: points only.
+    #: Replacement for data.train in the last epochs, usually a gentler augmentation; task: points only.
     final: Optional[FinalConfig] = None
     validation: list[dict[str, Any]] = []
     pixels: list[dict[str, Any]] = [{"type": "GrayNormalize", "channels": 3}, {"type": "ToCHW"}]
-    #: Loader processes for each of training and validation; 0 loads in the training process.
+    #: Number of loader processes for each of training and validation; 0 loads in the training process.
     workers: int = Field(2, ge=0, le=256)
 
     @model_validator(mode="after")
@@ -139,87 +139,87 @@ class DataConfig(_Section):
         for key, steps in {"train": self.train, "validation": self.validation, **final}.items():
             step = next((name for name in map(type_name, steps) if name in PIXELS), None)
             if step is not None:
-                raise ValueError(f"{key}: {step} belongs into data.pixels, which inference runs as well")
+                raise ValueError(f"{key}: {step} belongs in data.pixels, which inference runs as well")
         return self
 
 
 class OptimizerConfig(_Section):
-    """Optimizer and schedule."""
+    """Optimizer and learning-rate schedule."""
 
     type: Literal["momentum", "adam", "adamw"] = "momentum"
     lr: float = Field(0.01, gt=0, allow_inf_nan=False)
     momentum: float = Field(0.9, ge=0, lt=1)
     #: L2 decay (momentum, adam) or decoupled decay (adamw).
     weight_decay: float = Field(2e-3, ge=0, allow_inf_nan=False)
-    #: Multiply lr by the number of processes, whose batches add up (the linear rule of Goyal et al., 2017).
+    #: Multiply lr by the number of processes, whose batches add up (the linear scaling rule of Goyal et al., 2017).
     scale_lr: bool = True
-    #: The rate climbs linearly over so many epochs before it falls.
+    #: Number of epochs over which the rate rises linearly before it decays.
     warmup_epochs: float = Field(0, ge=0, allow_inf_nan=False)
-    #: The cosine reaches zero after so many steps, and rises again behind them; None: at the end of training.
+    #: Number of steps after which the cosine reaches zero, and then rises again; None: at the end of training.
     cosine_steps: Optional[int] = Field(None, gt=0)
-    #: cosine: down to zero at the end. plateau: times plateau_factor when the metric that decides has not improved
+    #: cosine: decay to zero at the end. plateau: multiply by plateau_factor when the first metric has not improved
     #: for more than plateau_patience epochs.
     schedule: Literal["cosine", "plateau"] = "cosine"
     plateau_factor: float = Field(0.3, gt=0, lt=1)
     plateau_patience: int = Field(3, ge=0)
-    #: The rate after train.freeze_epochs, where the cosine begins; a tenth of lr by default.
+    #: Learning rate after train.freeze_epochs, where the cosine begins; a tenth of lr by default.
     thawed_lr: Optional[float] = Field(None, gt=0, allow_inf_nan=False)
 
 
 class TrainConfig(_Section):
-    """How long, and the batch size."""
+    """Training loop: epochs, batch size, processes, logs."""
 
     epochs: int = Field(50, gt=0)
-    #: Of one process.
+    #: Batch size of one process.
     batch_size: int = Field(64, gt=0)
-    #: Processes that train together on this machine, each with a share of every batch's images; facekp train starts
+    #: Number of processes that train together on this machine, each with a share of every batch; facekp train starts
     #: them. See docs/many_machines.md.
     processes: int = Field(1, gt=0, le=256)
-    #: Batch norm over the images of all processes; false: of each process.
+    #: Compute batch norm over the images of all processes; false: of each process.
     sync_batch_norm: bool = False
     #: Stop after this epoch, with the schedule of all epochs; --resume continues.
     stop_after: Optional[int] = Field(None, gt=0)
-    #: For so many epochs only the head learns; the rest stays as pretrained, its running statistics too.
+    #: Number of initial epochs that train only the head; the rest is frozen, including its running statistics.
     freeze_epochs: int = Field(0, ge=0)
     #: O1: half precision where it is safe, on a GPU; O0: none.
     amp: Literal["O0", "O1"] = "O0"
-    #: Judge and keep the weights' moving average over about 1 / (1 - ema) steps; 0: the weights themselves.
+    #: Evaluate and save the weights' moving average over about 1 / (1 - ema) steps; 0: the weights themselves.
     ema: float = Field(0.0, ge=0, lt=1)
-    #: Log histograms, the worst validation faces and the score's confusion after every so many epochs, and the last
-    #: one; 0: never.
+    #: Interval in epochs at which histograms, the worst validation faces and the score's confusion matrix are logged,
+    #: as well as after the last epoch; 0: never.
     details_every: int = Field(5, ge=0)
 
 
 class Config(_Section):
-    """One training run."""
+    """Config of one training run."""
 
-    #: Also the name of the run's folder.
+    #: Name of the run and of its folder.
     name: str = Field(pattern=r"^\w[\w.-]*$", max_length=100)
-    #: What the network finds, a key of `facekp.tasks.TASKS`.
+    #: Task of the network, a key of `facekp.tasks.TASKS`.
     task: str = "points"
     seed: int = Field(0, ge=0, lt=2**31)
-    #: The run's folder is output/NAME.
+    #: Parent folder of the run's folder, output/NAME.
     output: str = "output"
-    #: Side in pixels of the square that the network sees.
+    #: Side length in pixels of the network's square input.
     size: int = Field(224, ge=96, le=2048)
     data: DataConfig
     network: dict[str, Any]
-    #: Where the weights begin: at random; true: at Paddle's, trained on ImageNet (networks of paddle.vision); or a path
-    #: of weights of the same network, whose head may have another size.
+    #: Initial weights. false: random; true: Paddle's, trained on ImageNet (networks of paddle.vision); or a path of
+    #: weights of the same network, whose head may have another size.
     pretrained: Union[bool, str] = False
     #: A key of `facekp.codecs.points.CODECS`. standard: the document's. unit: fractions of the crop. mean_face: percent
-    #: of the crop, from the mean face. percent: of the crop, from its middle.
+    #: of the crop, relative to the mean face. percent: percent of the crop, relative to its centre.
     codec: str = "standard"
-    #: A name, or a mapping of it, `type`, and options, as {type: wing, width: 3}.
+    #: A name, or a mapping with the name as `type` and options, such as {type: wing, width: 3}.
     loss: Union[str, dict[str, Any]] = "smooth_l1"
-    #: As losses; the first one decides which weights are the best. None: the task's own.
+    #: Metrics, specified like losses; the first one selects the best weights. None: the task's defaults.
     metrics: Optional[list[Union[str, dict[str, Any]]]] = Field(None, min_length=1)
     optimizer: OptimizerConfig = OptimizerConfig()
     train: TrainConfig = TrainConfig()
 
     @property
     def what(self) -> Task:
-        """What this trains."""
+        """The task of this config."""
         return TASKS[self.task]
 
     @model_validator(mode="after")
@@ -242,26 +242,28 @@ class Config(_Section):
         if train.freeze_epochs >= train.epochs:
             raise ValueError("train.freeze_epochs must be less than train.epochs")
         if train.freeze_epochs and optimizer.warmup_epochs:
-            raise ValueError("train.freeze_epochs goes without optimizer.warmup_epochs")
+            raise ValueError("train.freeze_epochs cannot be combined with optimizer.warmup_epochs")
         if train.freeze_epochs and train.processes > 1:
-            raise ValueError("train.freeze_epochs works in one process alone: train.processes: 1")
+            raise ValueError("train.freeze_epochs works in a single process only: train.processes: 1")
         if optimizer.schedule == "plateau" and (optimizer.warmup_epochs or optimizer.cosine_steps):
-            raise ValueError("optimizer.schedule: plateau knows no optimizer.warmup_epochs or optimizer.cosine_steps")
+            raise ValueError(
+                "optimizer.schedule: plateau supports no optimizer.warmup_epochs or optimizer.cosine_steps"
+            )
         if optimizer.cosine_steps and train.freeze_epochs:
-            raise ValueError("optimizer.cosine_steps goes without train.freeze_epochs")
+            raise ValueError("optimizer.cosine_steps cannot be combined with train.freeze_epochs")
         if optimizer.thawed_lr is not None and not train.freeze_epochs:
             raise ValueError("optimizer.thawed_lr needs train.freeze_epochs")
         return self
 
 
 def configs_folder() -> Path:
-    """Where the shipped configs lie: inside an installed package, or in `configs` of a clone."""
+    """Return the folder of the shipped configs: in an installed package, or `configs` in a clone."""
     installed, clone = _HERE / "configs_data", _HERE.parents[1] / "configs"
     return installed if installed.is_dir() else clone
 
 
 def list_configs() -> list[str]:
-    """Names of the shipped configs, sorted.
+    """Return the names of the shipped configs, sorted.
 
     Example:
         >>> "face_crop_light" in list_configs()
@@ -275,10 +277,10 @@ def load_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> Co
 
     Args:
         path: A YAML file, or the name of a shipped config if there is no such file; see `read_config`.
-        options: `key.key=value`, as after `-o`; a number in a key counts the entries of a list; values are YAML.
+        options: `key.key=value`, as after `-o`; a number in a key is an index into a list; values are YAML.
 
     Returns:
-        The checked config.
+        The validated config.
 
     Raises:
         UserError: A file is missing or not YAML, a key is unknown (the valid ones are listed) or a value wrong.
@@ -291,12 +293,12 @@ def load_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> Co
 
 
 def read_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> dict[str, Any]:
-    """What a config says, without defaults and not yet checked.
+    """Read the values of a config, without defaults and without validation.
 
     Args:
         path: A YAML file; if there is none, the name of a shipped config, with or without `configs/` and `.yml`. Its
-            `_base_`, a path relative to it or such a name, is read first; what the file says replaces that, key by key.
-            A mapping that names another `type` than the base's replaces it whole.
+            `_base_`, a path relative to it or such a name, is read first; the values of the file override it, key by
+            key. A mapping with another `type` than the base's replaces it entirely.
         options: See `load_config`.
 
     Raises:
@@ -320,7 +322,7 @@ def read_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> di
 
 
 def show_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> str:
-    """A config as one YAML text, without `_base_`: to look at, or to begin one's own with.
+    """Return a config as one YAML text without `_base_`, for inspection or as a template.
 
     Raises:
         UserError: See `load_config`.
@@ -334,7 +336,7 @@ def show_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> st
 
 
 def parse_config(values: Any, source: str, options: Sequence[str] = ()) -> Config:
-    """Check plain values; `source` names them in messages, or the one of the `options` that set what is wrong.
+    """Validate plain values; messages name `source`, or the entry of `options` that set the wrong value.
 
     Raises:
         UserError: A key is unknown or a value wrong.
@@ -364,7 +366,7 @@ def parse_config(values: Any, source: str, options: Sequence[str] = ()) -> Confi
 def _fields(location: Sequence[str | int]) -> list[str]:
     model: Any = Config
     for part in location:
-        if isinstance(part, int):  # of a list, whose entries' model is known by now
+        if isinstance(part, int):  # index into a list, whose entry model is known by now
             continue
         model = model.model_fields[part].annotation
         if not hasattr(model, "model_fields"):  # Optional[...], list[...]
@@ -373,7 +375,7 @@ def _fields(location: Sequence[str | int]) -> list[str]:
 
 
 def _found(path: Path, folder: Path = Path()) -> Path:
-    """The file of that path from a folder on, else the shipped config of that name."""
+    """Return the path relative to a folder if it exists, else the shipped config of that name if there is one."""
     place = folder / path
     if "\0" in str(path) or os.path.lexists(place) or path.parent not in (Path(), Path("configs")):
         return place
@@ -409,10 +411,10 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 class _Loader(UniqueKeys, yaml.SafeLoader):
-    """Plain values alone: no dates, and no anchors, which can stand for more than fits into memory."""
+    """YAML loader of plain values: no dates, and no aliases, which can expand to more than fits into memory."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Refuse aliases."""
+        """Compose a node; raise an error for an alias."""
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()
             raise yaml.composer.ComposerError(None, None, f"the alias *{event.anchor} is not allowed", event.start_mark)
@@ -434,7 +436,7 @@ def _short(value: object) -> str:
 
 
 def _updated(old: Any, keys: Sequence[str], value: Any, source: str) -> Any:
-    """`old` with the value at a path of keys merged in."""
+    """Return `old` with the value merged in at a path of keys."""
     if not keys:
         return _merged(old, value) if isinstance(value, dict) else value
     key, rest = keys[0], keys[1:]

@@ -1,4 +1,4 @@
-"""What a run shows in VisualDL. It only looks: a run's weights are the same, to the bit, without it."""
+"""VisualDL logs of a run. They do not affect training: a run's weights are bit-identical without them."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from facekp.training.run_folder import hyperparameters
 
 
 class Dashboard(Callback):
-    """VisualDL: losses, rate, metrics, errors by group, images, histograms, hyperparameters; and `curves.png`.
+    """Logs losses, rate, metrics, errors by group, images, histograms, hyperparameters; writes `curves.png`.
 
     After every epoch: metrics, errors by group, and the same eight validation images. After every
     `train.details_every` epochs, and the last one: histograms of the weights and of the last step's gradients, the 16
-    worst validation images, and the confusion of the score.
+    worst validation images, and the confusion matrix of the score.
 
     Args:
         state: The run's state.
-        history: Must stand before this one in the list of callbacks.
-        folder: The run's folder, where the log lies, and the images.
-        data: The run's.
-        config: The run's.
+        history: The run's `History`; must precede this callback in the list.
+        folder: The run's folder, for the log and the images.
+        data: Data of the run.
+        config: Config of the run.
     """
 
     def __init__(self, state: RunState, history: History, folder: Path, data: TaskData, config: Config) -> None:
@@ -51,36 +51,36 @@ class Dashboard(Callback):
 
     @property
     def epoch(self) -> int:
-        """The running one, counted from 1."""
+        """Number of the current epoch, counted from 1."""
         return self.state.epoch + 1
 
     @property
     def detailed(self) -> bool:
-        """Whether this epoch gets what takes time or room."""
+        """Whether the logs that take time or space are written in this epoch."""
         every = self.config.train.details_every
         return every > 0 and (self.epoch % every == 0 or self.epoch == self.config.train.epochs)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Log the hyperparameters, and the network's graph where Paddle writes what VisualDL reads; once in a run."""
+        """Log the hyperparameters, and the network's graph if VisualDL can read Paddle's format; once per run."""
         if self.state.epoch:
             return
         names = [f"epoch/{name}" for name in ("best", *(f"val_{metric.name()}" for metric in metrics_of(self.model)))]
         self.writer.add_hparams(hyperparameters(self.config), names)
         if paddle.__version__.startswith("2."):
-            network = build_network(**self.data.recipe.network_arguments())  # add_graph changes what it is given
+            network = build_network(**self.data.recipe.network_arguments())  # add_graph modifies its argument
             network.eval()
             shape = [None, *self.inputs.shape[1:]]
             self.writer.add_graph(network, [paddle.static.InputSpec(shape, "float32")])
 
     def on_train_batch_begin(self, step: int, logs: Any = None) -> None:
-        """Note the rate of this step, before the schedule continues, and catch the last gradients."""
+        """Store the rate before the schedule steps, and hook the gradients of the last step."""
         self._rate = optimizer_of(self.model).get_lr()
         self._gradients = None
         if self.detailed and step == self.params["steps"] - 1:
             self._gradients = _Gradients(self.model.network)
 
     def on_train_batch_end(self, step: int, logs: dict[str, Any]) -> None:
-        """Log the step."""
+        """Log the loss, the rate and any hooked gradients of the step."""
         self.writer.add_scalar("step/train_loss", scalar_of(logs["loss"]), self.state.step)
         self.writer.add_scalar("step/learning_rate", self._rate, self.state.step)
         if self._gradients is not None:
@@ -88,18 +88,18 @@ class Dashboard(Callback):
                 self._add_histogram(f"gradients/{name}", values)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Log the weights, before a moving average takes their place."""
+        """Log histograms of the weights, before a moving average replaces them."""
         if self.detailed:
             for name, weight in _kernels(self.model.network).items():
                 self._add_histogram(f"weights/{name}", weight.numpy())
 
     def on_eval_begin(self, logs: Any = None) -> None:
-        """Begin to listen."""
+        """Start to collect the outputs of the validation."""
         self.data.review.clear()
         self._listener = _Listener(metrics_of(self.model)[0], self.data)
 
     def on_eval_end(self, logs: Any = None) -> None:
-        """Log the epoch."""
+        """Log the results of the epoch."""
         self._listener.stop()
         row, metric = self.history.row, self.history.metric
         for name in ("train_loss", f"train_{metric}", *(n for n in row if n.startswith("val_"))):
@@ -122,13 +122,13 @@ class Dashboard(Callback):
         self.writer.close()
 
     def flush(self) -> None:
-        """Write out what VisualDL still holds back."""
+        """Write the records that VisualDL has buffered."""
         self.writer._get_file_writer().flush()
 
     def _log_worst(self) -> None:
         worst = self.data.review.worst()
         if worst:
-            names = [f"{said}  {self.data.validation.name(index)}" for index, said in worst]
+            names = [f"{error}  {self.data.validation.name(index)}" for index, error in worst]
             sheet = self._draw(*self._samples([index for index, _ in worst]), names)
             self.writer.add_image(WORST, sheet[..., ::-1], self.epoch)
 
@@ -162,7 +162,7 @@ class Dashboard(Callback):
 
 
 class _Listener:
-    """Hands the review what a metric gets to see: the outputs and labels of all processes, each sample once."""
+    """Passes the inputs of a metric to the review: outputs and labels of all processes, each sample once."""
 
     def __init__(self, metric: Metric, data: TaskData) -> None:
         self.metric, self.review, self.compute = metric, data.review, metric.compute
@@ -173,19 +173,19 @@ class _Listener:
         return self.compute(predicted, *rest)
 
     def stop(self) -> None:
-        del self.metric.compute  # the method of its class is left
+        del self.metric.compute  # uncovers the method of its class
 
 
 class _Gradients:
-    """Copies the gradients of one step as they are computed; the optimizer's step clears them.
+    """Copies the gradients of one step as they are computed; they are cleared after the optimizer's step.
 
-    Of several processes these are the first one's own, and of mixed precision they are scaled.
+    With several processes they are local to the first one, and with mixed precision they are scaled.
     """
 
     def __init__(self, network: nn.Layer) -> None:
         self.found: dict[str, np.ndarray] = {}
-        learning = {name: weight for name, weight in _kernels(network).items() if not weight.stop_gradient}
-        self.hooks = [weight.register_hook(self._keep(name)) for name, weight in learning.items()]
+        trainable = {name: weight for name, weight in _kernels(network).items() if not weight.stop_gradient}
+        self.hooks = [weight.register_hook(self._keep(name)) for name, weight in trainable.items()]
 
     def _keep(self, name: str) -> Any:
         def keep(gradient: Tensor) -> None:
@@ -194,12 +194,12 @@ class _Gradients:
         return keep
 
     def take(self) -> dict[str, np.ndarray]:
-        """Stop, and return what was found, in the network's order."""
+        """Remove the hooks, and return the gradients sorted by name."""
         for hook in self.hooks:
             hook.remove()
         return dict(sorted(self.found.items()))
 
 
 def _kernels(network: nn.Layer) -> dict[str, Tensor]:
-    """The weights of convolutions and linear layers, without biases and the scales of batch norm."""
+    """Return the weights of convolutions and linear layers, without biases and batch-norm scales."""
     return {name: weight for name, weight in network.named_parameters() if weight.ndim > 1}

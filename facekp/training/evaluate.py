@@ -1,4 +1,4 @@
-"""Judging weights on the validation split of a config."""
+"""Evaluation of weights on the validation split of a config."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from facekp.training.config import Config
 def evaluate(
     config: Config, weights: str, settings: EvaluationSettings | None = None, output: Path | None = None
 ) -> Evaluation:
-    """Judge weights, and write what is said about them.
+    """Evaluate weights, and write the results.
 
     Args:
-        config: Whose validation data are used; that of the training.
-        weights: Path of weights; of a face detector also the name of another one, such as "haar".
-        settings: How; None: on the crops of training.
-        output: Folder for `metrics.json`, and of points the error curve and the ten worst faces; None writes nothing.
+        config: Config of the training, whose validation data are used.
+        weights: Path of weights; for face detectors also the name of another detector, such as "haar".
+        settings: Settings of the evaluation; None: on the crops of training.
+        output: Folder for `metrics.json`, and for points the error curve and the ten worst faces; None writes nothing.
 
     Returns:
-        The tables.
+        The tables; for points also the worst faces and the errors.
 
     Raises:
-        UserError: The weights do not fit the config, or a setting does not go with its task.
+        UserError: The weights do not fit the config, or a setting does not apply to its task.
     """
     if output is not None and output.exists() and not output.is_dir():
         raise UserError(f"{output}: is a file; choose another --output")

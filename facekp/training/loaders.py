@@ -1,4 +1,4 @@
-"""Loaders: which samples a step sees, and in what order."""
+"""Data loaders: the samples of each step, and their order."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ ALONE = Processes()
 
 
 class ShuffledBatches(BatchSampler):
-    """Batches in an order, and with random transforms, that depend on the seed and the epoch alone.
+    """Batches whose order and random transforms depend on the seed and the epoch only.
 
-    The batches of several processes laid together are those of one process with a batch so many times as large.
+    The combined batches of n processes equal those of one process with a batch n times as large.
 
     Args:
-        sizes: Samples in each part of the data set.
+        sizes: Number of samples in each part of the data set.
         weights: How often an epoch shows a sample of each part: 0.5 shows every second one, 2 each of them twice.
-        batch_size: Samples in a batch of one process; the last one may be smaller.
-        seed: The run's seed.
-        state: Says which epoch is running.
-        processes: Which share of every batch is this process's.
-        final_from: Number of finished epochs from which draws are final; None: never.
+        batch_size: Number of samples in a batch of one process; the last one may be smaller.
+        seed: Seed of the run.
+        state: State of the run, with the current epoch.
+        processes: Processes of the run; they determine this process's share of every batch.
+        final_from: Number of finished epochs from which the final transforms are used; None: never.
 
     Raises:
         UserError: There are fewer samples than processes.
@@ -60,7 +60,7 @@ class ShuffledBatches(BatchSampler):
             raise UserError(f"{sum(self.shown)} faces cannot be divided among {processes.count} processes; start fewer")
 
     def __len__(self) -> int:
-        # Each process must get a share of the last batch; a rest too small for that goes into the batch before it.
+        # Each process must get a share of the last batch; a smaller remainder is added to the previous batch.
         count = self.processes.count
         return -(-(sum(self.shown) - count + 1) // (self.batch_size * count))
 
@@ -68,21 +68,21 @@ class ShuffledBatches(BatchSampler):
         rng = np.random.default_rng([self.seed, self.state.epoch])
         order, first = [], 0
         for size, shown in zip(self.sizes, self.shown):
-            rounds = [rng.permutation(size) + first for _ in range(-(-shown // max(size, 1)))]
-            order.append(np.concatenate([*rounds, np.zeros(0, int)])[:shown])
+            permutations = [rng.permutation(size) + first for _ in range(-(-shown // max(size, 1)))]
+            order.append(np.concatenate([*permutations, np.zeros(0, int)])[:shown])
             first += size
         chosen = rng.permutation(np.concatenate(order))
         seeds = rng.integers(2**31, size=len(chosen))
         final = self.final_from is not None and self.state.epoch >= self.final_from
-        together, steps = self.batch_size * self.processes.count, len(self)
+        global_batch, steps = self.batch_size * self.processes.count, len(self)
         for step in range(steps):
-            end = (step + 1) * together if step < steps - 1 else len(chosen)
-            share = slice(step * together + self.processes.rank, end, self.processes.count)
+            end = (step + 1) * global_batch if step < steps - 1 else len(chosen)
+            share = slice(step * global_batch + self.processes.rank, end, self.processes.count)
             yield [Draw(int(i), int(s), final) for i, s in zip(chosen[share], seeds[share])]
 
 
 def training_loader(data: TaskData, config: Config, state: RunState, processes: Processes = ALONE) -> Loader:
-    """This process's share of the shuffled batches for training."""
+    """Return a loader of this process's share of the shuffled training batches."""
     final = config.data.final
     sampler = ShuffledBatches(
         data.sizes,
@@ -97,9 +97,9 @@ def training_loader(data: TaskData, config: Config, state: RunState, processes: 
 
 
 def validation_loader(dataset: Dataset, config: Config, processes: Processes = ALONE) -> Loader:
-    """All samples in order; of several processes each gets its share, the way `paddle.Model.evaluate` gathers them.
+    """Return a loader of all samples in order; each process gets its share, as `paddle.Model.evaluate` expects.
 
-    `evaluate` cuts off the samples that fill the last shares up, so that its metrics see each face once.
+    `evaluate` discards the samples that pad the last shares, so that its metrics see each face once.
     """
     sampler = DistributedBatchSampler(dataset, config.train.batch_size, processes.count, processes.rank)
     return Loader(dataset, sampler, config.data.workers)
@@ -107,15 +107,15 @@ def validation_loader(dataset: Dataset, config: Config, processes: Processes = A
 
 @contextmanager
 def loaders_watched() -> Iterator[None]:
-    """Tell in one line that a loader process was killed, as the system does where memory is short.
+    """Report in one line that a loader process was killed, as the system does when memory is short.
 
     Raises:
-        UserError: One was.
+        UserError: A loader process was killed.
     """
     try:
         yield
     except (RuntimeError, SystemError) as error:
-        # Paddle notices it at whatever line of ours runs in this moment.
+        # Paddle raises this error at whichever line of ours is running.
         if re.search(r"DataLoader.*(killed|exit)|worker.*exit", str(error), re.DOTALL):
             raise UserError(
                 "a loader process was killed, most often because memory is short; resume with --resume, and with a "

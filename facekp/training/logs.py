@@ -1,4 +1,4 @@
-"""Reading what a run wrote down: for its curves, and to compare runs."""
+"""Reading the logs of a run, for its curves and for comparisons of runs."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from facekp.io.files import open_regular, read_bytes
 METRICS_FILE = "metrics.csv"
 #: VisualDL's log.
 LOG_FILE = "vdlrecords.facekp.log"
-#: Tag of the worst validation images in it.
+#: Tag of the worst validation images in VisualDL's log.
 WORST = "validation/worst"
-#: Those that grow with every epoch.
+#: Files that grow with every epoch.
 GROWING_FILES = (METRICS_FILE, LOG_FILE)
 
 
-#: The table of a run has no more bytes, and its log no more.
+#: Maximum sizes in bytes of a run's table and of its log.
 MAX_METRICS, MAX_LOG = 32 << 20, 1 << 30
 
 
 @dataclass(frozen=True)
 class RunLog:
-    """What a run measured.
+    """Measurements of a run.
 
     Attributes:
-        name: The run's.
+        name: Name of the run.
         steps: Columns `step` and `loss`: the training loss of every step.
-        epochs: The run's `metrics.csv`; these come first: `epoch`, `step`, `train_` and `val_` of `loss` and `metric`.
-        metric: The one that decides, "nme" or "missed"; columns `train_` and `val_` of it.
+        epochs: The run's `metrics.csv`; it begins with `epoch`, `step`, and `train_` and `val_` of `loss` and `metric`.
+        metric: Name of the metric that selects the best weights, such as "nme" or "missed".
     """
 
     name: str
@@ -50,7 +50,7 @@ def read_run(folder: Path) -> RunLog:
     """Read the logs of a run's folder.
 
     Args:
-        folder: What `facekp train` wrote, `output/NAME`.
+        folder: Folder that `facekp train` wrote, `output/NAME`.
 
     Raises:
         UserError: It is no such folder, or no epoch is finished yet, or a log is damaged.
@@ -65,7 +65,7 @@ def read_run(folder: Path) -> RunLog:
         metric = next(name[6:] for name in epochs if name.startswith("train_") and name != "train_loss")
         columns = ["epoch", "step", *(f"{part}_{name}" for name in ("loss", metric) for part in ("train", "val"))]
         epochs = epochs[[*columns, *epochs.columns.difference(columns, sort=False)]]
-        epochs = epochs.apply(pd.to_numeric)  # ValueError where something else stands
+        epochs = epochs.apply(pd.to_numeric)  # ValueError where a cell is not a number
         if not len(epochs) or not epochs["epoch"].is_monotonic_increasing:
             raise ValueError(f"{METRICS_FILE} has no epochs, or not in their order")
         return RunLog(folder.name, steps, epochs, metric)
@@ -77,11 +77,11 @@ def read_run(folder: Path) -> RunLog:
 
 @dataclass(frozen=True)
 class RunDetails:
-    """What a run's dashboard shows beside the curves.
+    """Contents of a run's dashboard other than the curves.
 
     Attributes:
-        groups: Group, as "region" or "yaw" -> name -> epoch -> a fraction.
-        worst: Epoch -> the sheet of the worst validation images as a PNG.
+        groups: Group, such as "region" or "yaw" -> name -> epoch -> fraction.
+        worst: Epoch -> sheet of the worst validation images as a PNG.
     """
 
     groups: dict[str, dict[str, dict[int, float]]]
@@ -89,10 +89,10 @@ class RunDetails:
 
 
 def read_details(folder: Path) -> RunDetails:
-    """Read the rest of a log that `read_run` has read; empty of runs of before there were details.
+    """Read the remaining contents of a log that `read_run` has read; empty for older runs without details.
 
     Raises:
-        UserError: It is damaged.
+        UserError: The log is damaged.
     """
     try:
         log = LogReader(file_path=str(folder / LOG_FILE))
@@ -110,13 +110,13 @@ def read_details(folder: Path) -> RunDetails:
 
 
 def _check_records(path: Path) -> None:
-    """Walk through VisualDL's log, which begins each record with its length, before its reader trusts that length.
+    """Check the length that begins each record of VisualDL's log, before VisualDL's reader trusts it.
 
-    The last record may be cut: the run goes on, or was killed.
+    The last record may be incomplete, because the run is in progress or was killed.
 
     Raises:
-        OSError: It cannot be read.
-        ValueError: It is no such log, or too large.
+        OSError: The file cannot be read.
+        ValueError: The file is no such log, or too large.
     """
     with open(open_regular(path), "rb") as file:
         size, place = os.fstat(file.fileno()).st_size, 0
@@ -132,5 +132,5 @@ def _check_records(path: Path) -> None:
         raise ValueError(f"{LOG_FILE} holds no record")
 
 
-#: No record of VisualDL's log is larger: its images are a few hundred kilobytes.
+#: Maximum size in bytes of a record of VisualDL's log, whose images are a few hundred kilobytes.
 MAX_RECORD = 64 << 20

@@ -1,4 +1,4 @@
-"""Several processes that train one network, as `python -m paddle.distributed.launch` or `launch` starts them.
+"""Data-parallel training by several processes, which `python -m paddle.distributed.launch` or `launch` starts.
 
 Each has the whole network and its own share of every batch; Paddle averages the gradients. See docs/many_machines.md.
 """
@@ -29,11 +29,11 @@ _ROUNDS = itertools.count()
 
 @dataclass(frozen=True)
 class Processes:
-    """Who this process is among those of the run. Every method but `start` must be called by all of them alike.
+    """Rank of this process and number of processes of a run; each must call every method but `start`.
 
     Attributes:
-        rank: Counted from 0; the first one alone writes and prints.
-        count: How many there are, on all machines together.
+        rank: Rank of this process, counted from 0; only the first process writes and prints.
+        count: Number of processes on all machines together.
 
     Example:
         >>> Processes().first, Processes().add_up([1.0, 2.0])
@@ -45,7 +45,7 @@ class Processes:
 
     @classmethod
     def start(cls) -> Processes:
-        """Find the others, if Paddle's launcher started this process; call it before anything is put on the device."""
+        """Connect to the others, if Paddle's launcher started this process; call it before the device is used."""
         environment = distributed.ParallelEnv()
         if environment.world_size > 1:
             distributed.init_parallel_env()
@@ -57,7 +57,7 @@ class Processes:
         return self.rank == 0
 
     def add_up(self, values: Sequence[float]) -> list[float]:
-        """The sums of every process's values."""
+        """Return the values, each summed over all processes."""
         if self.count == 1:
             return list(values)
         total = paddle.to_tensor(list(values), "float64")
@@ -65,16 +65,16 @@ class Processes:
         return [float(value) for value in total.numpy()]
 
     def take_from_first(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrite every process's tensors with the first one's."""
+        """Overwrite the tensors of every process with those of the first one."""
         if self.count > 1:
             for tensor in tensors:
-                distributed.broadcast(tensor.detach(), src=0)  # detached it shares its memory
+                distributed.broadcast(tensor.detach(), src=0)  # a detached tensor shares the memory
 
     def gather(self, value: Any) -> list[Any]:
-        """Every process's value, in their order; it must be what JSON can hold.
+        """Return the values of all processes, in order of rank; they must be JSON-serialisable.
 
-        Goes through the launcher's store and not through gloo, which waits no longer than 30 seconds for anyone: use
-        it where processes may come at different times.
+        Uses the launcher's store and not gloo, which waits no longer than 30 seconds for a process: suitable
+        where processes arrive at different times.
         """
         if self.count == 1:
             return [value]
@@ -83,13 +83,13 @@ class Processes:
         return [json.loads(store.get(f"facekp/{number}/{rank}")) for rank in range(self.count)]
 
     def agree(self, values: Mapping[str, Any]) -> None:
-        """Wait for all processes, and make sure that they are about to do the same.
+        """Wait for all processes, and check that their settings are equal.
 
         Args:
-            values: What must be equal everywhere, by names that a user knows.
+            values: Values that must be equal in all processes, by names that users know.
 
         Raises:
-            UserError: They differ; every process raises.
+            UserError: The values differ; every process raises.
         """
         everyone = self.gather(dict(values))
         for rank, other in enumerate(everyone):
@@ -102,64 +102,64 @@ class Processes:
 
     @contextmanager
     def end_together(self) -> Iterator[None]:
-        """Tell in one line that another process has ended, where this one notices it by a broken connection.
+        """Report in one line that another process has ended, which this one notices by a broken connection.
 
         Raises:
-            UserError: It has.
+            UserError: Another process has ended or is too slow.
         """
         try:
             yield
         except RuntimeError as error:
             if self.count > 1 and re.search("gloo|nccl|tcp", str(error), re.IGNORECASE):
                 raise UserError(
-                    f"process {self.rank}: another one has ended or is too slow; the last line of its log says why"
+                    f"process {self.rank}: another process has ended or is too slow; see the last line of its log"
                 ) from error
             raise
 
 
 def launched() -> bool:
-    """Whether Paddle's launcher started this process."""
+    """Return whether Paddle's launcher started this process."""
     return "PADDLE_TRAINER_ID" in os.environ
 
 
 def launch(count: int, arguments: Sequence[str]) -> None:
     """Run `facekp ARGUMENTS` in several processes on this machine, through Paddle's launcher.
 
-    What the first process prints appears as it comes.
+    The output of the first process appears immediately.
 
     Args:
-        count: Of the processes, one thread each.
-        arguments: Of the command line, "train" first.
+        count: Number of processes, one thread each.
+        arguments: Arguments of the command line, "train" first.
 
     Raises:
-        UserError: They ended with status 2; the message is that of the first one, if it could say it.
-        SystemExit: They ended with another status than 0.
+        UserError: A process ended with status 2; the message is the last line of its log, if there is one.
+        SystemExit: The launcher ended with another non-zero status.
     """
     program = Path(__file__).resolve().parents[1] / "commands" / "__main__.py"
     with tempfile.TemporaryDirectory(prefix="facekp-log-") as log:
         options = ["--nproc_per_node", str(count), "--log_dir", log, "--log_level", "ERROR"]
         command = [sys.executable, "-m", "paddle.distributed.launch", *options, str(program), *arguments]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOG_minloglevel": "2"}
-        said = Path(log) / "launcher"  # its own words; those of the processes come on stdout
-        with said.open("wb") as stderr, subprocess.Popen(command, env=environment, stderr=stderr) as launcher:
+        launcher_log = Path(log) / "launcher"  # its own output; that of the first process is on stdout
+        with launcher_log.open("wb") as stderr, subprocess.Popen(command, env=environment, stderr=stderr) as launcher:
             try:
                 status = launcher.wait()
             except KeyboardInterrupt:
-                launcher.terminate()  # Ctrl-C in a terminal has reached it; a signal to this process alone has not
+                launcher.terminate()  # Ctrl-C in a terminal reaches it as well; a signal to this process alone does not
                 launcher.wait()
                 raise
-        words = said.read_text(encoding="utf-8", errors="replace")
-        # The launcher ends the others, too; its status is that of the first one, which may not have been at fault.
-        ended = re.search(r"rank (\d+) status failed .* code 2 ", words)
+        output = launcher_log.read_text(encoding="utf-8", errors="replace")
+        # The launcher ends the others, too; its status is that of the first process, which may not have failed itself.
+        ended = re.search(r"rank (\d+) status failed .* code 2 ", output)
         if status == 2 or (status and ended):
             raise UserError(_last_message(Path(log) / f"workerlog.{0 if status == 2 or ended is None else ended[1]}"))
         if status:
-            print(words, file=sys.stderr)
+            print(output, file=sys.stderr)
             sys.exit(status)
 
 
 def _last_message(log: Path) -> str:
-    """The last line of a process's log, without the program's name."""
+    """Return the last line of a process's log, without the program name."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
     last = next((line for line in reversed(lines) if line.strip()), "a process ended without a message")
     return re.sub(r"^(facekp train|\S+\.py): ", "", last)

@@ -1,4 +1,4 @@
-"""A run's folder, output/NAME."""
+"""The folder of a run, output/NAME."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ from facekp.training.logs import LOG_FILE
 
 @contextmanager
 def locked(config: Config) -> Iterator[None]:
-    """Keep other processes out of a run's folder until the block ends.
+    """Lock a run's folder against other processes until the block ends.
 
     Raises:
-        UserError: One of them is working on it.
+        UserError: Another process has locked it.
     """
     folder = run_folder(config)
-    with locked_path(folder, "wait for its end, or choose another run with -o name=ANOTHER"):
+    with locked_path(folder, "wait until it finishes, or choose another run with -o name=ANOTHER"):
         yield
 
 
 def run_folder(config: Config) -> Path:
-    """A run's folder, output/NAME."""
+    """Return the folder of a run, output/NAME."""
     return Path(config.output) / config.name
 
 
 def find_run_folder(config: Config, resume: bool, overwrite: bool) -> Path:
-    """Name a run's folder, output/NAME, and make sure that two runs never mix. Nothing is written yet.
+    """Return a run's folder, output/NAME, after checks that two runs never mix. Nothing is written yet.
 
     Args:
-        config: Of the run.
-        resume: Go on in an existing folder.
+        config: Config of the run.
+        resume: Continue in an existing folder.
         overwrite: `start_run_folder` may delete an existing run.
 
     Returns:
         The folder.
 
     Raises:
-        UserError: The folder exists and neither was asked for; or there is nothing to resume; or the folder
-            to overwrite is not a run's folder; or the config differs from the one resumed.
+        UserError: The folder exists and neither option is set; or there is nothing to resume; or the folder
+            to overwrite is not a run's folder; or the config differs from that of the run to resume.
     """
     folder = run_folder(config)
     written = folder / "config.yml"
@@ -59,7 +59,7 @@ def find_run_folder(config: Config, resume: bool, overwrite: bool) -> Path:
         _same_config(written, config)
     elif folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file; choose another name or output")
-    elif folder.exists() and not all(map(is_temporary, folder.iterdir())):  # or it was killed as it began
+    elif folder.exists() and not all(map(is_temporary, folder.iterdir())):  # only temporary: killed at the start
         if not overwrite:
             raise UserError(f"{folder}: exists already; add --resume, --overwrite, or -o name=ANOTHER")
         if not _is_run(folder):
@@ -68,15 +68,15 @@ def find_run_folder(config: Config, resume: bool, overwrite: bool) -> Path:
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether a folder may be deleted as a run: many projects have a config.yml, few a log of ours beside it."""
+    """Return whether a folder may be deleted as a run: many projects have a config.yml, few also a log of ours."""
     names = {path.name for path in folder.iterdir() if not is_temporary(path)}
     return names == {"config.yml"} or {"config.yml", LOG_FILE} <= names
 
 
 def start_run_folder(folder: Path, config: Config, resume: bool) -> None:
-    """Delete what an earlier run left, unless it is resumed, and write the resolved config."""
+    """Delete the files of an earlier run, unless it is resumed, and write the resolved config."""
     if folder.exists() and not resume:
-        place = folder.resolve()  # a link stays, to a folder that is made anew
+        place = folder.resolve()  # a link stays, and its target is created again
         shutil.rmtree(place)
         place.mkdir()
     elif folder.exists():
@@ -101,12 +101,12 @@ def _same_config(written: Path, config: Config) -> None:
             )
 
 
-#: Keys that change nothing in what a run learns.
+#: Keys that do not affect the training.
 _MAY_DIFFER = {"train.stop_after", "train.details_every", "data.workers", "output"}
 
 
 def essentials(config: Config) -> dict[str, Any]:
-    """Key -> value of a config, less what may differ when a run continues: where the data lie and who loads them."""
+    """Return key -> value of a config, without what may differ on resuming, such as data paths and loader processes."""
     moved = re.compile(r"data\.(sources|photos)\.\d+\.(root|labels|images)")
     values = {key: value for key, value in leaves(plain_values(config)).items()
               if key not in _MAY_DIFFER and not moved.fullmatch(key)}  # fmt: skip
@@ -117,10 +117,10 @@ def essentials(config: Config) -> dict[str, Any]:
 
 
 def hyperparameters(config: Config) -> dict[str, str | int | float]:
-    """What makes runs differ, for a table of them: one column for each key, whose values are numbers or short texts.
+    """Return what makes runs differ, for a table of runs: one column for each key, with numbers or short texts.
 
-    A mapping stands under its key by its `type`, and a list of mappings by all of theirs. Keys are joined by slashes:
-    VisualDL shows nothing under a key with a dot. What is tried out most comes first.
+    The `type` of a mapping appears under the mapping's key, a list of mappings as all of its types. Keys are joined by
+    slashes, because VisualDL shows nothing for a key with a dot. The most frequently tuned keys come first.
 
     Example:
         >>> from facekp.training.config import load_config
@@ -150,12 +150,12 @@ def _short(value: Any) -> str | int | float:
 
 
 def plain_values(config: Config) -> dict[str, Any]:
-    """A config as YAML and JSON hold it."""
+    """Convert a config to plain values for YAML and JSON."""
     return config.model_dump(mode="json", serialize_as_any=True)
 
 
 def leaves(values: Any, key: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} as {"a.b": 1}."""
+    """Flatten nested values: {"a": {"b": 1}} -> {"a.b": 1}."""
     if isinstance(values, list) and values and isinstance(values[0], dict):
         values = {str(index): value for index, value in enumerate(values)}
     if not isinstance(values, dict):

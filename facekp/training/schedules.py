@@ -13,13 +13,13 @@ from facekp.training.config import OptimizerConfig
 
 
 class FrozenStart(LRScheduler):
-    """One rate while the network is frozen, then a cosine down to zero from another.
+    """Constant rate while the network is frozen, then a cosine decay to zero from another rate.
 
     Args:
-        frozen_lr: While only the head learns.
-        frozen_steps: How long that is.
-        thawed_lr: Where the cosine begins.
-        steps: Of the whole recipe.
+        frozen_lr: Learning rate while only the head is trained.
+        frozen_steps: Number of frozen steps.
+        thawed_lr: Learning rate at which the cosine begins.
+        steps: Total number of steps.
     """
 
     def __init__(self, frozen_lr: float, frozen_steps: int, thawed_lr: float, steps: int) -> None:
@@ -27,7 +27,7 @@ class FrozenStart(LRScheduler):
         super().__init__(frozen_lr)
 
     def get_lr(self) -> float:
-        """The rate of the step `last_epoch`, as Paddle calls its counter."""
+        """Return the rate of the step `last_epoch`, as Paddle names its counter."""
         if self.last_epoch < self.frozen_steps:
             return self.frozen_lr
         part = (self.last_epoch - self.frozen_steps) / (self.steps - self.frozen_steps)
@@ -35,7 +35,7 @@ class FrozenStart(LRScheduler):
 
 
 def thawed_rate(config: OptimizerConfig, processes: int = 1) -> float:
-    """The learning rate after a frozen start: a tenth of `lr` unless the config says otherwise."""
+    """Return the learning rate after a frozen start: a tenth of `lr` unless the config sets it."""
     rate = config.lr / 10 if config.thawed_lr is None else config.thawed_lr
     return rate * (processes if config.scale_lr else 1)
 
@@ -43,21 +43,21 @@ def thawed_rate(config: OptimizerConfig, processes: int = 1) -> float:
 def build_schedule(
     config: OptimizerConfig, epochs: int, steps: int, processes: int = 1, freeze_epochs: int = 0
 ) -> LRScheduler:
-    """The learning rate of every step.
+    """Build the learning-rate schedule.
 
-    A linear warm-up if asked for, then a cosine down to zero (behind `cosine_steps` it rises again); or what
-    `FrozenStart` or `ReduceOnPlateau` do.
+    It is an optional linear warm-up, then a cosine decay to zero (after `cosine_steps` the rate rises again); or
+    `FrozenStart` or `ReduceOnPlateau`.
 
     Args:
-        config: Its rates.
-        epochs: Of the whole recipe.
-        steps: In an epoch.
-        processes: How many train together; see `scale_lr`.
-        freeze_epochs: For so many of the epochs the rate stays, and then falls from `thawed_lr`.
+        config: Config of the optimizer.
+        epochs: Total number of epochs.
+        steps: Number of steps in an epoch.
+        processes: Number of processes that train together; see `scale_lr`.
+        freeze_epochs: Number of initial epochs with a constant rate, which then decays from `thawed_lr`.
     """
     scale = processes if config.scale_lr else 1
     rate, total = config.lr * scale, epochs * steps
-    if config.schedule == "plateau":  # the callback `Plateau` knows of the thaw
+    if config.schedule == "plateau":  # the callback `Plateau` sets the rate after a frozen start
         return ReduceOnPlateau(rate, factor=config.plateau_factor, patience=config.plateau_patience)
     if freeze_epochs:
         return FrozenStart(rate, freeze_epochs * steps, thawed_rate(config, processes), total)
@@ -67,7 +67,7 @@ def build_schedule(
 
 
 def build_optimizer(config: OptimizerConfig, schedule: LRScheduler, network: nn.Layer) -> Optimizer:
-    """The optimizer of a config over a network's parameters."""
+    """Build the optimizer of a config for a network's parameters."""
     parameters = network.parameters()
     if config.type == "adamw":
         return AdamW(schedule, parameters=parameters, weight_decay=config.weight_decay)

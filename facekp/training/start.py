@@ -1,4 +1,4 @@
-"""What happens once before the first step: seeds, weights to begin with, checks, the device."""
+"""Preparations before the first step: seeds, initial weights, checks, the device."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from facekp.training.processes import Processes
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Paddle, Python and numpy: the initial weights, and whatever else draws before the first step."""
+    """Seed Paddle, Python and NumPy, for the initial weights and all other sampling before the first step."""
     paddle.seed(seed)
     random.seed(seed)
     np.random.seed(seed)
@@ -30,19 +30,19 @@ def check_network(network: nn.Layer, task: Task, image: np.ndarray, label: np.nd
     """Pass one sample through the network before the first step.
 
     Args:
-        network: Any.
-        task: Compares what comes out with the label.
-        image: (C, H, W) as it comes out of the transforms.
-        label: As it comes out of the codec.
+        network: Any network.
+        task: Task that compares the output with the label.
+        image: (C, H, W) output of the transforms.
+        label: Output of the codec.
 
     Raises:
-        UserError: The network cannot take such images, or predicts another number of points.
+        UserError: The network cannot process such images, or its output does not fit the label.
     """
     network.eval()
     try:
         with paddle.no_grad():
             predicted = network(paddle.to_tensor(image[None]))
-    except (ValueError, RuntimeError, OSError) as error:  # what Paddle's kernels raise
+    except (ValueError, RuntimeError, OSError) as error:  # errors of Paddle's kernels
         reason = str(error).strip().splitlines()[-1]
         raise UserError(
             f"the network cannot take images of the shape {image.shape} that data.pixels makes ({reason}); "
@@ -53,15 +53,15 @@ def check_network(network: nn.Layer, task: Task, image: np.ndarray, label: np.nd
 
 
 def load_pretrained(network: nn.Layer, source: bool | str) -> None:
-    """Let a network begin at weights that were trained before.
+    """Load pretrained weights into a network.
 
     Args:
-        network: Any of ours.
-        source: The config's `pretrained`: True takes Paddle's ImageNet weights; a path takes all of those weights that
-            fit, where only the head may differ.
+        network: Any network of facekp.
+        source: The config's `pretrained`: True loads Paddle's ImageNet weights; a path loads all weights of the file
+            that fit, where only the head may differ; False loads none.
 
     Raises:
-        UserError: There are no such weights, or they are another network's.
+        UserError: There are no such weights, or they belong to another network.
     """
     if source is True:
         if not isinstance(network, Backbone):
@@ -78,14 +78,14 @@ def load_pretrained(network: nn.Layer, source: bool | str) -> None:
 
 
 def prepare_amp(level: str, network: nn.Layer) -> str | None:
-    """Make a network ready for mixed precision.
+    """Prepare a network for mixed precision.
 
     Args:
         level: `train.amp` of the config.
-        network: Its outputs become float32, because Paddle takes the loss outside of mixed precision.
+        network: Network whose outputs become float32, because Paddle computes the loss outside of mixed precision.
 
     Returns:
-        What `paddle.Model.prepare` takes as `amp_configs`; None on a CPU, where Paddle's mixed precision does nothing.
+        Argument `amp_configs` of `paddle.Model.prepare`; None on a CPU, where Paddle's mixed precision has no effect.
     """
     if level == "O0" or paddle.get_device() == "cpu":
         return None
@@ -94,15 +94,15 @@ def prepare_amp(level: str, network: nn.Layer) -> str | None:
 
 
 def _as_float32(outputs: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
-    if isinstance(outputs, (tuple, list)):  # a network in training mode may return more than it predicts
+    if isinstance(outputs, (tuple, list)):  # a network in training mode may return more than its predictions
         return tuple(output.astype("float32") for output in outputs)
     return outputs.astype("float32")
 
 
 def describe_device(config: Config, processes: Processes) -> str:
-    """What a run computes on, in a few words."""
+    """Return a short description of the device, threads and processes of a run."""
     device = paddle.get_device()
-    # Paddle uses one thread, whatever the cores, unless this variable says more before it is imported.
+    # Paddle uses one thread, regardless of the cores, unless this variable is set before it is imported.
     threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
     parts = [
         f"{processes.count} process{'es' * (processes.count > 1)} on {device}",

@@ -39,14 +39,14 @@ from facekp.training.start import check_network, describe_device, load_pretraine
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run came to.
+    """Result of a run.
 
     Attributes:
-        folder: The run's.
-        epochs: Finished ones.
-        metric: Name of the metric that decides.
+        folder: Folder of the run.
+        epochs: Number of finished epochs.
+        metric: Name of the metric that selects the best weights.
         best: Its lowest value on the validation data.
-        weights: The file of the best weights; None if there is none, because the metric was never a number.
+        weights: File of the best weights; None if there is none, because the metric was never a number.
     """
 
     folder: Path
@@ -59,18 +59,18 @@ class Summary:
 def train(
     config: Union[Config, Mapping[str, Any], str, os.PathLike[str]], resume: bool = False, overwrite: bool = False
 ) -> Summary:
-    """Train a network of points or a face detector.
+    """Train a landmark network or a face detector.
 
     Args:
-        config: A checked config, its plain values, or the path of its file.
+        config: A validated config, its plain values, or the path of its file.
         resume: Continue after the last finished epoch of a run of this name.
         overwrite: Delete an earlier run of this name.
 
     Returns:
-        The run's summary. Everything else is in its folder.
+        Summary of the run. All other results are in its folder.
 
     Raises:
-        UserError: A value, a file or a label is wrong, or the run's folder is taken; nothing is written then.
+        UserError: A value, a file or a label is wrong, or the run's folder is already taken; nothing is written then.
 
     Example:
         >>> import tempfile
@@ -94,7 +94,7 @@ def train(
 
 
 def _train(config: Config, processes: Processes, resume: bool, overwrite: bool) -> Summary:
-    """Train, in a folder that is ours alone."""
+    """Train, in a folder that this run has locked."""
     folder = find_run_folder(config, resume, overwrite)
     data = config.what.build_data(config, progress=processes.first)
     if getattr(data.metrics[0], "higher_is_better", False):
@@ -117,8 +117,8 @@ def _train(config: Config, processes: Processes, resume: bool, overwrite: bool) 
     if not resume:
         load_pretrained(network, config.pretrained)
     freeze_epochs = config.train.freeze_epochs
-    if freeze_epochs and processes.count > 1:  # Paddle adds up the gradients of what learns when a run starts
-        raise UserError("train.freeze_epochs works in one process alone; train the head first, then continue with "
+    if freeze_epochs and processes.count > 1:  # Paddle reduces gradients of what is trainable at the start
+        raise UserError("train.freeze_epochs works in a single process only; train the head first, then continue with "
                         "pretrained: PATH")  # fmt: skip
     schedule = build_schedule(config.optimizer, epochs, steps, processes.count, freeze_epochs)
     optimizer = build_optimizer(config.optimizer, schedule, network)
@@ -140,7 +140,7 @@ def _train(config: Config, processes: Processes, resume: bool, overwrite: bool) 
         start_run_folder(folder, config, resume)
     if config.train.sync_batch_norm and processes.count > 1:
         synchronize(network)
-    # Without the specs Paddle would count the inputs of forward() and take the label for one of them.
+    # Without the specs Paddle would count the arguments of forward() and take the label for one of them.
     model = paddle.Model(
         network,
         inputs=[InputSpec([None, *image.shape], "float32", "image")],

@@ -8,15 +8,15 @@ import numpy as np
 
 from facekp.errors import UserError
 
-#: Boxes that share more than this part of their union are taken for the same face.
+#: Intersection over union above which two boxes count as the same face.
 SAME_FACE = 0.4
 
-#: What lies inside of a face's box by more than this part, and is smaller than this part of it, is a part of that face.
+#: Part of a face: minimum fraction of its box inside the face's box, and maximum area as a fraction of the face's box.
 INSIDE, SMALLER = 0.7, 0.35
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union of boxes, (..., 4) each; the leading axes are broadcast.
+    """Return the intersection over union of boxes, (..., 4) each; the leading axes are broadcast.
 
     Example:
         >>> iou(np.array([0, 0, 2, 2.0]), np.array([[0, 0, 2, 2], [1, 0, 3, 2.0]])).round(3).tolist()
@@ -27,12 +27,12 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def part_inside(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Which part of `a` lies inside of `b`, (..., 4) each; the leading axes are broadcast."""
+    """Return the fraction of `a` that lies inside `b`, (..., 4) each; the leading axes are broadcast."""
     return _overlap(a, b) / np.maximum(area(a), 1e-9)
 
 
 def is_part(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Whether `a` is a part of the face `b`, such as its nose and mouth, (..., 4) each; the leading axes are broadcast.
+    """Return whether `a` is a part of the face `b`, such as nose and mouth, (..., 4) each; leading axes are broadcast.
 
     Example:
         >>> is_part(np.array([[2, 2, 6, 6], [2, 2, 9, 9], [8, 8, 12, 12]]), np.array([0, 0, 10, 10])).tolist()
@@ -42,7 +42,7 @@ def is_part(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def area(boxes: np.ndarray) -> np.ndarray:
-    """Of boxes (..., 4), in square pixels; 0 if a box has no inside."""
+    """Return the areas of boxes (..., 4) in square pixels; 0 for empty boxes."""
     return np.clip(boxes[..., 2:] - boxes[..., :2], 0, None).prod(-1)
 
 
@@ -57,10 +57,10 @@ def suppress_overlaps(boxes: np.ndarray, scores: np.ndarray, most: float) -> np.
     Args:
         boxes: (N, 4).
         scores: (N,).
-        most: Largest intersection over union that two chosen boxes may have.
+        most: Maximum intersection over union of two chosen boxes.
 
     Returns:
-        Indices of the chosen boxes, best first.
+        Indices of the chosen boxes, highest score first.
 
     Example:
         >>> boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [50, 0, 60, 10.0]])
@@ -75,10 +75,10 @@ def suppress_overlaps(boxes: np.ndarray, scores: np.ndarray, most: float) -> np.
 
 
 def as_boxes(boxes: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
-    """Boxes as a caller gives them -> (N, 4) float32.
+    """Validate boxes from a caller and convert them to (N, 4) float32.
 
     Raises:
-        UserError: Not numbers, or another shape.
+        UserError: The boxes are not numbers or have another shape.
     """
     try:
         found = np.asarray(boxes, np.float32)

@@ -1,8 +1,8 @@
-"""2x3 matrices: build, compose, invert, apply to points and to images.
+"""Affine transforms as 2x3 matrices: build, compose, invert, apply to points and to images.
 
 A matrix maps (x, y, 1) of the source to (x, y) of the target, pixels to pixels, as `cv2.warpAffine` takes
-it; the centre of the top left pixel is (0, 0). Everything that moves an image composes matrices first and
-resamples once.
+it; the centre of the top left pixel is (0, 0). Image transforms compose their matrices first and resample
+once.
 """
 
 from __future__ import annotations
@@ -12,48 +12,48 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-#: OpenCV warps no image with a longer side.
+#: Maximum side length in pixels of images that OpenCV can warp.
 _LARGEST = 32766
 
 
 def translation(dx: float, dy: float) -> np.ndarray:
-    """Matrix that shifts by (dx, dy) pixels."""
+    """Return the matrix of a translation by (dx, dy) pixels."""
     return np.array([[1, 0, dx], [0, 1, dy]], np.float64)
 
 
 def scaling(sx: float, sy: float | None = None) -> np.ndarray:
-    """Matrix that scales about the origin; `sy` defaults to `sx`."""
+    """Return the matrix of a scaling about the origin; `sy` defaults to `sx`."""
     return np.array([[sx, 0, 0], [0, sx if sy is None else sy, 0]], np.float64)
 
 
 def rotation(degrees: float, centre: Sequence[float] = (0.0, 0.0)) -> np.ndarray:
-    """Matrix that turns by `degrees` about `centre`; positive is clockwise on the screen (y points down).
+    """Return the matrix of a rotation by `degrees` about `centre`; positive is clockwise on the screen (y points down).
 
     Example:
         >>> apply(rotation(90), np.array([[1.0, 0.0]])).round(6).tolist()
         [[0.0, 1.0]]
     """
     a = np.deg2rad(degrees)
-    turn = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0]])
-    return compose(translation(-centre[0], -centre[1]), turn, translation(*centre))
+    about_origin = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0]])
+    return compose(translation(-centre[0], -centre[1]), about_origin, translation(*centre))
 
 
 def mirror(width: float) -> np.ndarray:
-    """Matrix that mirrors an image `width` pixels wide from left to right."""
+    """Return the matrix that flips an image `width` pixels wide horizontally."""
     return np.array([[-1, 0, width - 1], [0, 1, 0]], np.float64)
 
 
 def resizing(source: Sequence[int], target: Sequence[int]) -> np.ndarray:
-    """Matrix of `cv2.resize` from `source` to `target`, both (width, height).
+    """Return the matrix of `cv2.resize` from `source` to `target`, both (width, height).
 
-    `cv2.resize` aligns the images' edges, not their first pixels' centres, hence the half pixels.
+    `cv2.resize` aligns the edges of the images, not the centres of their first pixels, hence the half pixels.
     """
     sx, sy = target[0] / source[0], target[1] / source[1]
     return compose(translation(0.5, 0.5), scaling(sx, sy), translation(-0.5, -0.5))
 
 
 def compose(*matrices: np.ndarray) -> np.ndarray:
-    """One matrix that does what `matrices` do one after the other, the first one first.
+    """Return the product of `matrices`, which are applied from first to last.
 
     Example:
         >>> apply(compose(translation(1, 0), scaling(2)), np.array([[0.0, 0.0]])).tolist()
@@ -67,19 +67,19 @@ def compose(*matrices: np.ndarray) -> np.ndarray:
 
 
 def invert(matrix: np.ndarray) -> np.ndarray:
-    """The matrix that undoes `matrix`. Raises `numpy.linalg.LinAlgError` if nothing can."""
+    """Return the inverse of `matrix`. Raises `numpy.linalg.LinAlgError` if it is singular."""
     return np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
 
 
 def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Move points: (..., 2) in, (..., 2) out, in the floating dtype of `points`."""
+    """Transform points: (..., 2) in, (..., 2) out, in the floating dtype of `points`."""
     points = np.asarray(points)
     dtype = points.dtype if points.dtype.kind == "f" else np.float64
     return (points @ matrix[:, :2].T + matrix[:, 2]).astype(dtype, copy=False)
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The turn, scale and shift (no mirroring) that carries points onto points, exact for two pairs.
+    """Return the similarity (rotation, scale, shift; no reflection) that maps points to points, exact for two pairs.
 
     With more pairs it is the least-squares fit of Umeyama (1991).
 
@@ -110,7 +110,7 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def affine(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The affine map that carries points onto points: exact for three pairs, least squares for more.
+    """Return the affine transform that maps points to points: exact for three pairs, least squares for more.
 
     Args:
         source: (N, 2), N >= 3, not all on one line.
@@ -131,20 +131,20 @@ def affine(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def bounding_box(points: np.ndarray) -> np.ndarray:
-    """Box around points: (..., K, 2) in, (..., 4) out as x0, y0, x1, y1."""
+    """Return the bounding box of points: (..., K, 2) in, (..., 4) out as x0, y0, x1, y1."""
     return np.concatenate([points.min(-2), points.max(-2)], -1)
 
 
 def square_crop(box: Sequence[float], margin: float, size: int) -> np.ndarray:
-    """Matrix from an image to the square crop that the network sees.
+    """Return the matrix from an image to the square crop for the network.
 
-    The square is centred on the box; its side is the box's longer side expanded by `margin` of it on each end. The
-    shorter side may be zero, as that of a box around points on one line.
+    The square is centred on the box; its side is the box's longer side, expanded by the fraction `margin` at each end.
+    The shorter side of the box may be zero, as around points on one line.
 
     Args:
         box: x0, y0, x1, y1 in pixels.
         margin: 0.2 adds a fifth of the box's longer side on each of the four sides.
-        size: Side of the crop in pixels.
+        size: Side length of the crop in pixels.
 
     Returns:
         (2, 3) float64.
@@ -165,16 +165,16 @@ def square_crop(box: Sequence[float], margin: float, size: int) -> np.ndarray:
 
 
 def warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], border: str = "constant") -> np.ndarray:
-    """Resample an image once.
+    """Warp an image with a single resampling.
 
-    When the matrix shrinks by more than two, the image is first averaged down by a whole factor, so that
-    fine detail does not alias as it does with plain bilinear sampling.
+    If the matrix shrinks by a factor of two or more, the image is first averaged down by an integer factor, so
+    that fine detail does not alias as with plain bilinear sampling.
 
     Args:
         image: (H, W) or (H, W, C), uint8 or float32.
         matrix: (2, 3), source to target.
         size: (width, height) of the target.
-        border: What lies outside the source: "constant" (black) or "replicate".
+        border: Pixels outside the source: "constant" (black) or "replicate".
 
     Returns:
         (height, width) or (height, width, C), the dtype of `image`.
@@ -193,7 +193,7 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], border: s
 def _part_under(
     image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], reach: int
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """The part of an image that a warp will look at, so that the rest need not be shrunk; and its corner."""
+    """Return the part of an image that a warp reads, so that the rest need not be shrunk, and its top left corner."""
     height, width = image.shape[:2]
     corners = np.array([[0, 0], [size[0], 0], [0, size[1]], size], np.float64)
     x0, y0, x1, y1 = bounding_box(apply(invert(matrix), corners))

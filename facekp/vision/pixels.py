@@ -1,7 +1,7 @@
-"""From a BGR crop to what the network takes: arithmetic on arrays, without Paddle.
+"""Conversion of a BGR crop to the input of the network: arithmetic on arrays, without Paddle.
 
-Training wraps these functions as transforms (`facekp.data.transforms`); inference calls them as they are, so that
-an exported network runs where Paddle is not even installed.
+Training wraps these functions as transforms (`facekp.data.transforms`); inference calls them directly, so that an
+exported network runs without Paddle installed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from facekp.registry import Spec
 
 
 def gray_normalize(image: np.ndarray, channels: int = 3) -> np.ndarray:
-    """Grey, from 0 to 1, the same in each of `channels` channels: (H, W, 3) uint8 -> (H, W, channels) float32.
+    """Convert to grey, 0 to 1, repeated in `channels` channels: (H, W, 3) uint8 -> (H, W, channels) float32.
 
     Example:
         >>> gray_normalize(np.full((1, 1, 3), 255, np.uint8), channels=2).tolist()
@@ -32,18 +32,18 @@ def gray_normalize(image: np.ndarray, channels: int = 3) -> np.ndarray:
     return np.repeat(grey[..., None], channels, axis=2)
 
 
-#: Mean and standard deviation of ImageNet's images, red, green, blue, from 0 to 1.
+#: Mean and standard deviation of ImageNet's images in red, green and blue, from 0 to 1.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def imagenet_normalize(image: np.ndarray) -> np.ndarray:
-    """As networks that learned on ImageNet saw it: (H, W, 3) uint8 BGR -> (H, W, 3) float32 RGB, about -2 to 2.
+    """Normalise as for training on ImageNet: (H, W, 3) uint8 BGR -> (H, W, 3) float32 RGB, about -2 to 2.
 
     Example:
         >>> [round(float(v), 2) for v in imagenet_normalize(np.full((1, 1, 3), 255, np.uint8))[0, 0]]
         [2.25, 2.43, 2.64]
     """
-    planes = np.empty((3, *image.shape[:2]), np.float32)  # as ToCHW wants them, which then copies nothing
+    planes = np.empty((3, *image.shape[:2]), np.float32)  # in the layout of ToCHW, which then makes no copy
     blue, green, red = cv2.split(image)
     for plane, table, normalised in zip((red, green, blue), _imagenet_tables(), planes):
         cv2.LUT(plane, table, normalised)
@@ -52,14 +52,14 @@ def imagenet_normalize(image: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _imagenet_tables() -> np.ndarray:
-    """(3, 256) float32: what each value of red, green and blue becomes. A look at a table is faster than arithmetic."""
+    """Return lookup tables of red, green and blue, (3, 256) float32. A lookup is faster than arithmetic."""
     values = np.arange(256, dtype=np.float32)[:, None] / 255
     tables = (values - np.asarray(IMAGENET_MEAN, np.float32)) / np.asarray(IMAGENET_STD, np.float32)
     return np.ascontiguousarray(tables.T)
 
 
 def to_chw(image: np.ndarray) -> np.ndarray:
-    """(H, W, C) -> (C, H, W), contiguous, as the network takes it."""
+    """Transpose (H, W, C) to (C, H, W), contiguous, as the network expects it."""
     return np.ascontiguousarray(image.transpose(2, 0, 1))
 
 
@@ -72,13 +72,13 @@ PIXELS: dict[str, Callable[..., np.ndarray]] = {
 
 
 def build_pixels(specs: Sequence[Spec]) -> Callable[[np.ndarray], np.ndarray]:
-    """Chain what a recipe's `pixels` lists.
+    """Chain the steps of a recipe's `pixels`.
 
     Args:
-        specs: Each names a `type` of `PIXELS`, and its options.
+        specs: Steps, each with a `type` of `PIXELS` and its options.
 
     Returns:
-        Call it with a BGR uint8 crop (H, W, 3).
+        A function of a BGR uint8 crop (H, W, 3).
 
     Raises:
         UserError: Unknown type or option, or a wrong value.

@@ -1,1 +1,1 @@
-"""The page for the browser: found, built where it is not, and served."""
+"""The web page: location, build and server."""

@@ -1,4 +1,4 @@
-"""A small HTTP API beside the page: landmarks and stickers for programs. Needs `pip install "facekp[serve]"`."""
+"""HTTP API for landmarks and stickers, served beside the web page. Needs `pip install "facekp[serve]"`."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from facekp.version import VERSION
 from facekp.web.page import NETWORK, SERVICE_WORKER, SHIPPED_NETWORK
 from facekp.web.server import GOODBYE, HEADERS
 
-#: An image sent here has no more bytes, and no more pixels.
+#: Maximum number of bytes, and of pixels, of an image in a request.
 MAX_BYTES, MAX_PIXELS = 20 << 20, 25_000_000
 
-#: What is taken, as Pillow calls it, which tells the size of each before it is decoded.
+#: Pillow's names of the accepted formats; it reads the size of each before decoding.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 
-#: So many photos are read and held at once, each for no more than so many seconds; the others wait. A client that sends
-#: nothing for so many seconds is given up.
+#: Maximum number of photos that are read and held at once, while others wait; time limit for reading a photo in
+#: seconds; time in seconds without data after which a client is rejected.
 MOST_READ, MOST_SECONDS, MOST_SILENT = 16, 60, 5
 
 T = TypeVar("T")
 
-#: Where the answer goes -> OpenCV's suffix.
+#: Media type of the answer -> suffix for OpenCV's encoder.
 _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg"}
 
-#: How sticker names are described; an unknown one is told in one line.
+#: JSON Schema of the sticker names; an unknown name is reported in one line.
 _NAMES: dict[str, Any] = {"items": {"type": "string", "enum": list_stickers()}}
 
 _BODY = {
@@ -77,25 +77,25 @@ class FacesOut(BaseModel):
 
 
 def build_api(landmarker: Landmarker, page: Path | None = None, network: Path | None = None) -> FastAPI:
-    """Build the application, for any ASGI server.
+    """Build the application for any ASGI server.
 
     Args:
         landmarker: Finds the faces.
-        page: Folder of the built page, served at /; None serves the API alone.
+        page: Folder of the built page, served at /; None: only the API is served.
         network: See `facekp.web.server.open_server`.
 
     Returns:
-        `POST /v1/landmarks` and `POST /v1/stickers` take the bytes of a photo; `/docs` describes them.
+        The application. `POST /v1/landmarks` and `POST /v1/stickers` take the bytes of a photo; see `/docs`.
     """
     api = FastAPI(title="facekp", version=VERSION, description="Face landmarks, and stickers that sit on them.")
-    pool = ThreadPoolExecutor(os.cpu_count() or 1)  # more at once would only take memory
+    pool = ThreadPoolExecutor(os.cpu_count() or 1)  # more threads would only take memory
 
     @functools.cache
     def places() -> asyncio.Semaphore:
-        return asyncio.Semaphore(MOST_READ)  # here, as Python 3.9 ties it to the loop that runs
+        return asyncio.Semaphore(MOST_READ)  # created late: Python 3.9 binds it to the running event loop
 
     async def answer(request: Request, work: Callable[[np.ndarray, Faces], T]) -> T:
-        """What `work` makes of the photo of a request and its faces."""
+        """Return the result of `work` for the photo of a request and its faces."""
 
         def decode_and_work(data: bytes) -> T:
             image = _decode(data)
@@ -122,7 +122,7 @@ def build_api(landmarker: Landmarker, page: Path | None = None, network: Path | 
 
     @api.get("/v1/health")
     async def health() -> dict[str, str]:
-        """Say that the server is up."""
+        """Return the status of the server."""
         return {"status": "up", "version": VERSION}
 
     @api.post("/v1/landmarks", openapi_extra=_BODY, responses=_ERRORS)
@@ -144,7 +144,7 @@ def build_api(landmarker: Landmarker, page: Path | None = None, network: Path | 
         format: Annotated[Literal["image/png", "image/jpeg"], Query(description="of the answer")] = "image/jpeg",
     ) -> Response:
         """Put stickers on all faces of a photo."""
-        for name in sticker:  # shipped ones by name, and no path
+        for name in sticker:  # only names of shipped stickers, no paths
             if name not in list_stickers():
                 raise HTTPException(
                     422, f"unknown sticker {one_line(name)[:60]}; known are {', '.join(list_stickers())}"
@@ -159,7 +159,7 @@ def build_api(landmarker: Landmarker, page: Path | None = None, network: Path | 
         return Response(await answer(request, work), media_type=format)
 
     if network is not None:
-        api.mount(f"/{NETWORK}", StaticFiles(directory=network))  # the first that matches answers
+        api.mount(f"/{NETWORK}", StaticFiles(directory=network))  # mounted first, as the first match answers
     if page is not None:
         api.mount(f"/{SHIPPED_NETWORK}", StaticFiles(directory=page / NETWORK, check_dir=False))
         goodbye = Response(GOODBYE, media_type="text/javascript")
@@ -169,7 +169,7 @@ def build_api(landmarker: Landmarker, page: Path | None = None, network: Path | 
 
 
 async def _read(request: Request) -> bytes:
-    """A request's body, no longer than `MAX_BYTES`, whatever its headers say."""
+    """Return the body of a request, limited to `MAX_BYTES` independently of its headers."""
     data = bytearray()
     parts = request.stream().__aiter__()
     while True:
@@ -185,7 +185,7 @@ async def _read(request: Request) -> bytes:
 
 
 def _decode(data: bytes) -> np.ndarray:
-    """Decode a photo that a stranger sent."""
+    """Decode a photo from an untrusted client."""
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as file:
             pixels = file.width * file.height

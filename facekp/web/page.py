@@ -1,4 +1,4 @@
-"""Where the built page lies, and how it is built."""
+"""Location and build of the web page."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from pathlib import Path
 from facekp.errors import UserError, one_line
 from facekp.io.files import sha256_of
 
-#: In an installed package; in a clone, what `npm run build` writes.
+#: Built page in an installed package; source folder in a clone, where `npm run build` writes `dist`.
 _INSTALLED = Path(__file__).with_name("page")
 _SOURCE = Path(__file__).resolve().parents[2] / "web"
 
-#: Of the page: the folder of the network of points, which another one can take the place of.
+#: Folder of the landmark network in the page, which another one can replace.
 NETWORK = "models/face_crop_light"
 
-#: Where the shipped network lies then; its scores are needed where the other one gives none.
+#: Folder of the shipped network in that case; its scores are needed where the other one returns none.
 SHIPPED_NETWORK = "models/shipped"
 
-#: The service worker, and what its text calls the version of what it keeps.
+#: The service worker, and the version of its cache in its text.
 SERVICE_WORKER = "service-worker.js"
 _VERSION = re.compile(r'(version\\*":\\*")([0-9a-f]{16})')
 
-#: What builds the page, in the folder web/ of a clone.
+#: Commands that build the page, in the folder web/ of a clone.
 COMMANDS = (("npm", "ci"), ("npm", "run", "build"))
 
 
 def find_page(build: bool = True) -> Path:
-    """The folder of the built page.
+    """Return the folder of the built page.
 
     Args:
-        build: Build it first where it is not built and npm is there.
+        build: Whether to build it first if it is not built and npm is installed.
 
     Raises:
-        UserError: There is none, and none can be built; the message says which commands do it.
+        UserError: The page is not built and cannot be built; the message says what to do.
     """
     for folder in (_INSTALLED, _SOURCE / "dist"):
         if (folder / "index.html").is_file():
@@ -62,11 +62,11 @@ def write_page(page: Path, network: Path | None, folder: Path) -> None:
 
     Args:
         page: See `find_page`.
-        network: A folder that `facekp export` wrote, in place of the network of points; None: the shipped one.
-        folder: Must not exist, or be empty.
+        network: Folder that `facekp export` wrote, to replace the landmark network; None: the shipped one.
+        folder: Output folder; must be empty if it exists.
 
     Raises:
-        UserError: It is taken, or cannot be written.
+        UserError: `folder` is not empty or cannot be written.
     """
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -87,7 +87,7 @@ def write_page(page: Path, network: Path | None, folder: Path) -> None:
 
 
 def _renew(worker: Path, network: Path) -> None:
-    """Give the service worker a version of its own, or who has seen another network keeps that one."""
+    """Give the service worker a new version, so that browsers do not keep another network in their caches."""
     if not worker.is_file():
         return
     files = "".join(file.name + sha256_of(file) for file in sorted(network.iterdir()))

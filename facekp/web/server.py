@@ -1,4 +1,4 @@
-"""A server for the page: on this machine alone, with the headers that threads in WebAssembly need."""
+"""Local HTTP server for the web page, with the headers that threads in WebAssembly need."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from facekp.errors import UserError
 from facekp.web.page import NETWORK, SERVICE_WORKER, SHIPPED_NETWORK
 
-#: What the page may load and whom it may ask: nobody but its own host. As in web/src/app/policy.ts.
+#: Content Security Policy: the page may load and request only from its own host. As in web/src/app/policy.ts.
 POLICY = (
     "default-src 'none'",
     "script-src 'self' 'wasm-unsafe-eval'",
@@ -28,7 +28,7 @@ POLICY = (
     "form-action 'none'",
 )
 
-#: Without the first two a page gets no SharedArrayBuffer, and so no threads in WebAssembly.
+#: Response headers. Without the first two, a page has no SharedArrayBuffer, and so no threads in WebAssembly.
 HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
@@ -39,8 +39,8 @@ HEADERS = {
 }
 
 
-#: The service worker that this server gives: it forgets all and goes. The page needs none here, and one that keeps the
-#: page would show it instead of other networks, and of other programs that listen on the same port later.
+#: Service worker that this server sends: it deletes its caches and unregisters itself. The page needs none here, and a
+#: cached page would hide other networks, and other programs that listen on the same port later.
 GOODBYE = b"""addEventListener("install", () => skipWaiting());
 addEventListener("activate", (event) => event.waitUntil((async () => {
   for (const name of await caches.keys()) if (name.startsWith("facekp-")) await caches.delete(name);
@@ -58,26 +58,26 @@ _TYPES = {
 
 
 class PageHandler(SimpleHTTPRequestHandler):
-    """Answers with the files of the page.
+    """Request handler that serves the files of the page.
 
     Args:
-        network: A folder in place of the page's network of points, or None.
+        network: Folder to replace the landmark network of the page, or None.
     """
 
     extensions_map = _TYPES
-    timeout = 60  # seconds that a connection may be silent, or not take what is sent
+    timeout = 60  # seconds for which a connection may neither send nor receive
 
     def __init__(self, *args: Any, network: Path | None = None, **options: Any) -> None:
         self.network = network
         super().__init__(*args, **options)
 
     def handle(self) -> None:
-        """Answer; a client may leave at any time."""
+        """Handle requests; a client may disconnect at any time."""
         with suppress(ConnectionError):
             super().handle()
 
     def send_head(self) -> BinaryIO | None:
-        """Open the file that is asked for."""
+        """Open the requested file."""
         if self.path.partition("?")[0] == f"/{SERVICE_WORKER}":
             self.send_response(200)
             self.send_header("Content-Type", "text/javascript")
@@ -86,12 +86,12 @@ class PageHandler(SimpleHTTPRequestHandler):
             return io.BytesIO(GOODBYE)
         try:
             return super().send_head()
-        except ValueError:  # no file can have such a name
+        except ValueError:  # not a valid file name
             self.send_error(404)
             return None
 
     def translate_path(self, path: str) -> str:
-        """A request's path -> a file."""
+        """Return the file for the path of a request."""
         file = super().translate_path(path)
         shipped = os.path.join(self.directory, *NETWORK.split("/"), "")
         if self.network is not None and file.startswith(shipped):
@@ -100,44 +100,44 @@ class PageHandler(SimpleHTTPRequestHandler):
         return shipped + file[len(aside) :] if file.startswith(aside) else file
 
     def list_directory(self, path: Any) -> None:
-        """Refuse: a folder without an index is not for reading."""
+        """Send 404: folders without an index are not listed."""
         self.send_error(404)
 
     def end_headers(self) -> None:
-        """Add `HEADERS`."""
+        """Add `HEADERS` and end the headers."""
         for name, value in HEADERS.items():
             self.send_header(name, value)
         super().end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: a page asks for dozens of files."""
+        """Log nothing: a page requests dozens of files."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Open a socket that listens.
+    """Open a listening socket.
 
     Args:
-        host: Address to listen on; 127.0.0.1 is this machine alone.
-        port: 0 takes a free one.
+        host: Address to listen on; 127.0.0.1 is this machine only.
+        port: Port to listen on; 0 takes a free one.
 
     Raises:
-        UserError: The address or port cannot be had.
+        UserError: The address or port is not available.
     """
     if not host:
         raise UserError("--host: is empty, which would be every address; give one, such as 127.0.0.1 or 0.0.0.0")
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (OSError, OverflowError, TypeError) as error:  # the last of a name that cannot be encoded
+    except (OSError, OverflowError, TypeError) as error:  # TypeError: the host cannot be encoded
         raise UserError(f"{host}:{port}: cannot listen there ({error}); choose another --port or --host") from error
 
 
 def open_server(page: Path, network: Path | None, listener: socket.socket) -> ThreadingHTTPServer:
-    """Open a server; call its `serve_forever`.
+    """Create a server; call its `serve_forever` to run it.
 
     Args:
         page: Folder of the built page.
-        network: A folder that `facekp export` wrote, in place of the page's network of points, or None.
-        listener: See `listen`; closed with the server.
+        network: Folder that `facekp export` wrote, to replace the landmark network of the page, or None.
+        listener: Socket from `listen`; closed with the server.
     """
     handler = partial(PageHandler, directory=str(page), network=network)
     server = ThreadingHTTPServer(listener.getsockname()[:2], handler, bind_and_activate=False)

@@ -1,4 +1,4 @@
-"""The benchmarks run, count what is missed as missed, and say what they lack."""
+"""The benchmarks run, count missed faces as failed, and report missing packages and options."""
 
 import importlib.util
 from pathlib import Path
@@ -17,7 +17,7 @@ needs_onnx = pytest.mark.skipif(
 
 
 class Given:
-    """An entry that finds faces at given places, in the order of its calls."""
+    """Benchmark entry that returns given faces, one answer per call."""
 
     name = "given"
 
@@ -52,7 +52,7 @@ def test_the_mesh_indices_are_68_different_vertices():
     assert 0 <= min(peers.MESH_TO_68) <= max(peers.MESH_TO_68) < 468
 
 
-def test_turns_are_fair():
+def test_functions_are_timed_in_turn():
     calls = []
     times = interleaved([lambda: calls.append("a"), lambda: calls.append("b")], rounds=2, row=3)
     assert "".join(calls) == "aaabbbaaabbb"

@@ -1,4 +1,4 @@
-"""Tracking on clips, and many images: what is measured is what is meant."""
+"""Benchmarks of tracking on clips and of many images: they measure what they report."""
 
 import cv2
 import measure_clips as clips
@@ -13,7 +13,7 @@ from facekp.landmarks import IBUG68, MEAN_FACE
 def test_jitter_of_white_noise_is_its_size_and_a_steady_motion_has_none():
     face = MEAN_FACE.astype(np.float64) * 100
     noise = 0.02 * IBUG68.unit(face) * np.random.default_rng(0).normal(size=(400, 68, 2))
-    # The mean length of a pair of normal numbers is the root of pi / 2.
+    # The mean length of a 2D standard normal vector is sqrt(pi / 2).
     assert clips.jitter(face + noise) == pytest.approx(0.02 * np.sqrt(np.pi / 2), rel=0.03)
     moving = [face + 3 * number for number in range(10)]
     assert clips.jitter([*moving, np.full((68, 2), np.nan)]) < 1e-6

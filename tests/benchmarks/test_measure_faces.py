@@ -1,4 +1,4 @@
-"""What is found on photos, counted on the photos that come with the project."""
+"""Benchmark of faces found on photos, run on the photos that come with the project."""
 
 import argparse
 import shutil

@@ -1,4 +1,4 @@
-"""The network that is measured beside ours is ours."""
+"""The PyTorch network of the benchmarks computes the same as ours."""
 
 import numpy as np
 import paddle
@@ -21,7 +21,7 @@ def test_pytorch_computes_what_paddle_does_from_the_same_weights(attention):
     for name, tensor in ours.state_dict().items():
         stem, _, last = name.rpartition(".")
         array = tensor.numpy()
-        # A linear layer of Paddle multiplies from the right.
+        # Paddle stores the weight of a linear layer as (in, out), PyTorch as (out, in).
         linear = array.ndim == 2
         state[f"{stem}.{names.get(last, last)}"] = torch.from_numpy(array.T.copy() if linear else array)
     missing, unexpected = theirs.load_state_dict(state, strict=False)
@@ -30,5 +30,5 @@ def test_pytorch_computes_what_paddle_does_from_the_same_weights(attention):
     ours.eval(), theirs.eval()
     with torch.no_grad():
         expected = theirs(torch.from_numpy(x)).numpy()
-    # Sums of up to a few thousand float32 products, two libraries.
+    # Two libraries, and sums of up to a few thousand float32 products.
     np.testing.assert_allclose(ours(paddle.to_tensor(x)).numpy(), expected, atol=1e-4)

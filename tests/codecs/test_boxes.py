@@ -22,7 +22,7 @@ FACES = np.array([[10, 12, 40, 50], [70, 8, 90, 30], [20, 60, 60, 120], [100, 30
 
 
 def encoded(faces, scores, cells, height, width):
-    """What a network that knows the faces would say; each at one cell."""
+    """Return the outputs of a network that finds these faces, each in one cell."""
     centres = BoxCodec(height, width).centres
     outputs = np.tile(np.float32([-8, 5, 5, 5, 5]), (len(centres), 1))
     for face, score, cell in zip(faces, scores, cells):
@@ -42,9 +42,9 @@ def test_boxes_come_back_from_the_cells_of_each_grid(stride):
     assert found.dtype == scores.dtype == np.float32
 
 
-def test_doubles_and_weak_cells_are_left_out():
+def test_duplicates_and_weak_cells_are_left_out():
     choose = BoxCodec(128, 160).choose
-    faces = np.concatenate([FACES[:1], FACES[:1] + 3, FACES[1:2], FACES[2:3]])  # the second shares 70 % with the first
+    faces = np.concatenate([FACES[:1], FACES[:1] + 3, FACES[1:2], FACES[2:3]])  # IoU 0.7 with the first
     outputs = encoded(faces, [0.5, 0.7, 0.6, 0.3], [20, 41, 29, 400], 128, 160)
     np.testing.assert_allclose(choose(outputs)[0], faces[[1, 2]], atol=1e-4)
     np.testing.assert_allclose(choose(outputs, 0.2)[0], faces[[1, 2, 3]], atol=1e-4)
@@ -65,24 +65,24 @@ def test_tensors_and_chosen_cells_are_decoded_alike():
     np.testing.assert_array_equal(codec.decode(chosen, cells), np.take_along_axis(found, cells[:, :, None], 1))
 
 
-def test_who_predicts_what_cells_are_taught_finds_the_faces():
-    """Encode and decode are a pair: faces of every grid come back."""
+def test_predicting_the_targets_of_the_cells_finds_the_faces():
+    """`decode` undoes `encode` for faces of every grid."""
     codec = BoxCodec(256, 256)
     faces = np.float32([[10, 12, 40, 50], [120, 20, 200, 110], [30, 90, 170, 250]])
     label = np.zeros((1, 6, 5), np.float32)
     label[0, :3] = np.concatenate([faces, [[1.0], [0.5], [1.0]]], 1)
     targets = codec.encode(paddle.to_tensor(label))
     box, trust, counts = (x.numpy()[0] for x in (targets.box, targets.trust, targets.counts))
-    taught = trust > 0
-    assert {8, 16, 32} == set(codec.strides[taught].tolist())
-    np.testing.assert_array_equal(counts[taught], trust[taught])
+    positive = trust > 0
+    assert {8, 16, 32} == set(codec.strides[positive].tolist())
+    np.testing.assert_array_equal(counts[positive], trust[positive])
     for face, sure in zip(faces, (1.0, 0.5, 1.0)):
-        own = taught & (box == face).all(1)
+        own = positive & (box == face).all(1)
         assert own.any() and (trust[own] == sure).all()
         inside = (codec.centres[own] > face[:2]).all() and (codec.centres[own] < face[2:]).all()
         assert inside
     outputs = np.full((len(codec.centres), 5), -9, np.float32)
-    outputs[taught, 0] = 9
+    outputs[positive, 0] = 9
     outputs[:, 1:3], outputs[:, 3:] = codec.centres - box[:, :2], box[:, 2:] - codec.centres
     found, _ = codec.choose(outputs)
     np.testing.assert_allclose(found[np.argsort(found[:, 0])], faces[[0, 2, 1]], atol=1e-4)

@@ -55,11 +55,11 @@ def test_outputs_are_split_in_the_order_of_their_names(kind):
     outputs = np.arange(42, dtype=np.float32).reshape(2, 21)
     layout = OutputLayout(5, score=True, sigma=True, visibility=True)
     assert (layout.width, layout.names) == (21, ("points", "score", "sigma", "visibility"))
-    said = layout.split(kind(outputs))
-    np.testing.assert_array_equal(np.asarray(said.points), outputs[:, :10])
-    assert np.asarray(said.score).tolist() == [10, 31]
-    np.testing.assert_array_equal(np.asarray(said.sigma), outputs[:, 11:16])
-    np.testing.assert_array_equal(np.asarray(said.visibility), outputs[:, 16:])
+    parts = layout.split(kind(outputs))
+    np.testing.assert_array_equal(np.asarray(parts.points), outputs[:, :10])
+    assert np.asarray(parts.score).tolist() == [10, 31]
+    np.testing.assert_array_equal(np.asarray(parts.sigma), outputs[:, 11:16])
+    np.testing.assert_array_equal(np.asarray(parts.visibility), outputs[:, 16:])
     visibility = OutputLayout(5, visibility=True)
     np.testing.assert_array_equal(np.asarray(visibility.split(kind(outputs)).visibility), outputs[:, 10:15])
     assert OutputLayout(5).split(outputs).score is None

@@ -1,4 +1,4 @@
-"""Signals, telemetry, what libraries print, and terminals that are not UTF-8: through the real command."""
+"""Signals, telemetry, output of libraries, and terminals that are not UTF-8, with the real command."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def run(*arguments, **environment):
 
 
 def started(tmp_path, *more):
-    """A training whose first epoch is done, and on disk."""
+    """Start a training run; return its process once the first epoch is saved."""
     process = subprocess.Popen(**command(*TRAIN, "-o", f"output={tmp_path}", *more))
     for line in process.stdout:
         if line.startswith(b"epoch 2/"):
@@ -43,10 +43,10 @@ def last_line(data):
 def test_sigterm_ends_a_training_like_ctrl_c_and_keeps_the_last_epoch(tmp_path):
     process = started(tmp_path)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert last_line(said) == "stopped"
-    assert b"Traceback" not in said and b"FatalError" not in said
+    assert last_line(stderr) == "stopped"
+    assert b"Traceback" not in stderr and b"FatalError" not in stderr
     assert (tmp_path / "quickstart" / "last.safetensors").is_file()
     assert not [path for path in tmp_path.rglob(".*")]
 
@@ -72,25 +72,25 @@ def test_a_killed_loader_process_is_one_line(tmp_path):
     loaders = psutil.Process(process.pid).children()
     assert loaders
     loaders[-1].kill()
-    _, said = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert "a loader process was killed" in last_line(said)
-    assert b"Traceback" not in said
+    assert "a loader process was killed" in last_line(stderr)
+    assert b"Traceback" not in stderr
 
 
 def test_ctrl_c_while_libraries_are_imported_is_one_line(tmp_path):
     process = subprocess.Popen(
         **command(*TRAIN, "-o", f"output={tmp_path}"),
-        # Where the tests run in the background, children ignore Ctrl-C.
+        # Otherwise it ignores Ctrl-C where the tests run in the background.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=60)
     if process.returncode == -signal.SIGINT:
         pytest.skip("Python itself had not started")
     assert process.returncode == 130
-    assert said.decode().strip() == "stopped"
+    assert stderr.decode().strip() == "stopped"
 
 
 @pytest.mark.parametrize("kept", [False, True])
@@ -148,6 +148,6 @@ def test_a_terminal_that_is_not_utf_8_is_no_crash(tmp_path):
 def test_who_reads_only_a_part_of_stdout_sees_no_traceback(tmp_path):
     process = subprocess.Popen(**command("sticker", "--list"))
     process.stdout.close()
-    said = process.stderr.read()
+    stderr = process.stderr.read()
     assert process.wait() in (0, 141)
-    assert b"Traceback" not in said and b"BrokenPipe" not in said
+    assert b"Traceback" not in stderr and b"BrokenPipe" not in stderr

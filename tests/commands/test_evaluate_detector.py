@@ -1,4 +1,4 @@
-"""Judging a face detector by the same command as points: alone, and as in use."""
+"""Evaluation of a face detector with the command for points: alone, and together with a network of points."""
 
 import json
 from pathlib import Path
@@ -18,11 +18,11 @@ CONFIG = ("-c", "configs/face_detector.yml", "-o", "data.sources=[{type: pts, ro
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """The astronaut, turned by 30 degrees; the labels are the mean face, laid by eye into the box of hers."""
+    """The astronaut, rotated by 30 degrees; the labels are the mean face, placed by eye in her face's box."""
     folder = tmp_path_factory.mktemp("photos")
     turn = geometry.rotation(-30, (225, 135))
     turned = geometry.warp(read_image("assets/photos/astronaut.png"), turn, (512, 512), border="replicate")
-    for name in ("a", "b"):  # every tenth is held out: the first
+    for name in ("a", "b"):  # every tenth image is held out: here the first
         write_image(folder / f"{name}.png", turned)
         write_pts(folder / f"{name}.pts", geometry.apply(turn, MEAN_FACE * np.array([94, 96]) + np.array([178, 84])))
     return folder

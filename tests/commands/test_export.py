@@ -1,4 +1,4 @@
-"""The tool that writes a network for applications, as people call it."""
+"""The command that exports a network for applications, called as by users."""
 
 import numpy as np
 import paddle
@@ -68,7 +68,7 @@ def test_eight_bits_move_the_points_a_little(run_tool, tmp_path):
     distance = np.linalg.norm(faces.points - others.points, axis=-1).mean()
     assert 0 < distance < 0.02 * (faces.boxes[0, 2] - faces.boxes[0, 0])
     weights = (tmp_path / "out" / "model.onnx").stat().st_size
-    assert weights < 0.6 * 4 * 1.07e6  # convolutions of one byte a weight
+    assert weights < 0.6 * 4 * 1.07e6  # convolutions with one byte per weight
 
 
 @needs_converter

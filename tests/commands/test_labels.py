@@ -1,4 +1,4 @@
-"""convert-labels and check-labels, as users run them."""
+"""`convert-labels` and `check-labels`, called as by users."""
 
 import csv
 import json
@@ -29,7 +29,7 @@ def labels(tmp_path):
     return tmp_path / "labels.json"
 
 
-def test_there_and_back(labels, run_tool, refuses, tmp_path):
+def test_conversion_to_csv_and_back(labels, run_tool, refuses, tmp_path):
     done = run_tool("convert_labels", labels, tmp_path / "x" / "labels.csv")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("20 faces on 20 images written to")
@@ -38,8 +38,8 @@ def test_there_and_back(labels, run_tool, refuses, tmp_path):
     assert json.loads((tmp_path / "back.json").read_text()) == json.loads(labels.read_text())
 
     pts = tmp_path / "photos" / "points"
-    said = refuses("convert_labels", labels, pts)
-    assert "holds no hidden points, which" in said and "annotations.4" in said and "--lossy" in said
+    line = refuses("convert_labels", labels, pts)
+    assert "holds no hidden points, which" in line and "annotations.4" in line and "--lossy" in line
     done = run_tool("convert_labels", labels, tmp_path / "photos", "--to", "pts", "--lossy", "--convert-to", "ibug68",
                     "--overwrite", "--names-from", tmp_path / "photos")  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -60,8 +60,8 @@ def test_there_and_back(labels, run_tool, refuses, tmp_path):
     ],
 )
 def test_what_cannot_be_converted_is_told(labels, refuses, tmp_path, arguments, message):
-    said = refuses("convert_labels", *(tmp_path / a if "." in a else a for a in arguments))
-    assert message in said
+    line = refuses("convert_labels", *(tmp_path / a if "." in a else a for a in arguments))
+    assert message in line
     assert not list(tmp_path.glob("x.*"))
 
 
@@ -102,7 +102,7 @@ def test_old_pts_files_do_not_stay_among_new_ones(labels, run_tool, refuses, tmp
     photos = tmp_path / "photos"
     options = (labels, photos, "--to", "pts", "--lossy", "--overwrite", "--names-from", photos)
     assert run_tool("convert_labels", *options).returncode == 0
-    assert run_tool("convert_labels", *options).returncode == 0  # the same ones are replaced
+    assert run_tool("convert_labels", *options).returncode == 0  # files of the same names are replaced
     (photos / "05_1.pts").write_text("")
     assert "05_1.pts: would stay among the new ones" in refuses("convert_labels", *options)
 
@@ -117,13 +117,13 @@ def test_predictions_are_labels_to_correct(run_tool, refuses, tmp_path):
     assert done.returncode == 0, done.stderr
     labels = tmp_path / "out" / "points.json"
     values = json.loads(labels.read_text())
-    assert [image["file_name"] for image in values["images"]] == ["a.png", "more/b.png"]  # as in a task of the folder
+    assert [image["file_name"] for image in values["images"]] == ["a.png", "more/b.png"]  # relative to their folder
     assert values["images"][0]["width"] == 160
     assert values["categories"][0]["keypoints"] == ["left_eye", "right_eye", "chin"]
     assert 0 < values["annotations"][0]["score"] <= 1
     faces = labels_source("coco", labels, str(tmp_path / "two.yml"), tmp_path / "photos").read(labels).faces
     truth = DrawnFacesDataset(3)[2][1]
     np.testing.assert_allclose(faces[0].points[2], truth[8], atol=12)
-    assert faces[0].box is not None  # of all 68 points
+    assert faces[0].box is not None  # from all 68 points
     assert "COCO's JSON is not added to" in refuses("predict", *photos, "-o", labels, "--resume")
     assert "is written to a .json" in refuses("predict", *photos, "-o", tmp_path / "x.csv", "--format", "coco")

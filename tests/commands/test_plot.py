@@ -6,7 +6,7 @@ from facekp.training.logs import LOG_FILE, METRICS_FILE
 
 
 def write_run(folder, metric, best):
-    """What a run of three epochs leaves behind, as far as curves need it; returns its folder."""
+    """Write the files of a run of three epochs that curves need; return its folder."""
     with LogWriter(str(folder), file_name=LOG_FILE) as log:
         for step in range(1, 7):
             log.add_scalar("step/train_loss", 1 / step, step)
@@ -34,7 +34,7 @@ def test_pixels_are_no_percent(run_tool, tmp_path):
 def test_runs_of_points_and_of_boxes_do_not_go_into_one_picture(refuses, tmp_path):
     points, boxes = write_run(tmp_path / "points", "nme", 0.2), write_run(tmp_path / "boxes", "missed", 0.2)
     line = refuses("plot", points, boxes, "-o", tmp_path / "curves.png")
-    assert "points is judged by nme, boxes by missed; draw them apart" in line
+    assert "points is evaluated by nme, boxes by missed; plot each alone" in line
     assert not (tmp_path / "curves.png").exists()
     assert "no run with a finished epoch" in refuses("plot", tmp_path, "-o", tmp_path / "curves.png")
 

@@ -1,4 +1,4 @@
-"""Points of images, few and many, as users ask for them."""
+"""The `predict` command on few and many images."""
 
 import os
 import signal
@@ -56,7 +56,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(run_tool, refuses, tmp
     photos.mkdir()
     small = cv2.resize(cv2.imread(str(PHOTO)), (160, 160), interpolation=cv2.INTER_AREA)
     blank = np.zeros((64, 64, 3), np.uint8)
-    for number in range(160):  # every fourth without a face, each a little darker than the one before
+    for number in range(160):  # every fourth without a face, the others of slightly different brightness
         cv2.imwrite(str(photos / f"{number:03d}.jpg"), blank if number % 4 == 3 else small - small // 8 * (number % 4))
     whole = run_tool("predict", photos, "-o", tmp_path / f"whole{suffix}")
     assert whole.returncode == 0, whole.stderr
@@ -69,20 +69,20 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(run_tool, refuses, tmp
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        # Who runs the tests in the background of a shell has it ignore Ctrl-C, and so would its children.
+        # Otherwise it ignores Ctrl-C where the tests run in the background of a shell.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    while not unfinished.exists() or unfinished.stat().st_size < 30_000:  # some thirty images
+    while not unfinished.exists() or unfinished.stat().st_size < 30_000:  # about thirty images
         try:
             assert process.wait(timeout=0.01) is None, process.stderr.read()
         except subprocess.TimeoutExpired:
             continue
     os.kill(process.pid, ending)
-    _, said = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == (-9 if ending == signal.SIGKILL else 130)
     assert not output.exists()
     if ending == signal.SIGINT:
-        assert "continue with --resume" in said and said.splitlines()[-1] == "stopped" and "Traceback" not in said
+        assert "continue with --resume" in stderr and stderr.splitlines()[-1] == "stopped" and "Traceback" not in stderr
     begun = unfinished.read_bytes()
     assert "--resume" in refuses("predict", photos, "-o", output)
     assert unfinished.read_bytes() == begun

@@ -1,4 +1,4 @@
-"""tools/prepare_data.py as a user runs it: another process, its exit status and what it prints."""
+"""tools/prepare_data.py in a separate process: its exit status and what it prints."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def site(archive: Path) -> Iterator[str]:
 
 
 def tool(*arguments: object, cwd: Path, file_limit: int | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the tool; with `file_limit` no file can grow beyond so many bytes, as on a full disk."""
+    """Run the tool; `file_limit` is the maximum file size in bytes, which simulates a full disk."""
     command = [sys.executable, str(ROOT / "tools" / "prepare_data.py"), *map(str, arguments)]
     if file_limit:
         pytest.importorskip("resource")

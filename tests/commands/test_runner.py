@@ -28,7 +28,7 @@ def test_how_tools_end(body, status, traceback):
 
 
 @pytest.mark.parametrize(
-    ("raised", "told"),
+    ("raised", "message"),
     [
         ("ModuleNotFoundError(name='pandas.core')", 'this command needs pandas; pip install "facekp[cpu]"'),
         (
@@ -36,14 +36,14 @@ def test_how_tools_end(body, status, traceback):
             "OpenCV cannot be loaded (libGL.so.1: cannot open); pip",
         ),
         ("ModuleNotFoundError('no ours', name='facekp.ours')", None),
-        ("ImportError('broken', name='paddle')", None),  # there, and broken
+        ("ImportError('broken', name='paddle')", None),  # installed, but broken
     ],
 )
-def test_what_cannot_be_imported(raised, told):
+def test_what_cannot_be_imported(raised, message):
     code = f"from facekp.commands.runner import run\ndef main():\n    raise {raised}\nrun(main)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, "Traceback" in done.stderr) == ((1, True) if told is None else (2, False))
-    assert told is None or (told in done.stderr and len(done.stderr.splitlines()) == 1)
+    assert (done.returncode, "Traceback" in done.stderr) == ((1, True) if message is None else (2, False))
+    assert message is None or (message in done.stderr and len(done.stderr.splitlines()) == 1)
 
 
 def test_a_signal_that_comes_while_the_process_ends_leaves_its_status():

@@ -1,4 +1,4 @@
-"""`facekp serve` as a process: what it prints, how it ends, and what it answers."""
+"""`facekp serve` as a process: its output, its exit and its responses."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from facekp.web.page import NETWORK
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT / "facekp" / "shipped" / "face_crop_light.safetensors"
 
-#: The command, with a page of the test's own: the first argument holds it, as `page`, or its source, as `web`.
+#: The command with a page of the tests: the first argument is a folder that has it as `page`, or its source as `web`.
 CODE = """
 import sys
 from pathlib import Path
@@ -38,17 +38,17 @@ def started(folder, *arguments, **environment):
 
 
 def refused(folder, *arguments):
-    """The one line with which the command refuses to start."""
+    """Return what the command printed and the one line on stderr with which it refuses to start."""
     process = started(folder, *arguments)
-    printed, said = process.communicate(timeout=240)
-    assert process.returncode == 2, said
-    [line] = said.splitlines()
+    printed, stderr = process.communicate(timeout=240)
+    assert process.returncode == 2, stderr
+    [line] = stderr.splitlines()
     return printed, line
 
 
 @contextmanager
 def serving(folder, *arguments, **environment):
-    """A server: the lines that it printed until it served, the last one with its addresses; at its end stderr's."""
+    """Run a server; yield its printed lines, the last one with its addresses; at the end the lines of stderr follow."""
     process = started(folder, "--port", 0, *arguments, **environment)
     try:
         printed = []
@@ -59,10 +59,10 @@ def serving(folder, *arguments, **environment):
         yield printed
     finally:
         process.terminate()
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == 0, said
-    assert "Traceback" not in said
-    printed.extend(said.splitlines())
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    assert "Traceback" not in stderr
+    printed.extend(stderr.splitlines())
 
 
 def get(address):
@@ -81,7 +81,7 @@ def page(tmp_path):
 
 @pytest.fixture
 def browser(tmp_path):
-    """A browser that writes the address that it is asked to show into a file."""
+    """Variables that select a browser which writes the given address to a file."""
     script = tmp_path / "browser"
     script.write_text(f'#!/bin/sh\nprintf %s "$1" > "{tmp_path}/shown"\n')
     script.chmod(0o755)
@@ -129,7 +129,7 @@ def test_an_address_that_cannot_be_had_is_one_line(page, api):
 
 @pytest.fixture
 def source(tmp_path):
-    """The source of a page that npm builds in a moment, without the network."""
+    """Source of a page that npm builds quickly and without network access."""
     if shutil.which("npm") is None:
         pytest.skip("needs npm")
     web = tmp_path / "web"

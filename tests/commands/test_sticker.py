@@ -1,4 +1,4 @@
-"""The tool as people call it: what it writes, what it says, how it ends."""
+"""The `sticker` command: its files, its messages and its exit status."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ASTRONAUT = ROOT / "assets" / "photos" / "astronaut.png"
 
 
 class Call:
-    """Runs the tool in a folder of its own."""
+    """Runs the command in a separate folder."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
@@ -67,9 +67,9 @@ def test_many_photos_and_one_without_a_face(call: Call, tmp_path: Path, capsys: 
     (folder / "torn.png").write_bytes(ASTRONAUT.read_bytes()[:100])
     assert call(folder, "--sticker", "crown", "--sticker", "moustache", "-o", tmp_path / "out") == 0
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["a.png"]
-    told = capsys.readouterr().err
-    assert "blank.jpg: no face found" in told
-    assert "torn.png" in told
+    stderr = capsys.readouterr().err
+    assert "blank.jpg: no face found" in stderr
+    assert "torn.png" in stderr
     assert call(folder / "b*.jpg", folder / "torn.png") == 2
     assert "none of the 2" in capsys.readouterr().err
 
@@ -136,13 +136,13 @@ def test_video(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out.strip() == "in_sticker.mp4"
     seen: list[float] = []
 
-    def look(image: np.ndarray, seconds: float) -> np.ndarray:
+    def find_nose(image: np.ndarray, seconds: float) -> np.ndarray:
         red = (image.astype(int) @ [-1, -1, 1] > 60).astype(np.uint8)
-        red[:50] = red[80:] = 0  # the nose is between; the space suit is red too
+        red[:50] = red[80:] = 0  # the nose lies between; the space suit is red, too
         seen.append(float(np.nonzero(red)[1].mean()))
         return image
 
-    assert convert("in_sticker.mp4", "seen.mp4", look).frames == 12
+    assert convert("in_sticker.mp4", "seen.mp4", find_nose).frames == 12
     assert seen[-1] - seen[0] == pytest.approx(11, abs=2.5)
     assert capsys.readouterr().err == ""
     write_video(tmp_path / "in.mp4", [np.full_like(photo, 128)] * 3, 25)
@@ -151,7 +151,7 @@ def test_video(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ([], "no photo"),
         (["--sheet", "--camera", "0"], "--camera has no effect with --sheet"),
@@ -182,7 +182,7 @@ def test_video(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     ],
 )
 def test_what_the_user_can_fix(
-    call: Call, tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], told: str
+    call: Call, tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     cv2.imwrite(str(tmp_path / "blank.png"), np.full((90, 120, 3), 99, np.uint8))
     cv2.imwrite(str(tmp_path / "blank_sticker.png"), np.full((90, 120, 3), 99, np.uint8))
@@ -192,7 +192,7 @@ def test_what_the_user_can_fix(
     assert call(*arguments) == 2
     last = capfd.readouterr().err.strip().splitlines()[-1]
     assert last.startswith("sticker.py: ")
-    assert told in last
+    assert message in last
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -223,7 +223,7 @@ def test_hiding_and_another_face(call: Call, tmp_path: Path) -> None:
     assert 0.02 < changed.mean() < 0.2
     assert call(str(ASTRONAUT), "--face", str(ASTRONAUT), "-o", "same.png") == 0
     same = cv2.imread(str(tmp_path / "same.png")).astype(int)
-    assert np.abs(same - before).mean() < 1  # its own face fits best
+    assert np.abs(same - before).mean() < 1  # a face on itself hardly changes
     photo = tmp_path / "darker.png"
     cv2.imwrite(str(photo), (before * 0.6).astype(np.uint8))
     assert call(str(ASTRONAUT), "--seed", "3", "-o", "seed.png") == 0

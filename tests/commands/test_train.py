@@ -1,4 +1,4 @@
-"""The whole path, as users walk it: train, kill, resume, evaluate, predict."""
+"""The usual workflow through the commands: train, kill, resume, evaluate and predict."""
 
 import fcntl
 import json
@@ -41,12 +41,12 @@ def tiny(output, *more):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A tiny run that was never interrupted."""
+    """A tiny run without interruption."""
     output = tmp_path_factory.mktemp("whole")
     command = [sys.executable, "tools/train.py", *tiny(output)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
-    assert not done.stderr  # no progress bar where there is no terminal
+    assert not done.stderr  # no progress bar without a terminal
     return output / "quickstart", done
 
 
@@ -96,19 +96,19 @@ def test_resume_after_sigkill_ends_with_the_same_weights(trained, tmp_path, epoc
         done = subprocess.run([*options, "-o", "train.stop_after=1"], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         options.append("--resume")
-    # Kill it in the middle of an epoch: as soon as the progress bar shows a step of the second one.
+    # Kill it within an epoch: as soon as the progress bar shows a step of the second one.
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))  # else it is 0 columns wide, without bars
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))  # by default 0 columns, without a bar
     process = subprocess.Popen(options, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=theirs)
     os.close(theirs)
     seen = b""
     while not re.search(rb"epoch 2/3: +[1-9]\d*%", seen):
-        seen += os.read(ours, 1000)  # an error where it ended before
+        seen += os.read(ours, 1000)  # raises if the process has ended
     loaders = psutil.Process(process.pid).children(recursive=True)
     assert loaders
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert not psutil.wait_procs(loaders, timeout=20)[1]  # nobody is left behind
+    assert not psutil.wait_procs(loaders, timeout=20)[1]  # no loader process is left
     os.close(ours)
     assert pd.read_csv(folder / "metrics.csv")["epoch"].tolist() == [1]
 
@@ -194,7 +194,7 @@ def test_evaluate_tells_the_same_error_as_training(trained, run_tool, refuses, t
     assert f"{table['nme'] * 100:.2f} %" in done.stdout
     for picture in ("error_curve.png", "worst.png"):
         assert cv2.imread(str(tmp_path / "e" / picture)).std() > 5
-    beside = run_tool("evaluate", "-w", weights, "--output", tmp_path / "e2")  # the config lies beside the weights
+    beside = run_tool("evaluate", "-w", weights, "--output", tmp_path / "e2")  # the config beside the weights
     assert beside.stdout.splitlines()[1:-1] == done.stdout.splitlines()[1:-1]
     in_use = run_tool("evaluate", "-w", weights, "--boxes", "jittered", "--passes", 3, "--output", tmp_path / "e3")
     assert in_use.returncode == 0, in_use.stderr

@@ -1,4 +1,4 @@
-"""A face detector, trained by the same command: it learns, is judged, continues, and is not taken for points."""
+"""A face detector trained with the same command: training, validation, resuming, and no confusion with points."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):
-    """A tiny run that was never interrupted."""
+    """A tiny run without interruption."""
     output = tmp_path_factory.mktemp("whole")
     command = [sys.executable, "tools/train.py", *tiny(data, output)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)

@@ -27,13 +27,13 @@ from facekp.vision import geometry
 from facekp.vision.boxes import area
 
 BLUE, RED = 0, 2
-#: A face that is neither upright nor symmetric, so that a box tells how it was turned and mirrored.
+#: A face that is neither upright nor symmetric, so that its box shows how it was rotated and mirrored.
 FACE = geometry.apply(geometry.compose(geometry.scaling(1.0, 0.7), geometry.rotation(25)), MEAN_FACE * 70)
 FACE = (FACE - FACE.min(0)).round()
 
 
 def patches(path, places):
-    """Write a black image with a filled patch for each colour under its face; returns the faces' points."""
+    """Write a black image with each face filled in its colour; return the points of the faces."""
     image = np.zeros((240, 300, 3), np.uint8)
     faces = [(FACE * scale + [x, y]).round().astype(np.float32) for _, scale, x, y in places]
     for (channel, *_), face in zip(places, faces):
@@ -45,13 +45,13 @@ def patches(path, places):
 
 
 def outlined(path, faces, trusts=None):
-    """An image and its faces, all of them with points."""
+    """Return an image whose faces all have points."""
     trusts = [1.0] * len(faces) if trusts is None else trusts
     return LabelledImage(path, [FaceOutline(face, trust) for face, trust in zip(faces, trusts)])
 
 
 def seen(layer, corner=(0, 0)):
-    """Box around what is bright."""
+    """Return the box around the bright pixels."""
     y, x = np.nonzero(layer > 100)
     return np.array([x.min(), y.min(), x.max(), y.max()]) + np.tile(corner, 2)
 
@@ -66,7 +66,7 @@ def test_labels_follow_the_picture_wherever_it_goes(tmp_path):
             layer = square[..., channel]
             edge = np.concatenate([layer[0], layer[-1], layer[:, 0], layer[:, -1]])
             if edge.any() or (layer > 200).sum() < 150:
-                continue  # cut off, or too small to be measured
+                continue  # cut off, or too small to measure
             box = seen(layer)
             off = np.abs(label[label[:, 4] == 1, :4] - box).max(1)
             assert off.min() < 2 + 0.03 * max(box[2:] - box[:2]), (seed, channel, box, label[:3])
@@ -90,7 +90,7 @@ def test_every_tile_shows_a_picture_and_its_face(tmp_path, count):
             layer = square[y * side : (y + 1) * side, x * side : (x + 1) * side, BLUE]
             box = seen(layer, (x * side, y * side))
             whole = np.clip(row[:4], np.tile([x * side, y * side], 2), np.tile([x * side, y * side], 2) + side - 1)
-            assert (box[:2] > whole[:2] - 3).all() and (box[2:] < whole[2:] + 3).all()  # nothing bright beside it
+            assert (box[:2] > whole[:2] - 3).all() and (box[2:] < whole[2:] + 3).all()  # nothing bright outside
             if row[4] == 1 and (whole == row[:4]).all():
                 np.testing.assert_allclose(box, whole, atol=4)
 
@@ -103,12 +103,12 @@ def test_every_picture_comes_up_in_the_other_tiles(tmp_path):
     images = [LabelledImage(tmp_path / f"{number}.png", [box]) for number in range(4)]
     dataset = ComposedDataset(images, 96, tiles=(0, 0, 1), most_face=2.0, least_face=400)
     shown = [np.unique(dataset[Draw(1, seed)][0].reshape(-1, 3)[:, 0]) for seed in range(12)]
-    assert all(120 in levels for levels in shown)  # the one that was asked for
+    assert all(120 in levels for levels in shown)  # the requested image
     assert {60, 120, 180, 240} <= set(np.concatenate(shown).tolist())
 
 
 def rows(dataset, face, trust=1.0, matrix=None, is_box=False):
-    """What the label says of a face in a tile of 100 x 100 pixels."""
+    """Return the label rows of a face in a tile of 100 x 100 pixels."""
     image = LabelledImage(dataset.images[0].path, [FaceOutline(np.asarray(face, np.float32), trust, is_box)])
     matrix = np.eye(2, 3) if matrix is None else matrix
     return np.array(dataset._label(image, matrix, np.array([0.0, 0, 99, 99])))
@@ -116,21 +116,21 @@ def rows(dataset, face, trust=1.0, matrix=None, is_box=False):
 
 @pytest.fixture
 def one(tmp_path):
-    """A data set of one image."""
+    """A data set with one image."""
     faces = patches(tmp_path / "a.png", [(BLUE, 1.0, 100, 80)])
     return ComposedDataset([outlined(tmp_path / "a.png", faces)], 96)
 
 
 def at(x0, y0, x1, y1):
-    """68 points that fill a box."""
+    """Return 68 points that fill a box."""
     unit = (MEAN_FACE - MEAN_FACE.min(0)) / np.ptp(MEAN_FACE, axis=0)
     return unit * [x1 - x0, y1 - y0] + [x0, y0]
 
 
 def test_hardly_visible_and_tiny_faces_are_ignored(one):
     np.testing.assert_allclose(rows(one, at(10, 20, 50, 70)), [[10, 20, 50, 70, 1]], atol=1e-3)
-    np.testing.assert_allclose(rows(one, at(-10, 20, 30, 70)), [[-10, 20, 30, 70, 1]], atol=1e-3)  # cut off
-    np.testing.assert_allclose(rows(one, at(-20, 20, 20, 70)), [[0, 20, 20, 70, 0]], atol=1e-3)  # a half is
+    np.testing.assert_allclose(rows(one, at(-10, 20, 30, 70)), [[-10, 20, 30, 70, 1]], atol=1e-3)  # a quarter cut off
+    np.testing.assert_allclose(rows(one, at(-20, 20, 20, 70)), [[0, 20, 20, 70, 0]], atol=1e-3)  # a half
     np.testing.assert_allclose(rows(one, at(70, 80, 120, 130)), [[70, 80, 99, 99, 0]], atol=1e-3)
     assert len(rows(one, at(-39, 20, 1, 70))) == 0
     np.testing.assert_allclose(rows(one, at(50, 50, 58, 61)), [[50, 50, 58, 61, 0]], atol=1e-3)
@@ -143,7 +143,7 @@ def test_a_box_that_is_turned_does_not_grow(one):
     corners = [[10, 20], [50, 20], [50, 40], [10, 40]]
     turn = geometry.compose(geometry.rotation(45, (30, 30)), geometry.scaling(2.0), geometry.translation(-10, -10))
     np.testing.assert_allclose(rows(one, corners, 0.5, turn, is_box=True), [[10, 30, 90, 70, 0.5]], atol=1e-3)
-    reach = 60 * np.sqrt(0.5)  # four points that are no box are turned as they are: half of 40 + 20, times 2
+    reach = 60 * np.sqrt(0.5)  # points, not a box, are rotated as they are: half of 40 + 20, times 2
     points = [[50 - reach, 50 - reach, 50 + reach, 50 + reach, 0.5]]
     np.testing.assert_allclose(rows(one, corners, 0.5, turn), points, atol=1e-3)
     mirrored = geometry.compose(geometry.mirror(100), geometry.scaling(0.5))
@@ -153,7 +153,7 @@ def test_a_box_that_is_turned_does_not_grow(one):
 def test_an_image_without_faces_is_shown_without_a_label(tmp_path):
     write_image(tmp_path / "a.png", np.full((1200, 900, 3), 200, np.uint8))
     dataset = ComposedDataset([LabelledImage(tmp_path / "a.png", [])], 96, tiles=(1, 0, 0))
-    assert dataset._pixels[0].shape[0] == round(0.85 * 96 * 4)  # as of a face of 300 pixels, at most 0.85 of a tile
+    assert dataset._pixels[0].shape[0] == round(0.85 * 96 * 4)  # as for a face of 300 pixels at 0.85 of a tile
     for seed in range(20):
         square, label = dataset[Draw(0, seed)]
         assert (square == 200).mean() > 0.1 and not label.any()
@@ -190,7 +190,7 @@ def test_a_draw_repeats_itself_and_seeds_differ(tmp_path):
         np.testing.assert_array_equal(a, b)
     assert (first[0] != other[0]).any() and (first[1] != other[1]).any()
 
-    squares = [dataset[i] for i in range(3)]  # an index is its own seed, as validation needs it
+    squares = [dataset[i] for i in range(3)]  # an index is its own seed, as needed for validation
     random.seed(99)
     for i, square in enumerate(squares):
         for key in (i, Draw(i, i)):
@@ -200,7 +200,7 @@ def test_a_draw_repeats_itself_and_seeds_differ(tmp_path):
 
 
 def photos(root):
-    """Two photos as 300-W has them, the first one of two people."""
+    """Write two photos in the layout of 300-W, the first one of two people; return the points of one face."""
     image, points = draw_face(1, 100)
     for name in ("a.png", "deep/b.png"):
         write_image(root / name, np.concatenate([image, image], 1))

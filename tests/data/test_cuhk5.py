@@ -13,7 +13,7 @@ FIVE = "15.5 25 24 25 20 30 16 35 23 35"
 
 @pytest.fixture
 def five_list(tmp_path):
-    """A list with one row of a folder and an image, written as the set has it."""
+    """A list with one row, in the format of the data set, and its image."""
     (tmp_path / "some").mkdir()
     rng = np.random.default_rng(0)
     write_image(tmp_path / "some" / "a.png", rng.integers(0, 256, (50, 40, 3), dtype=np.uint8))
@@ -50,7 +50,7 @@ def test_squares_without_a_face_do_not_show_the_five_points(five_list):
         ("some\\a.png 28 10 20 41 " + FIVE, "empty"),
         ("some\\a.png 10 28 20 x " + FIVE, "not a number"),
         ("some\\a.png 10 28 20 nan " + FIVE, "14"),
-        ("some\\a.png 10 28 20 60 " + FIVE, "reaches out of the 40x50"),
+        ("some\\a.png 10 28 20 60 " + FIVE, "extends beyond the 40x50"),
         ("some\\b.png 10 28 20 41 " + FIVE, "b.png"),
         ("some\\a.png 10 28 20 41 20 25 20 25 20 30 16 35 23 35", "left_eye and right_eye coincide"),
     ],

@@ -75,7 +75,7 @@ def test_points_a_little_outside_are_fine(drawn_csv):
 
 
 class OneFace(FilesDataset):
-    """One black image of 60 x 80 pixels and a face of any points."""
+    """One black image of 60 x 80 pixels with one face of any points."""
 
     def __init__(self, schema, points, **options):
         super().__init__(**options)
@@ -110,7 +110,7 @@ def test_unknown_points_are_kept_and_do_not_move_the_crop():
     faces.check()
     image, label = faces[0]
     assert image.shape == (40, 40, 3)
-    np.testing.assert_allclose(label[:4] * 40, [9.5, 14.5, 29.5, 24.5], atol=1e-4)  # as if there were the two alone
+    np.testing.assert_allclose(label[:4] * 40, [9.5, 14.5, 29.5, 24.5], atol=1e-4)  # as for the two points alone
     assert np.isnan(label[5])
     with pytest.raises(UserError, match="row 1: 1 of its points known; a face needs at least two"):
         OneFace(PAIR, [[20, 20], [np.nan, 30], [np.nan, np.nan]]).check()
@@ -139,7 +139,7 @@ def test_points_on_one_line_are_a_face(points):
 
 
 class Marked(OneFace):
-    """A face whose labels tell which points are hidden."""
+    """One face with labels of the visibility of its points."""
 
     def __init__(self, schema, points, marks, **options):
         super().__init__(schema, points, **options)
@@ -150,9 +150,9 @@ class Marked(OneFace):
 
 
 @pytest.mark.parametrize(("points", "marks"), [
-    ([[20, 20], [40, 20], [30, 40]], [1, 1, 1]),  # none is left
-    ([[20, 20], [40, 20], [30, 40]], [1, 2, 1]),  # one
-    ([[20, 20], [20, 20], [30, 40]], [2, 2, 1]),  # two at one place
+    ([[20, 20], [40, 20], [30, 40]], [1, 1, 1]),  # none left
+    ([[20, 20], [40, 20], [30, 40]], [1, 2, 1]),  # one left
+    ([[20, 20], [20, 20], [30, 40]], [2, 2, 1]),  # two left, at one place
 ])  # fmt: skip
 def test_hidden_points_are_not_dropped_where_too_few_would_be_left(points, marks):
     faces = Marked(PAIR, points, marks, transform=FaceCrop(size=40, margin=0.5, schema=PAIR))
@@ -162,7 +162,7 @@ def test_hidden_points_are_not_dropped_where_too_few_would_be_left(points, marks
 
 
 def visible_of(faces, seeds=20):
-    """What the labels of some draws say of the points' visibility."""
+    """Return the visibility in the labels of several draws: (seeds, points)."""
     faces.with_visibility, faces.codec = True, UnitCodec(128)
     return np.stack([faces[Draw(0, seed)][1][2 * faces.schema.num_points :] for seed in range(seeds)])
 
@@ -174,7 +174,7 @@ def test_labels_with_hidden_points_say_which_are_seen():
         np.testing.assert_array_equal(visible_of(Marked(PAIR, points, [2, 1, 2], transform=transform), 1), [[1, 0, 1]])
         missing = Marked(PAIR, [[20, 20], [40, 20], [np.nan, np.nan]], [2, 1, 0], transform=transform)
         np.testing.assert_array_equal(visible_of(missing, 1), [[1, 0, np.nan]])
-        assert np.isnan(visible_of(Marked(PAIR, points, [2, 2, 2], transform=transform), 1)).all()  # nobody has looked
+        assert np.isnan(visible_of(Marked(PAIR, points, [2, 2, 2], transform=transform), 1)).all()  # not labelled
     faces = Marked(PAIR, points, [2, 1, 2], transform=crop)
     assert faces[0][1].shape == (3, 2)
 

@@ -1,4 +1,4 @@
-"""Every format: a small file made by hand, what is read of it, a round trip, and what is said of wrong ones."""
+"""Every format of labels: reading a small handmade file, round trips, and messages for wrong files."""
 
 import json
 import os
@@ -94,7 +94,7 @@ def lapa():
 
 
 def write(name, content):
-    """Put a format's file, or changed content of one, where its reader is pointed at."""
+    """Write the content of a format's file; return the path for its reader."""
     if name in ("coco", "labelme"):
         text = content if isinstance(content, str) else json.dumps(content)
         path = Path("labels.json") if name == "coco" else Path("labelme.json")
@@ -119,7 +119,7 @@ def read(name, path, **options):
 
 
 MAKERS = {"coco": coco, "csv": csv, "imglab": imglab, "labelme": labelme, "pts": pts, "wflw": wflw, "lapa": lapa}
-SEEN = {  # visibility of the first face, and of the second if there is one
+SEEN = {  # visibility of the first face and, if there is one, of the second
     "coco": [[2, 1, 2, 0], [2, 2, 2, 2]],
     "csv": [[2, 1, 2, 0], [2, 2, 2, 2]],
     "imglab": [[2, 0, 2, 0], [2, 2, 2, 2]],
@@ -151,7 +151,7 @@ def test_round_trips_lose_nothing_that_the_format_holds(folder, name, target):
     kind = FORMATS[target]
     kept = reduced(labels, kind.holds, lossy=True, where="out")
     if not kept.faces:
-        return  # all have missing points, which .pts does not hold
+        return  # all faces have missing points, which .pts cannot hold
     output = Path("out", {"coco": "x.json", "csv": "x.csv", "imglab": "x.xml", "pts": "x"}[target])
     folder_of_names = Path() if target == "pts" else output.parent
     kind.write(kept, output, folder_of_names)
@@ -159,7 +159,7 @@ def test_round_trips_lose_nothing_that_the_format_holds(folder, name, target):
     again = labels_source(target, output, schema, Path() if target == "pts" else None).read(output)
     assert len(again.faces) == len(kept.faces)
     assert all(one.same(other) for one, other in zip(kept.faces, again.faces))
-    if target in ("coco", "csv"):  # hold all
+    if target in ("coco", "csv"):  # these hold everything
         assert all(one.same(other) for one, other in zip(labels.faces, again.faces))
 
 
@@ -174,7 +174,7 @@ def test_what_a_format_cannot_hold_is_refused(folder, target, lost):
 
 
 def change(**changes):
-    """Replace values of COCO's or labelme's JSON: keys joined by __."""
+    """Return a function that replaces values of COCO's or labelme's JSON; the keys of a path are joined by __."""
 
     def apply(values):
         for path, value in changes.items():
@@ -195,7 +195,7 @@ FAULTS = {
         (lambda v: json.dumps(v).replace("60.25", "NaN"), "NaN is not a number"),
         (lambda v: json.dumps(v).replace("60.25", "1e999"), "0.keypoints: holds a number that is not finite"),
         (lambda v: json.dumps(v).replace("60.25", "1" + "0" * 400), "too large"),
-        (lambda v: json.dumps(v).replace("60.25", "1e9"), "the point nose at .* is in no image"),
+        (lambda v: json.dumps(v).replace("60.25", "1e9"), "the point nose at .* is out of range"),
         (change(annotations__0__keypoints=[1, 2, 3]), "annotations.0.keypoints: 3 numbers, but 4 points need 12"),
         (change(annotations__0__keypoints=[1, 2, 3] * 4), "visibility of a point is 0 .* not 3"),
         (change(annotations__0__keypoints="x"), "annotations.0.keypoints: must be a list of numbers"),
@@ -207,7 +207,7 @@ FAULTS = {
         (change(images__1__id=7), "images.1: the id 7 is given twice"),
         (change(images__1={"id": 8}), "images.1: needs an id and a file_name"),
         (change(images="x"), "has no list images"),
-        (change(categories__0__keypoints=["left_eye", "right_eye", "nose", "jaw"]), "'jaw' is no point of four"),
+        (change(categories__0__keypoints=["left_eye", "right_eye", "nose", "jaw"]), "'jaw' is not a point of four"),
         (change(categories__0__keypoints=["a", "a", "nose", "chin"]), "a point is named twice"),
         (change(categories__0__keypoints=[]), "no category has keypoints"),
     ],
@@ -217,13 +217,13 @@ FAULTS = {
         (lambda t: t.replace("nose_x", "nosex"), "unknown column 'nosex'"),
         (lambda t: t.replace("nose_y", "nose_v"), "the point nose has no column nose_y"),
         (lambda t: t.replace("nose_x", "chin_x"), "has two columns 'chin_x'"),
-        (lambda t: t.replace("nose_", "tip_"), "'tip' is no point of four"),
+        (lambda t: t.replace("nose_", "tip_"), "'tip' is not a point of four"),
         (lambda t: t.replace("box_x1,", "").replace("90,95.5", "95.5"), "a box needs the four columns"),
-        (lambda t: t.replace("a.png", ""), "row 1: no name of an image"),
+        (lambda t: t.replace("a.png", ""), "row 1: no image name"),
         (lambda t: t.replace("60.25", "x"), r"row 1 \(a.png\): holds something that is not a number"),
         (lambda t: t.replace("60.25", "inf"), r"row 1 \(a.png\): holds a number that is not finite"),
-        (lambda t: t.replace("60.25", ""), "the point nose has one of its two coordinates alone"),
-        (lambda t: t.replace("51,90", "51,1e7"), "row 2 .*the point chin at .* is in no image"),
+        (lambda t: t.replace("60.25", ""), "the point nose has only one of its two coordinates"),
+        (lambda t: t.replace("51,90", "51,1e7"), "row 2 .*the point chin at .* is out of range"),
         (lambda t: t.replace(",41,1,", ",41,7,"), "row 1 .*visibility"),
         (lambda t: t.replace("51,90", "51,90,3"), "row 2: 15 cells, but the header has 14"),
         (lambda t: t.replace("20,30,90", "20,30,10"), "row 1 .*the box .* is empty"),
@@ -237,10 +237,10 @@ FAULTS = {
         (lambda t: t.replace('width="71"', ""), "image 1 .*box 1: needs left, top, width, height"),
         (lambda t: t.replace('x="50"', 'x="q"', 1), "part 'nose': holds something that is not a number"),
         (lambda t: t.replace('x="50"', 'x="nan"', 1), "part 'nose': holds a number that is not finite"),
-        (lambda t: t.replace('name="nose"', 'name="tip"'), "'tip' is no point of four|1 points, but four has 4"),
+        (lambda t: t.replace('name="nose"', 'name="tip"'), "'tip' is not a point of four|1 points, but four has 4"),
         (lambda t: t.replace('name="02"', 'name="12"'), "numbers its parts up to 12, but four has 4 points"),
-        (lambda t: t.replace('name="nose"', 'name="left_eye"'), "the part 'left_eye' is there twice"),
-        (lambda t: t.replace('x="50"', 'x="5000000"', 1), "the point nose at .* is in no image"),
+        (lambda t: t.replace('name="nose"', 'name="left_eye"'), "the part 'left_eye' occurs twice"),
+        (lambda t: t.replace('x="50"', 'x="5000000"', 1), "the point nose at .* is out of range"),
         (lambda t: t.replace('width="71"', 'width="-71"'), "the box .* is empty"),
     ],
     "labelme": [
@@ -248,13 +248,13 @@ FAULTS = {
         (lambda v: "[" * 100_000, "not valid JSON"),
         (change(imagePath=None), "has no imagePath and shapes"),
         (change(shapes={}), "has no imagePath and shapes"),
-        (change(shapes__0__label="eye"), "shapes.0: 'eye' is no point of four"),
+        (change(shapes__0__label="eye"), "shapes.0: 'eye' is not a point of four"),
         (change(shapes__0__points=[[1, 2], [3, 4]]), "shapes.0: must be a point"),
         (change(shapes__0__points=[[1]]), "shapes.0: must be a point"),
         (change(shapes__0__shape_type="polygon"), "shapes.0: must be a point, or a rectangle"),
-        (change(shapes__0__label="nose"), "shapes.2: nose is there twice in this face"),
+        (change(shapes__0__label="nose"), "shapes.2: nose occurs twice in this face"),
         (change(shapes__0__points=[[1, "x"]]), "shapes.0.points: must be a list of numbers"),
-        (change(shapes__0__points=[[1, 1e8]]), "the point left_eye at .* is in no image"),
+        (change(shapes__0__points=[[1, 1e8]]), "the point left_eye at .* is out of range"),
         (change(shapes__0__group_id=[1]), "shapes.0: must be an object, its group_id a number"),
     ],
     "pts": [
@@ -262,9 +262,9 @@ FAULTS = {
         (lambda t: t.replace("51 61.25", "51 x"), "holds something that is not a number"),
         (lambda t: t.replace("61.25", "nan"), "holds a number that is not finite"),
         (lambda t: t.replace("61.25", "inf"), "holds a number that is not finite"),
-        (lambda t: t.replace("61.25", "1e7"), "the point nose at .* is in no image"),
+        (lambda t: t.replace("61.25", "1e7"), "the point nose at .* is out of range"),
         (lambda t: "", "0 numbers, but 4 points need 8"),
-        (lambda t: t + "31 41\n", None),  # behind the brace nothing counts
+        (lambda t: t + "31 41\n", None),  # text after the brace is ignored
         (lambda t: t.replace("}", "1 2\n}"), "10 numbers, but 4 points need 8"),
         (lambda t: "1 " * 600_000, "larger than 1 MiB"),
         (lambda t: "\x00\x01", "holds something that is not a number|0 numbers"),
@@ -274,7 +274,7 @@ FAULTS = {
         (lambda t: t + "1 2 3\n", "row 2: 3 values"),
         (lambda t: "x" + t, r"row 1 \(a.png\): holds something that is not a number"),
         (lambda t: "nan" + t[t.index(" ") :], r"row 1 \(a.png\): holds a number that is not finite"),
-        (lambda t: "1e9" + t[t.index(" ") :], "the point left_jaw_0 at .* is in no image"),
+        (lambda t: "1e9" + t[t.index(" ") :], "the point left_jaw_0 at .* is out of range"),
         (lambda t: t.replace("1 0 0 0 1 0", "1 0 0 0 2 0"), "an attribute is 0 or 1, not 2"),
         (lambda t: t.replace("15 15 85 85", "15 15 5 85"), "the box .* is empty"),
         (lambda t: t.replace("1 0 0 0 1 0", "1 0 0 0 1 0 0"), "208 values"),
@@ -288,7 +288,7 @@ FAULTS = {
         (lambda t: t.replace(" ", "  1 ", 1), "needs 106 rows"),
         (lambda t: t.replace("20.", "x.", 1), "holds something that is not a number"),
         (lambda t: t.replace("106\n20.000", "106\nnan", 1), "not finite"),
-        (lambda t: t.replace("106\n20.000", "106\n2e8", 1), "is in no image"),
+        (lambda t: t.replace("106\n20.000", "106\n2e8", 1), "is out of range"),
     ],
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Labels as sources of faces: splits, second sources, missing and hidden points, mistakes of a whole file."""
+"""Labels as sources of faces: splits, validation files, missing and hidden points, mistakes in whole files."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ from facekp.landmarks import IBUG68, load_schema, parse_schema
 
 @pytest.fixture
 def drawn(tmp_path):
-    """Drawn faces as files, with labels of any schema."""
+    """Write drawn faces as image files with labels of any schema; return the source."""
 
     def draw(name, count=10, change=None, visibility=None):
         schema = load_schema(name)
@@ -95,7 +95,7 @@ def test_labels_of_no_face_are_refused(tmp_path):
     path = tmp_path / "none.json"
     path.write_text(json.dumps({"images": [], "annotations": [],
                                 "categories": [{"id": 1, "keypoints": list(IBUG68.points)}]}))  # fmt: skip
-    with pytest.raises(UserError, match="labels no face"):
+    with pytest.raises(UserError, match="contains no labelled face"):
         parse_source({"type": "coco", "labels": str(path)}).load()
 
 
@@ -191,7 +191,7 @@ def test_faces_may_have_boxes_in_place_of_points(tmp_path, kind):
     assert len(part) == 1 and part.box_alone(0).tolist() == [10, 20, 59, 79] and part.schema.name == "ibug68"
     (image,) = images_of(part)
     assert image.faces[0].is_box and image.faces[0].points.tolist() == [[10, 20], [59, 20], [59, 79], [10, 79]]
-    if kind != "coco":  # whose header, or schema, says what the points would be
+    if kind != "coco":  # csv and imglab need a schema of the points
         source["schema"] = "ibug68"
     with pytest.raises(UserError, match="points") if kind != "imglab" else pytest.warns(FacekpWarning, match="omitted"):
         parse_source({**source, "boxes": False}).load()

@@ -1,4 +1,4 @@
-"""What happens where a sample cannot be read, and to what dead loader processes left."""
+"""Loading batches: samples that cannot be read, and shared memory left by dead loader processes."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from facekp.io.images import read_image
 
 
 class Photos(paddle.io.Dataset):
-    """Six samples, one of which raises."""
+    """Six samples, one of which raises an error."""
 
     def __init__(self, fault):
         self.fault = fault
@@ -46,7 +46,7 @@ def test_a_sample_that_cannot_be_read_is_named(workers):
     seen = []
     with pytest.raises(UserError, match=r"^photos/gone\.png: cannot be read"):
         seen.extend(numbers.tolist() for _, numbers in batches(missing, workers))
-    assert seen in ([[0, 1], [2, 3]], [[0, 1]], [])  # loader processes are ahead
+    assert seen in ([[0, 1], [2, 3]], [[0, 1]], [])  # loader processes read ahead
 
 
 def test_a_fault_of_ours_keeps_its_traceback():

@@ -1,4 +1,4 @@
-"""COFW's and AFLW's .mat files, small ones made by hand."""
+"""The .mat files of COFW and AFLW, with small handmade ones."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def save(path, values):
 def test_cofw(tmp_path):
     path = save(tmp_path / "COFW_test.mat", cofw())
     source = labels_source("cofw", path)
-    for _ in range(2):  # the images are written once
+    for _ in range(2):  # the images are written on the first read only
         labels = source.read(path)
     face = labels.faces[1]
     assert face.visibility.tolist() == [1 if i % 4 == 0 else 2 for i in range(29)]
@@ -69,8 +69,8 @@ FAULTS = {
         ({"IsT": None}, "IsT does not hold an image for each of the 2 faces"),
         ({"IsT": np.zeros((2, 2))}, "IsT does not hold an image"),
         ({"phisT": np.full((2, 87), np.nan)}, "face 1: the point left_brow_outer at"),
-        ({"phisT": np.full((2, 87), 1e9)}, "is in no image"),
-        ({"IsT": np.array([[np.zeros((3, 3))], ["x"]], object)}, "face 1: its image is no uint8 array"),
+        ({"phisT": np.full((2, 87), 1e9)}, "is out of range"),
+        ({"IsT": np.array([[np.zeros((3, 3))], ["x"]], object)}, "face 1: its image is not a uint8 array"),
         ({"phisT": np.array([["x", "y"]], object)}, "phisT is object"),
     ],
     "aflw": [
@@ -78,9 +78,9 @@ FAULTS = {
         ({"data": np.zeros((3, 42))}, "data is .* but N x 38"),
         ({"mask_new": np.zeros((2, 19))}, "must have an entry for each face"),
         ({"bbox": np.zeros((3, 4, 2))}, "bbox is"),
-        ({"ra": np.array([[1, 1, 2]])}, "ra is not an order of its 3 faces"),
+        ({"ra": np.array([[1, 1, 2]])}, "ra is not a permutation of its 3 faces"),
         ({"ra": None}, "must have an entry for each face"),
-        ({"nameList": np.array([[1], ["b"], ["c"]], object)}, "face 1 .* is no name of an image"),
+        ({"nameList": np.array([[1], ["b"], ["c"]], object)}, "face 1 .* is not an image name"),
         ({"bbox": np.array([[70, 10, 10, 75.0]] * 3)}, "face 1 .0/a.jpg.: the box .* is empty"),
         ({"data": np.full((3, 38), np.inf)}, "the point left_brow_outer at"),
     ],
@@ -133,7 +133,7 @@ def test_the_split_of_aflw_is_its_own_or_the_one_that_is_asked_for(tmp_path, mon
 
     def names(**options):
         source = parse_source({"type": "aflw", "labels": str(path), **options})
-        split = parse_source(source.model_dump()).load()  # as from the config.yml of a run
+        split = parse_source(source.model_dump()).load()  # as in a run's config.yml
         return [[Path(part.name(i)).stem for i in range(len(part))] for part in (*split.train, *split.validation)]
 
     assert names() == [["a", "c"], ["b"]]

@@ -12,7 +12,7 @@ FACE, EYE, BESIDE, SHIFTED = [20, 30, 80, 100], [25, 40, 45, 55], [120, 30, 150,
 
 
 def detector(image):
-    """Finds the same in all images that are not black."""
+    """Return the same boxes for all images that are not black."""
     if not image.any():
         return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
     return np.float32([EYE, FACE, BESIDE, SHIFTED]), np.float32([0.4, 0.9, 0.6, 0.5])
@@ -27,7 +27,7 @@ def paths(tmp_path):
     return sorted(tmp_path.iterdir())
 
 
-def test_the_surest_is_a_face_and_its_parts_are_none(paths):
+def test_the_box_of_the_highest_score_is_a_face_and_its_parts_are_none(paths):
     photos = PhotosDataset(paths, detector)
     assert [photos.name(index) for index in range(len(photos))] == [
         "a.png",
@@ -41,7 +41,7 @@ def test_the_surest_is_a_face_and_its_parts_are_none(paths):
     assert np.isinf(photos[0][1]).all() and np.isnan(photos[1][1]).all()
 
 
-def test_where_there_are_no_faces_nothing_is_one(paths):
+def test_photos_without_faces_give_negatives_alone(paths):
     photos = PhotosDataset(paths, detector, faces=False)
     assert len(photos) == 8 and not any(photos.has_face(index) for index in range(8))
     assert all(np.isnan(photos[index][1]).all() for index in range(8))

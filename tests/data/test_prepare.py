@@ -1,4 +1,4 @@
-"""Getting the data set, from a real server on this machine and from real archives; all images are noise."""
+"""Preparation of the data set from a local server and from archives; all images are noise."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ HEADER = "," + ",".join(map(str, range(136)))
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `body` at any path and logs what it was asked for and how it answered."""
+    """Serves `body` at any path and logs the Range header and the status of each request."""
 
     def __init__(self, body: bytes) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.body = body
         self.etag: str | None = '"one"'
-        self.status: int | None = None  # answer with this error
-        self.cut: int | None = None  # close the connection after so many bytes of the body
-        self.ignore_range = False  # answer 200 with the whole
-        self.ignore_if_range = False  # answer 206 though the file is another one
-        self.log: list[tuple[str | None, int]] = []  # Range asked for, status given
+        self.status: int | None = None  # respond with this error
+        self.cut: int | None = None  # close the connection after this number of bytes of the body
+        self.ignore_range = False  # respond 200 with the whole body
+        self.ignore_if_range = False  # respond 206 although the file has changed
+        self.log: list[tuple[str | None, int]] = []  # Range requested, status sent
         self.url = f"http://127.0.0.1:{self.server_port}/set.zip"
 
 
@@ -89,13 +89,13 @@ def server(archive: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def members() -> dict[str, bytes]:
-    """The files of a small data set: path inside -> bytes."""
+    """The files of a small data set: path inside it -> bytes."""
     random = np.random.default_rng(0)
     files = {}
     for split, names in NAMES.items():
         rows = [HEADER]
         for name in names:
-            noise = random.integers(0, 256, (120, 160, 4), np.uint8)  # 77 kB that no compression shrinks
+            noise = random.integers(0, 256, (120, 160, 4), np.uint8)  # 77 kB, incompressible
             files[f"{split}/{name}"] = cv2.imencode(".png", noise)[1].tobytes()
             rows.append(",".join([name, *map(str, random.uniform(0, 160, 136).round(1))]))
         files[CSVS[split]] = ("\n".join(rows) + "\n").encode()
@@ -145,7 +145,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def left(tmp_path: Path) -> list[str]:
-    """What stands beside the inputs: the output, a .part, or forgotten temporary folders."""
+    """Return the names beside the inputs: the output, a .part, or temporary folders left behind."""
     return sorted(path.name for path in tmp_path.iterdir() if path.name != "in")
 
 
@@ -175,7 +175,7 @@ def test_broken_download_asks_only_for_the_rest(server: Server, members: dict, t
 @pytest.mark.parametrize(
     ("change", "answers"),
     [
-        ("another ETag", [200, 200]),  # If-Range fails, so the server sends the whole at once
+        ("another ETag", [200, 200]),  # If-Range fails, so the server sends the whole file
         ("If-Range ignored too", [200, 206, 200]),
         ("another, shorter file", [200, 416, 200]),
     ],
@@ -260,7 +260,7 @@ def test_refusal_keeps_an_earlier_part(server: Server, tmp_path: Path) -> None:
     assert left(tmp_path) == ["data.part", "data.part.json"]
 
 
-def test_nobody_answers(tmp_path: Path) -> None:
+def test_a_server_that_refuses_connections(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
         url = f"http://127.0.0.1:{free.getsockname()[1]}/set.zip"
@@ -334,7 +334,7 @@ def test_no_archive_at_all(tmp_path: Path, data: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["../evil", "data/../../evil", "/evil", "C:\\evil", "a\\..\\..\\evil"])
 @pytest.mark.parametrize("kind", [".zip", ".tar"])
-def test_slip_is_refused(members: dict, tmp_path: Path, kind: str, name: str) -> None:
+def test_paths_out_of_the_archive_are_refused(members: dict, tmp_path: Path, kind: str, name: str) -> None:
     path = PACK[kind]({**members, name: b"evil"}, tmp_path / "in" / f"set{kind}")
     with pytest.raises(UserError, match="leads out of the archive"):
         prepare(tmp_path / "data", source=path)

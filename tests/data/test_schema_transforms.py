@@ -1,4 +1,4 @@
-"""The dot test for every schema: a dot painted on each landmark lies under it after every transform."""
+"""Transforms with every schema: a dot painted on a landmark lies under the landmark after each transform."""
 
 import random
 
@@ -27,7 +27,7 @@ MOVING = {
 
 
 def face_of(schema, seed, size=260):
-    """Points of a drawn face, moved a little: no schema's points are laid on one another."""
+    """Return the points of a drawn face: converted to the schema, or else its mean face aligned to the face."""
     points = IBUG68.converted(draw_face(seed, size)[1], schema)
     if points is not None:
         return points

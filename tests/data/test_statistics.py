@@ -23,22 +23,22 @@ def test_label_mean_std():
 
 
 def test_unknown_points_count_nowhere():
-    class Forgotten(DrawnFacesDataset):
+    class Incomplete(DrawnFacesDataset):
         def load(self, index):
             image, points = super().load(index)
-            points[5 * index : 5 * index + 5] = np.nan  # the jaw of another face tells how far it reaches
+            points[5 * index : 5 * index + 5] = np.nan  # the other faces have this part of the jaw
             points[40:60] = np.nan if index else points[40:60]
             return image, points
 
     transform = FaceCrop(size=100, margin=0.25)
-    found = crop_statistics(Forgotten(3, transform=transform), size=100)
+    found = crop_statistics(Incomplete(3, transform=transform), size=100)
     assert np.isfinite(found.mean_points).all() and found.mean_points.shape == (68, 2)
-    np.testing.assert_allclose(found.centre, 0.495, atol=1e-3)  # each crop is laid around the points that are known
+    np.testing.assert_allclose(found.centre, 0.495, atol=1e-3)  # each crop is around the known points
     assert abs(found.side - 1 / 1.5) < 1e-3
     assert label_mean_std(np.array([[1.0, np.nan], [3.0, np.nan]])) == (2.0, 1.0)
 
 
-def test_left_and_right_of_the_person_are_told():
+def test_names_by_the_sides_of_the_person_are_told():
     schema = parse_schema({"name": "mine", "points": ["right_eye", "left_eye", "chin"]}, "an example")
     faces = np.array([[[10.0, 20], [30, 20], [20, 40]]] * 3)
     with pytest.raises(UserError, match=r"most faces are upside down.*list mirror_pairs as \[right_eye, left_eye\]"):

@@ -45,7 +45,7 @@ def test_every_dot_still_lies_under_its_landmark(dots, transform):
         random.seed(seed)
         moved_image, moved_points = transform((image, points))
         height, width = moved_image.shape[:2]
-        # A mirrored point goes by the index of its mirrored place.
+        # A mirrored point has the index of its mirror image.
         mirrored = getattr(transform, "flipped", transform is MOVING["flip"])
         indices = IBUG68.flip_order[painted] if mirrored else painted
         checked = 0
@@ -61,7 +61,7 @@ def test_flip_swaps_left_and_right(transform):
     _, points = draw_face(5)
     image = np.zeros((160, 160, 3), np.uint8)
     _, flipped = transform((image, points))
-    assert flipped[36, 0] < flipped[45, 0]  # the left eye is again the one on the left
+    assert flipped[36, 0] < flipped[45, 0]  # the left eye is on the left again
     assert flipped[0, 0] < flipped[16, 0]
     twice = transform((image, flipped))[1]
     shape = points - points.mean(0)
@@ -133,10 +133,10 @@ def test_what_changes_pixels_leaves_the_points_and_the_kind_of_picture(name):
     image, coords = always((picture, points))
     assert image.shape == picture.shape and image.dtype == np.uint8
     assert (image != picture).any()
-    np.testing.assert_array_equal(picture, before)  # the kept image of the next epoch
+    np.testing.assert_array_equal(picture, before)  # the image is kept for the next epoch
     np.testing.assert_array_equal(coords, points)
     random.seed(3)
-    np.testing.assert_array_equal(always((picture, points))[0], image)  # its seed decides
+    np.testing.assert_array_equal(always((picture, points))[0], image)  # the seed determines it
     never = build_transforms([{"type": name, "p": 0.0}])
     np.testing.assert_array_equal(never((picture, points))[0], picture)
 
@@ -170,7 +170,7 @@ def test_cover_hides_the_points_under_it_and_leaves_the_others():
         changed = (image != picture).any(-1)
         x, y = np.round(face).astype(int).T
         hidden = visible == 0
-        # A pixel of random noise may be covered by its own colour, hardly ever nine.
+        # Single pixels of random noise may be covered by their own colour, but hardly ever nine.
         around = np.stack([changed[y + b, x + a] for a in (-1, 0, 1) for b in (-1, 0, 1)])
         assert around.sum(0)[hidden].min(initial=9) >= 4, seed
         assert not around.all(0)[~hidden].any() or around.all(0)[~hidden].mean() < 0.2, seed

@@ -1,4 +1,4 @@
-"""Heads turned: the shape from labels alone, points that move with what is under them, what is hidden."""
+"""Turned heads: the shape learned from labels alone, points that move with the image, and hidden points."""
 
 import random
 
@@ -25,7 +25,7 @@ def shape():
 def test_the_shape_is_found_from_flat_points_alone(shape):
     space = head_in_space()
 
-    def distances(points):  # what "straight ahead" means is a convention
+    def distances(points):  # the pose of "straight ahead" is a convention
         return np.linalg.norm(points[:, None] - points, axis=-1)
 
     np.testing.assert_allclose(distances(shape.points), distances(space), atol=0.01)
@@ -44,7 +44,7 @@ def test_no_turn_is_the_image_itself(shape):
     image, face = draw_face(seed=1)
     turned = turn_head(image, face, shape, yaw=0)
     np.testing.assert_allclose(turned.points, face, atol=1e-3)
-    # A bilinear sample at a place that is off by less than a 32nd of a pixel, OpenCV's grid, of a step of 255.
+    # A bilinear sample of a step of 255, off by less than 1/32 pixel, OpenCV's grid.
     assert np.abs(turned.image.astype(int) - image)[1:-1, 1:-1].max() <= 255 / 32 + 1
     assert turned.visible.all()
 
@@ -66,7 +66,7 @@ def test_a_dot_on_a_point_lies_under_the_point_after_turning(shape, yaw, pitch):
 
 def test_far_side_points_are_hidden_and_near_ones_seen(shape):
     face = seen_from(shape.points, 0, scale=220).astype(np.float32)
-    turned = turn_head(np.zeros((400, 400, 3), np.uint8), face, shape, yaw=60)  # to the right of the image
+    turned = turn_head(np.zeros((400, 400, 3), np.uint8), face, shape, yaw=60)  # towards the right of the image
     assert shape.pose(turned.points).yaw == pytest.approx(60, abs=2)
     far, near = [15, 14, 45, 44], [1, 2, 3, 17, 36, 31, 48]
     assert not turned.visible[far].any() and turned.visible[near].all()
@@ -112,7 +112,7 @@ def test_what_labels_mark_as_hidden_stays_hidden(shape):
             np.testing.assert_array_equal(after[marked == 0], 0)
             if every == 1 or own == 5:
                 np.testing.assert_array_equal(after[marked == 1], before[marked == 1])
-            else:  # from the side only the labels know
+            else:  # from the side only the labels tell
                 np.testing.assert_array_equal(after, marked)
 
 

@@ -30,7 +30,7 @@ def test_mediapipe_finds_the_astronaut(mediapipe, scale):
     truth = facekp.load_landmarker()(photo).boxes[0]
     boxes, scores = mediapipe(photo)
     assert boxes.dtype == scores.dtype == np.float32
-    assert len(boxes) == len(scores) == 1  # what the near and the far model found is one face
+    assert len(boxes) == len(scores) == 1  # the near and the far model found the same face
     assert iou(truth, boxes[0]) > 0.5
     assert 0.5 <= scores[0] <= 1
 

@@ -20,7 +20,7 @@ def astronaut():
 
 @pytest.mark.parametrize("shape", [(640, 640), (361, 640), (90, 50), (1400, 300), (720, 1280)])
 def test_a_cell_of_the_searched_picture_leads_to_its_place_in_the_photo(shape):
-    """A stand-in network that fires where its input is white: the box must lie on the white spot of the photo."""
+    """With a stand-in network that detects the whitest cell, the box must lie on the white spot of the photo."""
 
     def white_cells(batch):
         stride = STRIDES[0]

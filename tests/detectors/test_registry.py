@@ -13,7 +13,7 @@ from facekp.vision import geometry
 from facekp.vision.boxes import iou
 from facekp.zoo import SHIPPED_DETECTOR
 
-#: The astronaut's face in assets/photos/astronaut.png, by eye: the box of brows, jaw and chin.
+#: Box of the astronaut's face in assets/photos/astronaut.png, set by eye around brows, jaw and chin.
 ASTRONAUT = np.array([178.0, 84.0, 272.0, 180.0])
 
 NAMES = [None, "haar"]
@@ -61,7 +61,7 @@ def test_turned_faces_are_found(astronaut, detectors, angle, name):
     matrix = geometry.rotation(angle, (225, 135))
     turned = geometry.warp(astronaut, matrix, (512, 512), border="replicate")
     boxes, _ = detectors[name](turned)
-    assert iou(ASTRONAUT, boxes).max() > 0.5  # the middle of the turn is the middle of the face
+    assert iou(ASTRONAUT, boxes).max() > 0.5  # the rotation is about the centre of the face
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,15 +6,15 @@ from facekp.detectors.yunet import BROWS, YuNetDetector, landmark_boxes
 from facekp.errors import UserError
 from facekp.zoo import SHIPPED
 
-#: YuNet's outputs on each of its three grids, and how many numbers a cell has.
+#: Outputs of YuNet on each of its three grids -> numbers per cell.
 OUTPUTS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
 
 
 def save_white_square_finder(path):
-    """A network with YuNet's inputs and outputs that takes every white cell of 8 x 8 pixels for the middle of a face.
+    """Write a network with YuNet's inputs and outputs that detects a face centred on every white cell of 8 x 8 pixels.
 
-    The face is 32 pixels wide and 40 high, and its eyes lie in the cell's corner. It is OpenCV's own code that pads
-    the image, runs the network and decodes its cells, so that what is around it can be tested without YuNet's file.
+    The face is 32 pixels wide and 40 high, and its eyes lie in the cell's corner. OpenCV's own code pads the image,
+    runs the network and decodes its cells, so that the code around it can be tested without YuNet's file.
     """
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper, numpy_helper
@@ -25,11 +25,11 @@ def save_white_square_finder(path):
             output = f"{name}_{stride}"
             kernel, bias = np.zeros((channels, 3, stride, stride), np.float32), np.zeros(channels, np.float32)
             if name == "cls" and stride == 8:
-                kernel += 1 / (3 * 255 * stride**2)  # how white the cell is
+                kernel += 1 / (3 * 255 * stride**2)  # whiteness of the cell
             elif name == "obj":
                 bias += 1
             elif name == "bbox":
-                bias += np.float32([0.5, 0.5, np.log(4), np.log(5)])  # middle and size, in cells
+                bias += np.float32([0.5, 0.5, np.log(4), np.log(5)])  # centre and size, in cells
             weights += [numpy_helper.from_array(kernel, f"{output}_kernel")]
             weights += [numpy_helper.from_array(bias, f"{output}_bias")]
             weights += [numpy_helper.from_array(np.int64([1, -1, channels]), f"{output}_shape")]
@@ -54,7 +54,7 @@ def finder(tmp_path_factory):
 
 def test_yunet_box_of_a_small_picture(finder):
     image = np.zeros((100, 200, 3), np.uint8)
-    image[48:56, 80:88] = 255  # the face's middle is 84, 52: from 68 to 100 and from 32 to 72; its eyes are at 48
+    image[48:56, 80:88] = 255  # face centre (84, 52), x from 68 to 100, y from 32 to 72; the eyes are at y = 48
     boxes, scores = YuNetDetector(finder)(image)
     assert boxes.dtype == scores.dtype == np.float32
     np.testing.assert_allclose(boxes, [[68, 48 - BROWS * (72 - 48), 100, 72]], atol=0.01)
@@ -83,7 +83,7 @@ def test_yunet_finds_nothing_on_blank_pictures(finder, size):
 
 def test_yunet_leaves_out_low_scores(finder):
     image = np.zeros((64, 64, 3), np.uint8)
-    image[16:24, 16:24] = 64  # YuNet's score is the root of the two that the network gives: here 0.5
+    image[16:24, 16:24] = 64  # the score is the root of the product of the network's two scores: here 0.5
     assert len(YuNetDetector(finder)(image)[0]) == 0
     assert len(YuNetDetector(finder, least_score=0.4)(image)[0]) == 1
 
@@ -107,7 +107,7 @@ def test_yunet_refuses_what_it_cannot_use(tmp_path, monkeypatch, capfd):
     broken.write_bytes(b"no network at all")
     ours = SHIPPED / "face_crop_light.onnx"
     for path in (broken, ours):
-        with pytest.raises(UserError, match=rf"{path.name}: no YuNet") as caught:
+        with pytest.raises(UserError, match=rf"{path.name}: not a YuNet model") as caught:
             YuNetDetector(path)
         assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""

@@ -35,7 +35,7 @@ def test_boxes_on_faces_that_are_not_trusted_count_neither_way():
     assert right.tolist() == [True, False]
 
 
-def test_a_image_without_faces_has_false_boxes_alone():
+def test_an_image_without_faces_has_false_boxes_alone():
     scores, right = compare(np.array([[0, 0, 9, 9.0]]), np.array([0.9]), np.zeros((0, 4)), np.zeros(0, bool))
     assert (scores.tolist(), right.tolist()) == ([0.9], [False])
 
@@ -51,7 +51,7 @@ def test_average_precision_and_recall_by_hand():
 
 
 def test_equal_scores_count_together():
-    # No bar tells the two apart, so there is no way to have the face without the false box.
+    # No threshold separates the two, so the face cannot be found without the false box.
     found = Found(np.array([0.9, 0.9]), np.array([True, False]), faces=1, images=10)
     assert found.average_precision() == 0.5
     assert (found.recall(0.0), found.recall(0.1)) == (0.0, 1.0)
@@ -59,7 +59,7 @@ def test_equal_scores_count_together():
 
 @pytest.fixture
 def images(tmp_path):
-    """Drawn faces, which the detector below finds by where the labels say they are."""
+    """Images of drawn faces, each with an unchecked box far outside."""
     made = []
     for index in range(4):
         image, points = DrawnFacesDataset(4)[index]
@@ -71,7 +71,7 @@ def images(tmp_path):
 
 
 def perfect(images):
-    """Says for each image, in order, what its label says."""
+    """Return a detector that returns the labelled box of each image, in order."""
     answers = iter([geometry.bounding_box(image.faces[0].points)[None] for image in images])
     return lambda image: (next(answers), np.ones(1))
 
@@ -82,7 +82,7 @@ def test_a_detector_that_is_right_gets_everything(images):
     assert found.average_precision() == found.recall(0.0) == 1.0
 
 
-def test_one_that_finds_nothing_gets_nothing(images):
+def test_a_detector_that_finds_nothing_gets_nothing(images):
     def blind(image):
         return np.zeros((0, 4)), np.zeros(0)
 
@@ -108,11 +108,11 @@ def test_shrunk_images_have_faces_of_that_width(images):
         width = np.ptp(image.faces[0].points[:, 0])
         whole = DrawnFacesDataset(4)[images.index(image)][0].shape
         assert shape[1] / whole[1] == pytest.approx(20 / width, rel=0.1)
-    assert found_shrunk(note, images, 5000)[1] == 0  # no face is so large
+    assert found_shrunk(note, images, 5000)[1] == 0  # no face is that large
 
 
 def test_turned_images_hold_the_whole_image(images):
-    """A detector that finds the brightest spot, painted where the face is, finds it at every turn."""
+    """A detector of the bright spot painted on the face finds it at every rotation."""
     for labelled in images:
         x0, y0, x1, y1 = geometry.bounding_box(labelled.faces[0].points)
         image = np.zeros((300, 300, 3), np.uint8)
@@ -131,7 +131,7 @@ def test_turned_images_hold_the_whole_image(images):
 
 
 def test_the_box_of_a_face_that_has_no_points_does_not_grow_when_it_is_turned(tmp_path):
-    """A detector that finds the same box about the middle at every turn."""
+    """The detector returns the same box around the image centre at every rotation."""
     write_image(tmp_path / "a.png", np.zeros((200, 200, 3), np.uint8))
     corners = np.float32([[60, 80], [140, 80], [140, 120], [60, 120]])
 
@@ -139,14 +139,14 @@ def test_the_box_of_a_face_that_has_no_points_does_not_grow_when_it_is_turned(tm
         centre = (np.array(image.shape[1::-1]) - 1) / 2
         return (np.tile(centre, 2) + np.array([-40, -20, 40, 20]))[None], np.ones(1)
 
-    for is_box, part in ((True, 1.0), (False, 0.0)):  # turned points reach over 85 x 85 pixels
+    for is_box, part in ((True, 1.0), (False, 0.0)):  # rotated points span 85 x 85 pixels
         labelled = LabelledImage(tmp_path / "a.png", [FaceOutline(corners, is_box=is_box)])
         assert found_turned(middle, [labelled], 45) == (part, 2)
         assert judge(middle, [labelled]).average_precision() == 1.0
 
 
 def test_parts_without_a_face_show_none(images):
-    for labelled in images:  # a face is white, all else black
+    for labelled in images:  # faces are white, the rest black
         image = np.zeros((400, 400, 3), np.uint8)
         x0, y0, x1, y1 = geometry.bounding_box(labelled.faces[0].points).astype(int)
         image[y0:y1, x0:x1] = 255

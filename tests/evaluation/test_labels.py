@@ -1,4 +1,4 @@
-"""Looking for mistakes in labels: planted ones are found, and none where there are none."""
+"""Check of labels: inserted mistakes are found, and correct labels have no findings."""
 
 import csv
 
@@ -19,7 +19,7 @@ from facekp.landmarks import IBUG68, SCHEMAS, load_schema
 def points_of(schema, count):
     faces = [face for _, face in (DrawnFacesDataset(count)[i] for i in range(count))]
     places = [IBUG68.converted(face, schema) for face in faces]
-    if places[0] is None:  # five
+    if places[0] is None:  # the schema of five points
         places = [np.stack([face[list(IBUG68.anchors[name])].mean(0) for name in schema.anchors][:5]) for face in faces]
     return np.stack(places).astype(np.float64)
 
@@ -71,7 +71,7 @@ def parts(tmp_path):
                 path.write_bytes(b"no image")
             else:
                 write_image(path, image)
-            if i == 15:  # the end is missing
+            if i == 15:  # truncated
                 path.write_bytes(path.read_bytes()[:-3000])
             faces.append(make_face(IBUG68, path, points, None, box, where=f"{name} row {i}"))
         split[name] = LabelsDataset(Labels(IBUG68, faces), tmp_path / name, "coco")
@@ -88,7 +88,7 @@ EXPECTED = [
 def test_each_kind_of_mistake_is_found(parts, tmp_path):
     checked = check_labels(parts)
     found = {(finding.kind, finding.where) for finding in checked.findings}
-    # A face that is mirrored as a whole may look turned as well, and is more than training takes.
+    # A face that is mirrored as a whole may also look turned, and training may refuse it.
     assert found - {("turned", "train row 3"), ("unreadable", "train row 3")} == set(EXPECTED)
     far = checked.of_kind("far")[0]
     assert 30 in far.points and "nose_tip (30)" in far.text
@@ -97,8 +97,8 @@ def test_each_kind_of_mistake_is_found(parts, tmp_path):
     assert [row["kind"] for row in rows] == [finding.kind for finding in checked.findings]
     assert rows[0].keys() == {"kind", "split", "image", "label", "score", "points", "finding"}
     page = (tmp_path / "out" / "check.html").read_text()
-    assert page.count("<img") >= 10 + len(rows) - 3  # of the damaged ones there is none to show
-    assert "<02>" not in page and "&lt;02&gt;" in page  # names cannot be markup
+    assert page.count("<img") >= 10 + len(rows) - 3  # damaged images are not shown
+    assert "<02>" not in page and "&lt;02&gt;" in page  # names are escaped
     assert "http" not in page and "<script" not in page
 
 

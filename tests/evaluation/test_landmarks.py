@@ -33,7 +33,7 @@ def test_the_table_by_hand():
     assert "document_nme" not in table
 
 
-def test_sigmas_are_held_against_the_distances():
+def test_sigmas_are_compared_with_the_distances():
     rng = np.random.default_rng(0)
     truth = np.zeros((500, 68, 2))
     truth[:, 45, 0] = 100
@@ -43,7 +43,7 @@ def test_sigmas_are_held_against_the_distances():
     truth[3, 5] = np.nan
     predictions = Predictions(predicted, truth, sigma)
     table = summarise(predictions)
-    # 34,000 points: the deviation of a share of 0.632 is 0.0026.
+    # With 34,000 points, the standard deviation of a fraction of 0.632 is 0.0026.
     assert table["within_1_sigma"] == pytest.approx(1 - np.exp(-1), abs=0.01)
     assert table["within_2_sigma"] == pytest.approx(1 - np.exp(-2), abs=0.01)
     assert predictions.part(np.arange(3)).sigma.shape == (3, 68)
@@ -58,7 +58,7 @@ def test_faces_are_matched_with_labels_by_their_boxes(tmp_path):
         write_pts(tmp_path / f"two_{number}.pts", face)
 
     def only_the_second(image):
-        points = np.stack([second + 2, first * 0.2])  # and one that is too small to be the first
+        points = np.stack([second + 2, first * 0.2])  # the other is too small to match the first
         return Faces.from_arrays(points, geometry.bounding_box(points), np.ones(2))
 
     found = predict_found(only_the_second, PtsDataset(tmp_path))
@@ -76,8 +76,8 @@ def test_unknown_points_and_faces_without_their_pair_do_not_count():
     predicted[0] += [3, 4]
     predicted[1] += [0, 9]
     predicted[0, :17] += 1000
-    truth[0, :17] = np.nan  # a face whose jaw nobody knows
-    truth[2, 45] = np.nan  # nor how large this one is
+    truth[0, :17] = np.nan  # the jaw of this face is unknown
+    truth[2, 45] = np.nan  # the size of this face is unknown
     table = summarise(Predictions(predicted, truth))
     assert table["faces"] == 2
     assert [table[name] for name in ("nme", "nme_median", "nme_mouth")] == pytest.approx([0.07] * 3)
@@ -99,32 +99,32 @@ def test_a_table_of_five_points_has_their_regions():
 
 
 def mean_face_in_the_box(image, boxes):
-    """A landmarker that only looks at the boxes."""
+    """Landmarker that returns the mean face in each box."""
     mean = MEAN_FACE / MEAN_FACE.max(0)
     points = np.stack([np.asarray(box[:2]) + mean * (box[2:] - box[:2]) for box in boxes])
     return Faces.from_arrays(points, boxes, np.ones(len(boxes)))
 
 
-def test_boxes_are_grown_and_shaken_as_promised():
+def test_boxes_are_expanded_and_jittered():
     faces = DrawnFacesDataset(30)
     truth = np.stack([faces.load(i)[1] for i in range(30)])
     boxes = geometry.bounding_box(truth)
     sides = boxes[:, 2:] - boxes[:, :2]
 
-    grown = predict_in_use(mean_face_in_the_box, faces)
-    np.testing.assert_array_equal(grown.truth, truth)
-    found = geometry.bounding_box(grown.predicted)
+    expanded = predict_in_use(mean_face_in_the_box, faces)
+    np.testing.assert_array_equal(expanded.truth, truth)
+    found = geometry.bounding_box(expanded.predicted)
     np.testing.assert_allclose(found[:, 2:] - found[:, :2], sides * 1.1, rtol=1e-5)
     np.testing.assert_allclose(found[:, 2:] + found[:, :2], boxes[:, 2:] + boxes[:, :2], atol=1e-3)
 
-    shaken = geometry.bounding_box(predict_in_use(mean_face_in_the_box, faces, jitter=True).predicted)
-    scale = (shaken[:, 2:] - shaken[:, :2]) / (sides * 1.1)
-    shift = (shaken[:, 2:] + shaken[:, :2] - boxes[:, 2:] - boxes[:, :2]) / 2 / (sides * 1.1)
+    jittered = geometry.bounding_box(predict_in_use(mean_face_in_the_box, faces, jitter=True).predicted)
+    scale = (jittered[:, 2:] - jittered[:, :2]) / (sides * 1.1)
+    shift = (jittered[:, 2:] + jittered[:, :2] - boxes[:, 2:] - boxes[:, :2]) / 2 / (sides * 1.1)
     np.testing.assert_allclose(scale[:, 0], scale[:, 1], rtol=1e-4)
     assert 0.8 <= scale.min() < 0.9 and 1.15 < scale.max() <= 1.2501
     assert np.abs(shift).max() <= 0.1501 and shift.min() < -0.1 and shift.max() > 0.1
     again = geometry.bounding_box(predict_in_use(mean_face_in_the_box, faces, jitter=True).predicted)
-    np.testing.assert_array_equal(shaken, again)
+    np.testing.assert_array_equal(jittered, again)
 
 
 def test_cut_out_faces_keep_their_errors():

@@ -64,11 +64,11 @@ def test_the_score_of_faces_and_of_others_makes_a_confusion():
     layout = OutputLayout(68, score=True)
     review = PointsReview(CODEC, IBUG68, layout)
     label = CODEC.encode(turned(0, 0, 0, 0))
-    said = np.column_stack([label, [5.0, 5.0, -5.0, 5.0]]).astype(np.float32)
-    review.add(said, label)
-    assert review.scores() is None  # nothing without a face
-    review.add(said[:2], np.full_like(label[:2], np.nan))
-    review.add(said[2:3], np.full_like(label[2:3], np.nan))
+    outputs = np.column_stack([label, [5.0, 5.0, -5.0, 5.0]]).astype(np.float32)
+    review.add(outputs, label)
+    assert review.scores() is None  # no sample without a face
+    review.add(outputs[:2], np.full_like(label[:2], np.nan))
+    review.add(outputs[2:3], np.full_like(label[2:3], np.nan))
     scores = review.scores()
     assert scores.confusion().tolist() == [[3, 1], [2, 1]]
     assert scores.rates() == {"faces_missed": 0.25, "no_faces_taken": 2 / 3}
@@ -81,13 +81,13 @@ def test_no_faces_at_all_have_no_rate():
 
 def test_a_review_of_boxes_knows_what_was_missed_and_where_there_was_nothing():
     predicted = np.zeros((3, sum((96 // stride) ** 2 for stride in STRIDES), 5), np.float32)
-    predicted[:, :, 0], predicted[:, :, 1:] = -20, 16  # boxes of 32 pixels, which say that they are none
+    predicted[:, :, 0], predicted[:, :, 1:] = -20, 16  # boxes of 32 pixels with scores of almost 0
     hit = 40
     label = np.zeros((3, MOST_FACES, 5), np.float32)
     label[0, 0] = [*BoxCodec(96, 96).decode(predicted)[0, hit], 1]
     label[1, 0] = [10, 10, 95, 95, 1]
     predicted[0, hit, 0] = 3  # found
-    predicted[2, 0, 0] = 2  # a face where there is none
+    predicted[2, 0, 0] = 2  # found where there is no face
     review = BoxesReview(96)
     review.add(predicted[:2], label[:2])
     review.add(predicted[2:], label[2:])

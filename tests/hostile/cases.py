@@ -1,7 +1,7 @@
-"""What a stranger's or a broken disk's files look like, and where each of them is given to a command.
+"""Hostile and damaged files, and the commands that are run on each of them.
 
-`all_cases()` lists them: a name, what makes the files in a folder, the command with "{}" for that folder, and what must
-come of it. The sweep (`test_sweep.py`) runs them all.
+`all_cases()` lists the cases: a name, a function that writes the files into a folder, the command with "{}" for that
+folder, and the expected result. The sweep (`test_sweep.py`) runs them all.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ Make = Callable[[Path], object]
 
 @dataclass(frozen=True)
 class Case:
-    """One line of the sweep.
+    """One case of the sweep.
 
     Attributes:
-        name: Of the test.
-        make: Writes the files into an empty folder.
-        command: The command and its arguments; "{}" is the folder.
-        status: What it must end with: 2 writes one line and nothing else; 0 may write.
-        says: A part of what stands on stderr.
+        name: Name of the case, from which the test gets its id.
+        make: Function that writes the files into an empty folder.
+        command: Command and its arguments; "{}" is the folder.
+        status: Expected exit status: with 2, one line on stderr and no files; with 0, files may be written.
+        says: Text that stderr must contain.
     """
 
     name: str
@@ -53,11 +53,11 @@ class Case:
 
 
 def put(data: bytes | str, name: str = "file") -> Make:
-    """A file of these bytes."""
+    """Return a function that writes a file with these bytes."""
     return lambda folder: (folder / name).write_bytes(data.encode() if isinstance(data, str) else data)
 
 
-# Files that are none ---------------------------------------------------------------------------------------------
+# Not regular files -----------------------------------------------------------------------------------------------
 
 
 def fifo(name: str) -> Make:
@@ -71,7 +71,7 @@ def endless(name: str) -> Make:
 def listening(name: str) -> Make:
     def make(folder: Path) -> None:
         here = os.getcwd()
-        os.chdir(folder)  # the path of a socket is short
+        os.chdir(folder)  # the path of a socket must be short
         try:
             with socket.socket(socket.AF_UNIX) as place:
                 place.bind(name)
@@ -98,7 +98,7 @@ def inner_folder(name: str) -> Make:
 
 
 def large(name: str) -> Make:
-    """Three gigabytes that take no room."""
+    """Return a function that writes a sparse file of three gigabytes."""
 
     def make(folder: Path) -> None:
         with open(folder / name, "wb") as file:
@@ -146,7 +146,7 @@ def jpeg_of(width: int, height: int) -> bytes:
 
 
 def broken_images() -> dict[str, bytes]:
-    """Name -> bytes that no decoder should take."""
+    """Return name -> bytes that no decoder should accept."""
     found = {
         "text.jpg": b"not an image",
         "nothing.png": b"",
@@ -184,8 +184,8 @@ def broken_images() -> dict[str, bytes]:
 
 
 def holed_images() -> dict[str, bytes]:
-    """Name -> bytes that decoders make something of, though a part is missing."""
-    # Of other holes a decoder may notice nothing at all; see docs/reliability.md.
+    """Return name -> bytes that decoders accept although a part is damaged."""
+    # Decoders may not notice other damage at all; see docs/reliability.md.
     found, random = {}, np.random.default_rng(0)
     whole = encoded(".jpg", 256)
     for number, place in enumerate(np.linspace(0.37, 0.85, 24)):
@@ -222,10 +222,10 @@ def image_cases() -> Iterator[Case]:
 
 # Names and arguments ---------------------------------------------------------------------------------------------
 
-#: Few drawn faces, for trainings that shall not begin.
+#: A few drawn faces, for training runs that must be refused.
 FEW = ("-o", "data.sources=[{type: drawn, train: 8, validation: 4}]")
 
-#: Command -> arguments with "@" in the place of a name.
+#: Name -> command and arguments, with "@" in place of a file name.
 PLACES = {
     "predict the input": ("predict", "@", "-o", "{}/p.csv"),
     "predict --source": ("predict", str(PHOTO), "--source", "@", "-o", "{}/p.csv"),
@@ -266,7 +266,7 @@ def name_cases() -> Iterator[Case]:
     for place, command in PLACES.items():
         for what, name in NAMES.items():
             if (place, what) in {("train --config", "empty"), ("train pretrained", "empty")}:
-                continue  # the folder itself, and no weights: told elsewhere
+                continue  # mean the folder itself and no weights; tested elsewhere
             yield Case(f"{place}: {what}", lambda folder: None, tuple(part.replace("@", name) for part in command))
         for kind, maker in NO_FILES.items():
             if kind == "folder" and place in {"predict the input", "sticker the input"}:
@@ -291,7 +291,7 @@ def with_header(header: bytes, body: bytes = b"") -> bytes:
 
 
 def altered(change: Callable[[dict, dict, dict], object], name: str = "w.safetensors") -> Make:
-    """The shipped weights after a change of (arrays, metadata, recipe)."""
+    """Return a function that writes the shipped weights after a change of (arrays, metadata, recipe)."""
 
     def make(folder: Path) -> None:
         arrays, metadata = load_file(WEIGHTS), read_metadata(WEIGHTS)
@@ -715,9 +715,7 @@ def table_cases() -> Iterator[Case]:
     for what, text in texts.items():
         for suffix in (".csv", ".parquet"):
             command = ("predict", str(PHOTO), "--resume", "-o", "{}/p" + suffix)
-            own = suffix == ".csv" or what != "never"
-            if own:
-                yield Case(f"resume a table {suffix} {what}", put(text, f"p{suffix}"), command)
+            yield Case(f"resume a table {suffix} {what}", put(text, f"p{suffix}"), command)
         unfinished = put(text, "p.csv.unfinished")
         yield Case(f"an unfinished table {what}", unfinished, ("predict", str(PHOTO), "-o", "{}/p.csv"))
     for suffix in (".xlsx", ".txt", ".jpg", ".zip"):
@@ -844,5 +842,5 @@ FAMILIES = {
 
 
 def all_cases() -> list[Case]:
-    """Every case, their names unique."""
+    """Return all cases; their names are unique."""
     return [case for family in FAMILIES.values() for case in family()]

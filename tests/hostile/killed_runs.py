@@ -1,6 +1,6 @@
-"""Train in children that are killed: imports Paddle once, and forks a child for every start of a run.
+"""Training in child processes that are killed: imports Paddle once, and forks a child for every start of a run.
 
-Not a test: `test_resume.py` runs it as a process of its own, which has Paddle's threads only after the fork.
+Not a test: `test_resume.py` runs it as a separate process, so that Paddle starts its threads only after the fork.
 """
 
 import json
@@ -11,7 +11,7 @@ import traceback
 
 
 def in_child(act):
-    """Run a function in a forked child; returns its wait status."""
+    """Run a function in a forked child process; return its wait status."""
     child = os.fork()
     if child:
         return os.waitpid(child, 0)[1]
@@ -28,7 +28,7 @@ def in_child(act):
 
 
 def train_and_die(config, options, resume, epoch):
-    """Train until an epoch is finished, then die of SIGKILL; None trains to the end."""
+    """Train until an epoch is finished, then end this process with SIGKILL; with None, train to the end."""
     from facekp.training import load_config, train
     from facekp.training.callbacks import Checkpoints
 

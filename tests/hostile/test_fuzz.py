@@ -1,4 +1,4 @@
-"""Readers under random and damaged bytes: a result, or the one exception that is for the user."""
+"""Readers of random and damaged bytes: a result or a `UserError`, and no other exception."""
 
 import contextlib
 import json
@@ -28,7 +28,7 @@ few = settings(max_examples=40, deadline=None, derandomize=True, database=None,
 
 
 def damaged(whole: bytes):
-    """Whole bytes with some of them overwritten, removed or put in."""
+    """Return a strategy for the given bytes with some of them overwritten, removed or inserted."""
 
     def change(parts):
         data = bytearray(whole)

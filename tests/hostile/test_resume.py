@@ -1,4 +1,4 @@
-"""Resuming after a SIGKILL at the end of every epoch of every shipped config ends in the same bytes."""
+"""Resuming after a SIGKILL at the end of every epoch gives the same bytes, with every shipped config."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests_support import draw_csv
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted(path.name for path in (ROOT / "configs").glob("*.yml"))
 
-#: Config -> options that make it small. Sources are drawn, but for those that learn from whole images.
+#: Config -> options that make it small. Sources are drawn faces, except for configs that learn from whole images.
 DRAWN = ["data.sources=[{type: drawn, train: 12, validation: 4}]", "train.batch_size=4"]
 TINY = {
     "quickstart.yml": ["network.channels=[4, 4]"],
@@ -27,18 +27,18 @@ TINY = {
                           "size=96"],
     "cuhk5_resnet18_frozen.yml": ["pretrained=false", "train.freeze_epochs=2"],
     "cuhk5_resnet18_thawed.yml": ["pretrained=false"],
-    "every_angle.yml": ["data.turned=null", "data.final.epochs=1", "optimizer.warmup_epochs=1"],  # drawn: no depth
+    "every_angle.yml": ["data.turned=null", "data.final.epochs=1", "optimizer.warmup_epochs=1"],  # no depth
     "every_angle_light.yml": ["data.turned=null", "data.final.epochs=1", "optimizer.warmup_epochs=1"],
 }  # fmt: skip
 
-#: One of each kind: points, boxes, and a start with a frozen network.
+#: One config of each kind: points, boxes, and a start with a frozen network.
 SHORT = ["quickstart.yml", "face_detector.yml", "resnet18_frozen.yml"]
 
 EPOCHS = 3
 
 
 def options_of(config, folder):
-    """What makes a config small and its data drawn."""
+    """Return the options for a small run of a config on drawn faces."""
     values = [*TINY.get(config, []), f"train.epochs={EPOCHS}", "data.workers=0"]
     if config == "face_detector.yml":
         draw_csv(folder)

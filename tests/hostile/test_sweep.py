@@ -1,7 +1,7 @@
-"""The sweep: each hostile file or name ends as promised, in-process; a sample of them as processes of their own.
+"""The sweep: every hostile file or name has the expected result in this process, and a sample in separate processes.
 
-Promised: the exit status, one line on stderr without a traceback or a sequence that a terminal obeys, nothing left
-behind, no more than ten seconds, no more than two gigabytes.
+Expected are the exit status, one line on stderr without a traceback or terminal control sequences, no files left
+behind, at most ten seconds, and at most two gigabytes of memory.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ CASES = all_cases()
 
 
 def shown(case):
-    """The name of a test."""
+    """Return the id of a case's test."""
     return case.name.encode("ascii", "backslashreplace").decode()[:60]
 
 
@@ -42,7 +42,7 @@ def landmarker():
 
 @pytest.fixture
 def once(landmarker, monkeypatch):
-    """The default landmarker, loaded once for all cases."""
+    """Load the default landmarker once for all cases."""
     load = loading.load_landmarker
 
     def load_landmarker(source=None, detector=None, *arguments, **options):
@@ -54,19 +54,19 @@ def once(landmarker, monkeypatch):
 
 
 def files_of(folder):
-    """Name -> what tells a file from another one."""
+    """Return name -> mode and modification time of all files in a folder."""
     files = [path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()]
     return {str(path.relative_to(folder)): (path.lstat().st_mode, path.lstat().st_mtime_ns) for path in files}
 
 
 def forget_peak():
-    """Let Linux measure the largest resident memory from now on."""
+    """Reset the peak resident memory of this process, on Linux."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak():
-    """The largest resident memory in bytes since then; of the whole process where it cannot be forgotten."""
+    """Return the peak resident memory in bytes since the reset; since the start where it cannot be reset."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
@@ -74,15 +74,15 @@ def peak():
         return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def check(case, status, said, before, after, seconds):
-    lines = [line for line in said.splitlines() if line.strip()]
-    assert status == case.status, said
-    assert "Traceback" not in said
-    assert not [character for character in said if character < " " and character not in "\n\r\t"], repr(said)
-    assert case.says in said
+def check(case, status, stderr, before, after, seconds):
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    assert status == case.status, stderr
+    assert "Traceback" not in stderr
+    assert not [character for character in stderr if character < " " and character not in "\n\r\t"], repr(stderr)
+    assert case.says in stderr
     assert seconds < SECONDS
     if status == 2:
-        assert len(lines) == 1, said
+        assert len(lines) == 1, stderr
         assert after == before
     assert not [name for name in after if Path(name).name.startswith(".") and name not in before], "a temporary file"
 
@@ -105,23 +105,23 @@ def test_it_ends_as_promised(case, tmp_path, capsys, monkeypatch, once):
 
 
 def in_a_process(case, folder):
-    """A case as users meet it: a process whose memory is measured."""
+    """Run a case in a separate process, as for users, and measure its memory."""
     case.make(folder)
     before, start = files_of(folder), time.perf_counter()
     name, *arguments = (part.replace("{}", str(folder)) for part in case.command)
     code = "import sys; from facekp.commands.main import execute; execute(sys.argv[1], sys.argv[2:], sys.argv[1])"
     process = subprocess.Popen([sys.executable, "-c", code, name, *map(os.fsencode, arguments)], cwd=ROOT,
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)  # fmt: skip
-    said = process.stderr.read().decode(errors="backslashreplace")
+    stderr = process.stderr.read().decode(errors="backslashreplace")
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert used.ru_maxrss * 1024 < BYTES
-    # Starting Python and importing Paddle is not the case's, and a busy machine is slow at it.
-    check(case, process.returncode, said, before, files_of(folder), (time.perf_counter() - start) / 4)
+    # The time includes starting Python and importing Paddle, which is slow on a busy machine.
+    check(case, process.returncode, stderr, before, files_of(folder), (time.perf_counter() - start) / 4)
 
 
 def sample(share):
-    """The same cases each time, spread over all of them; without those that no shell can pass on."""
+    """Return a fixed sample of the cases, without those whose arguments no shell can pass on."""
     return [case for case in CASES if not zlib.crc32(case.name.encode("utf-8", "backslashreplace")) % share
             and not any("\0" in part for part in case.command)]  # fmt: skip
 
@@ -133,5 +133,5 @@ def test_it_ends_as_promised_in_a_process_of_its_own(case, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", sample(7), ids=shown)
-def test_more_of_them_in_processes_of_their_own(case, tmp_path):
+def test_a_larger_sample_ends_as_promised_in_processes_of_their_own(case, tmp_path):
     in_a_process(case, tmp_path)

@@ -1,4 +1,4 @@
-"""One network, three libraries: the same points, the choice between them, and what is said when none can."""
+"""Three libraries that run one network: equal points, the choice between them, and messages where none can."""
 
 import importlib.util
 import os
@@ -40,7 +40,7 @@ CODEC = MeanFaceCodec(96, tuple((0.15 + 0.7 * float(x), 0.15 + 0.7 * float(y)) f
 
 
 def write_weights(path, codec=CODEC, schema=IBUG68, **network):
-    """Random weights whose batch norms are not the identity, and their recipe."""
+    """Write random weights whose batch norms are not the identity; return their recipe."""
     paddle.seed(1)
     recipe = PointsRecipe(
         network={"in_channels": 1, **network},
@@ -79,7 +79,7 @@ def test_all_find_the_same_points(exported, name):
     np.testing.assert_allclose(found.points, expected.points, atol=0.01)
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
     batch = crops(5)
-    for count in (1, 5):  # any number of faces at once
+    for count in (1, 5):  # any batch size
         np.testing.assert_allclose(
             other.backend(batch[:count])[0], reference.backend(batch[:count])[0], atol=0.01, rtol=0
         )
@@ -88,7 +88,7 @@ def test_all_find_the_same_points(exported, name):
 @needs_runtime
 @pytest.mark.parametrize("name", [name for name, model in models().items() if model.finds == "points"])
 def test_the_onnx_file_of_a_model_is_that_of_its_weights(name):
-    """After new weights: python tools/export.py --shipped."""
+    """After a change of weights, run python tools/export.py --shipped."""
     weights = find(name)
     onnx, recipe = load_backend(weights, "onnx")
     dygraph, _ = load_backend(weights, "dygraph")
@@ -110,7 +110,7 @@ def test_the_onnx_file_of_a_model_is_that_of_its_weights(name):
     [
         (CODEC, {"type": "plain_resnet", "channels": [8, 16], "score": True}),
         (StandardCodec(48.0, 20.0), {"type": "plain_resnet", "channels": [8, 16]}),
-        (CODEC, {"type": "sam_googlenet_bn"}),  # oneDNN does not take its graph in Paddle 3
+        (CODEC, {"type": "sam_googlenet_bn"}),  # oneDNN does not accept its graph in Paddle 3
         (
             PercentCodec(96),
             {
@@ -132,10 +132,10 @@ def test_every_codec_and_score_is_inside(tmp_path, name, codec, network):
     dygraph, _ = load_backend(tmp_path / "w.safetensors")
     other, read = load_backend(tmp_path / "out", name)
     assert read.build_codec() == recipe.build_codec()
-    said, expected = other(crops(3, 96)), dygraph(crops(3, 96))
+    outputs, expected = other(crops(3, 96)), dygraph(crops(3, 96))
     shapes = {"points": (3, 68, 2), "score": (3,), "sigma": (3, 68), "visibility": (3, 68)}
     for field, shape in shapes.items():
-        array = getattr(said, field)
+        array = getattr(outputs, field)
         if field not in recipe.layout.names:
             assert array is None and getattr(expected, field) is None
             continue
@@ -172,7 +172,7 @@ def test_half_precision_weights_are_half_the_size_and_cost_what_they_say(tmp_pat
     sizes = [(folder / "model.onnx").stat().st_size for folder in (half, whole)]
     assert sizes[0] < 0.55 * sizes[1]
     results = [load_backend(folder, "onnx")[0](crops(4))[0] for folder in (half, whole)]
-    np.testing.assert_allclose(*results, atol=1e-3)  # these weights were in half precision before
+    np.testing.assert_allclose(*results, atol=1e-3)  # these weights are stored in half precision anyway
 
 
 def test_an_export_leaves_nothing_of_an_earlier_one(tmp_path):
@@ -193,7 +193,7 @@ def test_the_fastest_is_chosen(exported, tmp_path):
     assert isinstance(load_backend(exported)[0], kinds[FORMATS[-1]])
     assert isinstance(facekp.load_landmarker().backend, OnnxBackend)
     own = shutil.copy(SHIPPED / "face_crop_light.safetensors", tmp_path)
-    shutil.copy(SHIPPED / "face_crop_light.onnx", tmp_path)  # beside one's own weights it may be out of date
+    shutil.copy(SHIPPED / "face_crop_light.onnx", tmp_path)  # may be out of date beside other weights
     assert isinstance(load_backend(own)[0], DygraphBackend)
 
 
@@ -281,5 +281,5 @@ def test_every_thread_gets_its_own_results(exported, name):
     backend, batches = load_backend(path, name, 1)[0], [crops(count) for count in (1, 2, 3, 4)]
     alone = [backend(batch)[0] for batch in batches]
     with ThreadPoolExecutor(4) as pool:
-        for number, said in enumerate(pool.map(backend, batches * 10)):
-            np.testing.assert_allclose(said[0], alone[number % 4], atol=1e-3)
+        for number, outputs in enumerate(pool.map(backend, batches * 10)):
+            np.testing.assert_allclose(outputs[0], alone[number % 4], atol=1e-3)

@@ -33,7 +33,7 @@ def test_converted_faces_keep_their_pose_and_signals():
     assert converted.pose.yaw == faces.pose.yaw
 
 
-def test_what_a_network_says_of_points_is_sorted_and_taken_with_them():
+def test_sigma_and_visibility_are_sorted_and_taken_with_their_points():
     boxes = [[0, 0, 1, 1], [0, 0, 9, 9], [0, 0, 4, 4]]
     sigma = np.arange(3)[:, None] * np.ones((3, 68))
     faces = Faces.from_arrays(np.zeros((3, 68, 2)), boxes, [0.1, 0.2, 0.3], sigma=sigma, visibility=sigma / 10)

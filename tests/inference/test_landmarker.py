@@ -13,7 +13,7 @@ from facekp.models import build_network
 from facekp.models.weights import save_weights
 from facekp.vision import geometry
 
-#: By eye: outer eye corners, nose tip, mouth corners, chin of assets/photos/astronaut.png.
+#: Points set by eye in assets/photos/astronaut.png: outer eye corners, nose tip, mouth corners and chin.
 ASTRONAUT = {36: (194, 102), 45: (255, 105), 30: (225, 127), 48: (204, 141), 54: (244, 142), 8: (223, 178)}
 
 
@@ -28,13 +28,13 @@ def astronaut():
 
 
 def off(points, matrix=None):
-    """Mean distance from the points set by eye, in eye distances."""
+    """Return the mean distance from the points set by eye, in eye distances."""
     truth = np.array(list(ASTRONAUT.values()), float)
     truth = truth if matrix is None else geometry.apply(matrix, truth)
     return (np.linalg.norm(points[list(ASTRONAUT)] - truth, axis=1) / IBUG68.unit(points)).mean()
 
 
-def test_the_promise(landmarker, astronaut):
+def test_shapes_dtypes_and_points_of_a_photo(landmarker, astronaut):
     before = astronaut.copy()
     faces = landmarker(astronaut)
     assert faces.points.shape == (1, 68, 2)
@@ -53,7 +53,7 @@ def test_boxes_replace_the_detector(landmarker, astronaut):
     own = facekp.load_landmarker(detector=no_detector)
     faces = own(astronaut, boxes=[[178, 84, 272, 180]])
     assert off(faces.points[0]) < 0.07
-    assert 0.9 < faces.scores[0] <= 1  # the network's own
+    assert 0.9 < faces.scores[0] <= 1  # the score of the network
     assert len(own(astronaut, boxes=np.zeros((0, 4)))) == 0
 
 
@@ -81,11 +81,11 @@ def test_the_second_pass_sets_a_turned_face_upright(landmarker, astronaut, angle
     assert off(landmarker(turned, boxes=[[175, 85, 275, 185]]).points[0], matrix) < 0.09
 
 
-def test_a_doubtful_face_is_looked_at_once_more(landmarker, astronaut):
+def test_a_doubtful_face_gets_one_more_pass(landmarker, astronaut):
     matrix = geometry.rotation(-75, (224, 128))
     turned, box = geometry.warp(astronaut, matrix, (512, 512)), [[165, 69, 284, 190]]
     once = facekp.load_landmarker(passes=1)(turned, boxes=box)
-    assert DOUBTFUL[0] < once.scores[0] < DOUBTFUL[1] and off(once.points[0], matrix) > 0.4  # and so after two looks
+    assert DOUBTFUL[0] < once.scores[0] < DOUBTFUL[1] and off(once.points[0], matrix) > 0.4  # also after two passes
     faces = landmarker(turned, boxes=box)
     assert 0.8 < faces.scores[0] <= LATE_TRUST and off(faces.points[0], matrix) < 0.07
 
@@ -132,7 +132,7 @@ def test_unknown_sources_are_named(source):
 
 
 class Known:
-    """A backend that always finds the same points, and gives the scores it was told, crop by crop."""
+    """Backend that returns the same points for every crop, with the given scores, one per crop."""
 
     def __init__(self, points, scores=None):
         self.points, self.scores = points.astype(np.float32), scores
@@ -144,7 +144,7 @@ class Known:
 
 @pytest.fixture
 def known():
-    """Builds a landmarker that finds the mean face in the middle of every crop."""
+    """Return a function that builds a landmarker which finds the mean face in the middle of every crop."""
     recipe = facekp.load_landmarker().recipe
 
     def build(scores=None, **options):
@@ -167,7 +167,7 @@ def test_faces_that_the_network_does_not_trust_are_dropped(known):
     assert known([0.01, 0.02], detector=two_boxes)(image).points.shape == (0, 68, 2)
 
 
-def test_only_faces_worth_it_are_looked_at_again(known):
+def test_only_plausible_faces_get_further_passes(known):
     def three_boxes(image):
         return np.repeat(two_boxes(image)[0][:1], 3, 0), np.float32([0.39, 0.4, 0.1])
 
@@ -175,14 +175,14 @@ def test_only_faces_worth_it_are_looked_at_again(known):
     backend, landmarker.backend = landmarker.backend, lambda batch: crops.append(len(batch)) or backend(batch)
     image = np.zeros((60, 120, 3), np.uint8)
     landmarker(image)
-    assert crops == [3, 2]  # all but the one that neither detector nor network takes for a face
+    assert crops == [3, 2]  # all but the one with low scores from both detector and network
     crops.clear()
     landmarker(image, boxes=three_boxes(image)[0])
-    assert crops == [3, 3]  # what a caller calls a face is one
+    assert crops == [3, 3]  # boxes of a caller are faces
     crops.clear()
     backend.scores = [0.5, 0.9, 0.9]
     landmarker(image)
-    assert crops == [3, 3, 1]  # the doubtful one a third time
+    assert crops == [3, 3, 1]  # a third pass for the doubtful one
 
 
 def test_faces_of_the_caller_are_never_dropped(known):
@@ -236,7 +236,7 @@ def test_points_of_the_last_frame_need_no_detector_and_one_pass(landmarker, astr
     faces = own(astronaut, points=before + np.float32([3, -2]))
     assert crops == [1]
     assert off(faces.points[0]) < 0.07 and 0.9 < faces.scores[0] <= 1
-    turn = geometry.rotation(70, (225, 130))  # an upright crop, however the head lies in the frame
+    turn = geometry.rotation(70, (225, 130))  # the crop is upright at any roll of the head
     turned = own(geometry.warp(astronaut, turn, (512, 512)), points=geometry.apply(turn, before))
     assert off(turned.points[0], turn) < 0.07
     assert len(own(astronaut, points=np.zeros((0, 68, 2)))) == 0
@@ -246,9 +246,9 @@ def test_points_of_the_last_frame_need_no_detector_and_one_pass(landmarker, astr
     ("points", "message"),
     [
         (np.zeros((1, 5, 2)), "this network's are"),
-        (np.full((1, 68, 2), np.nan), "are no face's"),
-        (np.zeros((1, 68, 2)), "are no face's"),
-        ([["a"]], "are numbers"),
+        (np.full((1, 68, 2), np.nan), "are not those of a face"),
+        (np.zeros((1, 68, 2)), "are not those of a face"),
+        ([["a"]], "must be numbers"),
     ],
 )
 def test_points_that_are_no_face(landmarker, astronaut, points, message):
@@ -258,8 +258,8 @@ def test_points_that_are_no_face(landmarker, astronaut, points, message):
         landmarker(astronaut, boxes=[[0, 0, 9, 9]], points=points)
 
 
-class SaysEverything:
-    """Finds the mean face in the middle of every crop, and knows its left and right: mirrored, it says the same."""
+class AllOutputs:
+    """Backend with all outputs: the mean face in the middle of every crop, the same for mirrored crops."""
 
     def __init__(self, size):
         self.points = (MEAN_FACE * size * 0.7 + size * 0.15).astype(np.float32)
@@ -278,21 +278,21 @@ def test_sigma_comes_in_pixels_of_the_image_and_is_mirrored_with_its_point(landm
     recipe = dataclasses.replace(landmarker.recipe)
     image = np.zeros((600, 600, 3), np.uint8)
     boxes = [[100, 100, 200, 200], [300, 300, 340, 340]]
-    one = Landmarker(SaysEverything(recipe.size), recipe, two_boxes, passes=1)
+    one = Landmarker(AllOutputs(recipe.size), recipe, two_boxes, passes=1)
     faces = one(image, boxes=boxes)
     assert faces.sigma.shape == faces.visibility.shape == (2, 68) and faces.sigma.dtype == np.float32
-    factor = 100 / (recipe.size * recipe.face_side)  # pixels of the image in one of the crop
+    factor = 100 / (recipe.size * recipe.face_side)  # pixels of the image per pixel of the crop
     np.testing.assert_allclose(faces.sigma[0], (1 + np.arange(68)) * factor, rtol=1e-5)
     np.testing.assert_allclose(faces.sigma[1], faces.sigma[0] * 0.4, rtol=1e-5)
     np.testing.assert_allclose(faces.visibility[0], np.arange(68) / 100, rtol=1e-6)
-    two = Landmarker(SaysEverything(recipe.size), recipe, two_boxes, passes=2, flip=True)(image, boxes=boxes)
+    two = Landmarker(AllOutputs(recipe.size), recipe, two_boxes, passes=2, flip=True)(image, boxes=boxes)
     order = IBUG68.flip_order
     np.testing.assert_allclose(two.visibility[0], (np.arange(68) + order) / 200, rtol=1e-5)
     assert one(image).sigma.shape == (2, 68)
     assert one(image, points=faces.points).visibility.shape == (2, 68)
 
 
-def test_networks_that_say_neither_leave_none(landmarker, astronaut):
+def test_networks_without_sigma_and_visibility_give_none(landmarker, astronaut):
     faces = landmarker(astronaut)
     assert faces.sigma is None and faces.visibility is None
 

@@ -12,13 +12,13 @@ from facekp.inference.faces import Faces
 from facekp.inference.many import GROUP, PointsTable, find_on_many, predict
 from facekp.landmarks import parse_schema
 
-#: What is found has one point, or two.
+#: Schemas of one point and of two points.
 ONE, TWO = (parse_schema({"name": "dots", "points": names}, "an example") for names in (["tip"], ["tip", "end"]))
 DAMAGED = UserError("a picture: damaged")
 
 
 def bright(image):
-    """One face for every 50 of the picture's brightness, at points that tell it."""
+    """Find one face per 50 grey levels of mean brightness; the brightness is the coordinate of the points."""
     value = float(image.mean())
     count = int(value // 50)
     boxes = np.reshape([[0, 0, 9 - i, 9] for i in range(count)], (count, 4))
@@ -26,7 +26,7 @@ def bright(image):
 
 
 class Together:
-    """The same, for several pictures at once."""
+    """`bright` for several images at once."""
 
     groups: list[int]
 
@@ -72,7 +72,7 @@ def test_large_pictures_go_in_smaller_groups(tmp_path):
     assert together.groups == [2, 2, 1]
 
 
-def test_who_stops_asking_leaves_no_thread_behind(folder):
+def test_closing_the_iterator_leaves_no_thread_behind(folder):
     seen = find_on_many(sorted(folder.iterdir()), bright, 2)
     next(seen)
     seen.close()
@@ -129,7 +129,7 @@ def test_wherever_it_is_cut_off_it_goes_on_without_a_half_or_a_double_row(path):
         assert path.with_name("points_failed.csv").read_bytes() == failed
         assert not unfinished.exists()
         path.unlink()
-    unfinished.write_bytes(data[: len(data) // 2] + b"\0" * 50)  # as a power cut leaves it
+    unfinished.write_bytes(data[: len(data) // 2] + b"\0" * 50)  # as after a power failure
     fill(path, resume=True)
     assert rows(path) == whole
 
@@ -143,7 +143,7 @@ def test_a_finished_table_grows(path):
     fill(path, list(PICTURES)[:3])
     assert fill(path, resume=True) == ({"d.png": "a picture: damaged"}, 6)
     assert rows(path) == whole
-    fill(path, ["a.png"])  # without resume another takes its place
+    fill(path, ["a.png"])  # without resume the table is replaced
     assert len(rows(path)) == len(whole) - 5
     assert not path.with_name("points_failed.csv").exists()
 
@@ -184,11 +184,11 @@ def test_tables_that_do_not_fit_are_told(path):
     fill(path, finish=False)
     with pytest.raises(UserError, match="add --resume"):
         PointsTable(path, ONE, "a network")
-    with pytest.raises(UserError, match="begun with a network, not with"):
+    with pytest.raises(UserError, match="started with a network, not with"):
         PointsTable(path, ONE, "another", resume=True)
     with pytest.raises(UserError, match=r"ends in \.csv or \.parquet"):
         PointsTable(path.with_suffix(".xlsx"), ONE, "a network")
-    with pytest.raises(UserError, match="no place for signals"):
+    with pytest.raises(UserError, match="cannot store signals"):
         PointsTable(path.with_suffix(".json"), ONE, "a network", signals=True)
     path.write_bytes(b"PAR1")
     path.with_name(path.name + ".unfinished").unlink()
@@ -200,7 +200,7 @@ def test_tables_that_do_not_fit_are_told(path):
         PointsTable(path.with_name("other" + path.suffix), ONE, "a network", resume=True, signals=True)
 
 
-def test_a_line_break_in_a_name_loses_nobody(path, monkeypatch):
+def test_a_line_break_in_a_name_loses_no_face(path, monkeypatch):
     for name in ("b\rc.png", "b\nc.png"):
         monkeypatch.setitem(PICTURES, name, 2)
     names = ["a.png", "b\rc.png", "b\nc.png", "b, c.png"]
@@ -246,7 +246,7 @@ def test_a_landmarker_finds_the_same_faces_whether_pictures_come_alone_or_togeth
 
 
 class Bright:
-    """`bright` as a landmarker."""
+    """`bright` as a landmarker class."""
 
     schema = ONE
 
@@ -285,7 +285,7 @@ def test_no_image_is_written_over_another(folder, tmp_path):
         predict([folder / "00.png", folder / "00.jpg"], never, tmp_path / "drawn")
 
 
-def test_who_is_stopped_is_told_how_far_it_came(folder, tmp_path, capsys):
+def test_a_stopped_run_reports_its_progress(folder, tmp_path, capsys):
     class Stopped(Bright):
         seen = 0
 
@@ -312,5 +312,5 @@ def test_blank_lines_count_for_nothing_and_short_ones_are_told(tmp_path):
     fill(path, ["a.png", "b, c.png"], resume=True)
     assert path.read_text() == whole
     path.write_text(whole.rpartition(",")[0])
-    with pytest.raises(UserError, match=r"points\.csv: no CSV, or damaged \(line 2 has 8 values\)"):
+    with pytest.raises(UserError, match=r"points\.csv: not a CSV file, or damaged \(line 2 has 8 values\)"):
         fill(path, resume=True)

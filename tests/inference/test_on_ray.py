@@ -1,4 +1,4 @@
-"""Many images on a real Ray cluster on this machine, one of whose workers is killed."""
+"""Many images on a local Ray cluster, one of whose workers is killed."""
 
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def cluster(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the workers' too
-    monkeypatch.setenv("RAY_worker_niceness", "0")  # by default they wait for everything else on the machine
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for the workers as well
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # by default they have a low priority
     yield
     ray.shutdown()
 

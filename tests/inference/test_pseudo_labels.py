@@ -1,4 +1,4 @@
-"""Labels of a network for photos: kept where it agrees with itself, and a stopped run goes on."""
+"""Pseudo-labels for photos: kept where several predictions agree, and stopped runs can be resumed."""
 
 import shutil
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_a_stopped_run_goes_on_and_a_half_line_does_not_count(landmarker, photos
     assert len((out / DONE).read_text().splitlines()) == 5
     before = (out / "face_1.pts").stat().st_mtime_ns
     assert label_photos(photos, landmarker, out, 0.8, 3, resume=True) == done
-    with pytest.raises(UserError, match=r"begun with --least-score 0\.8"):
+    with pytest.raises(UserError, match=r"started with --least-score 0\.8"):
         label_photos(photos, landmarker, out, resume=True)
     assert (out / "face_1.pts").stat().st_mtime_ns == before
 
@@ -97,9 +97,9 @@ def test_two_photos_of_one_name_would_overwrite_each_other(landmarker, photos, t
 
 def test_photos_whose_labels_could_not_be_told_apart_are_refused(landmarker, photos, tmp_path):
     out, other = tmp_path / "out", photos[1].with_name("face_1.png")
-    with pytest.raises(UserError, match=r"face_1\.png: its labels could not be told from those of .*face\.png; rename"):
+    with pytest.raises(UserError, match=r"face_1\.png: its labels cannot be distinguished from those of .*face\.png"):
         label_photos([*photos, other], landmarker, out)
     label_photos(photos[:1], landmarker, out)
-    for name in ("empty_1.png", "empty.jpg"):  # nor those of an earlier run
+    for name in ("empty_1.png", "empty.jpg"):  # or from those of an earlier run
         with pytest.raises(UserError, match=r"empty\.png; rename"):
             label_photos([photos[0].with_name(name)], landmarker, out, resume=True)

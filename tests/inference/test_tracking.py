@@ -1,4 +1,4 @@
-"""Faces that move on known paths through a blank video."""
+"""Tracking: synthetic faces that move on known paths through a blank video."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def face(x: float, y: float = 200, size: float = 100) -> np.ndarray:
 
 
 class Scene:
-    """A landmarker that knows where the faces are: in boxes it finds those that overlap, else all it may see."""
+    """Landmarker with known faces: in boxes it finds those that overlap, without boxes all that are not hidden."""
 
     def __init__(self) -> None:
         self.points: list[np.ndarray] = []
@@ -32,7 +32,7 @@ class Scene:
             self.detections += 1
             return self._faces([p for i, p in enumerate(self.points) if i not in self.hidden])
         truth = geometry.bounding_box(np.array(self.points)).reshape(-1, 4)
-        # Where there is no face the network still answers: with the face it expects in that box.
+        # In a box without a face the network still returns points: the mean face in that box.
         answers = [face(*(box[:2] + box[2:]) / 2, size=box[2] - box[0]) for box in boxes]
         for index, other in match(np.asarray(boxes), truth):
             answers[index] = self.points[other]
@@ -59,7 +59,7 @@ def test_faces_of_about_one_size_do_not_swap_ranks() -> None:
     scene = Scene()
     tracker = Tracker(scene, cutoff=float("inf"))
     for frame in range(20):
-        # The larger in the first frame is first, and stays it though it is the smaller in every other.
+        # The face that is larger in the first frame stays first, although it is smaller in every second frame.
         scene.points = [face(150, size=100 + frame % 2), face(450, size=101 - frame % 2)]
         tracks = tracker(FRAME, frame / FPS)
         assert tracks.points[0].mean() > tracks.points[1].mean()
@@ -130,7 +130,7 @@ def test_a_track_that_slid_onto_a_part_of_a_face_is_dropped_when_the_face_is_see
     tracker = Tracker(scene)
     scene.points = [face(310, size=30)]
     assert tracker(FRAME, 0.0).ids.tolist() == [0]
-    scene.points.append(face(300, size=100))  # the eye was followed, and now the detector sees the face
+    scene.points.append(face(300, size=100))  # an eye was tracked, and now the detector finds the face
     scene.hidden = {0}
     for frame in range(1, 17):
         tracks = tracker(FRAME, frame / FPS)
@@ -161,7 +161,7 @@ def test_smoothing_is_the_same_at_every_resolution() -> None:
 
 def test_a_moving_face_lags_less_than_two_frames() -> None:
     smooth = OneEuro()
-    speed = IBUG68.unit(face(0)) / FPS  # one eye distance a second
+    speed = IBUG68.unit(face(0)) / FPS  # one eye distance per second
     for i in range(60):
         points = face(i * speed)
         steady = smooth(points, i / FPS)
@@ -176,7 +176,7 @@ def test_match_takes_the_best_first() -> None:
 
 
 class Cuts(Scene):
-    """Scores of faces that are followed say whether there is one."""
+    """Scene in which tracked faces have a high score only where there is a face."""
 
     def __call__(self, image: np.ndarray, boxes: np.ndarray | None = None) -> Faces:
         found = super().__call__(image, boxes)
@@ -194,7 +194,7 @@ def test_a_face_that_moves_by_most_of_its_width_between_two_frames_is_the_same()
     for frame in range(6):
         scene.points = [face(200 + 70 * (frame % 2))]
         assert tracker(FRAME, frame / 3).ids.tolist() == [0]
-    scene.points.append(face(200, size=40))  # not what moved: far smaller
+    scene.points.append(face(200, size=40))  # not the face that moved: far smaller
     scene.points[0] = face(560)
     assert set(tracker(FRAME, 2.0).ids.tolist()) >= {1, 2}
 
@@ -211,7 +211,7 @@ def test_after_a_cut_the_new_face_is_found_at_once_and_the_old_one_forgotten_soo
     assert all(each == {0: 1.0} for each in scores[:10])
     assert all(each[1] == 1.0 for each in scores[10:])
     old = [each.get(0, 0.0) for each in scores[10:]]
-    assert old[:4] == [1.0] * 4 and 0 < old[6] < 1 and old[8:] == [0.0] * 4  # 0.1 seconds, then 0.15 more
+    assert old[:4] == [1.0] * 4 and 0 < old[6] < 1 and old[8:] == [0.0] * 4  # held for 0.1 s, faded over 0.15 s
 
 
 def test_where_the_image_changes_as_well_the_old_face_is_gone_at_once() -> None:
@@ -230,14 +230,14 @@ def test_a_network_that_errs_in_one_frame_changes_nothing() -> None:
     scene.points = [face(300)]
     tracker = Tracker(scene)
     for frame in range(20):
-        if frame == 7:  # blurred: neither sees the face
+        if frame == 7:  # blurred: neither detector nor network finds the face
             scene.points, scene.hidden = [face(1000)], {0}
         if frame == 8:
             scene.points, scene.hidden = [face(300)], set()
         assert tracker(FRAME, frame / FPS).scores.tolist() == [1.0]
 
 
-def test_who_must_not_be_seen_is_kept_after_a_cut() -> None:
+def test_the_careful_tracker_keeps_a_face_after_a_cut() -> None:
     scene = Cuts()
     scene.points = [face(300)]
     tracker = careful_tracker(scene)
@@ -260,8 +260,8 @@ def test_a_landmarker_that_takes_points_gets_those_of_the_last_frame() -> None:
                 return super().__call__(image)
             self.given.append(points)
             found = self._faces(self.points)
-            said = np.full((len(found), 68), 0.5 + len(self.given), np.float32)
-            return Faces(found.points, found.boxes, found.scores, found.schema, said, said / 100)
+            sigma = np.full((len(found), 68), 0.5 + len(self.given), np.float32)
+            return Faces(found.points, found.boxes, found.scores, found.schema, sigma, sigma / 100)
 
     scene = Follows()
     tracker = Tracker(scene, cutoff=float("inf"))
@@ -270,7 +270,7 @@ def test_a_landmarker_that_takes_points_gets_those_of_the_last_frame() -> None:
         tracks = tracker(FRAME, frame / FPS)
         np.testing.assert_allclose(tracks.points[0], scene.points[0], atol=1e-3)
         if frame == 0:
-            assert tracks.sigma is None  # the detection gave none
+            assert tracks.sigma is None  # the detection has none
         else:
             np.testing.assert_allclose(scene.given[-1][0], face(200 + 4 * (frame - 1)), atol=1e-3)
             assert tracks.sigma.shape == (1, 68) and tracks.sigma[0, 0] == 0.5 + frame
@@ -296,7 +296,7 @@ def test_while_all_faces_are_sure_most_detections_are_quick() -> None:
         tracker(FRAME, frame / FPS)
     assert scene.quick == [False, True, True, False, True, True, False]
     scene.hidden = {0}
-    for frame in range(13, 20):  # the face is gone: a look for small ones, too
+    for frame in range(13, 20):  # the face is lost: full detections, for small faces, too
         tracker(FRAME, frame / FPS)
     assert scene.quick[7:9] == [True, False] and not any(scene.quick[8:])
 
@@ -307,7 +307,7 @@ def test_a_buffer_that_is_filled_anew_is_smoothed_as_fresh_arrays_are() -> None:
         buffer[:] = face(3 * i)
         expected, smoothed = fresh(face(3 * i), i / FPS), buffered(buffer, i / FPS)
         np.testing.assert_array_equal(smoothed, expected)
-        smoothed[:] = 0  # the caller's
+        smoothed[:] = 0  # the result belongs to the caller
 
 
 def test_tracks_stay_tracks() -> None:

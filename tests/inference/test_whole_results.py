@@ -1,4 +1,4 @@
-"""Faces inside of faces, exports that replace another, backends that are broken, arguments that cannot be honoured."""
+"""Faces inside faces, exports that replace earlier ones, broken backends, and arguments that cannot be honoured."""
 
 import importlib.util
 import sys
@@ -21,7 +21,7 @@ from facekp.zoo import SHIPPED
 
 
 def kept(*faces):
-    """Boxes and scores -> the boxes that stay, largest first."""
+    """Return which of the (box, score) pairs are kept: their boxes, largest first."""
     boxes, scores = zip(*faces)
     return Faces.from_arrays(np.zeros((len(boxes), 68, 2)), boxes, scores).without_doubles().boxes.tolist()
 
@@ -38,7 +38,7 @@ def test_a_small_face_around_the_nose_of_a_large_one_is_dropped():
     "other",
     [
         ([70, 20, 150, 100], 0.8),  # two heads side by side, one partly hidden
-        ([60, 50, 110, 100], 0.98),  # a child in front of a grown-up, trusted more
+        ([60, 50, 110, 100], 0.98),  # a child in front of an adult, with a higher score
         ([30, 75, 70, 115], 0.8),  # below the chin: less than 0.7 inside
     ],
 )
@@ -55,7 +55,7 @@ def test_an_export_that_cannot_be_completed_leaves_the_earlier_one(tmp_path, mon
     made = [new / "model.json", new / "model.pdiparams", new / RECIPE_FILE]
     for path in made:
         path.write_text("new")
-    made[0].unlink()  # as if it could not be read, when the others are copied already
+    made[0].unlink()  # a read error after the others have been copied
     with pytest.raises(OSError, match=r"model\.json"):
         replace_files(folder, made)
     assert {path.name: path.read_text() for path in folder.iterdir()} == {
@@ -129,7 +129,7 @@ def test_closing_paddlehubs_landmarker_waits_for_the_call_that_runs():
     worker = Worker()
     landmarker._lock, landmarker._worker = threading.Lock(), worker
     closing = threading.Thread(target=landmarker.close)
-    with landmarker._lock:  # as in a call
+    with landmarker._lock:  # as during a call
         closing.start()
         closing.join(0.2)
         assert not worker.closed

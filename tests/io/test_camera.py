@@ -1,4 +1,4 @@
-"""Capture that never falls behind, virtual cameras through pyvirtualcam's interface, recordings."""
+"""Capture of the newest frame, virtual cameras with the interface of pyvirtualcam, and recordings."""
 
 import threading
 from enum import Enum
@@ -41,7 +41,7 @@ def test_only_the_newest_frame_is_kept():
         assert filmed.wait(10)
         rest = [image[0, 0, 0] for image in seen]
     assert first == 1
-    assert rest in ([], [6])  # the end may overtake the last frame, nothing older comes
+    assert rest in ([], [6])  # the end may replace the last frame; older ones are dropped
 
 
 def test_what_goes_wrong_in_the_thread_is_told():
@@ -59,7 +59,7 @@ def test_leaving_early_ends_the_thread():
 
 
 class FakeCamera:
-    """The interface of pyvirtualcam.Camera 0.11 and later, as far as it is used."""
+    """The used part of the interface of pyvirtualcam.Camera 0.11 and later."""
 
     opened = None
 
@@ -107,7 +107,7 @@ def test_no_driver_and_no_package_are_told(monkeypatch):
         raise RuntimeError("'v4l2loopback' backend: No loopback device\nfound")
 
     monkeypatch.setattr(camera, "pyvirtualcam", SimpleNamespace(Camera=refuse, PixelFormat=PixelFormat))
-    with pytest.raises(UserError, match=r"no driver.*No loopback device found.*modprobe v4l2loopback.*OBS"):
+    with pytest.raises(UserError, match=r"its driver is missing.*No loopback device found.*modprobe v4l2loopback.*OBS"):
         VirtualCamera((64, 48))
     monkeypatch.setattr(camera, "pyvirtualcam", None)
     with pytest.raises(UserError, match=r"facekp\[camera\]"):
@@ -120,14 +120,14 @@ def test_the_installed_pyvirtualcam_has_this_interface():
     assert pyvirtualcam.PixelFormat.BGR
 
 
-def nobody(image, boxes=None):
+def no_face(image, boxes=None):
     return Faces.none()
 
 
 def test_live_to_a_virtual_camera_and_a_file(driver, tmp_path):
     pytest.importorskip("av")
     frames = [(picture(60 + 20 * i), i / 10) for i in range(5)]
-    run_live(frames, Sticker([]), Tracker(nobody), virtual_fps=20, record=tmp_path / "out.mp4")
+    run_live(frames, Sticker([]), Tracker(no_face), virtual_fps=20, record=tmp_path / "out.mp4")
     assert len(driver.opened.frames) == 5
     assert driver.opened.closed
     recorded = list(read_video(tmp_path / "out.mp4"))
@@ -143,7 +143,7 @@ def test_ctrl_c_leaves_a_playable_file_and_a_closed_camera(driver, tmp_path):
         yield picture(100), 0.05
         raise KeyboardInterrupt
 
-    run_live(frames(), Sticker([]), Tracker(nobody), virtual_fps=20, record=tmp_path / "out.mp4")
+    run_live(frames(), Sticker([]), Tracker(no_face), virtual_fps=20, record=tmp_path / "out.mp4")
     assert len(list(read_video(tmp_path / "out.mp4"))) == 2
     assert driver.opened.closed
 
@@ -157,7 +157,7 @@ def test_a_camera_that_stops_leaves_what_is_recorded(tmp_path):
 
     for count in (0, 3):
         with pytest.raises(UserError, match="camera 0: cannot be read"):
-            run_live(frames(count), Sticker([]), Tracker(nobody), record=tmp_path / f"{count}.mp4")
+            run_live(frames(count), Sticker([]), Tracker(no_face), record=tmp_path / f"{count}.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["3.mp4"]
     assert len(list(read_video(tmp_path / "3.mp4"))) == 3
 
@@ -169,13 +169,13 @@ def test_a_key_ends_it():
         shown.append(wait)
         return len(shown) == 2
 
-    run_live(((picture(i), i / 30) for i in range(100)), Sticker([]), Tracker(nobody), show=show)
+    run_live(((picture(i), i / 30) for i in range(100)), Sticker([]), Tracker(no_face), show=show)
     assert shown == [1, 1]
 
 
 def test_a_recording_without_a_frame_is_none(tmp_path):
     pytest.importorskip("av")
-    with pytest.raises(UserError, match="no frame came"), recording(tmp_path / "out.mp4"):
+    with pytest.raises(UserError, match="no frames were received"), recording(tmp_path / "out.mp4"):
         pass
     assert not list(tmp_path.iterdir())
 

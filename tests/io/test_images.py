@@ -34,7 +34,7 @@ def test_colours_are_bgr(tmp_path):
 
 def test_exif_orientation_is_honoured(tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # "turn me clockwise": the stored left column is the top row
+    exif[0x0112] = 6  # rotate clockwise for display: the stored left column is the top row
     Image.fromarray(GRADIENT).save(tmp_path / "a.jpg", exif=exif, quality=95)
     image = read_image(tmp_path / "a.jpg")
     assert image.shape == (40, 20, 3)
@@ -95,4 +95,4 @@ def test_find_files(tmp_path, monkeypatch):
             find_files([str(tmp_path / wrong)])
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="empty name"):
-        find_files([""])  # not the current folder, which Path("") is
+        find_files([""])  # not the current folder, as Path("") would be

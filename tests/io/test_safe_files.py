@@ -1,4 +1,4 @@
-"""Locks, what is no file, what a killed process leaves, and images with holes."""
+"""Locks, files that are not regular, leftovers of killed processes, and damaged images."""
 
 import os
 import subprocess
@@ -54,7 +54,7 @@ def test_a_forked_child_does_not_keep_the_lock(tmp_path):
     with locked(tmp_path / "run", "wait"):
         child = os.fork()
         if not child:
-            os.read(os.pipe()[0], 1)  # for ever
+            os.read(os.pipe()[0], 1)  # blocks until killed
     try:
         with locked(tmp_path / "run", "wait"):
             pass
@@ -142,11 +142,11 @@ def test_a_hole_in_a_jpeg_is_told_and_refused_where_only_sound_images_serve(phot
 def test_a_checksum_of_a_png_is_compared(photo, tmp_path):
     data = bytearray(cv2.imencode(".png", photo, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes())
     place = data.index(b"IDAT") + 2000
-    data[place] ^= 1  # stored, so that only the checksum knows
+    data[place] ^= 1  # stored uncompressed, so only the checksum differs
     try:
         _, flaw = decode_and_check(np.frombuffer(bytes(data), np.uint8))
     except ValueError as error:
-        flaw = str(error)  # this OpenCV compares it itself
+        flaw = str(error)  # this OpenCV checks it itself
     assert flaw
 
 
@@ -167,6 +167,6 @@ def test_an_image_of_too_many_pixels_is_one_line(tmp_path):
             read_image(tmp_path / name)
 
 
-def test_a_terminal_obeys_no_name():
+def test_names_cannot_control_the_terminal():
     assert one_line("a\x1b[2J\x07b\n c\u202e\udc80") == r"a\x1b[2J\x07b c\u202e\udc80"
     assert one_line("人脸 é") == "人脸 é"

@@ -1,4 +1,4 @@
-"""Real files through PyAV: every frame, the sound, damage, Ctrl-C."""
+"""Real files through PyAV: every frame, sound, damage and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FRAMES, FPS = 30, 25
 
 
 def make_video(path: Path, size: tuple[int, int] = (96, 64)) -> Path:
-    """Each frame brighter than the last, and a tone."""
+    """Write a video with frames of increasing brightness and a tone."""
     with av.open(str(path), "w") as output:
         pictures = output.add_stream("libx264", rate=FPS)
         pictures.width, pictures.height, pictures.pix_fmt = *size, "yuv420p"
@@ -42,7 +42,7 @@ def make_video(path: Path, size: tuple[int, int] = (96, 64)) -> Path:
 
 
 def read_video(path: Path) -> tuple[list[np.ndarray], list[float], list[bytes]]:
-    """Frames, their times, and the sound's packets."""
+    """Return the frames, their times and the packets of the sound."""
     with av.open(str(path)) as video:
         frames = list(video.decode(video=0))
         images = [frame.to_ndarray(format="bgr24") for frame in frames]
@@ -117,7 +117,7 @@ def test_sound_that_a_format_lists_and_refuses_is_dropped(tmp_path: Path) -> Non
 
 def test_two_recordings_joined_byte_by_byte(tmp_path: Path) -> None:
     one = make_video(tmp_path / "one.ts").read_bytes()
-    (tmp_path / "two.ts").write_bytes(one + one)  # its times start again
+    (tmp_path / "two.ts").write_bytes(one + one)  # the timestamps restart
     report = convert(tmp_path / "two.ts", tmp_path / "out.mp4", lambda image, seconds: image)
     assert (report.frames, report.broken, report.sound) == (2 * FRAMES, 0, "kept")
     images, times, sound = read_video(tmp_path / "out.mp4")
@@ -170,7 +170,7 @@ def test_further_sound_tracks_are_told(tmp_path: Path) -> None:
 
 
 def rgb_of(ycbcr: tuple[int, ...], standard: int, full: bool) -> np.ndarray:
-    """What ITU-R BT.709 (1) or BT.601 (6) makes of 8-bit YCbCr."""
+    """Convert 8-bit YCbCr to RGB by ITU-R BT.709 (1) or BT.601 (6)."""
     red, blue = {1: (0.2126, 0.0722), 6: (0.299, 0.114)}[standard]
     y, cb, cr = np.array(ycbcr, float) - (0 if full else 16, 128, 128)
     y, cb, cr = np.array([y, cb, cr]) * (255, 255, 255) / ((255, 255, 255) if full else (219, 224, 224))
@@ -212,7 +212,7 @@ def test_colours_stay(tmp_path: Path, size: tuple[int, int], standard: int, full
         assert (context.colorspace, context.color_range) == (1, 1)
         assert (context.color_primaries, context.color_trc) == (standard, standard)
         written = tuple(bytes(plane)[9] for plane in frame.planes)
-    # A step of Y or of a chroma value is 1.2 to 2.1 steps of a colour. PyAV 14 cannot round.
+    # A step of Y or of a chroma value is 1.2 to 2.1 levels of a colour. PyAV 14 cannot round.
     assert rgb_of(written, 1, False) == pytest.approx(expected, abs=3 if _ROUNDED else 6)
 
 

@@ -65,7 +65,7 @@ def test_points_that_convert_to_the_68_have_all_places():
     assert set(places) == anchor_names(schema) == {*whole, "tongue"}
     for name in set(whole) - {"chin"}:
         np.testing.assert_allclose(places[name], whole[name], atol=1e-9, err_msg=name)
-    np.testing.assert_array_equal(places["chin"], MEAN_FACE[67])  # its own come first
+    np.testing.assert_array_equal(places["chin"], MEAN_FACE[67])  # its own anchors come first
 
 
 def test_the_outline_is_the_jaw_and_the_forehead():

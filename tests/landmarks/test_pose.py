@@ -1,4 +1,4 @@
-"""Angles and cameras of heads whose pose is known."""
+"""Angles and cameras of heads with known poses."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from facekp.landmarks.pose import complete_far_side, from_the_front, rotation
 
 
 def seen(yaw=0.0, pitch=0.0, roll=0.0, size=200.0, shape=HEAD_POINTS):
-    """The average head from so far away that perspective does not matter, (68, 2)."""
+    """Return the points of the average head in orthographic projection: (68, 2)."""
     return (shape @ rotation(yaw, pitch, roll).T)[:, :2] * size + (300, 250)
 
 
@@ -86,7 +86,7 @@ def test_points_on_a_line_have_no_pose():
     along, direction = rng.normal(size=(200, 68, 1)) * 50, rng.normal(size=(200, 1, 2))
     lines = rng.uniform(0, 500, (200, 1, 2)) + along * direction
     assert np.isnan(head_pose(lines).yaw).all()
-    assert np.isfinite(head_pose(seen(yaw=88)[None]).yaw).all()  # a profile is none
+    assert np.isfinite(head_pose(seen(yaw=88)[None]).yaw).all()  # a profile is not a line
 
 
 def test_five_points_have_no_pose():
@@ -107,7 +107,7 @@ def test_the_far_side_mirrors_the_near_one(yaw):
     truth = seen(yaw)
     guessed = truth.copy()
     far = np.sign(yaw) * (MEAN_FACE[:, 0] - 0.5) > 0.1
-    far[17:48] = False  # the pose is found from these
+    far[17:48] = False  # these determine the pose
     guessed[far] += (15, 10)
     found = complete_far_side(guessed, head_pose(guessed[None]))
     np.testing.assert_allclose(found, truth, atol=4)
@@ -119,7 +119,7 @@ def test_the_far_side_mirrors_the_near_one(yaw):
 
 
 @pytest.mark.parametrize("name", ["ibug68", "wflw98", "lapa106"])
-def test_so_do_the_places_that_a_schema_has_of_its_own(name):
+def test_the_far_side_is_mirrored_for_the_anchors_of_other_schemas_too(name):
     schema, truth = load_schema(name), seen(60)
     guessed = truth.copy()
     guessed[42:48] += (15, 0)

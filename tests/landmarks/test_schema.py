@@ -12,7 +12,7 @@ from facekp.vision import geometry
 
 FIVE = load_schema("five")
 
-#: Eight points of a cat, one of each side's named alike but for the side.
+#: Eight points of a cat; the names of mirrored points differ in the side only.
 CAT = {
     "name": "cat",
     "points": ["left_ear", "right_ear", "left_eye", "right_eye", "nose", "chin", "mouth_left", "mouth_right"],
@@ -62,7 +62,7 @@ def test_sides_of_names_in_other_spellings(left, right):
 
 def test_a_key_that_stands_twice_is_told(tmp_path):
     (tmp_path / "n.yml").write_text("name: n\npoints: [left_a, right_a]\npoints: [left_b, right_b]\n")
-    with pytest.raises(UserError, match="'points' stands twice"):
+    with pytest.raises(UserError, match="'points' occurs twice"):
         load_schema(tmp_path / "n.yml")
 
 
@@ -90,8 +90,8 @@ WRONG = {
     "twice the same": (changed(points=["a", "b", "a"]), "points: a is named twice"),
     "unknown key": (changed(mirror=[]), "mirror: Extra inputs .*valid keys are name, points, mirror_pairs"),
     "no mirror image": (changed(points=[*CAT["points"], "left_paw"]), "left_paw has no mirror image right_paw; add it"),
-    "asymmetric pair": (changed(mirror_pairs=[[0, 1], [1, 2]]), "right_ear stands in two pairs"),
-    "mirrored to itself": (changed(mirror_pairs=[[4, 4]]), "nose stands in two pairs"),
+    "asymmetric pair": (changed(mirror_pairs=[[0, 1], [1, 2]]), "right_ear is in two pairs"),
+    "mirrored to itself": (changed(mirror_pairs=[[4, 4]]), "nose is in two pairs"),
     "half a pair": (changed(mirror_pairs=[[0]]), r"mirror_pairs\.0"),
     "unknown point": (changed(regions={"tail": "tail"}), "regions.tail: there is no point 'tail'; .* from 0 to 7"),
     "index too large": (changed(anchors={"tail": 8}), "anchors.tail: there is no point 8"),
@@ -205,10 +205,10 @@ def test_without_a_pair_the_unit_is_the_diagonal_of_the_box():
     assert schema.normalise is None and schema.to_dict()["normalise"] == "box"
     points = np.full((3, 8, 2), 5.0)
     points[:, 0], points[:, 1] = [2, 1], [5, 5]
-    points[1, 2:] = np.nan  # points that are not known change nothing
+    points[1, 2:] = np.nan  # unknown points change nothing
     points[2] = np.nan
     np.testing.assert_allclose(schema.unit(points), [5, 5, np.nan])
-    assert np.isnan(parse_schema(CAT, "").unit(points[1]))  # its pair is not known
+    assert np.isnan(parse_schema(CAT, "").unit(points[1]))  # its pair is unknown
 
 
 def test_the_box_of_five_points_is_that_of_the_face_around_them():
@@ -219,7 +219,7 @@ def test_the_box_of_five_points_is_that_of_the_face_around_them():
     np.testing.assert_allclose(IBUG68.face_box(geometry.apply(turn, MEAN_FACE)), expected, atol=1e-6)
     five[[1, 3]] = np.nan, 7
     five[3, 1] = np.nan
-    np.testing.assert_allclose(FIVE.face_box(five), expected, atol=1e-3)  # three points tell as much
+    np.testing.assert_allclose(FIVE.face_box(five), expected, atol=1e-3)  # three points give the same box
 
 
 def test_the_box_is_around_the_known_points():

@@ -1,4 +1,4 @@
-"""The point schemas that come with facekp, and what is said of wrong ones."""
+"""The point schemas that come with facekp, and messages for wrong schemas."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from facekp.stickers import load_sticker
 
 COUNTS = {"ibug68": 68, "five": 5, "wflw98": 98, "lapa106": 106, "jd106": 106, "aflw21": 21, "aflw19": 19, "cofw29": 29}
 
-#: As published with the data sets' baselines.
+#: Mirror pairs as published with the baselines of the data sets.
 PUBLISHED_PAIRS = {
     "wflw98": [
         *((i, 32 - i) for i in range(16)), (33, 46), (34, 45), (35, 44), (36, 43), (37, 42), (38, 50), (39, 49),
@@ -31,7 +31,7 @@ PUBLISHED_PAIRS = {
 }  # fmt: skip
 
 
-def test_all_are_there():
+def test_every_schema_has_its_number_of_points():
     assert {name: load_schema(name).num_points for name in SCHEMAS} == COUNTS
     assert load_schema("jd106") is load_schema("lapa106") or load_schema("jd106") == load_schema("lapa106")
 
@@ -100,7 +100,7 @@ WRONG = [
     ({"points": ["left_eye", "nose"]}, "points: left_eye has no mirror image right_eye; add it, or list mirror_pairs"),
     ({"points": ["a", "a"]}, "points: a is named twice"),
     ({"points": []}, "points: List should have at least 1 item"),
-    ({"points": ["a", "b", "c"], "mirror_pairs": [["a", "b"], ["b", "c"]]}, "mirror_pairs: b stands in two pairs"),
+    ({"points": ["a", "b", "c"], "mirror_pairs": [["a", "b"], ["b", "c"]]}, "mirror_pairs: b is in two pairs"),
     ({"points": ["left_a", "right_a", "b", "c"], "mirror_pairs": [["b", "c"]]}, "left_a has no mirror image; add"),
     ({"points": ["a", "b"], "mirror_pairs": [["a", "q"]]}, "mirror_pairs: there is no point 'q'"),
     ({"points": ["a", "b"], "mirror_pairs": [[0, 7]]}, "mirror_pairs: there is no point 7"),

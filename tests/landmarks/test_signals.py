@@ -1,4 +1,4 @@
-"""What drawn faces do, from the front and turned, and the neutral face of one person."""
+"""Expression signals of synthetic faces, frontal and turned, and the neutral face of one person."""
 
 import numpy as np
 import pytest
@@ -8,14 +8,14 @@ from facekp.landmarks import MEAN_FACE, SIGNALS, Neutral, scaled
 from facekp.landmarks.head import DEPTH
 from facekp.landmarks.pose import rotation
 
-#: A mean face at rest: the mean of 300-W smiles a little, lips apart.
+#: A mean face at rest: the mean face of 300-W smiles slightly, with parted lips.
 REST = MEAN_FACE.astype(np.float64).copy()
 REST[[48, 60], 0] += 0.02
 REST[[54, 64], 0] -= 0.02
 
 
 def acting(**moves):
-    """A face whose points are moved: indices -> (dx, dy) in units of the mean face."""
+    """Return a face with moved points; each move is (indices, (dx, dy)) in units of the mean face."""
     face = REST.copy()
     for indices, (dx, dy) in moves.values():
         face[indices] += (dx, dy)
@@ -98,7 +98,7 @@ def test_who_starts_with_an_open_mouth_is_not_at_rest():
     assert own == pytest.approx((signal.neutral + signal.full) / 2)
 
 
-def test_a_moment_does_not_count():
+def test_a_short_expression_is_not_learned_as_neutral():
     frames = [measured()] * 70 + [measured(mouth_open=0.3)] * 20
     assert learned(frames)["mouth_open"] == pytest.approx(SIGNALS["mouth_open"].neutral)
 

@@ -1,4 +1,4 @@
-"""What SAM-GoogLeNet-BN adds, multiplies and pools by hand in training is what Paddle's own operators compute."""
+"""The custom training operators of SAM-GoogLeNet-BN compute the same as Paddle's own: sums, products and pooling."""
 
 import numpy as np
 import paddle
@@ -16,7 +16,7 @@ def tensors(*shapes):
     return made
 
 
-def test_sums_are_sums():
+def test_sums_are_those_of_numpy():
     (x,) = tensors((2, 5, 3, 4))
     np.testing.assert_allclose(sum_channels(x, 0.2).numpy(), x.numpy().mean(1, keepdims=True), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(sum_places(x).numpy(), x.numpy().sum((0, 2, 3)), rtol=1e-4, atol=1e-5)
@@ -41,7 +41,7 @@ def test_the_fast_pooling_is_paddles(stride):
     (x,) = tensors((2, 3, 9, 8))
     fast, plain = MaxPool2D(3, stride, 1), nn.MaxPool2D(3, stride, 1)
     results = []
-    for image in (x, nn.functional.relu(x)):  # behind a ReLU many values are equal: the first one takes the gradient
+    for image in (x, nn.functional.relu(x)):  # after a ReLU many values are equal: the first one gets the gradient
         for pool in (fast, plain):
             y = pool(image)
             results.append((y.numpy(), paddle.grad([(y * y).sum()], [image], retain_graph=True)[0].numpy()))

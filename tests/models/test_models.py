@@ -27,7 +27,7 @@ def test_shape_and_gradients(name, num_points):
     out = network(images(96))
     assert list(out.shape) == [2, 2 * num_points]
     assert np.isfinite(out.numpy()).all()
-    if num_points == 5 and name not in ("vgg16", "resnet50"):  # they take long, and have the same head
+    if num_points == 5 and name not in ("vgg16", "resnet50"):  # these are slow and have the same head
         out.square().mean().backward()
         for parameter_name, parameter in network.named_parameters():
             if parameter.stop_gradient:
@@ -36,7 +36,7 @@ def test_shape_and_gradients(name, num_points):
             assert np.isfinite(parameter.grad.numpy()).all(), parameter_name
 
 
-#: Our name of a layer -> the document's.
+#: Our name of a layer -> its name in the document.
 DOCUMENT_NAMES = {
     "_BiasedConv": "Conv2D",
     "BatchNorm2D": "BatchNorm",
@@ -46,13 +46,13 @@ DOCUMENT_NAMES = {
 
 
 def summary_rows(text):
-    """(layer, output shape, parameters) of each row that `paddle.summary` printed."""
+    """Return (layer, output shape, parameters) of each row that `paddle.summary` printed."""
     rows = re.findall(r"^ *(\w+)-\d+ +\[\[.*?\]\] +(\[.*?\]) +([\d,]+) *$", text, re.M)
     return [(DOCUMENT_NAMES.get(layer, layer), shape, int(count.replace(",", ""))) for layer, shape, count in rows]
 
 
 def test_sam_googlenet_bn_is_the_documents_network_row_by_row(capsys):
-    """ReLU aside, which has no parameters and which the document's table lists once, however often it is called."""
+    """Without ReLU, which has no parameters and is in the document's table once, however often it is called."""
     summary = paddle.summary(SAMGoogLeNetBN(attention="argmax"), (1, 3, 224, 224))
     printed = capsys.readouterr().out
     with (Path(__file__).with_name("document_summary.csv")).open(newline="") as file:
@@ -70,7 +70,7 @@ def test_the_default_attention_changes_no_layer():
 
 
 def test_an_inception_is_its_four_branches():
-    """In the document there is no ReLU behind the reducing convolutions; in GoogLeNet there is."""
+    """The document has no ReLU after the reducing convolutions; GoogLeNet has."""
     x = paddle.to_tensor(np.random.default_rng(0).normal(size=(2, 4, 6, 6)).astype(np.float32))
     for inner_relu in (False, True):
         block = Inception(4, 2, (2, 3), (2, 5), 6, inner_relu=inner_relu)
@@ -96,7 +96,7 @@ def test_maxout_attention_is_the_channel_maximum_forwards_and_backwards():
     results = []
     for pooled_by_max in (False, True):
         x = paddle.to_tensor(values, stop_gradient=False)
-        if pooled_by_max:  # the definition, which is slow backwards
+        if pooled_by_max:  # the definition, with a slow backward pass
             pooled = paddle.concat([x.mean(axis=1, keepdim=True), paddle.max(x, axis=1, keepdim=True)], axis=1)
             y = x * paddle.nn.functional.sigmoid(attention.conv(pooled))
         else:
@@ -112,7 +112,7 @@ def test_maxout_attention_is_the_channel_maximum_forwards_and_backwards():
 
 @pytest.mark.parametrize("pooling, stays_open", [("max", False), ("cbam", True)])
 def test_batch_norm_keeps_an_attention_open_whatever_the_scale_of_the_features(pooling, stays_open):
-    """The default recipe's fourth attention closed at features like these, and no gradient came back."""
+    """With features like these, the fourth attention of the default recipe closed and passed no gradient."""
     x = paddle.to_tensor(30 + np.random.default_rng(0).normal(size=(4, 16, 14, 14)).astype(np.float32))
     x.stop_gradient = False
     attention = SpatialAttention(pooling)
@@ -129,7 +129,7 @@ def test_argmax_attention_sees_the_index():
     attention.conv.weight.set_value(np.zeros((1, 2, 7, 7), np.float32))
     attention.conv.bias.set_value(np.zeros(1, np.float32))
     weight = np.zeros((1, 2, 7, 7), np.float32)
-    weight[0, 1, 3, 3] = 1.0  # passes the second map on as it is
+    weight[0, 1, 3, 3] = 1.0  # passes on the second map unchanged
     attention.conv.weight.set_value(weight)
     x = np.zeros((1, 4, 3, 3), np.float32)
     x[0, 3] = 2.0
@@ -203,7 +203,7 @@ def test_soft_argmax_reads_the_place_of_the_heat_in_percent_of_the_crop():
     head.heat.bias.set_value(np.zeros(2, np.float32))
     x = np.zeros((1, 2, 4, 5), np.float32)
     x[0, 0, 0, 0] = x[0, 1, 2, 4] = 1
-    expected = [0.1 * 100 - 50, 0.125 * 100 - 50, 0.9 * 100 - 50, 0.625 * 100 - 50]  # the cells' centres
+    expected = [0.1 * 100 - 50, 0.125 * 100 - 50, 0.9 * 100 - 50, 0.625 * 100 - 50]  # the centres of the cells
     np.testing.assert_allclose(head(paddle.to_tensor(x)).numpy()[0], expected, atol=1e-4)
 
 
@@ -230,24 +230,24 @@ def test_a_bias_is_added_in_training_as_in_evaluation():
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 96), (160, 32), (96, 96)])
-def test_a_detector_says_five_numbers_for_each_cell_of_any_picture(height, width):
+def test_a_detector_gives_five_numbers_for_each_cell_of_any_picture(height, width):
     network = build_network("plain_detector", channels=[4, 4, 8, 8, 8], width=8, blocks=[1, 1, 1])
     out = network(paddle.to_tensor(np.random.default_rng(0).random((2, 3, height, width), np.float32)))
     assert list(out.shape) == [2, len(BoxCodec(height, width).centres), 5]
-    assert (out[:, :, 1:] > 0).all()  # the cell lies in its box
+    assert (out[:, :, 1:] > 0).all()  # the cell centre lies in its box
     out.square().mean().backward()
     for name, parameter in network.named_parameters():
         if not parameter.stop_gradient:
             assert np.isfinite(parameter.grad.numpy()).all(), name
 
 
-def test_the_cells_of_a_detector_look_where_they_lie():
+def test_the_cells_of_a_detector_respond_to_their_place():
     paddle.seed(1)
     network = build_network("plain_detector", channels=[4, 4, 8, 8, 8], width=8, blocks=[1, 1, 1])
     network.eval()
     picture = np.zeros((1, 3, 256, 384), np.float32)
     empty = network(paddle.to_tensor(picture)).numpy()[0]
-    picture[:, :, 200:208, 304:312] = 9  # near the lower right; a random network looks around, but not far
+    picture[:, :, 200:208, 304:312] = 9  # near the lower right; a random network responds close to it
     changed = np.abs(network(paddle.to_tensor(picture)).numpy()[0] - empty).max(1)
     codec = BoxCodec(256, 384)
     for stride in (8, 16, 32):

@@ -47,7 +47,7 @@ def test_what_is_saved_is_loaded(tmp_path, half, tolerance):
 
 def test_half_precision_is_half_the_size(tmp_path):
     for half in (False, True):
-        large = build_network("plain_resnet", channels=(16, 32))  # beside it the recipe is small
+        large = build_network("plain_resnet", channels=(16, 32))  # the recipe is small compared with it
         save_weights(tmp_path / f"{half}.safetensors", large, RECIPE, half=half)
     sizes = [(tmp_path / f"{half}.safetensors").stat().st_size for half in (True, False)]
     assert sizes[0] < 0.6 * sizes[1]
@@ -84,7 +84,7 @@ def test_missing_truncated_and_foreign_files_are_named(tmp_path):
         ({"type": "plain_resnet", "channels": [4, 16], "map_size": 2}, "shape"),
         ({"type": "plain_resnet", "channels": [4, 8, 8], "map_size": 2}, "only in one"),
         ({"type": "os.system"}, "unknown network"),
-        ({"type": "plain_detector"}, "unknown network 'plain_detector'"),  # finds no points
+        ({"type": "plain_detector"}, "unknown network 'plain_detector'"),  # does not find points
         ({"type": "plain_resnet", "channels": [4, 8], "cannels": 3}, "unknown option 'cannels'"),
         ({"type": "plain_resnet", "channels": [4, 0.5]}, "wrong value"),
         ({"type": "plain_resnet", "channels": [4, 8], "num_points": 5}, "map_size|only in one|shape"),
@@ -146,7 +146,7 @@ def test_points_and_boxes_are_not_confused(tmp_path):
 
 def test_older_weights_which_say_nothing_of_what_they_find_are_of_points(tmp_path):
     arrays = {name: tensor.numpy() for name, tensor in network().state_dict().items()}
-    values = {name: value for name, value in RECIPE.to_dict().items() if name != "schema"}  # of before schemas
+    values = {name: value for name, value in RECIPE.to_dict().items() if name != "schema"}  # as before schemas
     described = {"format": FORMAT, "recipe": json.dumps({**values, "num_points": 68})}
     save_file(arrays, str(tmp_path / "w.safetensors"), described)
     assert load_weights(tmp_path / "w.safetensors")[1] == RECIPE

@@ -1,4 +1,4 @@
-"""The wheel: what it holds and weighs, and the commands from an empty folder with nothing but the light core."""
+"""The wheel: its content and size, and the commands from an empty folder with the light core alone."""
 
 import os
 import re
@@ -19,7 +19,7 @@ MOST = 15e6
 
 BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
 
-#: Runs a command as where only the light core is installed, and tells what was imported.
+#: Runs a command as if only the light core were installed, after a check of the imported facekp.
 LIGHT = (
     "import sys\n"
     "for name in {extras}: sys.modules[name] = None  # importing it fails, as where it is missing\n"
@@ -32,7 +32,7 @@ LIGHT = (
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Built from a copy, so that nothing of an earlier build gets in."""
+    """Build the wheel from a copy, without files of an earlier build."""
     pytest.importorskip("setuptools")
     clone, out = tmp_path_factory.mktemp("clone"), tmp_path_factory.mktemp("out")
     no_page = shutil.ignore_patterns("__pycache__", "page")
@@ -49,7 +49,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def site(wheel, tmp_path_factory):
-    """What pip would put into site-packages."""
+    """The folder of files that pip would install into site-packages."""
     folder = tmp_path_factory.mktemp("site")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
@@ -58,7 +58,7 @@ def site(wheel, tmp_path_factory):
 
 @pytest.fixture
 def light(site, tmp_path):
-    """Run a command in an empty folder, with the light core alone; returns the finished process."""
+    """Run a command in an empty folder, with the light core alone; return the finished process."""
 
     def run(*arguments, extras=tuple(EXTRAS)):
         code = LIGHT.format(extras=list(extras), site=str(site))
@@ -142,7 +142,7 @@ def test_configs_are_found_by_name(light):
     for name in ("face_crop_light", "configs/face_crop_light.yml"):
         shown = light("train", "--show", name, "-o", "seed=7", extras=()).stdout
         assert "name: face_crop_light" in shown and "seed: 7" in shown
-        assert "size: 112" in shown and "_base_" not in shown  # of the base
+        assert "size: 112" in shown and "_base_" not in shown  # from the base
     done = light("train", "--show", "face_crop_ligth", extras=())
     assert done.returncode == 2 and "facekp train --list" in done.stderr
 

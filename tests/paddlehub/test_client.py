@@ -1,4 +1,4 @@
-"""PaddleHub as a source: the real paddlehub in a process of its own, with small modules of ours."""
+"""PaddleHub as a source: the real paddlehub in a separate process, with small modules of our own."""
 
 import http.server
 import io
@@ -31,17 +31,17 @@ SPOT, OTHER = (10, 20, 50, 70), (80, 20, 100, 45)
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A PaddleHub home with both modules, and a folder of its own for temporary files."""
+    """A PaddleHub home with both modules, and a separate folder for temporary files."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
-    monkeypatch.setattr(tempfile, "tempdir", None)  # it remembers
+    monkeypatch.setattr(tempfile, "tempdir", None)  # it is cached
     monkeypatch.setenv("HUB_HOME", str(tmp_path / "home"))
     return write_home(tmp_path / "home")
 
 
 @pytest.fixture
 def fifo(tmp_path, monkeypatch):
-    """Reads the process id that a hanging module writes: then it is in mid-call."""
+    """Return a function that waits until a module hangs in mid-call and returns its process."""
     os.mkfifo(tmp_path / "fifo")
     monkeypatch.setenv(FIFO, str(tmp_path / "fifo"))
     return lambda: psutil.Process(int((tmp_path / "fifo").read_text()))
@@ -55,7 +55,7 @@ def landmarker(home, fifo, hub_environment):
 
 
 @pytest.mark.hub
-def test_the_promise(landmarker, home, tmp_path):
+def test_shapes_dtypes_and_points_of_an_image(landmarker, home, tmp_path):
     image = picture(SPOT, OTHER)
     before = image.copy()
     faces = landmarker(image)
@@ -64,8 +64,8 @@ def test_the_promise(landmarker, home, tmp_path):
     assert faces.points.dtype == faces.boxes.dtype == faces.scores.dtype == np.float32
     np.testing.assert_allclose(faces.boxes, [SPOT, OTHER], atol=0.01)
     np.testing.assert_allclose(faces.points[0], UNIT_FACE * (40, 50) + (10, 20), atol=0.01)
-    nobody = landmarker(picture())
-    assert (len(nobody), nobody.points.shape, nobody.boxes.shape) == (0, (0, 68, 2), (0, 4))
+    no_face = landmarker(picture())
+    assert (len(no_face), no_face.points.shape, no_face.boxes.shape) == (0, (0, 68, 2), (0, 4))
     assert len(landmarker(image[..., 0])) == len(landmarker(np.dstack([image, image[..., :1]]))) == 2
 
 
@@ -89,11 +89,11 @@ def test_it_needs_no_home_directory(home, hub_environment, monkeypatch):
 @pytest.mark.hub
 def test_boxes_replace_the_modules_detector(landmarker):
     faces = landmarker(picture(OTHER), boxes=[[80, 40, 100, 60], [10, 30, 50, 70]])
-    # The forehead is added on top, and what lies outside the image is cut off.
+    # The forehead is added at the top, and boxes are clipped to the image.
     np.testing.assert_allclose(faces.boxes, [[10, 18, 50, 70], [80, 34, 100, 60]], atol=0.01)
     np.testing.assert_allclose(landmarker(picture(), boxes=[[-9, 1, 50, 70]]).boxes, [[0, 0, 50, 70]], atol=0.01)
     assert len(landmarker(picture(SPOT), boxes=np.zeros((0, 4)))) == 0
-    assert len(landmarker(picture(SPOT, OTHER))) == 2  # and only for that call
+    assert len(landmarker(picture(SPOT, OTHER))) == 2  # boxes apply to one call only
 
 
 @pytest.mark.hub
@@ -198,7 +198,7 @@ def test_a_broken_module_tells_its_own_error(home, hub_environment, refuses):
 
 @pytest.mark.hub
 def test_nothing_leaves_the_machine(home, hub_environment, serve, monkeypatch):
-    """Not telemetry, not what a module wants to download, and not by way of a proxy either."""
+    """No telemetry and no downloads of a module, not even through a proxy."""
     asked = []
 
     class Proxy(NonsenseServer):
@@ -316,12 +316,12 @@ def test_messages_cut_short_end_the_conversation():
             hub_worker.receive(io.BytesIO(pipe.getvalue()[:length]))
 
 
-# Fetching: from archives on disk, and from a server that answers as PaddleHub's does, or does not.
+# Fetching: from archives on disk, and from servers that respond like PaddleHub's, wrongly, or not at all.
 
 
 @pytest.fixture
 def archives(tmp_path):
-    """Both modules as their server has them, as .tar.gz."""
+    """Both modules as .tar.gz archives, as on their server."""
     folder = tmp_path / "archives"
     write_home(folder)
     for name in (MODULE, DETECTOR):
@@ -332,7 +332,7 @@ def archives(tmp_path):
 
 @pytest.fixture
 def serve():
-    """Start a local server with this handler; returns its address."""
+    """Return a function that starts a local server with a handler and returns its address."""
     servers = []
 
     def start(handler):
@@ -348,7 +348,7 @@ def serve():
 
 
 class HubServer(http.server.SimpleHTTPRequestHandler):
-    """What PaddleHub asks for: /search gives the address of an archive."""
+    """Handler of PaddleHub's requests: /search returns the URL of an archive."""
 
     def do_GET(self):
         if not self.path.startswith("/search"):
@@ -378,7 +378,7 @@ class NonsenseServer(HubServer):
 def test_modules_come_from_the_server_and_work(archives, serve, hub_environment, run_tool, tmp_path, monkeypatch):
     monkeypatch.setenv("HUB_HOME", str(tmp_path / "fresh"))
     address = serve(partial(HubServer, directory=str(archives)))
-    # A process of its own, as the downloading process writes its progress to the same stderr.
+    # In a separate process, as the download writes its progress to the same stderr.
     command = [sys.executable, "tools/prepare_hub.py", "--server", address]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
@@ -389,7 +389,7 @@ def test_modules_come_from_the_server_and_work(archives, serve, hub_environment,
     assert len(landmarker(picture(SPOT))) == 1
     landmarker.close()
     again = run_tool("prepare_hub", "--server", "http://127.0.0.1:9")
-    assert (again.returncode, again.stderr) == (0, "")  # nobody was asked
+    assert (again.returncode, again.stderr) == (0, "")  # no request was made
 
 
 @pytest.mark.hub
@@ -433,7 +433,7 @@ def test_a_silent_server_is_given_up(serve, hub_environment, tmp_path):
             end.wait()
 
     address = serve(SilentServer)
-    # A busy machine may need longer to import paddlehub, before it asks; 10 s after that paddlehub itself gives up.
+    # A busy machine may import paddlehub slowly before the request; 10 s after the request paddlehub itself gives up.
     for seconds in range(5, 60, 5):
         folder = tmp_path / f"fresh {seconds}"
         with pytest.raises(UserError, match=rf"no answer within {seconds} s.*--minutes"):

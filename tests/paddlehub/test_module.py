@@ -1,4 +1,4 @@
-"""Our model as a PaddleHub module: what PaddleHub's own commands make of it."""
+"""Our network as a PaddleHub module, also with PaddleHub's own commands."""
 
 import base64
 import json
@@ -30,8 +30,8 @@ from facekp.zoo import SHIPPED_DETECTOR, get
 ROOT = Path(__file__).resolve().parents[2]
 PHOTO = ROOT / "assets" / "photos" / "astronaut.png"
 
-#: Pixels. The module runs the detector in Paddle, `expected` in ONNX Runtime; their float32 boxes differ in the sixth
-#: digit, which two looks carry on to a thousandth of a pixel, more or less from processor to processor.
+#: Tolerance in pixels. The module runs the detector in Paddle, `expected` in ONNX Runtime; their float32 boxes differ
+#: in the sixth digit, which after two passes is about a thousandth of a pixel, depending on the processor.
 INVISIBLE = 0.01
 
 
@@ -142,7 +142,7 @@ def test_what_the_module_needs_is_the_light_core():
 
 @pytest.fixture(scope="session")
 def hub(hub_python, network, detector, tmp_path_factory):
-    """Run PaddleHub's own command with our module installed, in a home of its own that knows no server."""
+    """Run PaddleHub's own command with our module installed, in a separate home without a reachable server."""
     folder = tmp_path_factory.mktemp("hub")
     (folder / "home" / "conf").mkdir(parents=True)
     (folder / "home" / "conf" / "config.yaml").write_text("server: http://127.0.0.1:9\n")

@@ -1,4 +1,4 @@
-"""Drawing against a slow reference in float64: at most one grey level apart."""
+"""Drawing compared with a slow float64 reference: at most one grey level of difference."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from facekp.vision import geometry
 
 
 def smooth(rng: np.random.Generator, width: int, height: int, channels: int) -> np.ndarray:
-    """Noise without edges: OpenCV rounds coordinates to 1/32 pixel, which edges would turn into whole levels."""
+    """Return noise without edges: OpenCV rounds coordinates to 1/32 pixel, which edges would turn into whole levels."""
     noise = cv2.resize(rng.uniform(0, 255, (6, 6, channels)), (width, height), interpolation=cv2.INTER_CUBIC)
     return np.clip(noise, 0, 255).astype(np.uint8)
 
 
 def reference(image: np.ndarray, sticker: np.ndarray, matrix: np.ndarray, blend: str, opacity: float) -> np.ndarray:
-    """Everything at every pixel of the picture, in float64, straight from the definitions."""
+    """Draw a sticker in float64 at every pixel of the image, straight from the definitions."""
     level = sticker.astype(np.float64)
     level[..., :3] *= level[..., 3:] / 255
     scale = np.sqrt(np.linalg.det(matrix[:, :2]))
@@ -55,7 +55,7 @@ def reference(image: np.ndarray, sticker: np.ndarray, matrix: np.ndarray, blend:
 
 
 def sample(level: np.ndarray, place: np.ndarray, kernel: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Interpolate `level` at `place` (H, W, 2); nothing lies beyond its borders."""
+    """Interpolate `level` at `place` (H, W, 2); it is transparent beyond its borders."""
     padded = np.pad(level, ((3, 3), (3, 3), (0, 0)))
     base = np.floor(place).astype(int)
     result = np.zeros((*place.shape[:2], 4))
@@ -87,7 +87,7 @@ def test_at_most_one_level_from_the_reference(blend: str, channels: int, scale: 
     rng = np.random.default_rng(int(scale * 100) + channels)
     side = 1024 if scale < 0.5 else 256
     sticker = smooth(rng, side, side, 4)
-    # It ends softly, as its edge too would be moved by up to 1/64 pixel.
+    # With a soft border, as a hard edge would also be moved by up to 1/64 pixel.
     ramp = np.minimum(np.arange(side), np.arange(side)[::-1]).clip(0, side / 4) / (side / 4)
     sticker[..., 3] = sticker[..., 3] * np.outer(ramp, ramp)
     image = smooth(rng, 240, 210, channels)
@@ -104,7 +104,7 @@ def test_at_most_one_level_from_the_reference(blend: str, channels: int, scale: 
     composite(actual, *drawn, blend, opacity)
     difference = np.abs(actual - expected)
     if channels == 4:
-        difference[..., :3] *= expected[..., 3:] / 255  # what is hardly visible counts for as much as is seen of it
+        difference[..., :3] *= expected[..., 3:] / 255  # weighted by the opacity
     assert difference.max() <= 1
 
 
@@ -130,7 +130,7 @@ def test_unknown_blend() -> None:
         composite(np.zeros((4, 4, 3), np.uint8), np.zeros((2, 2, 4), np.float32), (0, 0), "dodge")
 
 
-def test_a_texture_is_drawn_from_by_several_threads() -> None:
+def test_several_threads_draw_from_one_texture() -> None:
     image = np.random.default_rng(0).integers(0, 256, (256, 256, 4)).astype(np.uint8)
     sides = [Texture(image).level(2.0**-level)[0].shape[0] for level in range(7)]
     with ThreadPoolExecutor(6) as pool:

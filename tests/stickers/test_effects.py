@@ -1,4 +1,4 @@
-"""Sides that fade, whole faces, make-up, and faces that are hidden."""
+"""Layers of one side that fade, whole faces, make-up, and hidden faces."""
 
 import cv2
 import numpy as np
@@ -27,7 +27,7 @@ BLACK = np.zeros((400, 400, 3), np.uint8)
 
 
 def turned(yaw=0.0, size=200.0):
-    """Faces with the average head, turned, in the middle of 400x400 pixels."""
+    """Return the average head, turned by a yaw angle, in the middle of 400x400 pixels."""
     middle = np.array([0.5, 0.4, 0.1])
     points = ((HEAD_POINTS - middle) @ rotation(yaw).T)[None, :, :2] * size + 200
     return Faces.from_arrays(points, geometry.bounding_box(points), np.ones(1))
@@ -82,7 +82,7 @@ def test_a_bent_layer_does_not_fold(yaw):
     mask = next(layer for layer in load_sticker("medical_mask").layers if layer.fit == "mesh")
     changed = (Sticker([mask]).apply(BLACK, turned(yaw)) != 0).any(-1)
     filled = cv2.morphologyEx(changed.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((41, 41)))
-    assert (filled > changed).sum() < 0.15 * changed.sum()  # no hole
+    assert (filled > changed).sum() < 0.15 * changed.sum()  # no holes
     assert cv2.connectedComponents(changed.astype(np.uint8))[0] == 2
 
 
@@ -214,7 +214,7 @@ def test_a_lost_face_stays_hidden_in_a_growing_region():
     assert max(sizes[:10]) < 1.15 * sizes[0]
     assert all(size > sizes[0] for size in sizes[14:60])
     assert sizes[55] > sizes[20]
-    assert sizes[-1] == 0  # forgotten
+    assert sizes[-1] == 0  # the track has ended
     assert hider.empty[0][0] > 60
 
 

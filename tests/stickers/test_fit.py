@@ -1,4 +1,4 @@
-"""A dot painted at each anchor must land where geometry says, at every size, place and pose."""
+"""A dot painted at each anchor must land at its computed position, at every size, place and pose."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from facekp.stickers.triggers import Trigger
 from facekp.vision import geometry
 
 SIDE = 512
-#: Where the drawn sticker has its anchors, and the colours of the dots there.
+#: Anchors of the drawn sticker, in its pixels; below, the colours of the dots there.
 PIXELS = {
     "left_eye": (150.0, 200.0),
     "right_eye": (362.0, 200.0),
@@ -38,7 +38,7 @@ def dotted(kind: str, radius: int = 24) -> Sticker:
 
 
 def face(size: float, centre: tuple[float, float], roll: float = 0.0, squeeze: float = 1.0) -> np.ndarray:
-    """The mean face, `size` pixels wide before it is squeezed and turned about `centre`."""
+    """Return the mean face, `size` pixels wide before it is squeezed and rotated about `centre`."""
     middle = MEAN_FACE.mean(0)
     place = geometry.compose(
         geometry.translation(-middle[0], -middle[1]),
@@ -55,7 +55,7 @@ def faces_of(*points: np.ndarray, scores: float = 1.0) -> Faces:
 
 
 def centroids(image: np.ndarray, count: int) -> np.ndarray:
-    """Centre of each dot: its pixels weighted by how much of its colour they show."""
+    """Return the centre of each dot: the mean of its pixels, weighted by the strength of its colour."""
     found = []
     for colour in COLOURS[:count]:
         wanted, other = image[..., np.array(colour) == 255], image[..., np.array(colour) == 0]
@@ -114,12 +114,12 @@ def test_a_whole_face_is_not_soft_where_the_image_ends(corner: tuple[int, int]) 
 def test_all_edges_of_an_enlarged_image_are_alike(kind: str) -> None:
     image = np.zeros((64, 64, 4), np.uint8)
     image[22:42, 22:42] = 255
-    pixels = np.array([(12, 12), (51, 12), (12, 51), (51, 51)], float)  # about the middle
+    pixels = np.array([(12, 12), (51, 12), (12, 51), (51, 51)], float)  # symmetric about the middle
     placement = fit(kind, pixels, pixels * 10 + 5)
     assert placement is not None
     patch, _ = placement.draw(Texture(image), (700, 700)) or (None, None)
     assert patch is not None
-    shown = np.pad(patch[..., 3], 20)  # what the patch omits is transparent
+    shown = np.pad(patch[..., 3], 20)  # it is transparent outside the patch
     middle = len(shown) // 2
     for line in (shown[middle], shown[:, middle]):
         halves = line[:middle], line[::-1][:middle]
@@ -133,14 +133,14 @@ def test_outside_of_the_picture_nothing_happens() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 30])
-def test_every_face_gets_one(count: int) -> None:
+def test_every_face_gets_a_sticker(count: int) -> None:
     points = [face(80, (60 + 110 * (i % 6), 60 + 110 * (i // 6))) for i in range(count)]
     picture = dotted("similarity").apply(np.zeros((560, 680, 3), np.uint8), faces_of(*points))
     dots = cv2.connectedComponents((picture.max(-1) > 127).astype(np.uint8))[0] - 1
     assert dots == 2 * count
 
 
-def test_at_most_so_many_faces_the_largest_first() -> None:
+def test_max_faces_keeps_the_largest() -> None:
     layer = dotted("similarity").layers[0]
     one = Sticker([Layer(layer.name, layer.frames, layer.places, layer.pixels, max_faces=1)])
     picture = one.apply(np.zeros((200, 400, 3), np.uint8), faces_of(face(60, (80, 100)), face(120, (280, 100))))

@@ -1,4 +1,4 @@
-"""The shipped packs, and what a wrong pack is told: the file, the layer and the key, in one line."""
+"""The shipped packs, and the messages for wrong packs: file, layer and key in one line."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def write_pack(folder: Path, first: Any, **changes: Any) -> Path:
     cv2.imwrite(str(folder / "one.png"), image[:1, :1])
     (folder / "text.png").write_text("no picture at all, but longer than a header is")
     (folder / "torn.png").write_bytes((folder / "a.png").read_bytes()[:60])
-    for name, side in {"huge.png": 20000, "broad.png": 4096}.items():  # a header alone
+    for name, side in {"huge.png": 20000, "broad.png": 4096}.items():  # only a header
         header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 6, 0, 0, 0)
         start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13)
         (folder / name).write_bytes(start + header + struct.pack(">I", zlib.crc32(header)))
@@ -142,7 +142,7 @@ THREE_IN_LINE = {"left_eye": [10, 20], "right_eye": [50, 20], "nose_bridge": [30
 
 
 @pytest.mark.parametrize(
-    ("first", "changes", "told"),
+    ("first", "changes", "words"),
     [
         (layer(colour="red"), {}, ["layer 0", "'colour'", "opacity"]),
         (layer(), {"wings": 2}, ["'wings'", "max_faces"]),
@@ -209,11 +209,11 @@ THREE_IN_LINE = {"left_eye": [10, 20], "right_eye": [50, 20], "nose_bridge": [30
         ("front", {}, ["layer 0", "object"]),
     ],
 )  # fmt: skip
-def test_wrong_pack(tmp_path: Path, first: Any, changes: dict[str, Any], told: list[str]) -> None:
+def test_wrong_pack(tmp_path: Path, first: Any, changes: dict[str, Any], words: list[str]) -> None:
     folder = write_pack(tmp_path, first, **changes)
     with pytest.raises(UserError) as error:
         load_sticker(folder)
-    for word in ["manifest.json" if "gone.png" not in told else "gone.png", *told]:
+    for word in ["manifest.json" if "gone.png" not in words else "gone.png", *words]:
         assert word in str(error.value)
     assert "\n" not in str(error.value)
     assert "<" not in str(error.value)
@@ -261,7 +261,7 @@ def test_broken_json_and_no_pack(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").unlink()
     with pytest.raises(UserError, match="missing"):
         load_sticker(tmp_path)
-    with pytest.raises(UserError, match="no sticker pack"):
+    with pytest.raises(UserError, match="not a sticker pack"):
         load_sticker(tmp_path / "a.png")
     with pytest.raises(UserError, match="sunglasses"):
         load_sticker("sunglases")

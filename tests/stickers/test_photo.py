@@ -1,4 +1,4 @@
-"""What a photo carries survives: size, transparency, EXIF and colour profile."""
+"""Reading and writing a photo keeps its size, transparency, EXIF data and colour profile."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def gradient(mode: str, size: tuple[int, int] = (40, 24)) -> Image.Image:
 def test_exif_and_profile(tmp_path: Path, suffix: str) -> None:
     exif = Image.Exif()
     exif[0x010F] = "A camera"
-    exif[0x0112] = 6  # lies on its side
+    exif[0x0112] = 6  # stored rotated by 90 degrees
     path, out = tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"
     gradient("RGB").save(path, exif=exif, icc_profile=PROFILE, quality=95)
     photo = Photo.read(path)
@@ -57,7 +57,7 @@ def test_transparency(tmp_path: Path, suffix: str, orientation: int) -> None:
     assert photo.image.shape == ((24, 40, 4) if orientation == 1 else (40, 24, 4))
     *colours, alpha = np.moveaxis(np.asarray(gradient("RGBA")), -1, 0)
     upright = np.dstack(colours[::-1]) if orientation == 1 else np.rot90(np.dstack(colours[::-1]), -1)
-    seen = photo.image[..., 3] > 0  # WebP and TIFF may store anything where nothing is seen
+    seen = photo.image[..., 3] > 0  # WebP and TIFF may store any colour in transparent pixels
     assert np.abs(photo.image[..., :3].astype(int) - upright)[seen].max() <= 2
     assert np.abs(photo.image[..., 3].astype(int) - (alpha if orientation == 1 else np.rot90(alpha, -1))).max() <= 2
     photo.write(out)

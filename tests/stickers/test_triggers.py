@@ -1,4 +1,4 @@
-"""When layers show: hysteresis, holding, bursts, and memory that belongs to a track."""
+"""Triggers of layers: hysteresis, minimum time, bursts, and state per track."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def test_a_burst_plays_once_and_again_after_the_signal_fell():
     assert len(starts) == 2
     assert states[: 5 + 60].sum() == pytest.approx(0.5 * FPS, abs=1)
     short = np.array(shown(trigger, [0.0, 1.0, *[0.0] * 40], length=0.5), int)
-    assert short.sum() == pytest.approx(0.5 * FPS, abs=1)  # whatever the face does meanwhile
+    assert short.sum() == pytest.approx(0.5 * FPS, abs=1)  # regardless of the signal
 
 
 def test_a_burst_is_held_where_its_frames_are_over():
@@ -79,7 +79,7 @@ def test_what_is_not_known_counts_as_nothing():
     assert Trigger("mouth_open").at_once(float("nan"), 1.0) is None
 
 
-def test_photos_have_no_before():
+def test_photos_have_no_history():
     assert Trigger("mouth_open", on=0.5, off=0.2).at_once(0.4, 1.0) is None
     assert Trigger("mouth_open").at_once(0.5, 1.0) == 0
     assert Trigger("mouth_open", mode="burst").at_once(0.9, 1.0) == 0.5
@@ -98,7 +98,7 @@ def mouth_sticker(**trigger):
 
 
 def follow(faces_of_frame):
-    """A tracker whose landmarker sees the given faces, frame by frame."""
+    """Return a function that runs a tracker on the given faces, one frame per call."""
     now = {"frame": 0}
 
     def landmarker(image, boxes=None):

@@ -1,4 +1,4 @@
-"""What a photo carries, what is stickered, and packs as file managers zip them."""
+"""Metadata of photos, the choice of input files, zipped packs, and names in captions and plots."""
 
 import warnings
 import zipfile
@@ -68,5 +68,5 @@ def test_chinese_names_in_a_plot_are_drawn_or_spelt_out():
     assert drawn.startswith("人脸" if ord("人") in signs else r"\u4eba")
 
 
-def test_where_the_packs_lie():
+def test_the_folder_of_the_packs_exists():
     assert Path(packs_folder()).is_dir()

@@ -1,4 +1,4 @@
-"""Batch norm over all processes: alone it is Paddle's own; test_many_machines.py has two processes."""
+"""Batch norm over all processes: with one process it equals Paddle's own; test_many_machines.py has two."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from facekp.training.batch_norm import synchronize
 
 
 def make(scale=3.0):
-    """Two equal layers, the second synchronized, an image and what comes back to the output."""
+    """Return two equal layers, the second synchronized, an input and a gradient of the output."""
     paddle.seed(0)
     plain, synchronized = nn.BatchNorm2D(5), nn.BatchNorm2D(5)
     plain.weight.set_value(paddle.rand([5]) + 0.5)
@@ -42,7 +42,7 @@ def test_a_constant_channel_becomes_the_bias():
     y = layer(paddle.ones_like(x) * 7)
     np.testing.assert_allclose(
         y.numpy(), np.broadcast_to(layer.bias.numpy()[:, None, None], y.shape), atol=1e-3
-    )  # 7 is rounded, times 1 / sqrt(epsilon)
+    )  # rounding of 7, times 1 / sqrt(epsilon)
 
 
 def test_all_layers_of_a_network_but_no_other_ones():

@@ -81,7 +81,7 @@ def test_a_checkpoint_of_another_number_of_processes_is_refused(tmp_path):
 
 
 def rates_of(schedule, count):
-    """The learning rates of the first steps."""
+    """Return the learning rates of the first steps."""
     rates = []
     for _ in range(count):
         rates.append(schedule.get_lr())

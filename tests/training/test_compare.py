@@ -19,7 +19,7 @@ TINY = ["data.sources=[{type: drawn, train: 12, validation: 6}]", "network.chann
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Two runs that differ in their loss, one of them of before there were details."""
+    """Two runs with different losses, the second without details."""
     folder = tmp_path_factory.mktemp("runs")
 
     def run(*options):
@@ -29,7 +29,7 @@ def runs(tmp_path_factory):
 
 
 class _Page(HTMLParser):
-    """Tags with their attributes, and the texts of each table's cells."""
+    """Parser that collects the tags with their attributes and the text of each table cell."""
 
     def __init__(self, text):
         super().__init__()
@@ -37,7 +37,7 @@ class _Page(HTMLParser):
         self.feed(text)
 
     def rows(self, table):
-        """First cell of each row -> the others."""
+        """Return the first cell of each row -> its other cells."""
         return {row[0]: row[1:] for row in self.tables[table]}
 
     def handle_starttag(self, tag, attributes):
@@ -120,7 +120,7 @@ def test_what_is_no_run_is_told_and_nothing_is_written(runs, tmp_path):
     ("config", "metrics", "message"),
     [
         ("task: boxes", "missed", "a run of task boxes, but .* is one of task points"),
-        ("task: points", "failure_8", "is judged by failure_8, but .* by nme"),
+        ("task: points", "failure_8", "is evaluated by failure_8, but .* by nme"),
         ("[1]", "nme", "a config is a mapping"),
         (None, "nme", r"config\.yml: cannot be read"),
     ],

@@ -36,7 +36,7 @@ def test_the_default_recipe_is_the_documents():
     assert (config.train.epochs, config.train.batch_size, config.size) == (50, 64, 224)
     assert (config.optimizer.type, config.loss, config.network["attention"]) == ("momentum", "smooth_l1", "cbam")
     assert (config.optimizer.lr, config.optimizer.momentum, config.optimizer.weight_decay) == (0.01, 0.9, 0.002)
-    assert config.optimizer.cosine_steps is None  # all of them
+    assert config.optimizer.cosine_steps is None  # over all steps
     assert config.data.train == [{"type": "Resize", "size": 256}, {"type": "RandomCrop", "size": 224}]
     assert config.data.validation == [{"type": "Resize", "size": 256}, {"type": "CenterCrop", "size": 224}]
 
@@ -84,8 +84,8 @@ def test_an_option_of_what_is_named_alone():
 
 
 WRONG = {
-    "pixels elsewhere": (["data.train=[{type: ToCHW}]"], r"data: train: ToCHW belongs into data\.pixels"),
-    "a key twice": (["train={epochs: 3, epochs: 4}"], "'epochs' stands twice"),
+    "pixels elsewhere": (["data.train=[{type: ToCHW}]"], r"data: train: ToCHW belongs in data\.pixels"),
+    "a key twice": (["train={epochs: 3, epochs: 4}"], "'epochs' occurs twice"),
     "unknown key": (["train.epoch=3"], r"unknown key train\.epoch; valid here are epochs, batch_size"),
     "unknown section": (["trian.epochs=3"], r"unknown key trian; valid here are name, task, seed"),
     "wrong value": (["train.epochs=many"], r"train\.epochs.*'many'"),
@@ -106,10 +106,10 @@ WRONG = {
     "no metric": (["metrics=[]"], r"metrics"),
     "wing without percent": (["loss=wing"], r"loss: wing counts in percent.*codec: mean_face"),
     "soft argmax without percent": (["network.head=soft_argmax"], r"network\.head: soft_argmax.*codec: mean_face"),
-    "plateau and cosine": (["optimizer={schedule: plateau, cosine_steps: 9}"], r"knows no.*cosine_steps"),
+    "plateau and cosine": (["optimizer={schedule: plateau, cosine_steps: 9}"], r"supports no.*cosine_steps"),
     "anchors": (["data=&a {x: *a}"], "not YAML.*alias"),
     "a date": (["seed=2026-11-24"], "seed"),
-    "several frozen": (["train={freeze_epochs: 2, processes: 2, epochs: 5}"], "one process alone"),
+    "several frozen": (["train={freeze_epochs: 2, processes: 2, epochs: 5}"], "a single process only"),
     "no equals sign": (["train.epochs"], "key=value"),
     "no YAML": (["name=[1"], "YAML"),
     "unknown key in a list": (
@@ -154,9 +154,9 @@ def test_the_option_that_is_wrong_is_named_and_not_the_file():
 
 
 WRONG_FOR_BOXES = {
-    "kept crops": (["data.keep_crops=true"], r"looks at whole images.*data\.keep_crops"),
+    "kept crops": (["data.keep_crops=true"], r"uses whole images.*data\.keep_crops"),
     "no faces": (["data.faces_per_no_face=3"], r"whole images.*data\.faces_per_no_face"),
-    "photos": (["data.photos=[{root: x, faces: true}]"], r"data\.photos: task: boxes learns from photos without faces"),
+    "photos": (["data.photos=[{root: x, faces: true}]"], r"data\.photos: task: boxes uses only photos without faces"),
     "hidden points": (["data.hidden_weight=0.5"], r"data\.hidden_weight goes with task: points"),
     "validation": (["data.validation=[{type: Resize, size: 256}]"], r"whole images.*data\.validation"),
     "codec": (["codec=mean_face"], r"whole images.*codec"),
@@ -168,8 +168,8 @@ WRONG_FOR_BOXES = {
     "unknown key": (["data.compose.rol=3"], r"unknown key data\.compose\.rol; valid here are roll, least_face"),
     "too often": (["data.compose.anywhere=2"], r"data\.compose\.anywhere"),
     "two numbers": (["data.compose.tiles=[1, 1]"], r"data\.compose\.tiles"),
-    "no tiles": (["data.compose.tiles=[0, 0, 0]"], r"data\.compose.*not only zeros"),
-    "negative": (["data.compose.tiles=[1, -1, 1]"], r"data\.compose.*not negative"),
+    "no tiles": (["data.compose.tiles=[0, 0, 0]"], r"data\.compose.*not all zero"),
+    "negative": (["data.compose.tiles=[1, -1, 1]"], r"data\.compose.*none negative"),
 }
 
 

@@ -1,4 +1,4 @@
-"""What a run logs, read back from real logs of small runs."""
+"""Contents of the logs of small runs."""
 
 import io
 import sys
@@ -25,7 +25,7 @@ def config(folder, *options):
 
 
 def records(folder, component):
-    """Tag -> its records."""
+    """Return tag -> its records."""
     reader = LogReader(file_path=str(folder / LOG_FILE))
     return {tag: reader.get_data(component, tag) for tag in reader.get_tags().get(component, [])}
 
@@ -36,7 +36,7 @@ def steps(folder, component):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run of three epochs whose second and last are looked at in detail."""
+    """A run of three epochs with details of the second and the last."""
     return train(config(tmp_path_factory.mktemp("runs"), "train.details_every=2", "train.ema=0.9")).folder
 
 
@@ -64,7 +64,7 @@ def test_errors_by_region_and_yaw_stand_beside_every_epoch(run):
     table = pd.read_csv(run / "metrics.csv")
     regions = [tag for tag in logged if tag.startswith("region/")]
     assert sorted(regions) == [f"region/{name}" for name in ("brows", "eyes", "jaw", "mouth", "nose")]
-    # Each region counts with its number of points: together they are the NME.
+    # Weighted by their numbers of points, the regions together give the NME.
     points = {"jaw": 17, "brows": 10, "nose": 9, "eyes": 12, "mouth": 20}
     total = sum(np.array([r.value for r in logged[f"region/{name}"]]) * n for name, n in points.items()) / 68
     assert total == pytest.approx(table["val_nme"].to_numpy(), rel=1e-4)
@@ -73,7 +73,7 @@ def test_errors_by_region_and_yaw_stand_beside_every_epoch(run):
     assert [r.value for r in logged["yaw/0-15"]] == pytest.approx(table["val_nme"].tolist(), rel=1e-4)
 
 
-def test_histograms_and_the_worst_faces_come_every_so_many_epochs_and_at_the_end(run):
+def test_histograms_and_the_worst_faces_come_at_the_set_interval_and_at_the_end(run):
     histograms = records(run, "histogram")
     names = {tag.partition("/")[2] for tag in histograms}
     assert {tag.partition("/")[0] for tag in histograms} == {"weights", "gradients"}
@@ -97,7 +97,7 @@ def test_histograms_and_the_worst_faces_come_every_so_many_epochs_and_at_the_end
 
 def test_the_weights_are_the_same_without_a_dashboard(run, tmp_path, monkeypatch):
     class Silent(Dashboard):
-        """Keeps the log for `Checkpoints`, and does nothing."""
+        """Only keeps the log that `Checkpoints` needs."""
 
         def on_train_begin(self, logs=None):
             self.writer.add_scalar("step/train_loss", 1.0, 0)
@@ -133,7 +133,7 @@ def test_a_resumed_run_logs_what_a_whole_one_does(run, tmp_path):
         assert one == two
 
 
-def test_nothing_is_looked_at_in_detail_where_nobody_asks(tmp_path):
+def test_no_details_are_logged_when_switched_off(tmp_path):
     folder = train(config(tmp_path, "train.details_every=0", "train.epochs=1")).folder
     assert not records(folder, "histogram") and set(records(folder, "image")) == {"validation/faces"}
 

@@ -55,7 +55,7 @@ def test_person_split_holds_people_of_both_files_out(drawn_csv):
 def test_a_source_may_have_nothing_for_training(drawn_csv, tmp_path):
     image, points = draw_face(20)
     write_image(tmp_path / "pts" / "20.png", image)
-    write_pts(tmp_path / "pts" / "20.pts", points)  # the only one is held out
+    write_pts(tmp_path / "pts" / "20.pts", points)  # the only face is held out
     sources = f"data.sources=[{{type: pts, root: {tmp_path / 'pts'}}}, {{type: csv68, root: {drawn_csv}}}]"
     data = build_data(config(drawn_csv, sources, "data.keep_crops=true"))
     assert (data.sizes, data.weights, len(data.validation)) == ([12], [1.0], 5)
@@ -92,8 +92,8 @@ def test_boxes_of_use_are_judged_on_the_images_themselves(tmp_path):
         tables.append(run.what.evaluate(run, weights, settings).tables)
     assert tables[0] == tables[1]
     assert 0.005 < tables[0]["all"]["nme"] < 0.15
-    (tmp_path / "1.png").write_bytes(b"damaged")  # of the training, at which evaluation does not look
-    crops = run.what.evaluate(run, weights, EvaluationSettings()).tables  # of training; this network has a score
+    (tmp_path / "1.png").write_bytes(b"damaged")  # a training image, which evaluation does not read
+    crops = run.what.evaluate(run, weights, EvaluationSettings()).tables  # crops of training; this network has a score
     assert 0.005 < crops["all"]["nme"] < 0.15
 
 
@@ -120,7 +120,7 @@ def test_kept_crops_reach_as_far_as_the_crops(tmp_path, crop):
     random.seed(0)
     kept = build_data(config(tmp_path, *options, "data.keep_crops=true"))
     for i in range(100):
-        assert np.ptp(kept.train[i % 9][0]) < 0.01  # what is outside of an image is black
+        assert np.ptp(kept.train[i % 9][0]) < 0.01  # outside the image it would be black
 
 
 def test_a_wrong_row_stops_before_the_first_step(drawn_csv):
@@ -225,7 +225,7 @@ def test_squares_without_a_face_join_the_training_and_have_no_label(drawn_csv):
     assert len(data.train) == len(plain.train) + -(-len(plain.train) // 3)
     for index in range(len(data.train)):
         assert np.isnan(data.train[index][1]).all() == (index >= len(plain.train))
-    assert data.validation.codec == plain.validation.codec  # the mean face is that of the faces
+    assert data.validation.codec == plain.validation.codec  # the mean face is from the faces alone
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -1,4 +1,4 @@
-"""The recipe for every angle in small: from a folder of labels to faces with sigma and visibility."""
+"""A small run of the recipe for every angle: from a folder of labels to faces with sigma and visibility."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ OPTIONS = [
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Noise with the labels of heads from several sides."""
+    """Images of noise with labels of heads at several angles."""
     folder, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
     for number in range(30):
         write_image(folder / f"{number}.png", rng.integers(0, 256, (200, 200, 3)).astype(np.uint8))
@@ -31,14 +31,14 @@ def photos(tmp_path_factory):
     return folder
 
 
-def test_a_run_and_what_comes_of_it(photos, tmp_path):
+def test_training_evaluation_and_inference(photos, tmp_path):
     options = [f"output={tmp_path}", f"data.sources=[{{type: pts, root: {photos}}}]", *OPTIONS]
     config = load_config("configs/every_angle_light.yml", options)
     data = config.what.build_data(config)
     labels = np.stack([data.train[index][1] for index in range(27)])
     assert labels.shape == (27, 3 * 68)
     seen = labels[:, 136:]
-    assert set(np.unique(seen[np.isfinite(seen)])) == {0.0, 1.0}  # turned away or covered, and seen
+    assert set(np.unique(seen[np.isfinite(seen)])) == {0.0, 1.0}  # hidden and visible
     np.testing.assert_array_equal(data.train[3][0], data.train[3][0])
     assert np.isnan(data.validation[0][1][136:]).all() and np.isfinite(data.validation[0][1][:136]).all()
 
@@ -63,7 +63,7 @@ def test_photos_without_labels_teach_the_score(photos, tmp_path):
     data, without = config.what.build_data(config), plain.what.build_data(plain)
     assert len(data.train) == len(without.train) + 1 and data.weights == [*without.weights, 2.0]
     assert np.isposinf(data.train[len(without.train)][1]).all()
-    assert data.recipe == without.recipe  # the mean face and the crop are those of the labels
+    assert data.recipe == without.recipe  # the mean face and the crop are from the labels
     summary = train(config)
     assert np.isfinite(summary.best)
 

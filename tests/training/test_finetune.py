@@ -1,4 +1,4 @@
-"""Weights to begin with, a frozen start, a rate that falls on a plateau, and five points: through the real tools."""
+"""Pretrained weights, frozen layers, a rate that falls on a plateau, and five points, with the real commands."""
 
 import subprocess
 import sys
@@ -29,13 +29,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def five(points):
-    """The five points of 68."""
+    """Return the five points of a face with 68."""
     return np.stack([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]])
 
 
 @pytest.fixture(scope="module")
 def five_data(tmp_path_factory):
-    """CUHK's layout with drawn faces: 48 to learn from, 8 to check."""
+    """Drawn faces in the layout of CUHK's data set: 48 for training, 8 for validation."""
     root = tmp_path_factory.mktemp("cuhk")
     for name, seeds in (("train", range(48)), ("test", range(48, 56))):
         lines = []
@@ -51,7 +51,7 @@ def five_data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def five_run(five_data, tmp_path_factory):
-    """A light network that has learned the five points of drawn faces, at first with its head alone."""
+    """A light network trained on the five points of drawn faces, in the first epoch with its head alone."""
     output = tmp_path_factory.mktemp("five")
     options = [
         "size=96", "codec=mean_face", f"data.sources.0.root={five_data}", "data.workers=0", f"output={output}",
@@ -78,14 +78,14 @@ def test_five_points_are_learned_with_the_same_command(five_run, run_tool):
     folder, done = five_run
     table = pd.read_csv(folder / "metrics.csv")
     assert table["val_nme"].min() < 0.9 * table["val_nme"].iloc[0]
-    # Two errors of the same faces: over the eye distance, and in pixels of the 96-pixel crop.
+    # Two errors of the same faces: relative to the eye distance, and in pixels of the 96-pixel crop.
     assert 15 < (table["val_distance_px"] / table["val_nme"]).iloc[-1] < 45
-    assert "only the head learns" in done.stderr + done.stdout
-    assert "epoch 2: everything learns" in done.stderr + done.stdout
+    assert "only the head is trained" in done.stderr + done.stdout
+    assert "epoch 2: all layers are trained" in done.stderr + done.stdout
     for boxes in ("training", "expanded"):
-        judged = run_tool("evaluate", "-w", folder / "best.safetensors", "--boxes", boxes)
-        assert judged.returncode == 0, judged.stderr
-        assert "distance_px" in judged.stdout
+        evaluated = run_tool("evaluate", "-w", folder / "best.safetensors", "--boxes", boxes)
+        assert evaluated.returncode == 0, evaluated.stderr
+        assert "distance_px" in evaluated.stdout
 
 
 def test_labels_are_fractions_of_the_crop(five_data):
@@ -110,8 +110,8 @@ def test_such_weights_give_five_points_and_no_sticker(five_run, refuses):
     with pytest.raises(UserError, match=r"sticker crown: needs the anchor .*, which the points of five do not give"):
         load_sticker("crown").apply(image, faces)
     photo = ROOT / "assets" / "photos" / "astronaut.png"
-    said = refuses("sticker", photo, "--source", folder / "best.safetensors", "-o", folder / "no.png")
-    assert "the points of five do not give" in said
+    line = refuses("sticker", photo, "--source", folder / "best.safetensors", "-o", folder / "no.png")
+    assert "the points of five do not give" in line
     assert not (folder / "no.png").exists()
 
 
@@ -139,7 +139,7 @@ def test_frozen_weights_and_statistics_stay_and_thawed_ones_move(name):
     thawed = epoch()
     assert any(key.endswith("_mean") for key in thawed) and any(key.endswith("_variance") for key in thawed)
     learned = {key for key, p in network.named_parameters() if not p.stop_gradient}
-    assert len(learned - thawed) <= 0.1 * len(learned)  # a rectified unit may sleep
+    assert len(learned - thawed) <= 0.1 * len(learned)  # some ReLUs may be inactive
 
 
 def test_the_rate_stays_then_falls_from_the_thawed_one():

@@ -67,7 +67,7 @@ def test_training_lowers_the_loss_of_a_detector(drawn_csv):
 
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"epoch": 1}])
-def test_what_dropout_draws_is_of_the_seed_and_the_epoch(tmp_path, other):
+def test_random_numbers_depend_on_the_seed_and_the_epoch(tmp_path, other):
     def draws(seed=0, epoch=0):
         History(RunState(epoch=epoch), tmp_path, Processes(), seed).on_epoch_begin(epoch)
         return paddle.rand([8]).numpy().tolist()

@@ -1,4 +1,4 @@
-"""Several processes that train one network, on this machine's CPU, as Paddle's launcher starts them."""
+"""Several processes that train one network on this machine's CPU, started by Paddle's launcher."""
 
 import os
 import signal
@@ -80,7 +80,7 @@ def test_a_signal_to_the_command_ends_all_processes(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does_also_when_they_are_killed(tmp_path):
-    # The rate is multiplied by the number of processes, and the two batches are together as large as the one.
+    # The rate is multiplied by the number of processes, and the two batches together are as large as the one.
     one = ["-o", f"output={tmp_path / 'one'}", "-o", "train.batch_size=16", "-o", "optimizer.lr=0.5"]
     done = subprocess.run(
         [sys.executable, "tools/train.py", *TINY, *one], cwd=ROOT, capture_output=True, text=True, timeout=240
@@ -91,7 +91,7 @@ def test_two_processes_learn_what_one_does_also_when_they_are_killed(tmp_path):
     two = [*TINY, "-o", f"output={tmp_path / 'two'}", "-o", "train.batch_size=8", "-o", "optimizer.lr=0.25",
            "-o", "train.processes=2", "-o", "train.sync_batch_norm=true"]  # fmt: skip
     launcher = launch(tmp_path, "tools/train.py", *two)
-    # Not by what the launcher prints: that comes late, when all three epochs may be done.
+    # The launcher's output is not used: it comes late, possibly after all three epochs.
     while not (tmp_path / "two" / "quickstart" / "last.safetensors").exists():
         assert launcher.poll() is None, launcher.stdout.read()
     everyone = [psutil.Process(launcher.pid), *psutil.Process(launcher.pid).children(recursive=True)]
@@ -102,7 +102,7 @@ def test_two_processes_learn_what_one_does_also_when_they_are_killed(tmp_path):
     launcher.wait()
     assert not psutil.wait_procs(everyone, timeout=20)[1]
 
-    # One command starts both processes by itself, and continues what the launcher began.
+    # One command starts both processes itself, and continues the launcher's run.
     command = [sys.executable, "tools/train.py", *two, "--resume"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
@@ -112,7 +112,7 @@ def test_two_processes_learn_what_one_does_also_when_they_are_killed(tmp_path):
     alone, together = (pd.read_csv(tmp_path / name / "quickstart" / "metrics.csv") for name in ("one", "two"))
     assert together["epoch"].tolist() == [1, 2, 3]
     assert together["step"].tolist() == alone["step"].tolist()
-    # Batch norm sees the same 16 faces: what is left is rounding, and how it grows in some steps at a high rate.
+    # Batch norm sees the same 16 faces: only rounding differs, which grows in some steps at a high rate.
     for column in ("train_loss", "train_nme", "val_nme"):
         np.testing.assert_allclose(together[column], alone[column], rtol=0.1, err_msg=column)
 
@@ -125,7 +125,7 @@ def test_two_processes_learn_what_one_does_also_when_they_are_killed(tmp_path):
     assert len(errors) == 17
     assert errors.mean() == pytest.approx(together["val_nme"].min(), rel=1e-5)
     assert recipe.notes["val_nme"] == pytest.approx(errors.mean(), rel=1e-5)
-    straight = LogReader(file_path=str(folder / LOG_FILE)).get_data("scalar", "yaw/0-15")  # as all drawn heads look
+    straight = LogReader(file_path=str(folder / LOG_FILE)).get_data("scalar", "yaw/0-15")  # all drawn heads
     assert [record.value for record in straight] == pytest.approx(together["val_nme"].tolist(), rel=1e-5)
     assert (
         load_file(folder / "last.safetensors").keys()
@@ -161,10 +161,10 @@ run(main)
 """
     )
     launcher = launch(tmp_path, script)
-    said, _ = launcher.communicate(timeout=120)
-    assert launcher.returncode == 2, said
-    assert "all is well" in said and "Traceback" not in said
-    assert "process 1 has faces = 11, but process 0 has 10; give all machines the same" in said
+    output, _ = launcher.communicate(timeout=120)
+    assert launcher.returncode == 2, output
+    assert "all is well" in output and "Traceback" not in output
+    assert "process 1 has faces = 11, but process 0 has 10; give all machines the same" in output
 
 
 def test_a_mistake_is_told_although_the_launcher_killed_the_first_process_on_its_way_out(tmp_path, monkeypatch):
@@ -185,8 +185,8 @@ sys.exit(241)
 @pytest.mark.slow
 def test_what_is_wrong_in_several_processes_is_one_line(refuses, tmp_path):
     config = ["-c", "configs/quickstart.yml", "-o", "train.processes=2", "-o", f"output={tmp_path / 'run'}"]
-    said = refuses("train", *config, "-o", f"data.sources=[{{type: csv68, root: {tmp_path / 'nowhere'}}}]")
-    assert said.startswith(f"train.py: {tmp_path / 'nowhere'}") and "facekp prepare-data" in said
+    line = refuses("train", *config, "-o", f"data.sources=[{{type: csv68, root: {tmp_path / 'nowhere'}}}]")
+    assert line.startswith(f"train.py: {tmp_path / 'nowhere'}") and "facekp prepare-data" in line
     assert not (tmp_path / "run").exists()
 
 

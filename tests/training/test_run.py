@@ -16,7 +16,7 @@ def quickstart(*options):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Of a run with a finished epoch."""
+    """The folder of a run with a finished epoch."""
     folder = tmp_path / "quickstart"
     start_run_folder(folder, quickstart(), resume=False)
     (folder / "last.safetensors").write_bytes(b"")
@@ -25,7 +25,7 @@ def folder(tmp_path):
 
 def test_a_run_of_an_earlier_version_goes_on(folder):
     values = yaml.safe_load((folder / "config.yml").read_text())
-    del values["train"]["amp"], values["optimizer"]["scale_lr"]  # it knew nothing of these
+    del values["train"]["amp"], values["optimizer"]["scale_lr"]  # keys that it did not have
     (folder / "config.yml").write_text(yaml.safe_dump(values))
     output = f"output={folder.parent}"
     assert find_run_folder(quickstart(output), resume=True, overwrite=False) == folder

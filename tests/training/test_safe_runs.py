@@ -1,4 +1,4 @@
-"""Checkpoints and logs that are damaged or another's, runs without a number, and what dead processes leave."""
+"""Checkpoints and logs that are damaged or of another run, runs without a number, and killed loader processes."""
 
 import json
 from pathlib import Path
@@ -46,7 +46,7 @@ CHANGES = {
     "best": ("state", lambda s: {**s, "best": None}, "state.best"),
     "sizes": ("state", lambda s: {**s, "log_sizes": [1]}, "state.log_sizes"),
     "more": ("state", lambda s: {**s, "evil": 1}, "state.evil"),
-    "a list": ("state", lambda s: [1], "state: it is no mapping"),
+    "a list": ("state", lambda s: [1], "state: it is not a mapping"),
     "schedule": ("schedule", lambda s: {**s, "last_epoch": "x"}, r"schedule\.last_epoch"),
     "another schedule": ("schedule", lambda s: {"factor": 1}, "not that of the config"),
 }

@@ -26,7 +26,7 @@ def test_inference_sees_what_training_saw(specs):
 def test_imagenet_normalisation_is_that_of_its_mean_and_deviation():
     wanted = (PICTURE[..., ::-1] / 255 - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_STD)
     np.testing.assert_allclose(imagenet_normalize(PICTURE), wanted, atol=1e-6)
-    np.testing.assert_allclose(imagenet_normalize(PICTURE[:, ::-1]), wanted[:, ::-1], atol=1e-6)  # a view
+    np.testing.assert_allclose(imagenet_normalize(PICTURE[:, ::-1]), wanted[:, ::-1], atol=1e-6)  # a flipped view
 
 
 @pytest.mark.parametrize(

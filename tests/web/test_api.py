@@ -66,15 +66,15 @@ def test_stickers_are_put_on(client, kind, magic):
 
 
 def bomb():
-    """A PNG of a few bytes that promises 50 million pixels."""
+    """Return a PNG of a few bytes whose header claims 50 million pixels."""
     data = bytearray(encoded(np.zeros((1, 1, 3), np.uint8)))
     data[16:24] = (10_000).to_bytes(4, "big") + (5_000).to_bytes(4, "big")
-    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")  # of the header
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")  # checksum of the header
     return bytes(data)
 
 
 def radiance(size):
-    """A format that OpenCV decodes and Pillow cannot tell the size of."""
+    """Return an image in a format that OpenCV decodes, but whose size Pillow cannot read."""
     return encoded(np.zeros((size, size, 3), np.float32), ".hdr")
 
 
@@ -103,7 +103,7 @@ def test_what_is_wrong_is_told(client, path, options, body, status, words):
 
 @pytest.fixture(scope="module")
 def address():
-    """Of a real server."""
+    """The address of a real server."""
     import uvicorn
 
     server = uvicorn.Server(uvicorn.Config(api_module.build_api(load_landmarker(threads=1)), port=0, log_level="error"))
@@ -154,7 +154,7 @@ def test_silent_clients_do_not_hold_up_others(address, monkeypatch):
         content = encoded(np.zeros((60, 60, 3), np.uint8))
         started = time.monotonic()
         assert httpx.post(f"{address}/v1/landmarks", content=content, timeout=50).json()["faces"] == []
-        assert time.monotonic() - started < 30  # half of what each might take
+        assert time.monotonic() - started < 30  # half of the time limit of each
 
 
 def test_the_page_and_the_api_have_the_headers(tmp_path):

@@ -32,7 +32,7 @@ def page(tmp_path):
 
 @contextmanager
 def served(page, network=None):
-    """The address of a server; all its threads have ended behind the block."""
+    """Run a server and yield its address; all its threads have ended after the block."""
     with open_server(page, network, listen("127.0.0.1", 0)) as server:
         server.daemon_threads = False
         threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
@@ -93,7 +93,7 @@ def test_another_network_takes_the_place_of_the_shipped_one(ask, tmp_path):
         assert caught.value.code == 404
 
 
-def test_the_shipped_network_lies_aside_for_its_scores(ask, tmp_path):
+def test_the_shipped_network_is_served_as_well_for_its_scores(ask, tmp_path):
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "recipe.json").write_text("{}")
@@ -108,7 +108,7 @@ def test_a_server_that_ends_leaves_no_service_worker(ask, page):
     assert headers["Content-Type"] == "text/javascript" and headers["Cache-Control"] == "no-cache"
 
 
-def test_a_client_that_leaves_is_not_told_of(page, capsys):
+def test_a_client_that_disconnects_is_not_reported(page, capsys):
     (page / "large.bin").write_bytes(bytes(20 << 20))
     with served(page) as address, socket.create_connection(address) as client:
         client.sendall(b"GET /large.bin HTTP/1.1\r\n\r\n")
@@ -132,7 +132,7 @@ def test_an_address_that_cannot_be_had_is_one_line(host):
     with pytest.raises(UserError, match="cannot listen there"):
         listen(host, 99999)
     with pytest.raises(UserError, match="--host: is empty"):
-        listen("", 0)  # every address
+        listen("", 0)  # would mean every address
 
 
 def test_a_static_folder_is_whole_and_never_overwrites(page, tmp_path):

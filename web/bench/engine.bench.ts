@@ -1,4 +1,4 @@
-/** Prints the times of the engine in the system's Chromium. */
+/** Prints the processing times of the engine in the system's Chromium. */
 import { createServer } from "vite";
 import { it } from "vitest";
 import { openChromium } from "../tests/browser/chromium";

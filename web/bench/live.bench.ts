@@ -1,7 +1,7 @@
 /**
- * The built page with a fake camera of 1280x720, one face and two stickers: frames a second, long tasks, memory.
+ * The built page with a fake camera of 1280x720, one face and two stickers: frames per second, long tasks, memory.
  *
- * `SECONDS=600` watches for ten minutes.
+ * `SECONDS=600` measures for ten minutes.
  */
 import { readFileSync, readdirSync } from "node:fs";
 import { it } from "vitest";
@@ -11,10 +11,10 @@ import { ISOLATED, serve } from "../tests/browser/server.ts";
 
 const SECONDS = Number(process.env.SECONDS ?? 20);
 
-/** Clock ticks a second in `/proc`. */
+/** Clock ticks per second in `/proc`. */
 const TICKS = 100;
 
-/** What this process's descendants take: memory in MB, shared pages counted once, and processor time in seconds. */
+/** Return the memory in MB (shared pages counted once) and the CPU time in seconds of all descendant processes. */
 function usage(): { memory: number; cpu: number } {
   const parents = new Map<number, number>();
   const ticks = new Map<number, number>();
@@ -26,7 +26,7 @@ function usage(): { memory: number; cpu: number } {
       parents.set(Number(pid), Number(fields[1]));
       ticks.set(Number(pid), Number(fields[11]) + Number(fields[12]));
     } catch {
-      // It ended meanwhile.
+      // The process has ended.
     }
   }
   const isOurs = (pid: number): boolean => pid === process.pid || (pid > 1 && isOurs(parents.get(pid) ?? 0));
@@ -37,7 +37,7 @@ function usage(): { memory: number; cpu: number } {
     try {
       kilobytes += Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1] ?? 0);
     } catch {
-      // It ended meanwhile.
+      // The process has ended.
     }
   }
   return { memory: Math.round(kilobytes / 1024), cpu: time / TICKS };
@@ -58,15 +58,15 @@ it.each([
       ],
     });
     try {
-      // Only the page's own figures; a service worker would bring the headers that this host leaves out.
+      // Measure the page alone; a service worker would add the headers that this host does not send.
       await context.addInitScript(() => {
         Object.defineProperty(navigator, "serviceWorker", { value: undefined });
         const seen = { frames: [] as number[], tasks: [] as number[] };
         Object.assign(globalThis, { seen });
-        const own = ImageBitmapRenderingContext.prototype;
+        const prototype = ImageBitmapRenderingContext.prototype;
         // eslint-disable-next-line @typescript-eslint/unbound-method
-        const transfer = own.transferFromImageBitmap;
-        own.transferFromImageBitmap = function (picture) {
+        const transfer = prototype.transferFromImageBitmap;
+        prototype.transferFromImageBitmap = function (picture) {
           if ((this.canvas as HTMLCanvasElement).id === "canvas") seen.frames.push(performance.now());
           transfer.call(this, picture);
         };
@@ -83,7 +83,7 @@ it.each([
       await page.click('[data-name="sunglasses"]');
       await page.click('[data-name="crown"]');
       await page.waitForTimeout(3000);
-      const watch = () =>
+      const measure = () =>
         page.evaluate(
           async (milliseconds) => {
             const { seen } = globalThis as unknown as { seen: { frames: number[]; tasks: number[] } };
@@ -104,11 +104,11 @@ it.each([
           Math.min(SECONDS, 20) * 1000,
         );
       const rows = [];
-      for (let passed = 0; passed < SECONDS; passed += 20) {
+      for (let elapsed = 0; elapsed < SECONDS; elapsed += 20) {
         const before = usage();
-        const seen = await watch();
+        const seen = await measure();
         const after = usage();
-        // Of all processes together, the fake camera's among them.
+        // CPU milliseconds of all processes together, including the fake camera.
         const cpuPerFrame = Math.round((1000 * (after.cpu - before.cpu)) / Math.max(seen.frames, 1));
         rows.push({ ...seen, cpuPerFrame, memory: after.memory });
       }

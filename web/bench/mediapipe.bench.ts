@@ -1,4 +1,4 @@
-/** MediaPipe's face mesh beside the engine, in the same browser on the same frames. */
+/** Comparison of MediaPipe's face mesh and the engine, in the same browser on the same frames. */
 import { createServer } from "vite";
 import { it } from "vitest";
 import { openChromium } from "../tests/browser/chromium.ts";
@@ -6,7 +6,7 @@ import { openChromium } from "../tests/browser/chromium.ts";
 it("MediaPipe's face mesh beside the engine", async () => {
   const server = await createServer({ server: { port: 0 }, logLevel: "error" });
   await server.listen();
-  // Its graph needs WebGL, here drawn by the CPU.
+  // Its graph needs WebGL, which the CPU emulates here.
   const context = await openChromium({ args: ["--enable-unsafe-swiftshader"] });
   try {
     const page = await context.newPage();

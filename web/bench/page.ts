@@ -1,11 +1,11 @@
-/** Times of the engine on one photo, moved a little from frame to frame. */
+/** Processing times of the engine on one photo that is shifted slightly from frame to frame. */
 import { Tracker, combine, loadLandmarker, loadSticker, type Pixels } from "../src/engine";
 import { folderAt } from "../src/engine/files";
 import { openNetwork } from "../src/engine/faster";
 import { blank } from "../src/engine/network";
 import { resize, warp } from "../src/engine/warp";
 
-/** Least, median and 95th percentile of times in milliseconds. */
+/** Minimum, median and 95th percentile of times in milliseconds. */
 export interface Times {
   least: number;
   median: number;
@@ -31,15 +31,15 @@ async function measure(work: (index: number) => unknown, count = FRAMES, warm = 
   return summary(times);
 }
 
-/** Frames of 1280x720 in which the astronaut's face moves. */
+/** Return frames of 1280x720 with a moving photo of the astronaut. */
 export async function film(): Promise<ImageData[]> {
   const bitmap = await createImageBitmap(await (await fetch("/bench/astronaut.png")).blob());
   const canvas = new OffscreenCanvas(...SIZE);
   const context = canvas.getContext("2d", { willReadFrequently: true })!;
   return Array.from({ length: 16 }, (_, i) => {
-    const turn = (2 * Math.PI * i) / 16;
+    const phase = (2 * Math.PI * i) / 16;
     context.fillRect(0, 0, ...SIZE);
-    context.drawImage(bitmap, 380 + 12 * Math.cos(turn), 60 + 8 * Math.sin(turn), 640, 640);
+    context.drawImage(bitmap, 380 + 12 * Math.cos(phase), 60 + 8 * Math.sin(phase), 640, 640);
     return context.getImageData(0, 0, ...SIZE);
   });
 }
@@ -67,10 +67,10 @@ async function engine(threads: number) {
   const faces = await tracker.next(frame(0), 10);
   const sticker = combine([await loadSticker("/stickers/sunglasses/"), await loadSticker("/stickers/crown/")]);
   const context = new OffscreenCanvas(...SIZE).getContext("2d")!;
-  const reading = new OffscreenCanvas(...SIZE).getContext("2d", { willReadFrequently: true })!; // as the page has it
+  const reading = new OffscreenCanvas(...SIZE).getContext("2d", { willReadFrequently: true })!; // as on the page
   const draw = await measure(() => {
     sticker.draw(context, faces, 0);
-    context.getImageData(0, 0, 1, 1); // until it is drawn
+    context.getImageData(0, 0, 1, 1); // waits until it is drawn
   });
   const packs: Record<string, unknown> = {};
   for (const name of ["medical_mask", "tiger", "lipstick"]) {
@@ -88,17 +88,17 @@ async function engine(threads: number) {
 
 Object.assign(globalThis, { engine });
 
-/** What the bench uses of MediaPipe's face mesh. */
+/** The part of MediaPipe's face mesh that the benchmark uses. */
 interface Mesh {
   setOptions(options: object): void;
   onResults(listener: (results: { multiFaceLandmarks?: unknown[] }) => void): void;
   send(input: { image: HTMLCanvasElement }): Promise<void>;
 }
 
-/** MediaPipe's face mesh, which follows faces from frame to frame as well. */
+/** Measure MediaPipe's face mesh, which also tracks faces from frame to frame. */
 async function mediapipe() {
-  const Made = (globalThis as unknown as { FaceMesh: new (options: object) => Mesh }).FaceMesh;
-  const mesh = new Made({ locateFile: (file: string) => `/node_modules/@mediapipe/face_mesh/${file}` });
+  const FaceMesh = (globalThis as unknown as { FaceMesh: new (options: object) => Mesh }).FaceMesh;
+  const mesh = new FaceMesh({ locateFile: (file: string) => `/node_modules/@mediapipe/face_mesh/${file}` });
   mesh.setOptions({ maxNumFaces: 1, refineLandmarks: false });
   let faces = 0;
   mesh.onResults((results) => (faces = results.multiFaceLandmarks?.length ?? 0));
@@ -111,7 +111,7 @@ async function mediapipe() {
   return { name: "MediaPipe face mesh", faces, ...times };
 }
 
-/** The engine in its usual rhythm on the same frames, from canvases as well. */
+/** Measure the engine with its default tracking on the same frames, also read from canvases. */
 async function tracked() {
   const landmarker = await loadLandmarker("/models/face_crop_light/", { runtime: { folder: "/runtime/", threads: 1 } });
   const frames = (await film()).map((frame) => {

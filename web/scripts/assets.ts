@@ -1,4 +1,4 @@
-/** What the page needs beside its own code: networks, stickers, ONNX Runtime; copied into the build, served in dev. */
+/** Files that the page needs besides its code: networks, stickers, ONNX Runtime; built or served during development. */
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -10,10 +10,10 @@ const stickers = resolve(web, "../assets/stickers");
 const runtime = resolve(web, "node_modules/onnxruntime-web/dist");
 
 const NETWORKS = ["face_crop_light", "face_detector"];
-/** ONNX Runtime's files: without WebGPU, and with it. */
+/** Files of ONNX Runtime, without and with WebGPU. */
 const RUNTIMES = ["ort-wasm-simd-threaded", "ort-wasm-simd-threaded.asyncify"];
 
-/** Address of a file of the page -> the bytes of it. */
+/** Address of a file of the page -> function that reads its content. */
 type Sources = Map<string, () => Buffer>;
 
 function sources(): Sources {
@@ -22,14 +22,14 @@ function sources(): Sources {
   for (const name of NETWORKS) copy(`models/${name}/model.onnx`, resolve(shipped, `${name}.onnx`));
   const packs = readdirSync(stickers).filter((name) => existsSync(resolve(stickers, name, "manifest.json")));
   for (const name of packs) {
-    const wanted = readdirSync(resolve(stickers, name)).filter((file) => /\.(png|json)$/.test(file));
-    for (const file of wanted) copy(`stickers/${name}/${file}`, resolve(stickers, name, file));
+    const included = readdirSync(resolve(stickers, name)).filter((file) => /\.(png|json)$/.test(file));
+    for (const file of included) copy(`stickers/${name}/${file}`, resolve(stickers, name, file));
   }
   const listed = packs.sort().map((name) => ({ name, title: titleOf(resolve(stickers, name, "manifest.json")) }));
   files.set("stickers/index.json", () => Buffer.from(JSON.stringify(listed)));
   for (const name of RUNTIMES) {
     copy(`runtime/${name}.mjs`, resolve(runtime, `${name}.mjs`));
-    // Packed, so that it is a quarter as large on every host.
+    // Compressed to a quarter of the size, also on hosts that do not compress.
     const binary = () => gzipSync(readFileSync(resolve(runtime, `${name}.wasm`)), { level: 9 });
     files.set(`runtime/${name}.wasm.gz`, binary);
   }
@@ -37,15 +37,15 @@ function sources(): Sources {
   return files;
 }
 
-/** Libraries that the page ships. */
+/** Libraries shipped with the page. */
 const LIBRARIES = ["onnxruntime-web", "@zip.js/zip.js"];
 
-/** Name, version and licence of a library, with the text that comes with it. */
+/** Return the name, version and licence of a library, with its licence text if it has one. */
 function licenceOf(name: string): string {
   const folder = resolve(web, "node_modules", name);
-  const about = JSON.parse(readFileSync(resolve(folder, "package.json"), "utf8")) as Record<string, string>;
+  const metadata = JSON.parse(readFileSync(resolve(folder, "package.json"), "utf8")) as Record<string, string>;
   const text = resolve(folder, "LICENSE");
-  const heading = `${name} ${about.version ?? ""}, ${about.license ?? ""}`;
+  const heading = `${name} ${metadata.version ?? ""}, ${metadata.license ?? ""}`;
   return existsSync(text) ? `${heading}\n\n${readFileSync(text, "utf8")}` : heading;
 }
 
@@ -55,18 +55,18 @@ function titleOf(manifest: string): string {
 
 const TYPES: Record<string, string> = { mjs: "text/javascript", json: "application/json", png: "image/png" };
 
-/** What makes a page cross-origin isolated, so that WebAssembly may have threads. */
+/** Return the headers that make a page cross-origin isolated, which WebAssembly threads require. */
 export function isolation(): Record<string, string> {
   if (process.env.FACEKP_ISOLATED === "0") return {};
   return { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 }
 
-/** Files that only tests and benchmarks look at; served, never built. */
+/** Return files that only tests and benchmarks use; they are served, but not built. */
 function devSources(): Sources {
   return new Map([["bench/astronaut.png", () => readFileSync(resolve(web, "../assets/photos/astronaut.png"))]]);
 }
 
-/** The Vite plugin. */
+/** Return the Vite plugin. */
 export function assets(): Plugin {
   return {
     name: "facekp-assets",

@@ -1,4 +1,4 @@
-/** What makes the page work offline and keeps it to itself: the service worker's list, and the page's policy. */
+/** Offline use and isolation of the page: the file list of the service worker, and the content security policy. */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { relative, resolve } from "node:path";
@@ -7,10 +7,10 @@ import { POLICY } from "../src/app/policy.ts";
 
 const PUBLIC = resolve(import.meta.dirname, "../public");
 
-/** What most visits do not need: ONNX Runtime with WebGPU. */
+/** Files that most visits do not need: ONNX Runtime with WebGPU. */
 const LATER = /asyncify|\bort\.webgpu/;
 
-/** The Vite plugin. */
+/** Return the Vite plugin. */
 export function offline(): Plugin {
   return {
     name: "facekp-offline",
@@ -36,11 +36,11 @@ export function offline(): Plugin {
         }
         for (const name of copied()) hash.update(name).update(readFileSync(resolve(PUBLIC, name)));
         const names = ["./", ...copied(), ...files.map((file) => file.fileName)];
-        const kept = names.filter((name) => name !== "index.html");
+        const cached = names.filter((name) => name !== "index.html");
         const list = {
           version: hash.digest("hex").slice(0, 16),
-          files: kept.filter((name) => !LATER.test(name)),
-          later: kept.filter((name) => LATER.test(name)),
+          files: cached.filter((name) => !LATER.test(name)),
+          later: cached.filter((name) => LATER.test(name)),
         };
         const filled = worker.code.replace(/["'`]__PRECACHE__["'`]/, () => JSON.stringify(JSON.stringify(list)));
         if (filled === worker.code) throw new Error("the service worker has no place for its list");
@@ -50,7 +50,7 @@ export function offline(): Plugin {
   };
 }
 
-/** Files of `public/`, which Vite copies past the bundle. */
+/** Return the files of `public/`, which Vite copies without adding them to the bundle. */
 function copied(): string[] {
   const entries = readdirSync(PUBLIC, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile()).map((entry) => resolve(entry.parentPath, entry.name));

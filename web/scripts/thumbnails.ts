@@ -1,4 +1,4 @@
-/** Draws the pictures of the shipped stickers: `npm run thumbnails`, after a change of the packs, on a built page. */
+/** Draws the thumbnails of the shipped stickers: run `npm run thumbnails` on a built page after changing the packs. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { it } from "vitest";
@@ -18,7 +18,7 @@ it("draws thumbnails", async () => {
       const buttons = [...document.querySelectorAll("#choices button")];
       return buttons.length > 0 && buttons.every((button) => button.querySelector("canvas"));
     });
-    const pictures = await page.evaluate(() =>
+    const thumbnails = await page.evaluate(() =>
       [...document.querySelectorAll<HTMLElement>("#choices button")].map((button): [string, string] => {
         const shown = button.querySelector("canvas")!;
         const copy = Object.assign(document.createElement("canvas"), { width: shown.width, height: shown.height });
@@ -27,7 +27,7 @@ it("draws thumbnails", async () => {
       }),
     );
     mkdirSync(FOLDER, { recursive: true });
-    for (const [name, data] of pictures) writeFileSync(resolve(FOLDER, `${name}.png`), Buffer.from(data, "base64"));
+    for (const [name, data] of thumbnails) writeFileSync(resolve(FOLDER, `${name}.png`), Buffer.from(data, "base64"));
   } finally {
     await context.close();
     await host.close();

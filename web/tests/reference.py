@@ -1,9 +1,9 @@
-"""What the Python package makes of pictures, for the browser's engine to be compared with.
+"""Reference results of the Python package, with which the browser's engine is compared.
 
 python web/tests/reference.py             # tests/fixtures/reference.json, public/models/*/recipe.json, and the places
-                                          # that stickers are tied to, src/engine/places.json
-python web/tests/reference.py --check     # are they still what the package says? exit status 1 if not
-python web/tests/reference.py --pictures  # tests/.pictures/: the pictures, faces and stickers of `npm run parity`
+                                          # to which stickers are attached, src/engine/places.json
+python web/tests/reference.py --check     # check that they are up to date; exit status 1 if not
+python web/tests/reference.py --pictures  # tests/.pictures/: the images, faces and stickers of `npm run parity`
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ PICTURES = WEB / "tests" / ".pictures"
 MODELS = WEB / "public" / "models"
 ASTRONAUT = WEB.parent / "assets" / "photos" / "astronaut.png"
 
-#: Networks that the page ships.
+#: Networks shipped with the page.
 NETWORKS = ("face_crop_light", "face_detector")
 
 
 def main() -> int:
-    """Read the arguments, then write or compare."""
+    """Read the arguments, then write or check the files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit status 1 if a file is out of date")
     parser.add_argument("--pictures", action="store_true", help="write the pictures for `npm run parity`")
@@ -55,19 +55,19 @@ def main() -> int:
     if args.pictures:
         write_pictures()
         return 0
-    wrong = 0
+    status = 0
     for path, text in {FIXTURE: fixture(), PLACES: places(), **recipes()}.items():
         if not args.check:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         elif not path.is_file() or not same(json.loads(path.read_text(encoding="utf-8")), json.loads(text)):
             print(f"{path.relative_to(WEB)}: out of date; run python web/tests/reference.py", file=sys.stderr)
-            wrong = 1
-    return wrong
+            status = 1
+    return status
 
 
 def recipes() -> dict[Path, str]:
-    """The recipes of the shipped networks, as `tools/export.py` writes them."""
+    """Return the recipes of the shipped networks, as `tools/export.py` writes them."""
     texts = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in NETWORKS:
@@ -78,7 +78,7 @@ def recipes() -> dict[Path, str]:
 
 
 def places() -> str:
-    """The anchors: of which points each is the middle, and those of the head without landmarks; a line each."""
+    """Return the points whose mean each anchor is, and the places of the head without landmarks, as JSON."""
     parts = []
     for part, values in {"anchors": IBUG68.anchors, "head": HEAD_PLACES}.items():
         lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(list(value))}" for name, value in values.items())
@@ -87,10 +87,10 @@ def places() -> str:
 
 
 def fixture() -> str:
-    """Numbers of single functions, for the unit tests."""
+    """Return results of single functions for the unit tests, as JSON."""
     rng = np.random.default_rng(0)
-    turn = geometry.compose(geometry.rotation(20), geometry.scaling(130, 110), geometry.translation(40, 30))
-    face = geometry.apply(turn, MEAN_FACE.astype(np.float64)) + rng.normal(0, 1, (68, 2))
+    matrix = geometry.compose(geometry.rotation(20), geometry.scaling(130, 110), geometry.translation(40, 30))
+    face = geometry.apply(matrix, MEAN_FACE.astype(np.float64)) + rng.normal(0, 1, (68, 2))
     steps = [face + rng.normal(0, 2, (68, 2)) + 4 * step for step in range(4)]
     smooth = OneEuro()
     source = rng.uniform(0, 100, (6, 2))
@@ -127,17 +127,17 @@ def fixture() -> str:
     return json.dumps(rounded(values)) + "\n"
 
 
-#: Yaw, pitch and roll of heads.
+#: Yaw, pitch and roll of heads in degrees.
 ANGLES = ((0, 0, 0), (20, -10, 15), (-45, 10, -30), (60, 5, 100), (-80, 0, 0))
 
 
 def head(yaw: float, pitch: float, roll: float, size: float) -> np.ndarray:
-    """The points of a turned average head, (68, 2), in a picture of 400 x 400."""
+    """Return the points of a rotated average head, (68, 2), in an image of 400 x 400."""
     return (HEAD_POINTS - (0.5, 0.45, 0.3)) @ rotation(yaw, pitch, roll)[:2].T * size + 200
 
 
 def posed(points: np.ndarray) -> dict[str, object]:
-    """A face's pose and what follows from it."""
+    """Return a face's pose and the values derived from it."""
     pose = head_pose(points[None])
     return {
         "points": points,
@@ -151,7 +151,7 @@ def posed(points: np.ndarray) -> dict[str, object]:
 
 
 def acting(signal: str) -> np.ndarray:
-    """The mean face with one expression."""
+    """Return the mean face with one expression."""
     face = MEAN_FACE.astype(np.float64)
     if signal == "mouth_open":
         face[[*range(5, 12), *range(55, 60), *range(65, 68)], 1] += 0.11
@@ -168,13 +168,13 @@ def acting(signal: str) -> np.ndarray:
 
 
 def signals(points: np.ndarray) -> list[float]:
-    """All signals of a face against the average face at rest."""
+    """Return all signals of a face relative to the average face at rest."""
     faces = Faces.from_arrays([points], [[0, 0, 1, 1]], [1])
     return [float(values[0]) for values in faces.signals.values()]
 
 
 def rest(rng: np.random.Generator) -> dict[str, object]:
-    """A face at rest, learned from some frames."""
+    """Return the signals of some frames, and the neutral values learned after each frame."""
     neutral, average = Neutral(1.0), np.array([signal.neutral for signal in SIGNALS.values()])
     measured, learned = average + rng.normal(0.01, 0.01, (12, len(SIGNALS))), []
     for frame, each in enumerate(measured):
@@ -184,18 +184,18 @@ def rest(rng: np.random.Generator) -> dict[str, object]:
 
 
 def switches(rng: np.random.Generator) -> list[dict[str, object]]:
-    """What triggers do while their signal wanders."""
-    told = []
+    """Return the states of triggers for a randomly varying signal."""
+    results = []
     for hold, mode in ((0, "while"), (600, "while"), (0, "burst"), (300, "burst")):
         trigger, switch = Trigger("mouth_open", 0.6, 0.4, hold, mode), Switch()
         values = np.clip(0.5 + np.cumsum(rng.normal(0, 0.15, 60)) % 1 - 0.5, 0, 1)
         shown = [switch(trigger, float(value), 0.07 * frame, 0.5) for frame, value in enumerate(values)]
-        told.append({"hold": hold, "mode": mode, "values": values, "shown": [-1 if t is None else t for t in shown]})
-    return told
+        results.append({"hold": hold, "mode": mode, "values": values, "shown": [-1 if t is None else t for t in shown]})
+    return results
 
 
 def rounded(value: object) -> object:
-    """Arrays and all that holds them, as JSON has them."""
+    """Convert arrays, also nested ones in dicts and lists, to rounded JSON values."""
     if isinstance(value, dict):
         return {key: rounded(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -207,7 +207,7 @@ def rounded(value: object) -> object:
 
 
 def same(a: object, b: object) -> bool:
-    """Whether two JSON values agree, numbers but for rounding and resampled pixels but for one level."""
+    """Return whether two JSON values agree up to rounding of numbers and one level of resampled pixels."""
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, list) and isinstance(b, list):
@@ -220,7 +220,7 @@ def same(a: object, b: object) -> bool:
 
 
 def write_pictures() -> None:
-    """Forty pictures, what the landmarker finds in each, and every pack on some of them."""
+    """Write forty images, the faces that the landmarker finds in each, and every pack on some of them."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     landmarker = facekp.load_landmarker()
     described = []
@@ -236,7 +236,7 @@ def write_pictures() -> None:
         for name in list_stickers():
             triggers = [layer.trigger.signal for layer in load_sticker(name).layers if layer.trigger]
             points = head(*angles, 120)
-            if triggers:  # seen by the same camera, with the expression
+            if triggers:  # the expression, rotated and scaled like the head
                 shift = acting(triggers[0]) - MEAN_FACE
                 points = points + shift @ rotation(*angles)[:2, :2].T * 120
             box = [*points.min(0), *points.max(0)]
@@ -254,19 +254,19 @@ def write_pictures() -> None:
 
 
 def wear(name: str, file: str, index: int, found: list[dict[str, object]]) -> dict[str, object]:
-    """Draw one pack on faces over a picture."""
+    """Draw a pack on faces of an image, and write the result."""
     picture = cv2.imread(str(PICTURES / f"{index:02}.png"))
     faces = Faces.from_arrays(*(np.array([face[key] for face in found]) for key in ("points", "boxes", "scores")))
     cv2.imwrite(str(PICTURES / f"{file}.png"), load_sticker(name).apply(picture, faces, 0.2))
     return {"picture": f"{index:02}.png", "sticker": name, "file": f"{file}.png", "seconds": 0.2, "faces": found}
 
 
-#: The pictures of which every pack is drawn, on the faces in them; on turned heads it is drawn as well.
+#: Images on whose faces every pack is drawn, in addition to rotated heads.
 WORN = {"astronaut", "hopper turned 20", "drawn 3"}
 
 
 def rows(faces: Faces) -> list[dict[str, object]]:
-    """Faces as JSON has them."""
+    """Convert faces to JSON values."""
     return [
         {"points": np.float64(points).round(4).tolist(), "boxes": np.float64(box).tolist(), "scores": score}
         for points, box, score in faces
@@ -274,7 +274,7 @@ def rows(faces: Faces) -> list[dict[str, object]]:
 
 
 def placements() -> list[dict[str, object]]:
-    """What every layer is tied to on turned heads, and where the corners of its picture come to lie."""
+    """Return the targets of every layer on rotated heads, and the placed corners of its image."""
     placed = []
     for angles in ANGLES:
         points = head(*angles, 260)
@@ -293,15 +293,15 @@ def placements() -> list[dict[str, object]]:
 
 
 def pictures() -> Iterator[tuple[str, np.ndarray]]:
-    """Two photos in the public domain and drawn faces: turned, shrunk, and in crowds."""
+    """Yield two public-domain photos, rotated, resized and mirrored, and drawn faces, single and in crowds."""
     astronaut, hopper = cv2.imread(str(ASTRONAUT)), grace_hopper()
     for name, photo in (("astronaut", astronaut), ("hopper", hopper)):
         yield name, photo
         for degrees in (-35, -20, 20, 35):
             yield f"{name} turned {degrees}", turned(photo, degrees)
         for scale in (0.25, 0.5, 2.2):
-            how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-            yield f"{name} times {scale}", cv2.resize(photo, None, fx=scale, fy=scale, interpolation=how)
+            interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+            yield f"{name} times {scale}", cv2.resize(photo, None, fx=scale, fy=scale, interpolation=interpolation)
         yield f"{name} mirrored", np.ascontiguousarray(photo[:, ::-1])
     drawn = [draw_face(seed, 240)[0] for seed in range(12)]
     for seed in range(12):
@@ -321,13 +321,13 @@ def pictures() -> Iterator[tuple[str, np.ndarray]]:
 
 
 def turned(picture: np.ndarray, degrees: float) -> np.ndarray:
-    """A picture turned about its middle, its edge repeated."""
+    """Rotate an image about its centre; its border is replicated."""
     height, width = picture.shape[:2]
     return geometry.warp(picture, geometry.rotation(degrees, (width / 2, height / 2)), (width, height), "replicate")
 
 
 def grace_hopper() -> np.ndarray:
-    """The portrait (U.S. Navy, public domain) that comes with matplotlib."""
+    """Return the portrait (U.S. Navy, public domain) that is included in matplotlib."""
     from matplotlib.cbook import get_sample_data
 
     with get_sample_data("grace_hopper.jpg", asfileobj=True) as file:

@@ -1,8 +1,8 @@
-/** The camera and the microphone, and what is said when they are not available. */
+/** Access to the camera and the microphone, and the errors when they are not available. */
 import { PageError, type Word } from "./words";
 import { reasonOf } from "../engine/errors";
 
-/** Which camera: the way it looks on a phone, or one of those of a computer. */
+/** A camera: selected by its direction on a phone, or by its device id on a computer. */
 export type Camera = { readonly facingMode: "user" | "environment" } | { readonly deviceId: string };
 
 const REASONS: Record<string, Word> = {
@@ -14,7 +14,7 @@ const REASONS: Record<string, Word> = {
   AbortError: "cameraBusy",
 };
 
-/** The camera after the one that is on. */
+/** Return the camera that follows the current one. */
 export async function cameraAfter(current: MediaStream): Promise<Camera> {
   const { facingMode, deviceId } = current.getVideoTracks()[0]!.getSettings();
   if (facingMode) return { facingMode: facingMode === "user" ? "environment" : "user" };
@@ -23,7 +23,7 @@ export async function cameraAfter(current: MediaStream): Promise<Camera> {
   return { deviceId: cameras[(cameras.indexOf(deviceId ?? "") + 1) % cameras.length] ?? "" };
 }
 
-/** Ask for a camera; another one is opened where there is no such one. */
+/** Request a camera; if it does not exist, the browser opens another one. */
 export async function openCamera(camera: Camera): Promise<MediaStream> {
   if (!navigator.mediaDevices) throw new PageError("cameraInsecure");
   try {
@@ -36,7 +36,7 @@ export async function openCamera(camera: Camera): Promise<MediaStream> {
   }
 }
 
-/** Ask for the microphone; undefined if it is not available. */
+/** Request the microphone; return undefined if it is not available. */
 export async function openMicrophone(): Promise<MediaStream | undefined> {
   try {
     return await navigator.mediaDevices?.getUserMedia({ audio: true });
@@ -45,7 +45,7 @@ export async function openMicrophone(): Promise<MediaStream | undefined> {
   }
 }
 
-/** Switch a stream's devices off. */
+/** Stop all tracks of a stream, which turns its devices off. */
 export function stopStream(stream: MediaStream | null | undefined): void {
   stream?.getTracks().forEach((track) => track.stop());
 }

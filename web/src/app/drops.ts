@@ -1,23 +1,23 @@
-/** Files that were dropped, pasted or chosen, and what to do with them. */
+/** Files that were dropped, pasted or chosen, and their kinds. */
 
-/** What a file is for. */
+/** Kind of a file. */
 type Kind = "photo" | "video" | "zip" | "folder" | "unknown";
 
-/** Files that belong together. */
+/** A file, or the files of a folder. */
 export interface Drop {
   readonly kind: Kind;
   readonly name: string;
   readonly files: File[];
 }
 
-/** What a single file is. */
+/** Return the kind of a single file. */
 export function kindOf(file: File): Kind {
   if (file.type.startsWith("image/")) return "photo";
   if (file.type.startsWith("video/")) return "video";
   return /^application\/(x-)?zip\b/.test(file.type) || /\.zip$/i.test(file.name) ? "zip" : "unknown";
 }
 
-/** What was dropped or pasted; undefined if it holds no file. */
+/** Return what was dropped or pasted; undefined if there is no file. */
 export async function dropOf(transfer: DataTransfer | null): Promise<Drop | undefined> {
   const entries = [...(transfer?.items ?? [])].map((item) => item.webkitGetAsEntry?.()).filter((entry) => !!entry);
   const folder = entries.find((entry) => entry.isDirectory);
@@ -26,7 +26,7 @@ export async function dropOf(transfer: DataTransfer | null): Promise<Drop | unde
   return file && { kind: kindOf(file), name: file.name, files: [file] };
 }
 
-/** The files of a folder, not of folders in it. */
+/** Return the files of a folder, without those of its subfolders. */
 async function filesIn(folder: FileSystemDirectoryEntry): Promise<File[]> {
   const reader = folder.createReader();
   const files: File[] = [];

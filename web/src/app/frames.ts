@@ -1,19 +1,19 @@
-/** The frames of a playing video element, as fast as they are worked on and no faster, each as new as may be. */
+/** The frames of a playing video element, at the rate at which they are processed, each as recent as possible. */
 
 /** A frame of a video. */
 export type Frame = VideoFrame | ImageBitmap;
 
-/** Takes a frame; the next one comes when it is done. */
+/** Processes a frame; the next one follows when the promise resolves. */
 type Taker = (frame: Frame, seconds: number) => Promise<void>;
 
 /**
- * Hand over a video's frames until the returned function is called.
+ * Pass the frames of a video to a callback until the returned function is called.
  *
- * While one is worked on, the newest of those that come is kept, so that the work need not wait for the next one.
+ * While one is processed, the newest of the next ones is kept, so that the processing need not wait for a frame.
  *
- * @param video - Plays.
- * @param take - Owns the frame from then on.
- * @param failed - Told if a frame could not be taken; then there are no more.
+ * @param video - The playing video element.
+ * @param take - Receives each frame and owns it from then on.
+ * @param failed - Called with the error if a frame cannot be read or processed; no more frames follow.
  */
 export function pump(video: HTMLVideoElement, take: Taker, failed: (error: unknown) => void): () => void {
   let running = true;
@@ -33,23 +33,23 @@ export function pump(video: HTMLVideoElement, take: Taker, failed: (error: unkno
       stop();
     }
   };
-  const watch = () => {
+  const schedule = () => {
     if (!running) return;
-    if ("requestVideoFrameCallback" in video) video.requestVideoFrameCallback(() => void attempt(see));
-    else requestAnimationFrame(() => void attempt(see));
+    if ("requestVideoFrameCallback" in video) video.requestVideoFrameCallback(() => void attempt(capture));
+    else requestAnimationFrame(() => void attempt(capture));
   };
-  const see = async () => {
+  const capture = async () => {
     if (running && video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA && video.videoWidth) {
       const seconds = (performance.now() - start) / 1000;
       const frame = await grab(video);
       if (!running) return frame.close();
       newest?.frame.close();
       newest = { frame, seconds };
-      if (!busy) void attempt(work);
+      if (!busy) void attempt(processAll);
     }
-    watch();
+    schedule();
   };
-  const work = async () => {
+  const processAll = async () => {
     busy = true;
     while (newest) {
       const { frame, seconds } = newest;
@@ -58,11 +58,11 @@ export function pump(video: HTMLVideoElement, take: Taker, failed: (error: unkno
     }
     busy = false;
   };
-  watch();
+  schedule();
   return stop;
 }
 
-/** The frame that a video shows now. */
+/** Return the current frame of a video. */
 function grab(video: HTMLVideoElement): VideoFrame | Promise<ImageBitmap> {
   return typeof VideoFrame === "undefined" ? createImageBitmap(video) : new VideoFrame(video);
 }

@@ -1,4 +1,4 @@
-/** The page: what its buttons do. */
+/** The page: the actions of its buttons, and the sources of images. */
 import { UserError } from "../engine/errors";
 import { MAX_NETWORK_BYTES, filesOf } from "../engine/files";
 import { MODEL_FILE, RECIPE_FILE } from "../engine/network";
@@ -30,23 +30,23 @@ const film = element<HTMLVideoElement>("film");
 const button = (id: string) => element<HTMLButtonElement>(id);
 const input = (id: string) => element<HTMLInputElement>(id);
 
-/** Stickers that are pressed, and those of them that are loaded. */
+/** Selected stickers, and those of them that are loaded. */
 const worn = new Set<string>();
 const loaded = new Set<string>();
-/** Changes of the source; each ends before the next one begins. */
+/** Runs changes of the source one by one. */
 const inTurn = turns();
 let changes = 0;
 let source: "none" | "camera" | "photo" | "video" = "none";
 let camera: Camera = { facingMode: "user" };
 let mirrored = true;
-/** Ends the frames; another function for each source. */
+/** Stops the frames of the current source; a different function for each source. */
 let halt = () => {};
 let sound: Sound | undefined;
 let recording: { running: Recording; microphone?: MediaStream } | undefined;
-/** The source for which the microphone is being asked for. */
-let asking: typeof halt | undefined;
+/** `halt` of the source for which the microphone is being requested. */
+let pendingMicrophone: typeof halt | undefined;
 
-/** Networks and stickers are loaded. */
+/** Resolves when the networks and the list of stickers are loaded. */
 const ready = start();
 ready.catch((error: unknown) => {
   tell("notReady");
@@ -58,15 +58,15 @@ async function start(): Promise<void> {
   wire();
   refresh();
   tell("loading");
-  const asked = new URLSearchParams(location.search).get("backend");
-  const backend = await studio.load(document.baseURI, asked === "webgpu" ? "webgpu" : "wasm");
+  const requested = new URLSearchParams(location.search).get("backend");
+  const backend = await studio.load(document.baseURI, requested === "webgpu" ? "webgpu" : "wasm");
   document.documentElement.dataset.backend = backend;
   for (const choice of await studio.choices()) offer(choice, `thumbnails/${choice.name}.png`);
   tell("ready");
   document.documentElement.dataset.ready = "true";
 }
 
-/** Do something as soon as the page is ready, and say what went wrong if it does. */
+/** Run an action as soon as the page is ready, and show its error if it fails. */
 async function attempt(work: () => Promise<unknown>): Promise<void> {
   complain();
   try {
@@ -78,7 +78,7 @@ async function attempt(work: () => Promise<unknown>): Promise<void> {
   }
 }
 
-/** Change the source, when the change before has ended. */
+/** Change the source after all previous changes have ended. */
 function change(work: () => Promise<void>): Promise<void> {
   changes += 1;
   return inTurn(work);
@@ -102,7 +102,7 @@ async function toggle(name: string): Promise<void> {
       await studio.prepare(name);
       if (worn.has(name)) loaded.add(name);
     } catch (error) {
-      worn.delete(name); // it cannot be loaded; what else is worn stays
+      worn.delete(name); // it cannot be loaded; other stickers remain
       markChoices(worn);
       throw error;
     }
@@ -111,16 +111,16 @@ async function toggle(name: string): Promise<void> {
   await showPhoto(() => studio.photoAgain());
 }
 
-/** Show the photo as it is drawn now, unless it is left meanwhile; videos are drawn anyway. */
+/** Draw and show the photo, unless the source changes before it is drawn; videos are drawn continuously. */
 async function showPhoto(draw: () => Promise<Shown | undefined>): Promise<void> {
   if (source !== "photo") return;
-  const shownNow = halt;
+  const current = halt;
   const shown = await draw();
-  if (halt === shownNow && shown) show(shown);
+  if (halt === current && shown) show(shown);
   else shown?.image.close();
 }
 
-/** Which buttons do something now. */
+/** Enable the buttons that apply to the current source. */
 function refresh(): void {
   const live = source === "camera" || source === "video";
   const focused = document.activeElement;
@@ -133,9 +133,9 @@ function refresh(): void {
   if (focused instanceof HTMLButtonElement && focused.disabled) button("camera").focus();
 }
 
-/** End what is shown now. */
+/** End the current source. */
 async function stop(): Promise<void> {
-  // The source ends all the same if that fails.
+  // The source ends even if the recording cannot be saved.
   const saved = await stopRecording().catch((error: unknown) => {
     complain(error);
     return false;
@@ -155,7 +155,7 @@ async function stop(): Promise<void> {
   refresh();
 }
 
-/** Show the frames of the video element as they come. */
+/** Process and show the frames of the video element. */
 function play(mirror: () => boolean): void {
   const times: number[] = [];
   const mine = pump(
@@ -163,7 +163,7 @@ function play(mirror: () => boolean): void {
     async (frame, seconds) => {
       const shown = await studio.frame(frame, seconds, mirror());
       if (halt !== mine) return shown.image.close();
-      // A video file cannot change its size: a phone that is turned ends the recording.
+      // A video file cannot change its size: rotating the phone ends the recording.
       const { width, height } = shown.image;
       if (recording && (width !== canvas.width || height !== canvas.height)) await stopRecording().catch(complain);
       const first = !hasImage();
@@ -178,30 +178,30 @@ function play(mirror: () => boolean): void {
   halt = mine;
 }
 
-/** Milliseconds after which a count of faces is said, so that one that flickers is not. */
+/** Milliseconds after which a new count of faces is announced, so that a flickering count is not. */
 const SETTLED = 700;
 
-/** Ask for the camera; until the user answers, other sources may be chosen, and the camera is no longer wanted then. */
+/** Request the camera; if the user chooses another source before answering, the camera is not used. */
 async function startCamera(wanted = camera): Promise<void> {
-  const stopped = change(stop); // the other camera, too: some phones open one at a time
-  const asked = changes;
+  const stopped = change(stop); // also another camera: some phones open only one at a time
+  const thisChange = changes;
   await stopped;
-  if (asked !== changes) return;
+  if (thisChange !== changes) return;
   tell("starting");
   let stream: MediaStream;
   try {
     stream = await openCamera(wanted);
   } catch (error) {
-    if (asked === changes) tell("ready");
+    if (thisChange === changes) tell("ready");
     throw error;
   }
-  await inTurn(async () => (asked === changes ? showCamera(stream, wanted) : stopStream(stream)));
+  await inTurn(async () => (thisChange === changes ? showCamera(stream, wanted) : stopStream(stream)));
 }
 
 async function showCamera(stream: MediaStream, wanted: Camera): Promise<void> {
   film.srcObject = stream;
   stream.getVideoTracks()[0]?.addEventListener("ended", () => {
-    // Unplugged: it does not fire when the page itself stops it.
+    // The camera was unplugged: the event does not fire when the page itself stops the track.
     void attempt(() => change(stop)).then(() => complain(new PageError("cameraLost")));
   });
   film.muted = true;
@@ -257,7 +257,7 @@ async function openVideo(file: File): Promise<void> {
   refresh();
 }
 
-/** Play the film; where the browser wants a click on the page before it sounds, without sound until there is one. */
+/** Play the video; without sound until a click or a key press on the page if the browser requires one. */
 async function playWithSound(): Promise<void> {
   try {
     await film.play();
@@ -282,7 +282,7 @@ async function addZip(file: File, wanted?: Wanted): Promise<void> {
 }
 
 async function addFolder({ files, name }: Drop): Promise<void> {
-  const parts = files.filter((file) => [RECIPE_FILE, MODEL_FILE].includes(file.name)); // it may hold anything else
+  const parts = files.filter((file) => [RECIPE_FILE, MODEL_FILE].includes(file.name)); // it may contain other files
   await networkUsed(await studio.useNetwork(await filesOf(parts, MAX_NETWORK_BYTES), name));
 }
 
@@ -310,7 +310,7 @@ async function open(drop: Drop): Promise<void> {
 }
 
 async function takePicture(): Promise<void> {
-  // A canvas of a bitmap cannot be read while the next one is on its way, so copy it first.
+  // A bitmap canvas cannot be read while the next bitmap is being transferred, so copy it first.
   const copy = document.createElement("canvas");
   Object.assign(copy, { width: canvas.width, height: canvas.height });
   copy.getContext("2d")!.drawImage(canvas, 0, 0);
@@ -323,12 +323,12 @@ async function toggleRecording(): Promise<void> {
     await stopRecording();
     return;
   }
-  if (asking === halt || (source !== "camera" && source !== "video")) return;
-  const shownNow = halt;
-  asking = shownNow;
+  if (pendingMicrophone === halt || (source !== "camera" && source !== "video")) return;
+  const current = halt;
+  pendingMicrophone = current;
   const microphone = source === "camera" ? await openMicrophone() : undefined;
-  if (asking === shownNow) asking = undefined;
-  if (halt !== shownNow) return stopStream(microphone); // what was to be recorded has ended
+  if (pendingMicrophone === current) pendingMicrophone = undefined;
+  if (halt !== current) return stopStream(microphone); // the source to be recorded has ended
   try {
     if (source === "video") (sound ??= soundOf(film)).resume();
     const running = record(canvas, microphone ?? (source === "video" ? sound?.stream : undefined));
@@ -344,7 +344,7 @@ async function toggleRecording(): Promise<void> {
   refresh();
 }
 
-/** Save what is being recorded; whether there was something to save. */
+/** End and save the recording; return whether there was one. */
 async function stopRecording(): Promise<boolean> {
   if (!recording) return false;
   const { running, microphone } = recording;
@@ -362,7 +362,7 @@ async function stopRecording(): Promise<boolean> {
   }
 }
 
-/** Tie the buttons to what they do. */
+/** Connect the buttons to their actions. */
 function wire(): void {
   const click = (id: string, work: () => Promise<unknown>) => {
     button(id).addEventListener("click", () => void attempt(work));
@@ -413,8 +413,8 @@ function wire(): void {
 function wireDrops(): void {
   const view = element("view");
   const take = (transfer: DataTransfer | null) => {
-    const dropped = dropOf(transfer); // at once: it is empty when the event has ended
-    dropped.catch(() => undefined); // said below
+    const dropped = dropOf(transfer); // read synchronously: it is empty after the event
+    dropped.catch(() => undefined); // shown by `attempt` below
     void attempt(async () => {
       const drop = await dropped;
       if (drop) await open(drop);
@@ -436,11 +436,11 @@ function wireDrops(): void {
   });
 }
 
-/** Keep the page for the next visit, also without a network; only a built page has the script. */
+/** Cache the page, so that the next visit works offline; only a built page has the script. */
 if (import.meta.env.PROD && "serviceWorker" in navigator) {
   window.addEventListener("load", () => {
     navigator.serviceWorker.register(new URL("service-worker.js", document.baseURI)).catch(() => {
-      // Private windows and plain http have none; the page works all the same.
+      // Private windows and plain http have no service workers; the page works without.
     });
   });
 }

@@ -1,4 +1,4 @@
-/** What the page may load and whom it may ask: nobody but its own host. */
+/** Content security policy of the page: it may load files from, and connect to, its own host only. */
 export const POLICY = [
   "default-src 'none'",
   "script-src 'self' 'wasm-unsafe-eval'",

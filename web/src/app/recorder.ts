@@ -1,19 +1,19 @@
-/** Recording a canvas with sound, and saving what was made. */
+/** Recording a canvas with sound, and saving the files. */
 import { PageError } from "./words";
 
-/** What a recording may be, the best first; H.264's level says how many pixels a frame may have. */
+/** Return the types of a recording, the preferred first; the H.264 level limits the number of pixels of a frame. */
 function typesFor({ width, height }: HTMLCanvasElement): string[] {
   const pixels = width * height;
   const level = pixels <= 1280 * 720 ? "1F" : pixels <= 1920 * 1088 ? "28" : "33";
   return [`video/mp4;codecs=avc1.42E0${level},mp4a.40.2`, "video/webm;codecs=vp8,opus", "video/webm", "video/mp4"];
 }
 
-/** A recording under way. */
+/** A recording in progress. */
 export interface Recording {
-  /** Settles when it has ended, also by itself, as when its encoder fails. */
+  /** Resolves when the recording has ended, also by itself, for example if its encoder fails. */
   readonly ended: Promise<void>;
   /**
-   * End it; the video and the suffix of its file.
+   * End the recording; return the video and the suffix of its file.
    *
    * @throws PageError if nothing was recorded.
    */
@@ -21,22 +21,22 @@ export interface Recording {
 }
 
 /**
- * Record what a canvas shows.
+ * Record the content of a canvas.
  *
- * @param canvas - Shows the frames, all of one size.
- * @param sound - Its first audio track is recorded, if there is one.
+ * @param canvas - The canvas to record; its size must not change.
+ * @param sound - Stream whose first audio track is recorded, if any.
  * @throws PageError if this browser cannot record.
  */
 export function record(canvas: HTMLCanvasElement, sound: MediaStream | undefined): Recording {
-  const there = typeof MediaRecorder !== "undefined" && "captureStream" in canvas;
-  const type = there && typesFor(canvas).find((each) => MediaRecorder.isTypeSupported(each));
-  if (!type) throw new PageError("recordMissing"); // on Linux WebKit may have the class and no encoder
+  const supported = typeof MediaRecorder !== "undefined" && "captureStream" in canvas;
+  const type = supported && typesFor(canvas).find((each) => MediaRecorder.isTypeSupported(each));
+  if (!type) throw new PageError("recordMissing"); // WebKit on Linux may have the class but no encoder
   const stream = canvas.captureStream();
   sound?.getAudioTracks().forEach((track) => stream.addTrack(track));
   const recorder = new MediaRecorder(stream, { mimeType: type, videoBitsPerSecond: 6_000_000 });
   const parts: Blob[] = [];
   recorder.ondataavailable = ({ data }) => parts.push(data);
-  const ended = new Promise<void>((done) => (recorder.onstop = () => done())); // behind an error, too
+  const ended = new Promise<void>((done) => (recorder.onstop = () => done())); // also fired after an error
   recorder.start(1000);
   return {
     ended,
@@ -54,11 +54,11 @@ export function record(canvas: HTMLCanvasElement, sound: MediaStream | undefined
 /** The sound of a video element. */
 export interface Sound {
   readonly stream: MediaStream;
-  /** Let it be heard again; a phone call, or the lock of a screen, suspends it. */
+  /** Resume the sound, which a phone call or a locked screen suspends. */
   resume(): void;
 }
 
-/** The sound of a video element, as a stream; it is still heard. */
+/** Return the sound of a video element as a stream; it remains audible. */
 export function soundOf(video: HTMLVideoElement): Sound {
   const audio = new AudioContext();
   const source = audio.createMediaElementSource(video);
@@ -70,7 +70,7 @@ export function soundOf(video: HTMLVideoElement): Sound {
   return { stream: recorded.stream, resume };
 }
 
-/** Let the user keep a file; its name. */
+/** Download a file to the user's device; return its name. */
 export function save(blob: Blob, suffix: string): string {
   const now = new Date();
   const local = new Date(now.getTime() - 60_000 * now.getTimezoneOffset());

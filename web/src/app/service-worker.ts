@@ -1,7 +1,7 @@
 /**
- * Keeps the whole page, so that it works offline; and adds the headers that a plain host leaves out.
+ * Caches the whole page, so that it works offline, and adds response headers that a simple host does not send.
  *
- * With them WebAssembly may have threads, and the workers, too, may ask nobody but the page's own host.
+ * They allow WebAssembly threads, and they restrict the workers, too, to connections to the page's own host.
  */
 import { POLICY } from "./policy";
 
@@ -14,7 +14,7 @@ interface Fetch extends Lifetime {
   respondWith(response: Promise<Response>): void;
 }
 
-/** What this script uses of `ServiceWorkerGlobalScope`. */
+/** The part of `ServiceWorkerGlobalScope` that this script uses. */
 interface Scope {
   readonly registration: { readonly scope: string };
   readonly clients: { claim(): Promise<void> };
@@ -25,17 +25,17 @@ interface Scope {
 
 const scope = globalThis as unknown as Scope;
 
-/** Filled in by the build: what is kept at once, and what when it is asked for. */
+/** Filled in by the build: the files to cache at installation, and those to cache when first requested. */
 const { version, files, later } = JSON.parse("__PRECACHE__") as { version: string; files: string[]; later: string[] };
 
-/** The cache is the host's; other pages of its may be ours as well. */
+/** Caches are shared by the whole origin, which may host several copies of this page. */
 const PREFIX = `facekp-${new URL(scope.registration.scope).pathname}-`;
 const CACHE = PREFIX + version;
 
 const urlOf = (file: string) => new URL(file, scope.registration.scope).href;
 
-/** Addresses of the page's files. What else its host answers below the page is left alone, such as `/docs`. */
-const own = new Set([...files, ...later, "index.html"].map(urlOf));
+/** Addresses of the page's files. Other addresses of the host below the page, such as `/docs`, are left alone. */
+const ownFiles = new Set([...files, ...later, "index.html"].map(urlOf));
 
 const HEADERS = {
   "Cross-Origin-Opener-Policy": "same-origin",
@@ -44,30 +44,30 @@ const HEADERS = {
 };
 
 scope.addEventListener("install", (event) => {
-  event.waitUntil(keepAll());
+  event.waitUntil(cacheAll());
 });
 
 scope.addEventListener("activate", (event) => {
-  event.waitUntil(forgetOthers().then(() => scope.clients.claim()));
+  event.waitUntil(deleteOtherCaches().then(() => scope.clients.claim()));
 });
 
 scope.addEventListener("fetch", (event) => {
   const { method, url } = event.request;
   const { origin, pathname } = new URL(url);
-  if (method === "GET" && own.has(origin + pathname)) event.respondWith(answer(event.request));
+  if (method === "GET" && ownFiles.has(origin + pathname)) event.respondWith(answer(event.request));
 });
 
-async function keepAll(): Promise<void> {
+async function cacheAll(): Promise<void> {
   const cache = await caches.open(CACHE);
   // Not all at once: the page itself is loading.
   for (const file of files) {
-    // What the page has just fetched is only asked about, where the host knows a file's age.
+    // Files that the page has just fetched are only revalidated, if the host sends their age.
     await cache.add(new Request(urlOf(file), { cache: "no-cache" }));
   }
   await scope.skipWaiting();
 }
 
-async function forgetOthers(): Promise<void> {
+async function deleteOtherCaches(): Promise<void> {
   for (const name of await caches.keys()) {
     if (name.startsWith(PREFIX) && name !== CACHE) await caches.delete(name);
   }
@@ -75,12 +75,12 @@ async function forgetOthers(): Promise<void> {
 
 async function answer(request: Request): Promise<Response> {
   const cache = await caches.open(CACHE);
-  const asked = request.url.replace(/index\.html(?=[?#]|$)/, ""); // the page is kept under its folder's address
-  const kept = await cache.match(asked, { ignoreSearch: true });
-  const response = kept ?? (await fetch(request));
-  if (!response.status) return response; // a redirection, or from another host: it cannot be changed
-  if (!kept && response.ok) {
-    await cache.put(request, response.clone()).catch(() => undefined); // no room: it is fetched again next time
+  const address = request.url.replace(/index\.html(?=[?#]|$)/, ""); // the page is cached under its folder's address
+  const cached = await cache.match(address, { ignoreSearch: true });
+  const response = cached ?? (await fetch(request));
+  if (!response.status) return response; // a redirection or a response of another host: it cannot be modified
+  if (!cached && response.ok) {
+    await cache.put(request, response.clone()).catch(() => undefined); // no space: it is fetched again next time
   }
   const headers = new Headers(response.headers);
   for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);

@@ -1,8 +1,8 @@
-/** What the page shows: the elements, their words, messages and the image. */
+/** The view: the elements of the page, their texts, messages and the image. */
 import type { Choice, Shown } from "./studio/studio";
 import { type Word, currentLanguage, explain, say, stickerTitle } from "./words";
 
-/** An element of the page by its id. */
+/** Return an element of the page by its id. */
 export function element<T extends HTMLElement = HTMLElement>(id: string): T {
   return document.getElementById(id) as T;
 }
@@ -14,15 +14,15 @@ const problem = element("problem");
 const meter = element("meter");
 const choices = element("choices");
 
-/** The last message and the last error, to be said again in another language. */
-let said: () => string = () => "";
-let complaint: unknown;
-let described: () => string = () => say("stage");
+/** The last message, the last error and the canvas label, kept to be translated when the language changes. */
+let statusText: () => string = () => "";
+let shownError: unknown;
+let canvasLabel: () => string = () => say("stage");
 
-/** Put the words of the current language everywhere. */
+/** Set all texts of the page in the current language. */
 export function translate(): void {
   document.documentElement.lang = currentLanguage() === "zh" ? "zh-CN" : "en";
-  element("language").lang = currentLanguage() === "zh" ? "en" : "zh-CN"; // it names the other one
+  element("language").lang = currentLanguage() === "zh" ? "en" : "zh-CN"; // the button names the other language
   document.title = `facekp: ${say("title")}`;
   for (const each of document.querySelectorAll<HTMLElement>("[data-word]"))
     each.textContent = say(each.dataset.word as Word);
@@ -32,26 +32,26 @@ export function translate(): void {
   for (const each of choices.querySelectorAll<HTMLElement>("[data-title]")) {
     each.lastElementChild!.textContent = stickerTitle(each.dataset.name!, each.dataset.title!);
   }
-  status.textContent = said();
-  canvas.setAttribute("aria-label", described());
-  if (complaint !== undefined) problem.textContent = explain(complaint);
+  status.textContent = statusText();
+  canvas.setAttribute("aria-label", canvasLabel());
+  if (shownError !== undefined) problem.textContent = explain(shownError);
 }
 
-/** Change what a button says. */
+/** Change the text of a button. */
 export function setWord(id: string, word: Word): void {
   element(id).dataset.word = word;
   element(id).textContent = say(word);
 }
 
-/** A message that is no error. */
+/** Show a status message. */
 export function tell(word: Word, details: Record<string, string | number> = {}): void {
-  said = () => say(word, details);
-  status.textContent = said();
+  statusText = () => say(word, details);
+  status.textContent = statusText();
 }
 
-/** Show what went wrong, in one line; nothing to take it away. */
+/** Show an error in one line, or hide the last one if there is none. */
 export function complain(error?: unknown): void {
-  complaint = error;
+  shownError = error;
   problem.hidden = error === undefined;
   problem.textContent = error === undefined ? "" : explain(error);
 }
@@ -62,10 +62,10 @@ export function hasImage(): boolean {
 }
 
 /**
- * Show an image, and say how many faces it has when that changes.
+ * Show an image, and announce the number of faces when it changes.
  *
  * @param shown - The image.
- * @param settled - Milliseconds for which the number must stay the same before it is said.
+ * @param settled - Milliseconds for which the number must stay the same before it is announced.
  */
 export function show(shown: Shown, settled = 0): void {
   const { width, height } = shown.image;
@@ -74,45 +74,45 @@ export function show(shown: Shown, settled = 0): void {
   element("hint").hidden = true;
   if (shown.faces === faces) return;
   faces = shown.faces;
-  clearTimeout(saying);
-  if (settled) saying = setTimeout(sayFaces, settled, faces);
-  else sayFaces(faces);
+  clearTimeout(countTimer);
+  if (settled) countTimer = setTimeout(tellFaces, settled, faces);
+  else tellFaces(faces);
 }
 
 let faces = -1;
-let saying: ReturnType<typeof setTimeout> | undefined;
+let countTimer: ReturnType<typeof setTimeout> | undefined;
 
-function sayFaces(count: number): void {
+function tellFaces(count: number): void {
   const word = count === 0 ? "none" : count === 1 ? "one" : "several";
   tell(word, { count });
-  described = () => `${say("stage")}. ${say(word, { count })}`;
-  canvas.setAttribute("aria-label", described());
+  canvasLabel = () => `${say("stage")}. ${say(word, { count })}`;
+  canvas.setAttribute("aria-label", canvasLabel());
 }
 
-/** Show nothing. */
+/** Remove the image. */
 export function clear(): void {
   faces = -1;
-  clearTimeout(saying);
+  clearTimeout(countTimer);
   screen.transferFromImageBitmap(null);
   element("hint").hidden = false;
-  described = () => say("stage");
-  canvas.setAttribute("aria-label", described());
+  canvasLabel = () => say("stage");
+  canvas.setAttribute("aria-label", canvasLabel());
   setRate(undefined);
 }
 
-/** Show the frames per second, or nothing. */
+/** Show the frames per second, or hide them if undefined. */
 export function setRate(rate: number | undefined): void {
   meter.hidden = rate === undefined || !element<HTMLInputElement>("rate").checked;
   meter.textContent = say("fps", { rate: rate?.toFixed(0) ?? "" });
 }
 
 /**
- * A button for a sticker.
+ * Add a button for a sticker.
  *
  * @param choice - The sticker.
- * @param thumbnail - Address of an image of it; without one, or if that is missing, `paint` is asked for one.
+ * @param thumbnail - Address of its image; if undefined, or if the file is missing, `paint` provides the image.
  * @param pressed - Called with the sticker's name.
- * @param paint - Makes the image.
+ * @param paint - Returns an image of the sticker.
  */
 export function addChoice(
   choice: Choice,
@@ -131,21 +131,21 @@ export function addChoice(
   label.textContent = stickerTitle(name, title);
   const image = Object.assign(new Image(SIDE, SIDE), { alt: "" });
   button.append(image, label);
-  const paintIt = async () => {
+  const showPainted = async () => {
     const canvas = Object.assign(document.createElement("canvas"), { width: 2 * SIDE, height: 2 * SIDE });
     canvas.setAttribute("aria-hidden", "true");
     canvas.getContext("bitmaprenderer")!.transferFromImageBitmap(await paint(name));
     image.replaceWith(canvas);
   };
-  const paintOrDrop = () => void paintIt().catch(() => image.remove()); // its name is enough; pressing it says why
-  image.onerror = paintOrDrop;
+  const paintOrRemove = () => void showPainted().catch(() => image.remove()); // the name suffices; a press shows why
+  image.onerror = paintOrRemove;
   if (thumbnail) image.src = thumbnail;
-  else paintOrDrop();
+  else paintOrRemove();
   button.addEventListener("click", () => pressed(name));
   choices.append(button);
 }
 
-/** Side of a sticker's image, in pixels of the page. */
+/** Side of a sticker's image, in CSS pixels. */
 const SIDE = 72;
 
 /** Mark the stickers that are worn. */

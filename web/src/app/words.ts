@@ -1,4 +1,4 @@
-/** What the page says, in English and Chinese. */
+/** Texts of the page, in English and Chinese. */
 import { type Code, MESSAGES, UserError, fillIn, reasonOf } from "../engine/errors";
 
 const english = {
@@ -19,17 +19,17 @@ const english = {
   points: "Points",
   boxes: "Boxes",
   rate: "Frames per second",
-  more: "Your own",
+  more: "Your files",
   pack: "Sticker pack (.zip)",
   network: "Network (.zip)",
   networkFolder: "Network (folder)",
-  networkShipped: "Shipped network",
+  networkShipped: "Built-in network",
   drop: "Start the camera, or drop, paste or choose a photo or a video.",
   source: "Source",
   stage: "The image with stickers",
   loading: "Loading…",
   ready: "Ready.",
-  notReady: "Not ready.",
+  notReady: "Loading failed.",
   starting: "Starting the camera…",
   looking: "Looking for faces…",
   none: "No face found.",
@@ -41,23 +41,22 @@ const english = {
   recordingMute: "Recording without sound: the microphone is not available.",
   packAdded: "Added “{title}”.",
   networkUsed: "Using the network “{name}”.",
-  networkReset: "Using the shipped network.",
+  networkReset: "Using the built-in network.",
   language: "中文",
-  cameraRefused: "The camera was refused. Allow it in the browser's settings of this page, then press Camera again.",
+  cameraRefused: "Camera access was denied. Allow it in the browser's settings of this page, then press Camera again.",
   cameraMissing: "No camera was found. Connect one, then press Camera again; or choose a photo.",
-  cameraBusy: "The camera is used by another program. Close that, then press Camera again.",
-  cameraInsecure:
-    "Browsers give a camera only to pages from https or localhost. Open this page that way, or choose a photo.",
-  cameraLost: "The camera is gone. Connect it again, then press Camera.",
-  cameraFailed: "The camera does not start ({reason}). Try again, or choose a photo.",
-  videoDamaged: "{file}: not a video that this browser can play, or damaged; choose another.",
-  fileUnknown: "{file}: neither a photo, a video nor a .zip; choose another file.",
+  cameraBusy: "The camera is used by another program. Close that program, then press Camera again.",
+  cameraInsecure: "Browsers allow camera access only on https or localhost. Open this page there, or choose a photo.",
+  cameraLost: "The camera was disconnected. Connect it again, then press Camera.",
+  cameraFailed: "The camera could not be started ({reason}). Try again, or choose a photo.",
+  videoDamaged: "{file}: this browser cannot play it, or it is damaged; choose another.",
+  fileUnknown: "{file}: not a photo, a video or a .zip file; choose another.",
   recordMissing: "This browser cannot record; take a picture instead.",
-  recordEmpty: "Nothing was recorded, so nothing was saved. Record again, for a second at least.",
-  failed: "This did not work ({reason}). Load the page again.",
+  recordEmpty: "Nothing was recorded, so nothing was saved. Record for at least one second.",
+  failed: "Something went wrong ({reason}). Reload the page.",
 };
 
-/** Which words. */
+/** Key of a text. */
 export type Word = keyof typeof english;
 
 const chinese: Record<Word, string> = {
@@ -179,7 +178,7 @@ const chineseStickers: Record<string, string> = {
 
 type Language = "en" | "zh";
 
-const KEY = "facekp-language"; // other pages of the host have their own
+const KEY = "facekp-language"; // prefixed: storage is shared with other pages of the host
 
 let language: Language = stored() ?? (navigator.language.startsWith("zh") ? "zh" : "en");
 
@@ -188,36 +187,36 @@ function stored(): Language | undefined {
     const value = localStorage.getItem(KEY);
     return value === "en" || value === "zh" ? value : undefined;
   } catch {
-    return undefined; // the browser blocks storage: the choice lasts as long as the page
+    return undefined; // the browser blocks storage: the choice is lost when the page is closed
   }
 }
 
-/** The language of the page. */
+/** Return the language of the page. */
 export function currentLanguage(): Language {
   return language;
 }
 
-/** Choose the language, and keep it for the next visit. */
+/** Set the language, and store it for the next visit. */
 export function setLanguage(next: Language): void {
   language = next;
   try {
     localStorage.setItem(KEY, next);
   } catch {
-    // As in `stored`.
+    // Blocked storage, as in `stored`.
   }
 }
 
-/** A sentence of the page. */
+/** Return a text of the page in the current language. */
 export function say(word: Word, details: Record<string, string | number> = {}): string {
   return fillIn((language === "zh" ? chinese : english)[word], details);
 }
 
-/** What a sticker is called. */
+/** Return the title of a sticker in the current language. */
 export function stickerTitle(name: string, title: string): string {
   return language === "zh" ? (chineseStickers[name] ?? title) : title;
 }
 
-/** A sentence of the page that is an error. */
+/** Error with a text of the page as its message. */
 export class PageError extends Error {
   constructor(
     readonly word: Word,
@@ -227,7 +226,7 @@ export class PageError extends Error {
   }
 }
 
-/** One line for whatever was thrown. */
+/** Return a one-line message for any error. */
 export function explain(error: unknown): string {
   if (error instanceof PageError) return say(error.word, error.details);
   if (!(error instanceof UserError)) return say("failed", { reason: reasonOf(error) });

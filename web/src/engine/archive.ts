@@ -1,16 +1,16 @@
-/** Reading a stranger's `.zip`: checked names, checked sizes, checked sums. */
+/** Unpacking of untrusted `.zip` archives: names, sizes and checksums are verified. */
 import { ERR_UNSAFE_FILENAME, type Entry, Uint8ArrayReader, ZipReader } from "@zip.js/zip.js";
 import { UserError, reasonOf } from "./errors";
 
-/** A pack of more frames would have fewer than 90 x 90 pixels for each; see `MAX_PIXELS` of packs. */
+/** Maximum number of files: a pack of more frames would have fewer than 90 x 90 pixels for each; see `MAX_PIXELS`. */
 const MOST_FILES = 4096;
 
 /**
- * Unpack an archive into the memory.
+ * Unpack an archive into memory.
  *
  * @param bytes - The archive.
- * @param file - What messages call it.
- * @param most - Bytes that all its files together may have.
+ * @param file - Name of the archive in messages.
+ * @param most - Maximum total size of the unpacked files, in bytes.
  */
 export async function unzip(
   bytes: Uint8Array<ArrayBuffer>,
@@ -42,7 +42,7 @@ export async function unzip(
   }
 }
 
-/** Unpack one file, no further than `left` bytes whatever size the archive claims. */
+/** Unpack one file, at most `left` bytes regardless of the size that the archive declares. */
 async function readEntry(
   entry: Exclude<Entry, { directory: true }>,
   file: string,
@@ -67,7 +67,7 @@ async function readEntry(
   return new Uint8Array(await new Blob(chunks).arrayBuffer());
 }
 
-/** Whether a name could lead out of the folder that an archive is unpacked into. */
+/** Return whether a file name could lead out of the folder that an archive is unpacked into. */
 function isOutside(name: string): boolean {
   return /^[/\\]|^[a-z]:|\\|\0/i.test(name) || name.split("/").includes("..");
 }

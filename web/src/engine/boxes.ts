@@ -1,41 +1,41 @@
 /** Face boxes and the grids of cells that predict them. */
 import type { Box } from "./geometry";
 
-/** A face box and how far to trust it, 0 to 1. */
+/** A face box and its confidence score, 0 to 1. */
 export interface ScoredBox {
   readonly box: Box;
   readonly score: number;
 }
 
-/** Sides in pixels of the cells of the three grids. */
+/** Side length of the cells of each grid, in pixels. */
 const STRIDES = [8, 16, 32] as const;
 
-/** Boxes that share more than this part of their union are taken for the same face. */
+/** Intersection over union above which two boxes count as the same face. */
 export const SAME_FACE = 0.4;
 
-/** What lies inside of a face's box by more than this part, and is smaller than this part of it, is a part of that face. */
+/** A box is part of a face if more than `INSIDE` of it lies in the face's box and its area is below `SMALLER` of it. */
 const [INSIDE, SMALLER] = [0.7, 0.35];
 
-/** Cells of an image that are looked at, the best ones; a face has several. */
+/** Maximum number of cells that become boxes, highest scores first; a face has several of them. */
 const MOST_CANDIDATES = 500;
 
-/** Cells of the three grids of an image whose sides are whole numbers of 32 pixels. */
+/** Return the number of cells in the three grids of an image whose sides are multiples of 32 pixels. */
 export function countCells(width: number, height: number): number {
   return STRIDES.reduce((sum, stride) => sum + (width / stride) * (height / stride), 0);
 }
 
-/** In square pixels; 0 if a box has no inside. */
+/** Return the area of a box in square pixels; 0 for an empty box. */
 export function area([x0, y0, x1, y1]: Box): number {
   return Math.max(x1 - x0, 0) * Math.max(y1 - y0, 0);
 }
 
-/** Intersection over union. */
+/** Return the intersection over union of two boxes. */
 export function iou(a: Box, b: Box): number {
   const shared = overlap(a, b);
   return shared / Math.max(area(a) + area(b) - shared, 1e-9);
 }
 
-/** Whether `a` is a part of the face `b`, such as its nose and mouth. */
+/** Return whether `a` is a part of the face `b`, such as nose and mouth. */
 export function isPart(a: Box, b: Box): boolean {
   return overlap(a, b) > INSIDE * Math.max(area(a), 1e-9) && area(a) < SMALLER * area(b);
 }
@@ -47,12 +47,13 @@ function overlap(a: Box, b: Box): number {
 }
 
 /**
- * The faces that a detector's cells agree on, the best first.
+ * Return the faces of one image, best first: boxes of its cells after non-maximum suppression.
  *
- * @param outputs - Five numbers a cell: logit of the score, reach to the left, up, right and down.
- * @param width - Of the image as the network saw it, a whole number of 32 pixels.
- * @param height - As well.
- * @param leastScore - Cells with lower scores are left out.
+ * @param outputs - Five numbers per cell: logit of the score, and the distances in pixels from the cell's centre to the
+ * left, upper, right and lower side of the face's box.
+ * @param width - Width of the network's input, a multiple of 32 pixels.
+ * @param height - Height of the network's input, a multiple of 32 pixels.
+ * @param leastScore - Minimum score of a cell.
  */
 export function chooseBoxes(outputs: Float32Array, width: number, height: number, leastScore: number): ScoredBox[] {
   const leastLogit = Math.log(leastScore / (1 - leastScore));
@@ -62,7 +63,7 @@ export function chooseBoxes(outputs: Float32Array, width: number, height: number
     for (let row = 0; row < Math.floor(height / stride); row++) {
       for (let column = 0; column < Math.floor(width / stride); column++, cell += 5) {
         if (outputs[cell]! < leastLogit) continue;
-        // The centre of the top left pixel is (0, 0), so the image begins half a pixel before.
+        // The centre of the top left pixel is (0, 0), so the image begins half a pixel before it.
         const [x, y] = [(column + 0.5) * stride - 0.5, (row + 0.5) * stride - 0.5];
         const [left, up, right, down] = outputs.subarray(cell + 1, cell + 5);
         const box: Box = [x - left!, y - up!, x + right!, y + down!];
@@ -75,10 +76,10 @@ export function chooseBoxes(outputs: Float32Array, width: number, height: number
 }
 
 /**
- * The best-scored box of each cluster (non-maximum suppression), the best first.
+ * Return the highest-scoring box of each cluster (non-maximum suppression), best first.
  *
  * @param found - Boxes, in any order.
- * @param most - Largest intersection over union that two of them may have.
+ * @param most - Maximum intersection over union of two chosen boxes.
  */
 export function suppressOverlaps<T extends ScoredBox>(found: readonly T[], most: number): T[] {
   const kept: T[] = [];

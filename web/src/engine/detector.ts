@@ -1,4 +1,4 @@
-/** Finding faces in whole images. */
+/** Face detection in whole images. */
 import { type ScoredBox, SAME_FACE, chooseBoxes, countCells, suppressOverlaps } from "./boxes";
 import { UserError } from "./errors";
 import type { Box } from "./geometry";
@@ -6,59 +6,59 @@ import { type Network, blank } from "./network";
 import type { BoxesRecipe } from "./recipe";
 import { type Pixels, resize } from "./warp";
 
-/** How closely to look: for every face, or, in a third of the time, for the large ones. */
+/** Thoroughness of a search: for all faces, or, in a third of the time, only for large ones. */
 export type Effort = "full" | "quick";
 
-/** Anything that finds boxes around where the 68 points will be. */
+/** Face detector: a function from an image to boxes, each around the 68 points of a face, and their scores. */
 export type Detector = (image: Pixels, effort: Effort) => Promise<ScoredBox[]>;
 
-/** Longest sides of the image as the network sees it, in pixels, one look for each. */
-const LOOKS: Record<Effort, readonly number[]> = { full: [320, 640], quick: [320] };
+/** Longest side of the image in each pass, in pixels. */
+const LONGEST_SIDES: Record<Effort, readonly number[]> = { full: [320, 640], quick: [320] };
 
-/** Boxes with a lower score are left out. Low, because the points that are found in a box have their say as well. */
+/** Minimum score of a box. Low, because the score of the points that are found in a box counts as well. */
 const LEAST_SCORE = 0.3;
 
-/** No look with a border where a box has this score. */
+/** Score of a box from which there is no pass with a border. */
 const SURE = 0.6;
 
-/** Longest side of the image in the look with a border, and how wide the border is. */
+/** Longest side of the image in that pass, and width of the border, in pixels. */
 const BORDERED = { side: 176, border: 72 } as const;
 
-/** Images are enlarged by no more than this. */
+/** Maximum factor by which images are enlarged. */
 const MOST_ENLARGED = 4;
 
-/** The network halves its image so often that its sides are whole numbers of so many pixels. */
-const WHOLE = 32;
+/** The sides of the network's input are multiples of this, because the network halves them repeatedly. */
+const MULTIPLE = 32;
 
 /**
- * Our own detector: every image is searched at the same sizes, small ones enlarged; where two looks see one face,
- * the better-scored box stays. If none is sure of a face, one more look sees the image small in a wide border: a face
- * that fills the image, or reaches beyond it, is whole there.
+ * Create our own face detector. Every image is searched at the same sizes, small ones enlarged; if both passes find a
+ * face, the box with the higher score is kept. If no score reaches `SURE`, an extra pass searches the image at a small
+ * size in a wide border: a face that fills the image, or extends beyond it, is complete there.
  *
- * @param network - Of boxes.
+ * @param network - The network of boxes.
  */
 export function createDetector(network: Network<BoxesRecipe>): Detector {
   return async (image, effort) => {
     const most = MOST_ENLARGED * Math.max(image.width, image.height);
-    const sides = new Set(LOOKS[effort].map((side) => Math.min(side, most)));
+    const sides = new Set(LONGEST_SIDES[effort].map((side) => Math.min(side, most)));
     const found: ScoredBox[] = [];
-    for (const side of sides) found.push(...(await look(network, image, side)));
+    for (const side of sides) found.push(...(await searchAt(network, image, side)));
     if (!found.some(({ score }) => score >= SURE)) {
-      found.push(...(await look(network, image, Math.min(BORDERED.side, most), BORDERED.border)));
+      found.push(...(await searchAt(network, image, Math.min(BORDERED.side, most), BORDERED.border)));
     }
     return suppressOverlaps(found, SAME_FACE);
   };
 }
 
-/** Run a detector's network once, to see whether it is one. */
+/** Run a network of boxes once to check the shape of its output. */
 export async function checkDetector(network: Network<BoxesRecipe>): Promise<void> {
-  const [cells] = await network.run([blank(2 * WHOLE, 2 * WHOLE)]);
-  if (cells?.length !== 5 * countCells(2 * WHOLE, 2 * WHOLE)) {
+  const [cells] = await network.run([blank(2 * MULTIPLE, 2 * MULTIPLE)]);
+  if (cells?.length !== 5 * countCells(2 * MULTIPLE, 2 * MULTIPLE)) {
     throw new UserError("network.shape", { file: network.name });
   }
 }
 
-async function look(
+async function searchAt(
   network: Network<BoxesRecipe>,
   image: Pixels,
   longestSide: number,
@@ -78,10 +78,10 @@ async function look(
   });
 }
 
-/** A border of grey around an image, and what is left up to whole numbers of `WHOLE` pixels; without one, of black. */
+/** Pad an image to multiples of `MULTIPLE` pixels, with a border of grey around it; without a border, with black. */
 function pad(image: Pixels, border: number): Pixels {
   const [width, height] = [image.width + 2 * border, image.height + 2 * border];
-  const padded = blank(Math.ceil(width / WHOLE) * WHOLE, Math.ceil(height / WHOLE) * WHOLE);
+  const padded = blank(Math.ceil(width / MULTIPLE) * MULTIPLE, Math.ceil(height / MULTIPLE) * MULTIPLE);
   if (border) padded.data.fill(127);
   for (let row = 0; row < image.height; row++) {
     const line = image.data.subarray(4 * row * image.width, 4 * (row + 1) * image.width);
@@ -90,7 +90,7 @@ function pad(image: Pixels, border: number): Pixels {
   return padded;
 }
 
-/** Rounds half to even, as Python does. */
+/** Round half to even, as Python does. */
 function roundEven(value: number): number {
   const low = Math.floor(value);
   return value - low === 0.5 ? low + (low % 2) : Math.round(value);

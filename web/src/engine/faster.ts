@@ -1,22 +1,22 @@
-/** Opening a network on the faster of two backends, for as long as that works. */
+/** Opening a network on the faster of two backends, with a fallback to the other one. */
 import type { Folder } from "./files";
 import { type Network, blank, openOn } from "./network";
 import { type Runtime, hasGpu } from "./runtime";
 import type { Pixels } from "./warp";
 
-/** Runs that are timed. */
+/** Number of timed runs. */
 const TRIALS = 5;
 
-/** Outputs that differ by more, or by more than this part of them, come from a driver that computes wrongly. */
+/** Outputs with a larger absolute and relative difference than this come from a driver that computes wrongly. */
 const TOLERANCE = 0.02;
 
-/** What a detector is timed on: a film's frame at 640 pixels. */
-const FILM = { width: 640, height: 384 } as const;
+/** Size of the image that a detector is timed on: a video frame at 640 pixels. */
+const VIDEO_FRAME = { width: 640, height: 384 } as const;
 
 /**
- * Read a folder of `tools/export.py` and make the network ready, on the faster backend where WebGPU is asked for.
+ * Load a network from a folder that `tools/export.py` wrote, on the faster backend if WebGPU is requested.
  *
- * @param folder - Holds `model.onnx` and `recipe.json`.
+ * @param folder - Folder with `model.onnx` and `recipe.json`.
  * @param runtime - See `Runtime`.
  */
 export async function openNetwork(folder: Folder, runtime?: Runtime): Promise<Network> {
@@ -25,22 +25,22 @@ export async function openNetwork(folder: Folder, runtime?: Runtime): Promise<Ne
   const rival = await openOn("webgpu", folder, runtime).catch(() => undefined);
   if (!rival) return network;
   const { recipe } = network;
-  const { width, height } = recipe.finds === "points" ? { width: recipe.size, height: recipe.size } : FILM;
+  const { width, height } = recipe.finds === "points" ? { width: recipe.size, height: recipe.size } : VIDEO_FRAME;
   return fasterOf(network, rival, noise(width, height));
 }
 
 /**
- * Choose the faster one on a trial image.
+ * Choose the network that is faster on a test image.
  *
- * @param safe - Stays ready in case the rival fails later, when a graphics processor is lost.
- * @param rival - Is chosen only if it gives the same numbers, and sooner; else it is closed.
- * @param trial - An image of the usual size.
+ * @param safe - Network that is kept as a fallback in case `rival` fails later, such as when the GPU is lost.
+ * @param rival - Network that is chosen only if it is faster and its outputs are the same; otherwise it is closed.
+ * @param trial - Test image of the usual size.
  */
 export async function fasterOf(safe: Network, rival: Network, trial: Pixels): Promise<Network> {
-  const wanted = await safe.run([trial]);
+  const expected = await safe.run([trial]);
   try {
-    const found = await rival.run([trial]); // also makes its shaders
-    if (agree(found, wanted) && (await time(rival, trial)) < (await time(safe, trial))) return guard(rival, safe);
+    const found = await rival.run([trial]); // also compiles its shaders
+    if (agree(found, expected) && (await time(rival, trial)) < (await time(safe, trial))) return guard(rival, safe);
   } catch {
     // It does not work here.
   }
@@ -48,24 +48,24 @@ export async function fasterOf(safe: Network, rival: Network, trial: Pixels): Pr
   return safe;
 }
 
-/** Least milliseconds of some runs. */
+/** Return the shortest time of several runs, in milliseconds. */
 async function time(network: Network, trial: Pixels): Promise<number> {
-  let least = Infinity;
+  let shortest = Infinity;
   for (let i = 0; i < TRIALS; i++) {
     const start = performance.now();
     await network.run([trial]);
-    least = Math.min(least, performance.now() - start);
+    shortest = Math.min(shortest, performance.now() - start);
   }
-  return least;
+  return shortest;
 }
 
-function agree(found: readonly Float32Array[], wanted: readonly Float32Array[]): boolean {
-  return wanted.every((numbers, i) =>
+function agree(found: readonly Float32Array[], expected: readonly Float32Array[]): boolean {
+  return expected.every((numbers, i) =>
     numbers.every((value, j) => Math.abs(found[i]![j]! - value) <= TOLERANCE * Math.max(1, Math.abs(value))),
   );
 }
 
-/** A network that is replaced for good when it fails. */
+/** Return a network that is permanently replaced by `second` when `first` fails. */
 function guard(first: Network, second: Network): Network {
   let current = first;
   return {
@@ -91,7 +91,7 @@ function guard(first: Network, second: Network): Network {
   };
 }
 
-/** An image with something everywhere, the same each time. */
+/** Return an image of deterministic noise. */
 function noise(width: number, height: number): Pixels {
   const image = blank(width, height);
   return { ...image, data: image.data.map((_, i) => (i * 7919) % 251) };

@@ -1,33 +1,33 @@
-/** Folders of files: at an address, or in the memory. */
+/** Folders of files: at an address, or in memory. */
 import { UserError, reasonOf } from "./errors";
 
-/** No file of a pack may be larger, packed or unpacked. */
+/** Maximum size in bytes of a file of a sticker pack, packed or unpacked. */
 export const MAX_PACK_BYTES = 32 * 1024 * 1024;
 
-/** No file of a network may be larger. */
+/** Maximum size in bytes of a file of a network. */
 export const MAX_NETWORK_BYTES = 256 * 1024 * 1024;
 
-/** Nor its recipe. */
+/** Maximum size in bytes of a network's recipe. */
 export const MAX_RECIPE_BYTES = 4 * 1024 * 1024;
 
-/** Files by name. */
+/** A folder whose files are read by name. */
 export interface Folder {
-  /** What messages call it. */
+  /** Name of the folder in messages. */
   readonly name: string;
-  /** The bytes of a file; undefined if there is none of that name. */
+  /** Return the bytes of a file; undefined if there is no file of that name. */
   read(file: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
 }
 
-/** A file's text, if the file has no more than `most` bytes; `file` is what messages call it. */
+/** Decode the text of a file of at most `most` bytes; `file` is its name in messages. */
 export function textOf(bytes: Uint8Array, file: string, most: number): string {
   if (bytes.byteLength > most) throw new UserError("file.large", { file, bytes: bytes.byteLength, most });
   return new TextDecoder().decode(bytes);
 }
 
-/** The files below an address. */
+/** Return the folder at an address. */
 export function folderAt(url: string | URL): Folder {
-  const here = globalThis.location?.href;
-  const base = new URL(String(url).replace(/\/*$/, "/"), here);
+  const page = globalThis.location?.href;
+  const base = new URL(String(url).replace(/\/*$/, "/"), page);
   const name = base.pathname.split("/").at(-2) ?? base.pathname;
   return {
     name,
@@ -46,15 +46,15 @@ export function folderAt(url: string | URL): Folder {
   };
 }
 
-/** Files in the memory, such as those of an archive; the folder that holds the file `marker` counts as the top. */
+/** Return a folder of files in memory, such as those of an archive; its root is the folder with the file `marker`. */
 export function folderOf(name: string, files: ReadonlyMap<string, Uint8Array<ArrayBuffer>>, marker: string): Folder {
-  const homes = [...files.keys()].filter((path) => path === marker || path.endsWith(`/${marker}`));
-  homes.sort((a, b) => a.length - b.length);
-  const home = homes[0]?.slice(0, -marker.length) ?? "";
-  return { name, read: (file) => Promise.resolve(files.get(home + file)) };
+  const roots = [...files.keys()].filter((path) => path === marker || path.endsWith(`/${marker}`));
+  roots.sort((a, b) => a.length - b.length);
+  const root = roots[0]?.slice(0, -marker.length) ?? "";
+  return { name, read: (file) => Promise.resolve(files.get(root + file)) };
 }
 
-/** The same from files that the user chose or dropped. */
+/** Read files that the user chose or dropped, at most `most` bytes each. */
 export async function filesOf(chosen: readonly File[], most: number): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
   const files = new Map<string, Uint8Array<ArrayBuffer>>();
   for (const file of chosen) {

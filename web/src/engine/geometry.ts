@@ -1,5 +1,5 @@
 /**
- * 2x3 matrices: build, compose, invert, apply to points.
+ * Affine transforms as 2x3 matrices: build, compose, invert, apply to points.
  *
  * A matrix maps (x, y, 1) of the source to (x, y) of the target, pixels to pixels; the centre of the top left pixel
  * is (0, 0).
@@ -11,35 +11,35 @@ export type Matrix = readonly [number, number, number, number, number, number];
 /** x0, y0, x1, y1. */
 export type Box = readonly [number, number, number, number];
 
-/** x and y of a place. */
+/** x and y. */
 export type Point = readonly [number, number];
 
-/** Points one after the other: x, y, x, y, ... */
+/** Coordinates of points: x, y, x, y, ... */
 export type Points = Float32Array | Float64Array;
 
-/** Shifts by (dx, dy) pixels. */
+/** Return the matrix of a translation by (dx, dy) pixels. */
 export function translation(dx: number, dy: number): Matrix {
   return [1, 0, dx, 0, 1, dy];
 }
 
-/** Scales about the origin. */
+/** Return the matrix of a scaling about the origin. */
 export function scaling(sx: number, sy = sx): Matrix {
   return [sx, 0, 0, 0, sy, 0];
 }
 
-/** Turns by an angle in radians about a centre; positive is clockwise on the screen (y points down). */
+/** Return the matrix of a rotation in radians about a centre; positive is clockwise on the screen (y points down). */
 export function rotation(angle: number, centre: Point = [0, 0]): Matrix {
   const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
-  const turn: Matrix = [cos, -sin, 0, sin, cos, 0];
-  return compose(translation(-centre[0], -centre[1]), turn, translation(...centre));
+  const aboutOrigin: Matrix = [cos, -sin, 0, sin, cos, 0];
+  return compose(translation(-centre[0], -centre[1]), aboutOrigin, translation(...centre));
 }
 
-/** Resizes an image from one width and height to another, edges on edges. */
+/** Return the matrix that resizes an image from one width and height to another, with its edges aligned. */
 export function resizing(width: number, height: number, toWidth: number, toHeight: number): Matrix {
   return compose(translation(0.5, 0.5), scaling(toWidth / width, toHeight / height), translation(-0.5, -0.5));
 }
 
-/** One matrix that does what `matrices` do one after the other, the first one first. */
+/** Return the product of `matrices`, which are applied from first to last. */
 export function compose(...matrices: readonly Matrix[]): Matrix {
   return matrices.reduce(([a, b, c, d, e, f], [g, h, i, j, k, l]) => [
     g * a + h * d,
@@ -51,30 +51,30 @@ export function compose(...matrices: readonly Matrix[]): Matrix {
   ]);
 }
 
-/** How much an area grows; negative if the matrix mirrors. */
+/** Return the factor by which areas grow; negative if the matrix mirrors. */
 export function determinant([a, b, , d, e]: Matrix): number {
   return a * e - b * d;
 }
 
-/** The matrix that undoes another one. */
+/** Return the inverse of a matrix. */
 export function invert(matrix: Matrix): Matrix {
   const [a, b, c, d, e, f] = matrix;
   const det = determinant(matrix);
   return [e / det, -b / det, (b * f - c * e) / det, -d / det, a / det, (c * d - a * f) / det];
 }
 
-/** Move points into a new array of the same type. */
+/** Transform points, into a new array of the same type. */
 export function apply<T extends Points>([a, b, c, d, e, f]: Matrix, points: T): T {
-  const moved = points.slice() as T;
+  const transformed = points.slice() as T;
   for (let i = 0; i < points.length; i += 2) {
     const [x, y] = [points[i]!, points[i + 1]!];
-    moved[i] = a * x + b * y + c;
-    moved[i + 1] = d * x + e * y + f;
+    transformed[i] = a * x + b * y + c;
+    transformed[i + 1] = d * x + e * y + f;
   }
-  return moved;
+  return transformed;
 }
 
-/** The smaller of the two scales of a matrix: its smallest singular value. */
+/** Return the smaller of the two scales of a matrix: its smallest singular value. */
 export function smallestScale(matrix: Matrix): number {
   const [a, b, , d, e] = matrix;
   const half = (a * a + b * b + d * d + e * e) / 2;
@@ -83,7 +83,7 @@ export function smallestScale(matrix: Matrix): number {
   return largest > 0 ? Math.abs(det) / Math.sqrt(largest) : 0;
 }
 
-/** The mean of points. */
+/** Return the mean of points. */
 export function mean(points: Points): Point {
   let [x, y] = [0, 0];
   for (let i = 0; i < points.length; i += 2) {
@@ -94,8 +94,8 @@ export function mean(points: Points): Point {
 }
 
 /**
- * The turn, scale and shift (no mirroring) that carries points onto points: exact for two pairs, least squares for
- * more. Null if all source points coincide.
+ * Return the rotation, scaling and translation (no reflection) from points to points: exact for two pairs, least
+ * squares for more. Null if all source points coincide.
  */
 export function similarity(source: Points, target: Points): Matrix | null {
   const [sx, sy] = mean(source);
@@ -114,7 +114,7 @@ export function similarity(source: Points, target: Points): Matrix | null {
 }
 
 /**
- * The affine map that carries points onto points: exact for three pairs, least squares for more. Null if the source
+ * Return the affine transform from points to points: exact for three pairs, least squares for more. Null if the source
  * points lie on one line.
  */
 export function affine(source: Points, target: Points): Matrix | null {
@@ -139,7 +139,7 @@ export function affine(source: Points, target: Points): Matrix | null {
   return [a, b, tx - a * sx - b * sy, d, e, ty - d * sx - e * sy];
 }
 
-/** The box around points. */
+/** Return the bounding box of points. */
 export function boundingBox(points: Points): Box {
   let [x0, y0, x1, y1] = [Infinity, Infinity, -Infinity, -Infinity];
   for (let i = 0; i < points.length; i += 2) {
@@ -151,7 +151,7 @@ export function boundingBox(points: Points): Box {
   return [x0, y0, x1, y1];
 }
 
-/** `value`, but no less than `low` and no more than `high`. */
+/** Return `value`, limited to the range from `low` to `high`. */
 export function clamp(value: number, low: number, high: number): number {
   return Math.min(Math.max(value, low), high);
 }

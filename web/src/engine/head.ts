@@ -1,8 +1,8 @@
-/** An average head in three dimensions. */
+/** Three-dimensional model of an average head. */
 import { mean } from "./geometry";
 import places from "./places.json";
 
-/** The mean face; the width of its bounding box is 1, the box's top left corner the origin. */
+/** Mean face of 68 points; its box is 1 wide, with its top left corner at the origin. */
 // prettier-ignore
 export const MEAN_FACE = Float64Array.of(
   0.000, 0.174, 0.004, 0.306, 0.019, 0.437, 0.046, 0.565, 0.098, 0.684, 0.176, 0.788, 0.272, 0.875, 0.379, 0.945,
@@ -16,7 +16,7 @@ export const MEAN_FACE = Float64Array.of(
   0.662, 0.633, 0.551, 0.663, 0.500, 0.669, 0.449, 0.663,
 );
 
-// The left half; the right one mirrors it.
+// The left half; the right half mirrors it.
 const JAW = [-0.18, -0.16, -0.13, -0.08, 0, 0.09, 0.19, 0.27];
 const BROW = [0.21, 0.27, 0.32, 0.37, 0.39];
 const LIPS_OUTER = [0.29, 0.36, 0.41];
@@ -24,7 +24,7 @@ const LIPS_INNER = [0.32, 0.39];
 
 const mirror = (values: readonly number[]) => [...values].reverse();
 
-/** How far each of the 68 points lies before the ears, in units of `MEAN_FACE`. */
+/** Depth of each of the 68 points in front of the ears, in units of `MEAN_FACE`. */
 // prettier-ignore
 export const DEPTH = Float64Array.of(
   ...JAW, 0.31, ...mirror(JAW), ...BROW, ...mirror(BROW),
@@ -42,16 +42,16 @@ export function headPoint(index: number): Place {
   return [MEAN_FACE[2 * index]!, MEAN_FACE[2 * index + 1]!, DEPTH[index]!];
 }
 
-/** Places of the head that carry no landmarks. */
+/** Places of the head without landmarks. */
 export const HEAD_PLACES = places.head as unknown as Readonly<Record<string, Place>>;
 
-/** The middle of the eyes. */
+/** Midpoint between the eyes. */
 export const EYES_MIDDLE: Place = [
   ...mean(MEAN_FACE.subarray(72, 96)),
   DEPTH.slice(36, 48).reduce((sum, depth) => sum + depth / 12, 0),
 ];
 
-/** After mirroring an image, its point i is the one that was `MIRRORED[i]`. */
+/** Order of the points in a mirrored image: its point i is point `MIRRORED[i]` of the original. */
 // prettier-ignore
 export const MIRRORED: readonly number[] = [
   16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17,

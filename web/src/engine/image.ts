@@ -1,26 +1,26 @@
-/** Images of any kind, as pixels; and canvases wherever the engine runs. */
+/** Conversion of images of any kind to pixels, and canvases for pages and workers. */
 import { UserError } from "./errors";
 import type { Pixels } from "./warp";
 
-/** What the engine looks at. */
+/** Image that the engine accepts. */
 export type Source = Pixels | Exclude<CanvasImageSource, SVGImageElement>;
 
 export type Canvas = OffscreenCanvas | HTMLCanvasElement;
 export type Context = OffscreenCanvasRenderingContext2D | CanvasRenderingContext2D;
 
-/** A canvas that is shown nowhere. */
+/** Create a canvas that is not shown. */
 export function createCanvas(width: number, height: number): Canvas {
   if (typeof OffscreenCanvas !== "undefined") return new OffscreenCanvas(width, height);
   return Object.assign(document.createElement("canvas"), { width, height });
 }
 
-/** The drawing context of a canvas; `read` if its pixels will be read often. */
+/** Return the drawing context of a canvas; `read` is true if its pixels will be read often. */
 export function contextOf(canvas: Canvas, read = false): Context {
   const settings: CanvasRenderingContext2DSettings = { willReadFrequently: read };
   return "transferToImageBitmap" in canvas ? canvas.getContext("2d", settings)! : canvas.getContext("2d", settings)!;
 }
 
-/** Width and height in pixels. */
+/** Return the width and height of an image in pixels. */
 function sizeOf(source: Source): { width: number; height: number } {
   if ("displayWidth" in source) return { width: source.displayWidth, height: source.displayHeight };
   if ("videoWidth" in source) return { width: source.videoWidth, height: source.videoHeight };
@@ -30,7 +30,7 @@ function sizeOf(source: Source): { width: number; height: number } {
 
 let reader: Context | undefined;
 
-/** An image's pixels. */
+/** Return the pixels of an image. */
 export function toPixels(source: Source): Pixels {
   if ("data" in source) return source;
   const { width, height } = sizeOf(source);

@@ -1,4 +1,4 @@
-/** From an image to faces: box -> points -> upright crop around them -> points again, doubtful ones once more. */
+/** Landmark detection: box -> points -> upright crop -> refined points, with an extra pass if doubtful. */
 import type { ScoredBox } from "./boxes";
 import { type Detector, type Effort, checkDetector, createDetector } from "./detector";
 import { UserError } from "./errors";
@@ -13,37 +13,37 @@ import type { PointsRecipe, Recipe } from "./recipe";
 import type { Backend, Runtime } from "./runtime";
 import { type Pixels, warp } from "./warp";
 
-/** Faces that go through the network at once. */
+/** Maximum number of faces in a batch of the network. */
 const BATCH_SIZE = 32;
 
-/** A network that scores its points finds them in any pattern that a detector took for a face; these are dropped. */
+/** Minimum score of a face. A network that scores its points finds them in any pattern detected as a face. */
 const LEAST_SCORE = 0.7;
 
-/** Between these scores the points are looked for once more: nearly always a turned head. Below, it is no face. */
+/** Range of the network's score in which a face gets an extra pass: nearly always a rotated head. Below: no face. */
 const DOUBTFUL = [0.05, 0.8] as const;
 
-/** Nor are faces looked at a second time that the network calls none and the detector scores lower than this. */
+/** A face with a score below `DOUBTFUL` in the first pass gets no second one if the detector's score is below this. */
 const UNLIKELY = 0.4;
 
-/** What a doubtful face's score counts: patterns come to look like faces, too, when looked at often enough. */
+/** Factor for the score of a doubtful face after its extra pass: more passes also raise the score of other patterns. */
 const LATE_TRUST = 0.9;
 
-/** A face that moved by more than this part of the distance of its eyes has left its last crop. */
+/** A face that moved by more than this fraction of its eye distance has left its last crop. */
 const FAR = 0.15;
 
-/** A face on its way: what is known of it so far. */
+/** A possible face, with the detector's and the network's score. */
 interface Candidate {
-  readonly likely: number;
+  readonly detectorScore: number;
   points: Float32Array;
-  trust: number;
+  networkScore: number;
 }
 
 /** Finds faces and their points. */
 export class Landmarker {
   /**
-   * @param network - Of points.
-   * @param detector - Finds the faces when a call brings no boxes.
-   * @param owned - What else is to be closed with it.
+   * @param network - The network of points.
+   * @param detector - Face detector for calls without boxes.
+   * @param owned - Other resources that are closed with the landmarker.
    */
   constructor(
     private readonly network: Network<PointsRecipe>,
@@ -51,54 +51,56 @@ export class Landmarker {
     private readonly owned: readonly { close(): Promise<void> }[] = [],
   ) {}
 
-  /** What runs the network of points. */
+  /** Backend that runs the network of points. */
   get backend(): Backend {
     return this.network.backend;
   }
 
   /**
-   * Find the faces of an image.
+   * Find the faces in an image.
    *
-   * @param image - A photo, a canvas, a video's frame, or its pixels.
-   * @param effort - "quick" finds the large faces alone, in a third of the time.
-   * @returns All faces, the largest first. The scores are a geometric mean of the detector's and, three times, the
-   * network's.
+   * @param image - A photo, a canvas, a video frame, or its pixels.
+   * @param effort - "quick" finds only the large faces, in a third of the time.
+   * @returns All faces, largest first. A score is the geometric mean of the detector's score and, with weight three,
+   * the network's.
    */
   async detect(image: Source, effort: Effort = "full"): Promise<Face[]> {
     const pixels = toPixels(image);
-    const found = (await this.detector(pixels, effort)).filter(({ box }) => isProper(box));
+    const found = (await this.detector(pixels, effort)).filter(({ box }) => isValid(box));
     const candidates = await this.fit(pixels, found);
     if (!this.network.recipe.scored)
-      return withoutDoubles(candidates.map(({ points, likely }) => faceOf(points, likely)));
-    // What is no face fools one of the two, seldom both.
-    const faces = candidates.map(({ points, likely, trust }) => faceOf(points, (likely * trust ** 3) ** 0.25));
+      return withoutDoubles(candidates.map(({ points, detectorScore }) => faceOf(points, detectorScore)));
+    // A false detection rarely gets high scores from both.
+    const faces = candidates.map(({ points, detectorScore, networkScore }) =>
+      faceOf(points, (detectorScore * networkScore ** 3) ** 0.25),
+    );
     return withoutDoubles(faces.filter((face) => face.score >= LEAST_SCORE));
   }
 
   /**
-   * Find the points of faces already found.
+   * Find the points of known faces.
    *
    * @param image - As for `detect`.
-   * @param boxes - Each around a face's landmarks.
-   * @returns As many faces, the largest first.
+   * @param boxes - Boxes around the landmarks of each face.
+   * @returns One face for each box, largest first.
    * @throws RangeError if a box is empty or not finite.
    */
   async locate(image: Source, boxes: readonly Box[]): Promise<Face[]> {
     if (!boxes.length) return [];
-    const wrong = boxes.find((box) => !isProper(box));
+    const wrong = boxes.find((box) => !isValid(box));
     if (wrong) throw new RangeError(`box ${wrong.join(", ")}: must be x0, y0, x1, y1 with x0 < x1 and y0 < y1`);
     const certain = boxes.map((box) => ({ box, score: 1 }));
     const candidates = await this.fit(toPixels(image), certain);
-    return largestFirst(candidates.map(({ points, trust }) => faceOf(points, trust)));
+    return largestFirst(candidates.map(({ points, networkScore }) => faceOf(points, networkScore)));
   }
 
   /**
-   * Find the points of faces again that have moved a little: in upright crops around the last points, so that one look
-   * does, and a second one only for a face that moved far or is in doubt.
+   * Find the points of known faces that have moved a little, in upright crops around the last points. One pass is
+   * enough; only a face that moved far or is doubtful gets a second one.
    *
    * @param image - As for `detect`.
-   * @param last - The points of each face in the frame before.
-   * @returns As many faces, in the same order.
+   * @param last - The points of each face in the previous frame.
+   * @returns One face for each of `last`, in the same order.
    */
   async follow(image: Source, last: readonly Float32Array[]): Promise<Face[]> {
     if (!last.length) return [];
@@ -107,39 +109,43 @@ export class Landmarker {
       pixels,
       last.map((points) => this.uprightCrop(points)),
     );
-    const candidates = seen.map((each) => ({ ...each, likely: 1 }));
-    const unsure = candidates.filter(({ points, trust }, index) => trust < DOUBTFUL[1] || isFar(points, last[index]!));
-    await this.lookAgain(pixels, unsure);
-    return candidates.map(({ points, trust }) => faceOf(points, trust));
+    const candidates = seen.map((each) => ({ ...each, detectorScore: 1 }));
+    const unsure = candidates.filter(
+      ({ points, networkScore }, index) => networkScore < DOUBTFUL[1] || isFar(points, last[index]!),
+    );
+    await this.refine(pixels, unsure);
+    return candidates.map(({ points, networkScore }) => faceOf(points, networkScore));
   }
 
-  /** Give the networks' memory back. */
+  /** Release the memory of the networks. */
   async close(): Promise<void> {
     await Promise.all([this.network, ...this.owned].map((each) => each.close()));
   }
 
-  /** Points and the network's scores for each box. */
+  /** Return the candidates after all passes, one for each box. */
   private async fit(image: Pixels, found: readonly ScoredBox[]): Promise<Candidate[]> {
     const scored = this.network.recipe.scored;
     const first = await this.points(
       image,
       found.map(({ box }) => this.crop(box)),
     );
-    const candidates = first.map((seen, index) => ({ ...seen, likely: found[index]!.score }));
-    await this.lookAgain(
+    const candidates = first.map((seen, index) => ({ ...seen, detectorScore: found[index]!.score }));
+    await this.refine(
       image,
-      candidates.filter((c) => !scored || c.trust > DOUBTFUL[0] || c.likely >= UNLIKELY),
+      candidates.filter((c) => !scored || c.networkScore > DOUBTFUL[0] || c.detectorScore >= UNLIKELY),
     );
     if (scored) {
-      const doubtful = candidates.filter(({ trust }) => trust > DOUBTFUL[0] && trust < DOUBTFUL[1]);
-      await this.lookAgain(image, doubtful);
-      for (const candidate of doubtful) candidate.trust *= LATE_TRUST;
+      const doubtful = candidates.filter(
+        ({ networkScore }) => networkScore > DOUBTFUL[0] && networkScore < DOUBTFUL[1],
+      );
+      await this.refine(image, doubtful);
+      for (const candidate of doubtful) candidate.networkScore *= LATE_TRUST;
     }
     return candidates;
   }
 
-  /** Write what the upright crops show into the candidates. */
-  private async lookAgain(image: Pixels, candidates: readonly Candidate[]): Promise<void> {
+  /** Run the network on upright crops of the candidates and write its outputs into them. */
+  private async refine(image: Pixels, candidates: readonly Candidate[]): Promise<void> {
     const again = await this.points(
       image,
       candidates.map(({ points }) => this.uprightCrop(points)),
@@ -147,7 +153,7 @@ export class Landmarker {
     candidates.forEach((candidate, index) => Object.assign(candidate, again[index]));
   }
 
-  /** The matrix that lays a face where training had it in the crop. */
+  /** Return the matrix that places a face in the crop as in training. */
   private crop([x0, y0, x1, y1]: Box): Matrix {
     const { size, faceSide, faceCentre } = this.network.recipe;
     return compose(
@@ -157,47 +163,47 @@ export class Landmarker {
     );
   }
 
-  /** The same from points, turned so that the eyes are level. */
+  /** Return the same matrix from points, rotated so that the eyes are level. */
   private uprightCrop(points: Float32Array): Matrix {
-    const turn = levelling(points);
-    return compose(turn, this.crop(boundingBox(apply(turn, points))));
+    const rotation = levelling(points);
+    return compose(rotation, this.crop(boundingBox(apply(rotation, points))));
   }
 
-  /** Points in pixels of the image, and the network's scores, for each crop. */
-  private async points(image: Pixels, crops: readonly Matrix[]): Promise<Pick<Candidate, "points" | "trust">[]> {
+  /** Return the points, in pixels of the image, and the network's score for each crop. */
+  private async points(image: Pixels, crops: readonly Matrix[]): Promise<Pick<Candidate, "points" | "networkScore">[]> {
     const { size, scored } = this.network.recipe;
-    const found: Pick<Candidate, "points" | "trust">[] = [];
+    const found: Pick<Candidate, "points" | "networkScore">[] = [];
     for (let start = 0; start < crops.length; start += BATCH_SIZE) {
       const matrices = crops.slice(start, start + BATCH_SIZE);
       const [places, scores] = await this.network.run(matrices.map((matrix) => warp(image, matrix, size, size)));
       matrices.forEach((matrix, index) => {
         const inCrop = places!.subarray(2 * NUM_POINTS * index, 2 * NUM_POINTS * (index + 1));
-        found.push({ points: apply(invert(matrix), inCrop), trust: scored ? scores![index]! : 1 });
+        found.push({ points: apply(invert(matrix), inCrop), networkScore: scored ? scores![index]! : 1 });
       });
     }
     return found;
   }
 }
 
-/** Whether a box is finite and not empty. */
-function isProper([x0, y0, x1, y1]: Box): boolean {
+/** Return whether a box is finite and not empty. */
+function isValid([x0, y0, x1, y1]: Box): boolean {
   return x1 > x0 && y1 > y0 && Number.isFinite(x0 + y0 + x1 + y1);
 }
 
-/** Whether a face moved, on average, by more than a part of the distance of its eyes. */
+/** Return whether the points of a face moved on average by more than `FAR`. */
 function isFar(points: Float32Array, last: Float32Array): boolean {
   let sum = 0;
   for (let i = 0; i < points.length; i += 2) sum += Math.hypot(points[i]! - last[i]!, points[i + 1]! - last[i + 1]!);
   return (2 * sum) / points.length > FAR * eyeDistance(last);
 }
 
-/** Which networks, and where ONNX Runtime's files lie. */
+/** Options of `loadLandmarker`: addresses of the other networks, and settings of ONNX Runtime. */
 export interface LandmarkerOptions {
   /** Address of a folder with a face detector. */
   readonly detector?: string | URL;
-  /** Address of the network that tells faces from patterns, for networks without a score of their own. */
+  /** Address of a network of points with scores, which rejects false detections if the loaded one gives no scores. */
   readonly fallback?: string | URL;
-  /** See `Runtime`; without it, ONNX Runtime's defaults apply. */
+  /** See `Runtime`; by default, the defaults of ONNX Runtime apply. */
   readonly runtime?: Runtime;
 }
 
@@ -205,7 +211,8 @@ export interface LandmarkerOptions {
  * Load a landmarker.
  *
  * @param url - Address of a folder that `tools/export.py` wrote: `model.onnx` and `recipe.json`.
- * @param options - By default the detector lies beside it as `face_detector`, and the fallback as `face_crop_light`.
+ * @param options - By default, the detector is in the folder `face_detector` beside it, the fallback in
+ * `face_crop_light`.
  */
 export function loadLandmarker(url: string | URL, options: LandmarkerOptions = {}): Promise<Landmarker> {
   const folder = new URL(String(url).replace(/\/*$/, "/"), globalThis.location?.href);
@@ -215,11 +222,11 @@ export function loadLandmarker(url: string | URL, options: LandmarkerOptions = {
 }
 
 /**
- * The same from folders of any kind.
+ * Load a landmarker from folders of any kind.
  *
- * @param points - The network of points.
- * @param boxes - The face detector.
- * @param fallback - The network that tells faces from patterns, where `points` gives no scores.
+ * @param points - Folder of the network of points.
+ * @param boxes - Folder of the face detector.
+ * @param fallback - Folder of a network of points with scores, which rejects false detections if `points` gives none.
  * @param runtime - See `Runtime`.
  */
 export async function openLandmarker(
@@ -233,20 +240,20 @@ export async function openLandmarker(
     const network = await openKind(points, "points", opened, runtime);
     await checkPoints(network);
     if (!network.recipe.scored && fallback) {
-      // The detector counts on a network's score to refuse what is no face.
-      const sure = await openLandmarker(fallback, boxes, undefined, runtime);
-      return new Landmarker(network, (image, effort) => sure.detect(image, effort), [sure]);
+      // The detector relies on a network's score to reject false detections.
+      const scoring = await openLandmarker(fallback, boxes, undefined, runtime);
+      return new Landmarker(network, (image, effort) => scoring.detect(image, effort), [scoring]);
     }
-    const detecting = await openKind(boxes, "boxes", opened, runtime);
-    await checkDetector(detecting);
-    return new Landmarker(network, createDetector(detecting), [detecting]);
+    const boxNetwork = await openKind(boxes, "boxes", opened, runtime);
+    await checkDetector(boxNetwork);
+    return new Landmarker(network, createDetector(boxNetwork), [boxNetwork]);
   } catch (error) {
     await Promise.all(opened.map((network) => network.close()));
     throw error;
   }
 }
 
-/** Open a network and see that it finds what is wanted; it is one of the `opened` even if it does not. */
+/** Open a network and check that it finds what is `wanted`; it is added to `opened` in any case. */
 async function openKind<K extends Recipe["finds"]>(
   folder: Folder,
   wanted: K,
@@ -260,7 +267,7 @@ async function openKind<K extends Recipe["finds"]>(
   return network as Network<Extract<Recipe, { finds: K }>>;
 }
 
-/** Run a network of points once, to see whether it is one. */
+/** Run a network of points once to check the shapes of its outputs. */
 async function checkPoints(network: Network<PointsRecipe>): Promise<void> {
   const { size, scored } = network.recipe;
   const [places, scores] = await network.run([blank(size, size)]);

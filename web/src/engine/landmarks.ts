@@ -1,5 +1,5 @@
 /**
- * What the 68 points are (iBUG's order), and the places of a face that stickers are tied to.
+ * The 68 points of a face (iBUG's order), and the named positions on it that stickers are attached to.
  *
  * "Left" and "right" are the viewer's: the left eye is the one on the left of the image.
  */
@@ -13,7 +13,7 @@ export const NUM_POINTS = 68;
 const LEFT_EYE = [36, 42] as const;
 const RIGHT_EYE = [42, 48] as const;
 
-/** Curves to draw: first point, the one behind the last, and whether the curve is closed. */
+/** Curves to draw: first point, last point plus one, and whether the curve is closed. */
 export const CURVES: readonly (readonly [number, number, boolean])[] = [
   [0, 17, false],
   [17, 22, false],
@@ -26,16 +26,16 @@ export const CURVES: readonly (readonly [number, number, boolean])[] = [
   [60, 68, true],
 ];
 
-/** Points from one index up to another. */
+/** Return the points from one index up to, but not including, another. */
 export function part<T extends Points>(points: T, [from, to]: readonly [number, number]): T {
   return points.subarray(2 * from, 2 * to) as T;
 }
 
 /**
- * Name places of a face, some of them extrapolated beyond the 68 points.
+ * Return the anchors of a face, some of them extrapolated beyond the 68 points.
  *
- * The forehead, the crown and other places without landmarks are those of an average head that is turned like this
- * one; an opening mouth does not move them. On the far side of a turned head the places mirror those of the near side.
+ * The forehead, the crown and other anchors without landmarks are those of an average head in the same pose; an opening
+ * mouth does not move them. On the far side of a turned head, the anchors mirror those of the near side.
  */
 export function anchors(found: Points, pose: Pose = headPose(found)): Record<string, Point> {
   const points = completeFarSide(found, pose);
@@ -47,10 +47,10 @@ export function anchors(found: Points, pose: Pose = headPose(found)): Record<str
   return named;
 }
 
-/** Names of all places, sorted. */
+/** Names of all anchors, sorted. */
 export const ANCHOR_NAMES: readonly string[] = Object.keys(anchors(MEAN_FACE)).sort();
 
-/** Polygon around a face's skin: the jaw, closed by a half ellipse over the forehead. */
+/** Return a polygon around the skin of a face: the jaw, closed by a half ellipse over the forehead. */
 export function faceOutline(points: Points, pose: Pose = headPose(points)): Float64Array {
   const [x0, y0, x1, y1] = [points[0]!, points[1]!, points[32]!, points[33]!];
   const [mx, my, hx, hy] = [(x0 + x1) / 2, (y0 + y1) / 2, (x1 - x0) / 2, (y1 - y0) / 2];
@@ -64,12 +64,12 @@ export function faceOutline(points: Points, pose: Pose = headPose(points)): Floa
   return Float64Array.from(outline);
 }
 
-/** The unit of errors and speeds: the distance between the outer eye corners. */
+/** Return the distance between the outer eye corners, the unit of errors and speeds. */
 export function eyeDistance(points: Points): number {
   return distance(points, 36, 45);
 }
 
-/** The turn that makes a face's eyes level. */
+/** Return the rotation that makes the eyes of a face level. */
 export function levelling(points: Points): Matrix {
   const [left, right] = [mean(part(points, LEFT_EYE)), mean(part(points, RIGHT_EYE))];
   return rotation(-Math.atan2(right[1] - left[1], right[0] - left[0]), mean(points));

@@ -13,27 +13,27 @@ export const MODEL_FILE = "model.onnx";
 
 /** A network and its recipe. */
 export interface Network<R extends Recipe = Recipe> {
-  /** What messages call it. */
+  /** Name of the network in messages. */
   readonly name: string;
   readonly recipe: R;
   readonly input: Input;
-  /** What runs it. */
+  /** Backend that runs the network. */
   readonly backend: Backend;
   /**
-   * Run the network on images of one size.
+   * Run the network on images of the same size.
    *
-   * @returns The numbers of each output.
+   * @returns The values of each output.
    */
   run(images: readonly Pixels[]): Promise<Float32Array[]>;
-  /** Give its memory back. */
+  /** Release the memory of the network. */
   close(): Promise<void>;
 }
 
 /**
- * Read a folder of `tools/export.py` and make the network ready, on one backend.
+ * Load a network from a folder that `tools/export.py` wrote, on one backend.
  *
- * @param backend - What runs it.
- * @param folder - Holds `model.onnx` and `recipe.json`.
+ * @param backend - Backend that runs the network.
+ * @param folder - Folder with `model.onnx` and `recipe.json`.
  * @param runtime - See `Runtime`.
  */
 export async function openOn(backend: Backend, folder: Folder, runtime?: Runtime): Promise<Network> {
@@ -52,7 +52,7 @@ export async function openOn(backend: Backend, folder: Folder, runtime?: Runtime
       executionProviders: [backend],
       graphOptimizationLevel: "all",
       logSeverityLevel: 3,
-      // Threads that wait in a loop for the next image take the processor from those who bring it.
+      // Threads that spin while they wait for the next image take CPU time from those that provide it.
       extra: { session: { intra_op: { allow_spinning: "0" } } },
     });
     return {
@@ -68,7 +68,7 @@ export async function openOn(backend: Backend, folder: Folder, runtime?: Runtime
   }
 }
 
-/** One run after the other: two at once on WebGPU would wait for each other forever. */
+/** Runs are sequential: two concurrent ones on WebGPU would deadlock. */
 const inTurn = turns();
 
 async function run(
@@ -79,9 +79,9 @@ async function run(
   file: string,
 ): Promise<Float32Array[]> {
   const { width, height } = images[0]!;
-  const each = input.channels * width * height;
-  const numbers = new Float32Array(each * images.length);
-  images.forEach((image, index) => input.write(image, numbers, index * each));
+  const length = input.channels * width * height;
+  const numbers = new Float32Array(length * images.length);
+  images.forEach((image, index) => input.write(image, numbers, index * length));
   const crops = new ort.Tensor("float32", numbers, [images.length, input.channels, height, width]);
   try {
     const outputs = await session.run({ [session.inputNames[0]!]: crops });
@@ -91,7 +91,7 @@ async function run(
   }
 }
 
-/** A black image, to try a network on. */
+/** Return a black image, as a test input for a network. */
 export function blank(width: number, height: number): Pixels {
   return { data: new Uint8ClampedArray(4 * width * height), width, height };
 }

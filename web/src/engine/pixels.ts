@@ -1,17 +1,17 @@
-/** From an image to what the network takes: its recipe's `pixels`, as one pass. */
+/** Conversion of an image to the input of the network in one pass, as listed in the recipe's `pixels`. */
 import { UserError } from "./errors";
 import type { Pixels } from "./warp";
 
-/** A transform that a recipe names, with its options. */
+/** A transform in a recipe, with its options. */
 export interface PixelSpec {
   readonly type: string;
   readonly [option: string]: unknown;
 }
 
-/** Writes an image's channels, each in a plane of its own, into `out` from `offset` on. */
+/** Writes the channels of an image into `out`, from `offset` on, each as a plane of its own. */
 type Planes = (image: Pixels, out: Float32Array, offset: number) => void;
 
-/** What makes a network's input, and how many channels that has. */
+/** Function that writes a network's input, and the number of its channels. */
 export interface Input {
   readonly channels: number;
   readonly write: Planes;
@@ -20,14 +20,14 @@ export interface Input {
 const IMAGENET_MEAN = [0.485, 0.456, 0.406] as const;
 const IMAGENET_STD = [0.229, 0.224, 0.225] as const;
 
-/** Grey, from 0 to 1, the same in each channel. */
+/** Convert to grey, 0 to 1, repeated in `channels` channels. */
 function grayNormalize(channels: number): Input {
   return {
     channels,
     write({ data, width, height }, out, offset) {
       const count = width * height;
       for (let i = 0; i < count; i++) {
-        // The 14-bit weights of ITU-R BT.601, rounded as OpenCV does.
+        // The 14-bit weights of ITU-R BT.601, rounded as in OpenCV.
         const grey = (data[4 * i]! * 4899 + data[4 * i + 1]! * 9617 + data[4 * i + 2]! * 1868 + 8192) >> 14;
         out[offset + i] = grey / 255;
       }
@@ -38,7 +38,7 @@ function grayNormalize(channels: number): Input {
   };
 }
 
-/** As networks that learned on ImageNet saw it: RGB, about -2 to 2. */
+/** Normalise as for training on ImageNet: RGB, about -2 to 2. */
 function imagenetNormalize(): Input {
   return {
     channels: 3,
@@ -54,10 +54,10 @@ function imagenetNormalize(): Input {
 }
 
 /**
- * What a recipe's `pixels` lists.
+ * Chain the steps of a recipe's `pixels`.
  *
- * @param specs - One transform of colours, then `ToCHW`.
- * @param file - What messages call the recipe.
+ * @param specs - One colour transform, then `ToCHW`.
+ * @param file - Name of the recipe in messages.
  */
 export function buildInput(specs: readonly PixelSpec[], file: string): Input {
   const [colours, ...rest] = specs;

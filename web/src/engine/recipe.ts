@@ -1,29 +1,29 @@
-/** How a network was trained: what `tools/export.py` writes beside it as JSON. */
+/** Recipes: what inference needs to know about a network, written beside it as JSON by `tools/export.py`. */
 import { UserError, reasonOf } from "./errors";
 import { NUM_POINTS } from "./landmarks";
 import type { PixelSpec } from "./pixels";
 
-/** Version of the description. */
+/** Version of the format. */
 const FORMAT = "facekp-1";
 
-/** Larger crops than this are a mistake or an attack. */
+/** Maximum side of a crop in pixels; a larger one is a mistake or an attack. */
 const MOST_SIZE = 2048;
 
-/** Of a network of points. */
+/** Recipe of a network of points. */
 export interface PointsRecipe {
   readonly finds: "points";
   readonly pixels: readonly PixelSpec[];
-  /** Side of the crop in pixels. */
+  /** Side length of the crop in pixels. */
   readonly size: number;
-  /** Where the centre of the face's box lies in the crop, in fractions of its side. */
+  /** Position of the face box's centre in the crop, x and y, in fractions of its side. */
   readonly faceCentre: readonly [number, number];
-  /** The longer side of the face's box, in fractions of the crop's side. */
+  /** The longer side of the face box, in fractions of the crop's side. */
   readonly faceSide: number;
   /** Whether the network scores its points. */
   readonly scored: boolean;
 }
 
-/** Of a face detector. */
+/** Recipe of a face detector. */
 export interface BoxesRecipe {
   readonly finds: "boxes";
   readonly pixels: readonly PixelSpec[];
@@ -32,10 +32,10 @@ export interface BoxesRecipe {
 export type Recipe = PointsRecipe | BoxesRecipe;
 
 /**
- * Read a recipe and check it.
+ * Parse and validate a recipe.
  *
- * @param text - JSON, as `tools/export.py` writes it.
- * @param file - What messages call it.
+ * @param text - JSON, as written by `tools/export.py`.
+ * @param file - Name of the file in messages.
  */
 export function readRecipe(text: string, file: string): Recipe {
   const damaged = (reason: string) => new UserError("network.recipe", { file, reason });
@@ -52,7 +52,7 @@ export function readRecipe(text: string, file: string): Recipe {
   if (!Array.isArray(pixels) || !pixels.every(isPixelSpec)) throw damaged("pixels");
   if (whole.finds === "boxes") return { finds: "boxes", pixels };
   const points = isRecord(recipe.schema) ? recipe.schema.points : undefined;
-  const count = Array.isArray(points) ? points.length : recipe.num_points; // older recipes have a number alone
+  const count = Array.isArray(points) ? points.length : recipe.num_points; // older recipes have only a number
   if (count !== NUM_POINTS) {
     throw new UserError("network.points", { file, count: String(count), wanted: NUM_POINTS });
   }
@@ -76,17 +76,17 @@ function isPixelSpec(value: unknown): value is PixelSpec {
   return channels === 1 || channels === 3;
 }
 
-/** Whether a value can be a place in fractions of a crop, somewhat outside of it at most. */
+/** Return whether a value is a valid position in fractions of a crop, at most slightly outside it. */
 function isFraction(value: unknown): value is number {
   return isNumber(value) && value >= -1 && value <= 2;
 }
 
-/** Whether a value is a JSON object. */
+/** Return whether a value is a JSON object. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Whether a value is a finite number. */
+/** Return whether a value is a finite number. */
 export function isNumber(value: unknown): value is number {
   return typeof value === "number" && Number.isFinite(value);
 }

@@ -1,33 +1,33 @@
-/** ONNX Runtime: where its files lie, and its start. */
+/** Loading and configuring ONNX Runtime. */
 import * as wasm from "onnxruntime-web/wasm";
 import { UserError, reasonOf } from "./errors";
 import { clamp } from "./geometry";
 
-/** What runs networks: the processor, or the graphics processor. */
+/** Backend that runs networks: on the CPU, or on the GPU. */
 export type Backend = "wasm" | "webgpu";
 
-/** Where ONNX Runtime's own files lie, and what it may use. */
+/** Settings of ONNX Runtime: address of its files, threads and backend. */
 export interface Runtime {
   /** Address of a folder with `ort-wasm-simd-threaded.mjs` and `.wasm` (or `.wasm.gz`). */
   readonly folder: string;
-  /** Threads; more than one needs a page that is cross-origin isolated. */
+  /** Number of threads; more than one requires a page that is cross-origin isolated. */
   readonly threads?: number;
-  /** With "webgpu" each network is timed on both at its start, and runs where it is faster. */
+  /** With "webgpu", each network is timed on both backends when it is loaded, and runs on the faster one. */
   readonly backend?: Backend;
 }
 
 /** ONNX Runtime as a module. */
 export type Ort = typeof wasm;
 
-/** More threads than this gain little; one core is left for the camera and the page. */
+/** Maximum default number of threads, as more gain little; one core is left for the camera and the page. */
 const MOST_THREADS = 4;
 
-/** Names of ONNX Runtime's files. */
+/** Names of ONNX Runtime's files, without extension. */
 const FILES: Record<Backend, string> = { wasm: "ort-wasm-simd-threaded", webgpu: "ort-wasm-simd-threaded.asyncify" };
 
 const started = new Map<Backend, Promise<Ort>>();
 
-/** Start ONNX Runtime, once for each backend, by the first `runtime` that is given; without one, by ONNX Runtime's defaults. */
+/** Start ONNX Runtime, once per backend, with the `runtime` of the first call, or with its defaults if it has none. */
 export function startRuntime(backend: Backend, runtime?: Runtime): Promise<Ort> {
   const starting =
     started.get(backend) ??
@@ -53,14 +53,14 @@ async function start(backend: Backend, runtime?: Runtime): Promise<Ort> {
   return ort;
 }
 
-/** The binary, packed where the folder has it so, whatever the host does: a quarter of its size. */
+/** Fetch the binary, if possible gzipped (a quarter of its size), whether or not the host decompresses it. */
 async function fetchBinary(address: URL): Promise<ArrayBuffer> {
   try {
-    const small = await fetch(`${address.href}.gz`);
-    const response = small.status === 404 ? await fetch(address) : small;
+    const gzipped = await fetch(`${address.href}.gz`);
+    const response = gzipped.status === 404 ? await fetch(address) : gzipped;
     if (!response.ok) throw new Error(String(response.status));
     const bytes = new Uint8Array(await response.arrayBuffer());
-    const packed = bytes[0] === 0x1f && bytes[1] === 0x8b; // some hosts unpack it on the way
+    const packed = bytes[0] === 0x1f && bytes[1] === 0x8b; // some hosts decompress it in transit
     if (!packed) return bytes.buffer;
     return await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
   } catch (error) {
@@ -68,7 +68,7 @@ async function fetchBinary(address: URL): Promise<ArrayBuffer> {
   }
 }
 
-/** A module whose one function uses a SIMD instruction. */
+/** A WebAssembly module whose only function uses a SIMD instruction. */
 const SIMD_PROBE = Uint8Array.of(
   ...[0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11],
 );
@@ -77,7 +77,7 @@ interface Adapter {
   readonly info?: { readonly isFallbackAdapter?: boolean };
 }
 
-/** Whether the browser has WebGPU on a graphics processor, not on the processor. */
+/** Return whether the browser has WebGPU on a GPU, not emulated on the CPU. */
 export async function hasGpu(): Promise<boolean> {
   const { gpu } = globalThis.navigator as { gpu?: { requestAdapter(): Promise<Adapter | null> } };
   const adapter = await gpu?.requestAdapter().catch(() => null);

@@ -1,17 +1,17 @@
-/** What a face does: expressions, each as a number from 0 to 1. */
+/** Facial expressions, each as a number from 0 to 1. */
 import { type Points, clamp } from "./geometry";
 import { type Camera, fromTheFront } from "./pose";
 
-/** Heads that are turned further, in degrees, say little about the face at rest. */
-const STRAIGHT = 25;
+/** Maximum yaw in degrees for learning the neutral face; heads that are turned further are unreliable. */
+const MAX_YAW = 25;
 
-/** One expression. */
+/** Definition of one expression. */
 interface Signal {
-  /** From a face seen from the front, in units of the mean face. */
+  /** Function from a frontal face, in units of the mean face, to the measured value. */
   readonly measure: (face: Points) => number;
-  /** What it measures on a face at rest, the signal's 0. */
+  /** Measured value of a neutral face, the signal's 0. */
   readonly neutral: number;
-  /** What it measures when the expression is complete, the signal's 1. */
+  /** Measured value of the complete expression, the signal's 1. */
   readonly full: number;
 }
 
@@ -19,23 +19,23 @@ const x = (face: Points, index: number) => face[2 * index]!;
 const height = (face: Points, indices: readonly number[]) =>
   indices.reduce((sum, index) => sum + face[2 * index + 1]!, 0) / indices.length;
 
-/** How far points lie below others. */
+/** Return a function that measures how far the mean of `lower` lies below that of `upper`. */
 const gap = (upper: readonly number[], lower: readonly number[]) => (face: Points) =>
   height(face, lower) - height(face, upper);
 
-/** An eye's height over its width. */
+/** Return a function that measures the height of an eye over its width. */
 const eye = (top: readonly number[], bottom: readonly number[], left: number, right: number) => (face: Points) =>
   gap(top, bottom)(face) / Math.max(x(face, right) - x(face, left), 0.05);
 
 const lipWidth = (face: Points) => x(face, 54) - x(face, 48);
 
-/** The lips' width, and how far their corners rise above their middle. */
+/** Return the width of the lips plus the height of their corners above their middle. */
 const smile = (face: Points) => lipWidth(face) + gap([48, 54], [51, 57])(face);
 
 const LEFT_BROW = [17, 18, 19, 20, 21];
 const RIGHT_BROW = [22, 23, 24, 25, 26];
 
-/** A new signal is one entry. "Left" is the viewer's. */
+/** Name -> signal. A new signal is one entry. "Left" is the viewer's left. */
 const SIGNALS = {
   mouth_open: { measure: gap([61, 62, 63], [65, 66, 67]), neutral: 0.02, full: 0.12 },
   mouth_wide: { measure: smile, neutral: 0.37, full: 0.52 },
@@ -47,7 +47,7 @@ const SIGNALS = {
   right_brow_up: { measure: gap(RIGHT_BROW, [42, 45]), neutral: 0.14, full: 0.2 },
 } satisfies Record<string, Signal>;
 
-/** Which signal. */
+/** Name of a signal. */
 export type SignalName = keyof typeof SIGNALS;
 
 /** Names of all signals. */
@@ -55,20 +55,20 @@ export const SIGNAL_NAMES = Object.keys(SIGNALS) as SignalName[];
 
 const ALL: readonly Signal[] = Object.values(SIGNALS);
 
-/** What every signal measures on an average face at rest, in the order of `SIGNAL_NAMES`. */
+/** Measured values of the average neutral face, in the order of `SIGNAL_NAMES`. */
 export const AVERAGE_REST: readonly number[] = ALL.map(({ neutral }) => neutral);
 
-/** What every signal measures, before it is scaled; NaN where the camera is. */
+/** Return the measured values of all signals, before scaling; NaN where the camera is NaN. */
 export function measure(points: Points, camera: Camera): number[] {
   const face = fromTheFront(points, camera);
   return ALL.map((signal) => signal.measure(face));
 }
 
 /**
- * What the face does, each signal 0 to 1; NaN where `measured` is.
+ * Scale measured values to signals, 0 to 1; NaN where `measured` is NaN.
  *
- * @param measured - See `measure`.
- * @param rest - What is measured on the person's face at rest.
+ * @param measured - Measured values, see `measure`.
+ * @param rest - Measured values of the person's neutral face.
  */
 export function signalsOf(
   measured: readonly number[],
@@ -79,27 +79,27 @@ export function signalsOf(
 }
 
 /**
- * A person's face at rest, learned while it is watched.
+ * Neutral face of a person, learned from the first frames.
  *
- * For some seconds what the face measures is gathered; its median is the person's own neutral. It starts from the
- * average person's and never moves further than half a signal. Turned heads are not learned from.
+ * Measured values are collected for some seconds; their median is the person's own neutral. It starts from the average
+ * person's and never deviates by more than half a signal. Frames of turned heads are ignored.
  */
 export class Neutral {
-  /** What the face measures at rest, in the order of `SIGNAL_NAMES`. */
+  /** Measured values of the neutral face, in the order of `SIGNAL_NAMES`. */
   values: readonly number[] = AVERAGE_REST;
   private readonly seen: (readonly number[])[] = [];
   private start?: number;
 
-  /** @param seconds - How long to learn. */
+  /** @param seconds - Duration of learning. */
   constructor(private readonly seconds = 3) {}
 
-  /** Take what a frame measures, the head's yaw in degrees and the frame's time. */
+  /** Add the measured values of a frame, with the head's yaw in degrees and the frame's time. */
   learn(measured: readonly number[], yaw: number, seconds: number): void {
-    if (this.start === undefined || seconds < this.start) this.start = seconds; // a film may begin again
-    const watched = seconds - this.start;
-    if (!(watched <= this.seconds && Math.abs(yaw) < STRAIGHT && measured.every(Number.isFinite))) return;
+    if (this.start === undefined || seconds < this.start) this.start = seconds; // a video may restart
+    const elapsed = seconds - this.start;
+    if (!(elapsed <= this.seconds && Math.abs(yaw) < MAX_YAW && measured.every(Number.isFinite))) return;
     this.seen.push(measured);
-    const trust = Math.min((2 * watched) / Math.max(this.seconds, 1e-6), 1);
+    const trust = Math.min((2 * elapsed) / Math.max(this.seconds, 1e-6), 1);
     this.values = ALL.map(({ neutral, full }, i) => {
       const middle = median(this.seen.map((each) => each[i]!));
       const span = full - neutral;

@@ -1,4 +1,4 @@
-/** Faces through a video: detect once, then follow; steady points; a name for every face. */
+/** Face tracking in videos: detect once, then follow; smoothed points; an id for every face. */
 import { area, iou, isPart } from "./boxes";
 import { type Face, faceOf } from "./faces";
 import { type Box, clamp } from "./geometry";
@@ -9,38 +9,38 @@ import { headPose } from "./pose";
 import { Neutral, measure } from "./signals";
 import type { Pixels } from "./warp";
 
-/** Boxes that overlap less are not the same face. */
+/** Minimum intersection over union of two boxes of the same face. */
 const SAME_FACE = 0.3;
 
-/** Where the network's score is lower, there is no face any more; it stays for so many seconds, and fades in so many. */
+/** Network score below which a face is lost, seconds for which a lost face is kept, seconds in which it then fades. */
 const [LOST, LOST_HOLD, LOST_FADE] = [0.05, 0.1, 0.15];
 
-/** After a cut, it is gone at once: an image differs from the last one by more grey levels, in the mean. */
+/** Mean difference of two frames in grey levels, above which there is a cut: lost faces are then discarded at once. */
 const CUT = 30;
 
-/** From this score on the network is sure of a face in its place. */
+/** Minimum network score of a face that is certainly in its place. */
 const SURE = 0.5;
 
 /**
- * A face that is not where it was is one that is new and not further off than this, in sides of the larger box, and not
- * smaller than this part of it in area, nor larger.
+ * A face that is no longer in its place is matched to a new one: maximum distance of their centres, in sides of the
+ * larger box, and minimum ratio of their areas.
  */
 const [NEAR, ALIKE] = [1, 0.4];
 
-/** A face's rank changes only when its area has changed by more than this factor: equal faces do not swap ranks. */
+/** A face's rank changes only when its area changes by more than this factor, so that equal faces do not swap ranks. */
 const SAME_SIZE = 1.25;
 
-/** While all faces are sure, every so many detections look closely, for small faces that are new. */
+/** While all faces are confirmed, every `FULL_EVERY`-th detection also searches for small faces. */
 const FULL_EVERY = 4;
 
-/** Hz, for the speed itself. */
+/** Cutoff frequency in Hz for the speed itself. */
 const SPEED_CUTOFF = 1;
 
 /**
  * The One-Euro filter (Casiez, Roussel and Vogel, 2012) for the points of one face.
  *
- * A slow point is smoothed strongly, a fast one hardly delayed. Speed counts in eye distances per second, so that a
- * face is smoothed alike at every resolution. A point's speed is averaged with its neighbours', which share its motion
+ * A slow point is smoothed strongly, a fast one hardly delayed. Speed is measured in eye distances per second, so that
+ * smoothing is the same at every resolution. A point's speed is averaged with its neighbours', which share its motion
  * but not its noise.
  */
 export class OneEuro {
@@ -50,15 +50,15 @@ export class OneEuro {
   private seconds = 0;
 
   /**
-   * @param cutoff - Hz, for a point at rest; lower is steadier.
-   * @param beta - Hz per (eye distance / second); higher follows faster.
+   * @param cutoff - Cutoff frequency in Hz for a point at rest; lower is smoother.
+   * @param beta - Increase of the cutoff in Hz per (eye distance / second); higher follows faster.
    */
   constructor(
     private readonly cutoff = 0.2,
     private readonly beta = 8,
   ) {}
 
-  /** Take the points of the next frame, shown at `seconds`; return them smoothed. */
+  /** Filter the points of the next frame, shown at `seconds`; return them smoothed. */
   next(points: ArrayLike<number>, seconds: number): Float64Array {
     const raw = Float64Array.from(points);
     const step = seconds - this.seconds;
@@ -68,8 +68,8 @@ export class OneEuro {
     } else if (step > 0) {
       const per = 1 / (Math.max(eyeDistance(raw), 1e-6) * step);
       const speed = blur(raw.map((value, i) => (value - this.raw[i]!) * per));
-      const share = weight(SPEED_CUTOFF, step);
-      this.speed = this.speed.map((old, i) => old + share * (speed[i]! - old));
+      const speedWeight = weight(SPEED_CUTOFF, step);
+      this.speed = this.speed.map((old, i) => old + speedWeight * (speed[i]! - old));
       this.points = this.points.map((old, i) => {
         const first = i & ~1;
         const cutoff = this.cutoff + this.beta * Math.hypot(this.speed[first]!, this.speed[first + 1]!);
@@ -82,12 +82,12 @@ export class OneEuro {
   }
 }
 
-/** Share of the new value in a low-pass filter of `cutoff` Hz after `step` seconds. */
+/** Return the weight of the new value in a low-pass filter of `cutoff` Hz after `step` seconds. */
 function weight(cutoff: number, step: number): number {
   return 1 / (1 + 1 / (2 * Math.PI * cutoff * step));
 }
 
-/** Every point's mean with its two neighbours on each side; the first and the last repeat. */
+/** Average every point with its two neighbours on each side; the first and the last point are repeated. */
 function blur(points: Float64Array): Float64Array {
   const count = points.length / 2;
   return points.map((_, i) => {
@@ -97,14 +97,14 @@ function blur(points: Float64Array): Float64Array {
   });
 }
 
-/** A face that knows which it is: it keeps its number for as long as it is followed. */
+/** A face with a track id, which it keeps for as long as it is tracked. */
 export interface TrackedFace extends Face {
   readonly id: number;
-  /** Seconds since a detector last saw the face. */
+  /** Seconds since the detector last found the face. */
   readonly unseen: number;
-  /** What the signals measure on this person's face at rest, as far as it is known. */
+  /** Measurements of the signals on this person's face at rest, as far as known. */
   readonly rest: readonly number[];
-  /** What others keep about a face from frame to frame; forgotten with it. */
+  /** Data that other code keeps about a face from frame to frame; discarded with its track. */
   readonly memory: WeakMap<object, object>;
 }
 
@@ -116,22 +116,22 @@ interface Track {
   points: Float32Array; // as found, unsmoothed
   box: Box;
   score: number;
-  confirmed: number; // when a detector last saw it, in seconds
-  lost: number; // since when the network has seen no face in its place
+  confirmed: number; // when the detector last found it, in seconds
+  lost: number; // since when the network has found no face in its place, in seconds
   size: number; // area of the box, for the rank; see `SAME_SIZE`
 }
 
-/** How a tracker goes on; see `Tracker`. */
+/** Options of a `Tracker`. */
 export interface TrackerOptions {
-  /** Frames from one detection to the next. */
+  /** Number of frames from one detection to the next; fewer if they take longer than `hold`. */
   readonly detectEvery?: number;
-  /** The same while a face has not been seen by the last detection. */
+  /** The same while a face was missed by the last detection. */
   readonly retryEvery?: number;
-  /** Seconds that an unconfirmed face keeps its score. */
+  /** Seconds for which an unconfirmed face keeps its score. */
   readonly hold?: number;
-  /** Seconds in which its score then falls to nothing. */
+  /** Seconds in which its score then falls to zero. */
   readonly fade?: number;
-  /** See `OneEuro`; `Infinity` leaves the points as they are. */
+  /** See `OneEuro`; `Infinity` turns smoothing off. */
   readonly cutoff?: number;
   /** See `OneEuro`. */
   readonly beta?: number;
@@ -140,15 +140,15 @@ export interface TrackerOptions {
 /**
  * Follows faces from frame to frame.
  *
- * The next frame's boxes come from this frame's points, so that the detector runs only every so often, and sooner while
- * a face has not been confirmed. Such a face stays for `hold` seconds, fades and is forgotten. Where the network sees no
- * face any more, the detector runs at once, and what it does not confirm is forgotten in a quarter of a second, or at
- * once if the image has little to do with the last one.
+ * The next frame is searched around the points of this one, so that the detector runs only at intervals, shorter ones
+ * while a face is unconfirmed. Such a face is kept for `hold` seconds, fades and is discarded. Where the network no
+ * longer finds a face, the detector runs at once, and a face that it does not confirm is discarded within a quarter of
+ * a second, or at once if the frame differs strongly from the last one.
  */
 export class Tracker {
   private readonly options: Required<TrackerOptions>;
   private tracks: Track[] = [];
-  private glance: number[] = [];
+  private thumbnail: number[] = [];
   private frame = 0;
   private nextId = 0;
   private detected = 0;
@@ -162,24 +162,24 @@ export class Tracker {
   }
 
   /**
-   * Take the next frame, shown at `seconds`; return the faces in it, the largest first.
+   * Process the next frame, shown at `seconds`; return the faces in it, largest first.
    *
-   * Faces of about one size keep their order: a sticker for one face does not jump between two.
+   * Faces of similar size keep their order: a sticker for one face does not jump between two.
    */
   async next(frame: Source, seconds: number): Promise<TrackedFace[]> {
     const image = toPixels(frame);
     const cut = this.isCut(image);
     const { detectEvery, retryEvery, hold } = this.options;
     const regular = this.frame++ % (this.unsure ? retryEvery : detectEvery) === 0;
-    // Where frames come slowly, a face would fade before its turn.
-    const late = this.tracks.length > 0 && seconds - this.detected >= hold;
-    if (regular || late) await this.detect(image, seconds, cut);
+    // At a low frame rate, `detectEvery` frames last longer than an unconfirmed face is kept.
+    const due = this.tracks.length > 0 && seconds - this.detected >= hold;
+    if (regular || due) await this.detect(image, seconds, cut);
     else {
       await this.follow(image, this.tracks, seconds);
       if (this.tracks.some((track) => track.lost === seconds)) await this.detect(image, seconds, cut);
     }
     this.tracks = this.tracks.filter(
-      (track) => this.visible(track, seconds) > 0 && meets(track.box, image) && !(cut && track.lost === seconds),
+      (track) => this.visible(track, seconds) > 0 && centreInside(track.box, image) && !(cut && track.lost === seconds),
     );
     const shown = this.tracks.map((track) => {
       const points = Float32Array.from(track.smooth.next(track.points, seconds));
@@ -200,26 +200,26 @@ export class Tracker {
     return shown.sort((a, b) => sizes.get(b.id)! - sizes.get(a.id)!);
   }
 
-  /** Whether an image has little to do with the last one; looks at a thousand pixels. */
+  /** Return whether a frame differs strongly from the last one; compares about a thousand pixels. */
   private isCut({ data, width, height }: Pixels): boolean {
-    const last = this.glance;
+    const last = this.thumbnail;
     const [right, down] = [Math.ceil(width / 32), Math.ceil(height / 32)];
-    this.glance = [];
+    this.thumbnail = [];
     for (let y = 0; y < height; y += down) {
       for (let x = 0; x < width; x += right) {
-        for (let colour = 0; colour < 3; colour++) this.glance.push(data[4 * (y * width + x) + colour]!);
+        for (let colour = 0; colour < 3; colour++) this.thumbnail.push(data[4 * (y * width + x) + colour]!);
       }
     }
-    const apart = this.glance.reduce((sum, value, i) => sum + Math.abs(value - (last[i] ?? value)), 0);
-    return last.length === this.glance.length && apart > CUT * last.length;
+    const difference = this.thumbnail.reduce((sum, value, i) => sum + Math.abs(value - (last[i] ?? value)), 0);
+    return last.length === this.thumbnail.length && difference > CUT * last.length;
   }
 
-  /** Whether there is no face, or one that the last detection has not seen. */
+  /** Whether there is no face, or one that the last detection has not found. */
   private get unsure(): boolean {
     return !this.tracks.length || this.tracks.some((track) => track.confirmed < this.detected);
   }
 
-  /** Look at the whole image: confirm the faces that are known, add the new ones. */
+  /** Search the whole image: confirm known faces, add new ones. */
   private async detect(image: Pixels, seconds: number, cut: boolean): Promise<void> {
     const full = this.detections++ % FULL_EVERY === 0 || this.unsure;
     const found = await this.landmarker.detect(image, full ? "full" : "quick");
@@ -232,7 +232,7 @@ export class Tracker {
       seconds,
     );
     if (!cut) {
-      // What moved too far between two frames is the same face all the same.
+      // A face that moved far between two frames is still the same face.
       const moved = missing.filter((index) => !inPlace.has(this.tracks[index]!));
       const used = new Set(pairs.values());
       const free = [...found.keys()].filter((index) => !used.has(index));
@@ -255,16 +255,16 @@ export class Tracker {
       const own = { id: this.nextId++, smooth, neutral: new Neutral(), memory: new WeakMap() };
       seen.push({ ...own, points, box, score, confirmed: seconds, lost: Infinity, size: 0 });
     }
-    // Two tracks on one face, or one that slid onto a part of it: the one that the detector saw stays.
+    // Of two tracks on one face, or one that drifted onto a part of it, the one that the detector found is kept.
     const doubles = new Set(match(boxesOf(unseen), boxesOf(seen)).map(([index]) => index));
     const single = unseen.filter(({ box }, i) => !doubles.has(i) && !seen.some((other) => isPart(box, other.box)));
     this.tracks = [...seen, ...single];
   }
 
   /**
-   * Find the points again in boxes around the last ones; a face that jumps or is lost stays where it was.
+   * Find the points again around the last ones; a face that jumps or is lost keeps its position.
    *
-   * @returns The tracks whose faces are surely in their places.
+   * @returns The tracks whose faces are certainly in their places.
    */
   private async follow(image: Pixels, tracks: readonly Track[], seconds: number): Promise<Set<Track>> {
     const inPlace = new Set<Track>();
@@ -283,26 +283,26 @@ export class Tracker {
     return inPlace;
   }
 
-  /** 1 while a face is held, then down to 0. */
+  /** Return 1 while a face is held, then a value that falls to 0. */
   private visible(track: Track, seconds: number): number {
     const held = 1 - (seconds - track.confirmed - this.options.hold) / Math.max(this.options.fade, 1e-9);
     return clamp(Math.min(held, 1 - (seconds - track.lost - LOST_HOLD) / LOST_FADE), 0, 1);
   }
 }
 
-/** Pair boxes that overlap, the best overlap first, each box once; pairs of indices. */
+/** Pair boxes that overlap, best overlap first, each box once; return pairs of indices. */
 export function match(boxes: readonly Box[], others: readonly Box[]): [number, number][] {
   return paired(boxes, others, (box, other) => -iou(box, other), -SAME_FACE);
 }
 
-/** Pair boxes by how far they are apart, the least first and no more than `most`, each box once; pairs of indices. */
+/** Pair boxes by their distances up to `most`, smallest first, each box once; return pairs of indices. */
 function paired(
   boxes: readonly Box[],
   others: readonly Box[],
-  apart: (box: Box, other: Box) => number,
+  distance: (box: Box, other: Box) => number,
   most: number,
 ): [number, number][] {
-  const all = boxes.flatMap((box, i) => others.map((other, j) => ({ i, j, far: apart(box, other) })));
+  const all = boxes.flatMap((box, i) => others.map((other, j) => ({ i, j, far: distance(box, other) })));
   const pairs: [number, number][] = [];
   for (const { i, j, far } of all.sort((a, b) => a.far - b.far)) {
     if (far > most) break;
@@ -311,23 +311,23 @@ function paired(
   return pairs;
 }
 
-/** Pair boxes that are near and of about one size, the nearest first, each box once; pairs of indices. */
+/** Pair boxes that are close and of similar size, nearest first, each box once; return pairs of indices. */
 function nearest(boxes: readonly Box[], others: readonly Box[]): [number, number][] {
   const side = ([x0, y0, x1, y1]: Box) => Math.max(x1 - x0, y1 - y0);
-  const apart = (a: Box, b: Box) => {
+  const distance = (a: Box, b: Box) => {
     const ratio = area(a) / Math.max(area(b), 1e-9);
     if (ratio < ALIKE || ratio > 1 / ALIKE) return Infinity;
     return Math.hypot(a[0] + a[2] - b[0] - b[2], a[1] + a[3] - b[1] - b[3]) / 2 / Math.max(side(a), side(b));
   };
-  return paired(boxes, others, apart, NEAR);
+  return paired(boxes, others, distance, NEAR);
 }
 
 function boxesOf(items: readonly { readonly box: Box }[]): Box[] {
   return items.map(({ box }) => box);
 }
 
-/** Whether the middle of a box lies in the image. */
-function meets([x0, y0, x1, y1]: Box, { width, height }: Pixels): boolean {
+/** Return whether the centre of a box lies in the image. */
+function centreInside([x0, y0, x1, y1]: Box, { width, height }: Pixels): boolean {
   const [x, y] = [(x0 + x1) / 2, (y0 + y1) / 2];
   return x >= 0 && y >= 0 && x < width && y < height;
 }

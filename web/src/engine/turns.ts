@@ -1,4 +1,4 @@
-/** Takes work that must not overlap: each piece begins when the last one has ended, well or not. */
+/** Create a queue for work that must not overlap: each task starts when the last one has ended, even with an error. */
 export function turns(): <T>(work: () => Promise<T>) => Promise<T> {
   let last: Promise<unknown> = Promise.resolve();
   return (work) => {

@@ -1,4 +1,4 @@
-/** Resampling images: a warp by a matrix, and resizing by averaged areas. */
+/** Resampling of images: warping by a matrix, and resizing. */
 import {
   type Matrix,
   apply,
@@ -11,7 +11,7 @@ import {
   translation,
 } from "./geometry";
 
-/** RGBA, 8 bits a channel, row by row; `ImageData` is one. */
+/** An RGBA image, 8 bits per channel, row by row; `ImageData` is one. */
 export interface Pixels {
   readonly data: Uint8ClampedArray | Uint8Array;
   readonly width: number;
@@ -27,15 +27,15 @@ interface Part {
 }
 
 /**
- * Resample an image once, bilinearly; what lies outside is black.
+ * Warp an image with a single bilinear resampling; pixels outside the source are black.
  *
- * When the matrix shrinks by more than two, the image is first averaged down by a whole factor, so that fine detail
- * does not alias.
+ * If the matrix shrinks by a factor of two or more, the image is first averaged down by an integer factor, so that fine
+ * detail does not alias.
  *
- * @param image - The source.
- * @param matrix - Source to target.
- * @param width - Of the target.
- * @param height - Of the target.
+ * @param image - The source image.
+ * @param matrix - Matrix from the source to the target.
+ * @param width - Width of the target.
+ * @param height - Height of the target.
  */
 export function warp(image: Pixels, matrix: Matrix, width: number, height: number): Pixels {
   const shrink = Math.floor(1 / Math.max(Math.sqrt(Math.abs(determinant(matrix))), 1e-9) + 1e-6);
@@ -49,11 +49,11 @@ export function warp(image: Pixels, matrix: Matrix, width: number, height: numbe
 }
 
 /**
- * Resize an image: averaged areas where it shrinks, bilinearly where it grows.
+ * Resize an image: by area averaging if it shrinks, by bilinear interpolation if it grows.
  *
- * @param image - The source.
- * @param width - Of the result.
- * @param height - Of the result.
+ * @param image - The source image.
+ * @param width - Width of the result.
+ * @param height - Height of the result.
  */
 export function resize(image: Pixels, width: number, height: number): Pixels {
   if (width === image.width && height === image.height) return image;
@@ -64,13 +64,13 @@ export function resize(image: Pixels, width: number, height: number): Pixels {
   return resizeLinear(image, width, height);
 }
 
-/** Places between pixels count in steps of 1/32, as OpenCV's `warpAffine` has them. */
+/** Positions between pixels are quantised to 1/32, as in OpenCV's `warpAffine`. */
 const STEPS = 32;
 
-/** Sums are taken in finer steps before they are cut to `STEPS`. */
+/** Positions are summed in finer steps before they are truncated to `STEPS`. */
 const FINE = 1024;
 
-/** Every target pixel from the four source pixels around it. */
+/** Warp an image; every target pixel is interpolated from the four source pixels around it. */
 function warpBilinear(image: Pixels, matrix: Matrix, width: number, height: number): Pixels {
   const [a, b, c, d, e, f] = invert(matrix);
   const { data, width: w, height: h } = image;
@@ -86,7 +86,7 @@ function warpBilinear(image: Pixels, matrix: Matrix, width: number, height: numb
       if (left < -1 || top < -1 || left >= w || top >= h) continue;
       const right = u - left;
       const low = v - top;
-      // Weights of the four; those outside the image count nothing.
+      // Weights of the four source pixels; 0 outside the image.
       const w00 = left >= 0 && top >= 0 ? (1 - right) * (1 - low) : 0;
       const w01 = left + 1 < w && top >= 0 ? right * (1 - low) : 0;
       const w10 = left >= 0 && top + 1 < h ? (1 - right) * low : 0;
@@ -109,10 +109,10 @@ function warpBilinear(image: Pixels, matrix: Matrix, width: number, height: numb
   return { data: out, width, height };
 }
 
-/** Weights of enlarging are whole numbers of 1/2048, as OpenCV's `resize` has them. */
+/** Interpolation weights of `resizeLinear` are multiples of 1/2048, as in OpenCV's `resize`. */
 const WEIGHTS = 2048;
 
-/** Every target pixel from the four source pixels around it; beyond the edge lies the edge. */
+/** Enlarge an image by bilinear interpolation; the pixels at the edges are replicated beyond them. */
 function resizeLinear({ data, width: w, height: h }: Pixels, width: number, height: number): Pixels {
   const columns = neighbours(w, width);
   const rows = neighbours(h, height);
@@ -128,7 +128,7 @@ function resizeLinear({ data, width: w, height: h }: Pixels, width: number, heig
       for (let channel = 0; channel < 3; channel++) {
         const above = data[top + left + channel]! * (WEIGHTS - part) + data[top + right + channel]! * part;
         const below = data[low + left + channel]! * (WEIGHTS - part) + data[low + right + channel]! * part;
-        // OpenCV cuts off in between, too.
+        // OpenCV also truncates the intermediate results.
         const sum = (((WEIGHTS - share) * (above >> 4)) >> 16) + ((share * (below >> 4)) >> 16);
         out[at + channel] = (sum + 2) >> 2;
       }
@@ -138,7 +138,7 @@ function resizeLinear({ data, width: w, height: h }: Pixels, width: number, heig
   return { data: out, width, height };
 }
 
-/** Which two source cells lie around each target cell's centre, and the second one's weight. */
+/** Return the two source cells around the centre of each target cell, and the weight of the second one. */
 function neighbours(from: number, to: number) {
   const [first, second, share] = [new Int32Array(to), new Int32Array(to), new Int32Array(to)];
   for (let i = 0; i < to; i++) {
@@ -150,23 +150,23 @@ function neighbours(from: number, to: number) {
   return { first, second, share };
 }
 
-/** Every target pixel is the mean of the source's area under it; alpha comes out opaque. */
+/** Shrink an image; every target pixel is the mean of the source area under it, and opaque. */
 function resizeArea(image: Pixels, width: number, height: number, part: Part): Pixels {
   const factor = part.width / width;
   const whole = Number.isInteger(factor) && factor <= MOST_PACKED && part.height === factor * height;
   return whole ? averageBlocks(image, width, height, part, factor) : averageAreas(image, width, height, part);
 }
 
-/** Two channels of so many pixels a side can be added up in one number of 32 bits. */
+/** Maximum side in pixels of a block in which the sums of two channels fit into one 32-bit number. */
 const MOST_PACKED = 16;
 
-/** `resizeArea` by a whole factor: red and blue are added up together. */
+/** `resizeArea` for an integer factor: red and blue are summed together. */
 function averageBlocks(image: Pixels, width: number, height: number, part: Part, factor: number): Pixels {
   const { data } = image;
   const source = new Uint32Array(data.buffer, data.byteOffset, data.byteLength / 4);
   const out = new Uint8ClampedArray(4 * width * height);
   const share = 1 / factor ** 2;
-  // Of four pixels halves go up, as in OpenCV; else to the even neighbour.
+  // For blocks of four pixels, halves are rounded up, as in OpenCV; otherwise to the even neighbour.
   const lift = factor === 2 ? 0.01 : 0;
   for (let y = 0, at = 0; y < height; y++) {
     const line = (part.top + y * factor) * image.width + part.left;
@@ -189,7 +189,7 @@ function averageBlocks(image: Pixels, width: number, height: number, part: Part,
   return { data: out, width, height };
 }
 
-/** `resizeArea` by any factor: pixels at the edge of an area count by their part in it. */
+/** `resizeArea` for any factor: pixels at the edge of an area are weighted by the fraction that lies in it. */
 function averageAreas(image: Pixels, width: number, height: number, part: Part): Pixels {
   const { data } = image;
   const columns = coverage(part.width, width);
@@ -227,7 +227,7 @@ function averageAreas(image: Pixels, width: number, height: number, part: Part):
   return { data: out, width, height };
 }
 
-/** Which source cells lie under each target cell, and which share of the target each fills. */
+/** Return the source cells under each target cell, and the fraction of the target that each of them fills. */
 function coverage(from: number, to: number) {
   const step = from / to;
   const start = new Int32Array(to + 1);
@@ -244,13 +244,13 @@ function coverage(from: number, to: number) {
   return { start, source: Int32Array.from(source), weight: Float32Array.from(weight) };
 }
 
-/** The part of an image that a warp will look at, so that the rest need not be shrunk. */
-function partUnder(image: Pixels, matrix: Matrix, width: number, height: number, reach: number): Part {
+/** Return the part of an image that a warp reads, so that the rest need not be shrunk. */
+function partUnder(image: Pixels, matrix: Matrix, width: number, height: number, margin: number): Part {
   const corners = Float64Array.of(0, 0, width, 0, 0, height, width, height);
   const [x0, y0, x1, y1] = boundingBox(apply(invert(matrix), corners));
-  const left = Math.trunc(clamp(x0 - reach, 0, image.width - 1));
-  const top = Math.trunc(clamp(y0 - reach, 0, image.height - 1));
-  const right = Math.trunc(clamp(x1 + reach, left + 1, image.width));
-  const bottom = Math.trunc(clamp(y1 + reach, top + 1, image.height));
+  const left = Math.trunc(clamp(x0 - margin, 0, image.width - 1));
+  const top = Math.trunc(clamp(y0 - margin, 0, image.height - 1));
+  const right = Math.trunc(clamp(x1 + margin, left + 1, image.width));
+  const bottom = Math.trunc(clamp(y1 + margin, top + 1, image.height));
   return { left, top, width: right - left, height: bottom - top };
 }

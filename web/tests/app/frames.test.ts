@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { type Frame, pump } from "../../src/app/frames";
 
-/** A frame that counts how many are open. */
+/** A frame; the class counts the open ones. */
 class FakeFrame {
   static open = 0;
   readonly number: number;
@@ -14,7 +14,7 @@ class FakeFrame {
   }
 }
 
-/** A video whose frames come when they are called for. */
+/** A video that presents a frame at every call of `show`. */
 class FakeVideo {
   readonly readyState = 2;
   readonly videoWidth = 4;
@@ -39,7 +39,7 @@ beforeEach(() => {
 });
 afterEach(() => void vi.unstubAllGlobals());
 
-/** A pump whose work ends when it is told to. */
+/** Start a pump; each frame is processed until its entry of `work` is settled. */
 function start(video: FakeVideo) {
   const taken: number[] = [];
   const failures: unknown[] = [];

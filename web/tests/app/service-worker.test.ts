@@ -29,7 +29,7 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-/** What the service worker answers; undefined if it leaves the request alone. */
+/** Return the service worker's response; undefined if it leaves the request alone. */
 async function answer(address: string, init?: RequestInit): Promise<Response | undefined> {
   let answered: Promise<Response> | undefined;
   fetched({ request: new Request(PAGE + address, init), respondWith: (response) => (answered = response) });

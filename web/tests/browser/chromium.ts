@@ -1,10 +1,10 @@
-/** A headless Chromium of the system, with a profile of its own. */
+/** The system's Chromium, headless and with a temporary profile. */
 import { type BrowserContext, chromium } from "playwright-core";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** Where Chromium lies; Debian's by default. */
+/** Path of Chromium; that of Debian by default. */
 const EXECUTABLE = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 const ARGUMENTS = [
@@ -12,18 +12,18 @@ const ARGUMENTS = [
   ...["--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"],
 ];
 
-/** What a test may want of Chromium. */
+/** Options for starting Chromium. */
 export interface Options {
-  /** More arguments, such as a fake camera. */
+  /** Additional arguments, for example for a fake camera. */
   readonly args?: readonly string[];
   readonly locale?: string;
   readonly viewport?: { width: number; height: number };
   readonly permissions?: string[];
-  /** Whether pages may have service workers; those answer before a test does. */
+  /** Whether pages may use service workers, which intercept requests before the routes of a test. */
   readonly serviceWorkers?: "allow" | "block";
 }
 
-/** Start Chromium with an empty profile; `close` removes that, too. */
+/** Start Chromium with an empty profile; `close` also deletes the profile. */
 export async function openChromium(options: Options = {}): Promise<BrowserContext> {
   const profile = await mkdtemp(join(tmpdir(), "facekp-"));
   const context = await chromium.launchPersistentContext(profile, {

@@ -1,4 +1,4 @@
-/** A plain host for the built page. */
+/** A simple web server for the built page. */
 import { createReadStream, existsSync, statSync } from "node:fs";
 import { type Server, createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -17,7 +17,7 @@ const TYPES: Record<string, string> = {
   ".webmanifest": "application/manifest+json",
 };
 
-/** A host under way. */
+/** A running server. */
 export interface Host {
   readonly url: string;
   /** Bytes sent so far. */
@@ -28,16 +28,16 @@ export interface Host {
 /**
  * Serve `dist/`.
  *
- * @param path - Sub-path of the page, from slash to slash.
- * @param headers - Of every answer.
+ * @param path - Path of the page on the server, with leading and trailing slash.
+ * @param headers - Additional headers of every response.
  */
 export async function serve(path = "/", headers: Record<string, string> = {}): Promise<Host> {
   let sent = 0;
   const server: Server = createServer((request, response) => {
     const name = decodeURIComponent(new URL(request.url!, "http://host").pathname);
     const file = resolve(DIST, `.${name.slice(path.length - 1)}`);
-    const found = name.startsWith(path) && file.startsWith(DIST) ? [file, resolve(file, "index.html")] : [];
-    const hit = found.find((each) => existsSync(each) && statSync(each).isFile());
+    const candidates = name.startsWith(path) && file.startsWith(DIST) ? [file, resolve(file, "index.html")] : [];
+    const hit = candidates.find((each) => existsSync(each) && statSync(each).isFile());
     if (!hit) return response.writeHead(404).end();
     const { size, mtimeMs } = statSync(hit);
     const tag = `"${size}-${mtimeMs}"`;
@@ -60,7 +60,7 @@ export async function serve(path = "/", headers: Record<string, string> = {}): P
   };
 }
 
-/** What makes a page cross-origin isolated. */
+/** Headers that make a page cross-origin isolated. */
 export const ISOLATED = {
   "Cross-Origin-Opener-Policy": "same-origin",
   "Cross-Origin-Embedder-Policy": "require-corp",

@@ -1,7 +1,7 @@
-/** Archives for the tests. */
+/** Zip archives for the tests. */
 import { Uint8ArrayReader, Uint8ArrayWriter, ZipWriter } from "@zip.js/zip.js";
 
-/** Pack files by name, whatever the names. */
+/** Return a zip archive of files by name; the names are not checked. */
 export async function zip(files: Record<string, Buffer>): Promise<Buffer> {
   const writer = new ZipWriter(new Uint8ArrayWriter(), { useWebWorkers: false });
   for (const [name, bytes] of Object.entries(files))

@@ -1,4 +1,4 @@
-/** The built page in Chromium: `npm run build` first. */
+/** Tests of the built page in Chromium; they need `npm run build` first. */
 import { readFileSync, readdirSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import type { BrowserContext, Page } from "playwright-core";
@@ -16,7 +16,7 @@ let host: Host;
 let film: string;
 let context: BrowserContext | undefined;
 
-/** What went wrong on the page, or left it. */
+/** Errors on the page, and its requests to other hosts. */
 let problems: string[] = [];
 
 beforeAll(async () => {
@@ -29,9 +29,9 @@ afterAll(() => host?.close());
 afterEach(async () => {
   await context?.close();
   context = undefined;
-  const found = problems;
+  const lastProblems = problems;
   problems = [];
-  expect(found).toEqual([]);
+  expect(lastProblems).toEqual([]);
 });
 
 const FAKE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"];
@@ -41,8 +41,8 @@ async function open(options: Options = {}, url = host.url): Promise<Page> {
   const page = await context.newPage();
   page.on("pageerror", (error) => problems.push(String(error)));
   page.on("request", (request) => {
-    const { protocol, host: asked } = new URL(request.url());
-    if (protocol.startsWith("http") && asked !== new URL(url).host) problems.push(`asked ${request.url()}`);
+    const { protocol, host: requestedHost } = new URL(request.url());
+    if (protocol.startsWith("http") && requestedHost !== new URL(url).host) problems.push(`asked ${request.url()}`);
   });
   page.on("console", (message) => {
     if (message.type() === "error") problems.push(message.text());
@@ -58,7 +58,7 @@ const status = (page: Page) => page.locator("#status");
 const problem = (page: Page) => page.locator("#problem");
 const sticker = (page: Page, name: string) => page.locator(`#choices [data-name="${name}"]`);
 
-/** Mean of the canvas's colours in a part of it, 0..255. */
+/** Return the mean of the canvas's colour values, 0..255. */
 const colours = (page: Page) =>
   page.evaluate(() => {
     const canvas = document.getElementById("canvas") as HTMLCanvasElement;
@@ -76,7 +76,7 @@ async function choosePhoto(page: Page): Promise<void> {
   await expect.poll(() => status(page).textContent()).toBe("1 face.");
 }
 
-/** A page whose camera is on and shows a face. */
+/** Open the page, start the camera and wait until a face is found. */
 async function filming(): Promise<Page> {
   const page = await camera();
   await page.click("#camera");
@@ -84,7 +84,7 @@ async function filming(): Promise<Page> {
   return page;
 }
 
-/** Let cameras and microphones come late; returns what asks for the states of their tracks so far. */
+/** Delay cameras and microphones; return a function that reads the states of their tracks so far. */
 async function slowDevices(page: Page): Promise<() => Promise<string[]>> {
   await page.evaluate(() => {
     const devices = navigator.mediaDevices;
@@ -168,7 +168,7 @@ describe("a photo", () => {
     expect(await sticker(page, "dog").getAttribute("aria-pressed")).toBe("false");
     await sticker(page, "halo").click();
     await expect.poll(() => colours(page)).not.toBeCloseTo(bare, 1);
-    // A pack that comes late and fails takes off none that was pressed meanwhile.
+    // A pack that fails late does not remove a sticker that was selected while it was loading.
     let fail: () => void = () => {};
     const failed = new Promise<void>((done) => (fail = done));
     await page.route("**/stickers/tiger/**", async (route) => {
@@ -200,8 +200,8 @@ describe("the camera", () => {
     await page.check("#rate");
     await page.click("#camera");
     await expect.poll(() => status(page).textContent()).toBe("1 face.");
-    const asked: string[] = [];
-    context!.on("request", (request) => asked.push(request.url().split("/stickers/")[1] ?? ""));
+    const requested: string[] = [];
+    context!.on("request", (request) => requested.push(request.url().split("/stickers/")[1] ?? ""));
     await sticker(page, "dog").click();
     await sticker(page, "halo").click();
     await expect
@@ -209,7 +209,7 @@ describe("the camera", () => {
       .toMatch(/^\d+ frames per second$/);
     await page.waitForTimeout(1500);
     await shot(page, "camera");
-    expect(asked.filter((file) => file === "dog/manifest.json")).toHaveLength(1);
+    expect(requested.filter((file) => file === "dog/manifest.json")).toHaveLength(1);
     await page.click("#mirror");
     expect(await page.locator("#mirror").getAttribute("aria-pressed")).toBe("false");
     await page.click("#record");
@@ -217,15 +217,15 @@ describe("the camera", () => {
     expect(await page.locator("#record").textContent()).toBe("Stop recording");
     const [download] = await Promise.all([page.waitForEvent("download"), page.click("#record")]);
     expect(download.suggestedFilename()).toMatch(/\.(webm|mp4)$/);
-    const made = readFileSync(await download.path());
-    expect(made.length).toBeGreaterThan(50_000);
-    expect(made.includes("opus") || made.includes("Opus") || made.includes("mp4a")).toBe(true); // it has sound
+    const video = readFileSync(await download.path());
+    expect(video.length).toBeGreaterThan(50_000);
+    expect(video.includes("opus") || video.includes("Opus") || video.includes("mp4a")).toBe(true); // it has sound
     await page.click("#flip");
     await expect.poll(() => status(page).textContent()).toBe("1 face.");
     await page.click("#stop");
     await expect.poll(() => page.locator("#hint").isVisible()).toBe(true);
     expect(await status(page).textContent()).toBe("Ready.");
-    // Stop does nothing now, so the keyboard goes on at the camera.
+    // Stop is disabled now, so the focus moves to the Camera button.
     expect(await page.evaluate(() => document.activeElement?.id)).toBe("camera");
   });
 
@@ -265,7 +265,7 @@ describe("the camera", () => {
     await page.click("#camera");
     await expect.poll(() => page.isEnabled("#record")).toBe(true);
     await page.click("#record");
-    await page.click("#stop"); // before the microphone is there
+    await page.click("#stop"); // before the microphone is available
     await expect.poll(states).toEqual(["ended", "ended", "ended"]);
     expect(await page.isDisabled("#record")).toBe(true);
     expect(await page.locator("#record").getAttribute("data-word")).toBe("record");
@@ -277,7 +277,7 @@ describe("the camera", () => {
       const film = document.getElementById("film") as HTMLVideoElement;
       (film.srcObject as MediaStream).getVideoTracks()[0]!.dispatchEvent(new Event("ended"));
     });
-    await expect.poll(() => problem(page).textContent()).toContain("The camera is gone");
+    await expect.poll(() => problem(page).textContent()).toContain("The camera was disconnected");
     expect(await page.isDisabled("#stop")).toBe(true);
   });
 
@@ -345,14 +345,14 @@ describe("the camera", () => {
     await page.click("#camera");
     await expect.poll(() => status(page).textContent()).toBe("Starting the camera…");
     await choosePhoto(page);
-    await page.click("#camera"); // asked again, it leaves the photo
+    await page.click("#camera"); // a new request ends the photo
     await expect.poll(() => page.locator("#hint").isVisible()).toBe(true);
   });
 
   it("that the user refuses is explained", async () => {
     const page = await open({ args: ["--use-fake-device-for-media-stream", "--deny-permission-prompts"] });
     await page.click("#camera");
-    await expect.poll(() => problem(page).textContent()).toContain("The camera was refused");
+    await expect.poll(() => problem(page).textContent()).toContain("Camera access was denied");
     await shot(page, "refused");
   });
 });
@@ -412,7 +412,7 @@ describe("a pack of one's own", () => {
       ["flipped", damaged, "a damaged zip archive"],
       ["bomb", await bomb, "is too large"],
       ["slip", await zip({ "../manifest.json": Buffer.from("{}") }), "leads out of the archive"],
-      ["empty", await zip({ "readme.txt": Buffer.from("hello") }), "no sticker pack"],
+      ["empty", await zip({ "readme.txt": Buffer.from("hello") }), "not a sticker pack"],
       ["json", await pack("{"), "not valid JSON"],
       ["key", await pack(JSON.stringify(manifest({}, { opacity: 2 }))), "layer 0, key 'opacity': must be 0 ... 1"],
       ["place", await pack(JSON.stringify(manifest({}, { anchors: { knee: [1, 2], chin: [3, 4] } }))), "called knee"],
@@ -466,7 +466,7 @@ describe("a network of one's own", () => {
       ["format", await network('{"format": "other"}'), "not a network of facekp"],
       ["points", await network(changed("schema", { points: ["a", "b"] })), "finds 2 points"],
       ["size", await network(changed("size", 64)), "cannot run it"],
-      ["pixels", await network(changed("pixels", [{ type: "Odd" }, { type: "ToCHW" }])), "wants the transform Odd"],
+      ["pixels", await network(changed("pixels", [{ type: "Odd" }, { type: "ToCHW" }])), "needs the transform Odd"],
       ["recipe", await network("[]"), "not a network of facekp"],
     ];
     for (const [name, buffer, words] of cases) {
@@ -512,15 +512,15 @@ describe("the page", () => {
   it("says when there is no WebAssembly", async () => {
     context = await openChromium();
     await context.addInitScript(() => Object.assign(globalThis, { WebAssembly: undefined }));
-    // Workers do not run that script, so the page runs the engine itself.
+    // Init scripts do not run in workers, so the engine has to run on the page.
     await context.addInitScript(() => Object.assign(globalThis, { OffscreenCanvas: undefined }));
     const page = await context.newPage();
     await page.goto(host.url);
-    const told = () => expect.poll(() => problem(page).textContent(), { timeout: 10_000 });
-    await told().toContain("no WebAssembly with SIMD");
-    expect(await status(page).textContent()).toBe("Not ready.");
-    await page.click("#camera"); // it is not even asked for
-    await told().toContain("no WebAssembly with SIMD");
+    const expectProblem = () => expect.poll(() => problem(page).textContent(), { timeout: 10_000 });
+    await expectProblem().toContain("no WebAssembly with SIMD");
+    expect(await status(page).textContent()).toBe("Loading failed.");
+    await page.click("#camera"); // it is not even requested
+    await expectProblem().toContain("no WebAssembly with SIMD");
   });
 
   it("works without a worker that can draw", async () => {
@@ -572,8 +572,8 @@ describe("the page", () => {
     await page.reload();
     await page.waitForSelector("html[data-ready]", { timeout: 30_000 });
     console.log(`second visit: ${own.sent() - weight} bytes`);
-    expect(own.sent() - weight).toBeLessThan(10_000); // the service worker itself is asked for
-    expect(await page.evaluate(() => crossOriginIsolated)).toBe(true); // though the host sends no headers
+    expect(own.sent() - weight).toBeLessThan(10_000); // the service worker script itself is requested
+    expect(await page.evaluate(() => crossOriginIsolated)).toBe(true); // although the host sends no headers
     await own.close();
     await page.reload();
     await page.waitForSelector("html[data-ready]", { timeout: 30_000 });
@@ -596,14 +596,14 @@ describe("the page", () => {
   });
 
   it("runs in WebAssembly where WebGPU is asked for and missing, without fetching more", async () => {
-    const asked: string[] = [];
+    const requested: string[] = [];
     context = await openChromium();
-    context.on("request", (request) => asked.push(request.url()));
+    context.on("request", (request) => requested.push(request.url()));
     const page = await context.newPage();
     await page.goto(`${host.url}?backend=webgpu`);
     await page.waitForSelector('html[data-backend="wasm"]', { timeout: 30_000 });
     await choosePhoto(page);
-    expect(asked.filter((url) => /asyncify|ort\.webgpu/.test(url))).toEqual([]);
+    expect(requested.filter((url) => /asyncify|ort\.webgpu/.test(url))).toEqual([]);
   });
 
   it("asks nobody but its own host", async () => {

@@ -21,7 +21,7 @@ describe("an archive", () => {
 
   it("may not hold too many files", async () => {
     const one = await zip({ a: Buffer.from("x") });
-    // Its directory, 4,100 times over: the record that ends it says how many entries and bytes there are, and where.
+    // Repeat the central directory 4,100 times; the end record holds its number of entries, its size and its offset.
     const end = one.length - 22;
     const first = one.readUInt32LE(end + 16);
     const entries = Array<Buffer>(4100).fill(one.subarray(first, end));

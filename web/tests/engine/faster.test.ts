@@ -5,7 +5,7 @@ import type { Backend } from "../../src/engine/runtime";
 
 const trial = { data: new Uint8ClampedArray(4), width: 1, height: 1 };
 
-/** A network that answers with a number after some milliseconds. */
+/** A fake network that outputs a number after some milliseconds. */
 function network(backend: Backend, milliseconds: number, answer: () => number) {
   const fake = {
     closed: false,

@@ -1,4 +1,4 @@
-/** Numbers that the Python package gave: see `tests/reference.py`. */
+/** Reference results of the Python package; see `tests/reference.py`. */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { expect } from "vitest";
@@ -51,7 +51,7 @@ export function expectClose(actual: ArrayLike<number>, expected: ArrayLike<numbe
   for (let i = 0; i < expected.length; i++) expect(actual[i]).toBeCloseTo(expected[i]!, digits);
 }
 
-/** RGBA of Python's BGR. */
+/** Convert a BGR image of Python to RGBA. */
 export function toPixels(bgr: number[], width: number, height: number): Pixels {
   const data = new Uint8ClampedArray(4 * width * height);
   for (let i = 0; i < width * height; i++) {
@@ -60,7 +60,7 @@ export function toPixels(bgr: number[], width: number, height: number): Pixels {
   return { data, width, height };
 }
 
-/** Largest and mean difference of grey levels. */
+/** Return the largest and the mean difference in grey levels. */
 export function differences(image: Pixels, bgr: number[]): { worst: number; mean: number } {
   const other = toPixels(bgr, image.width, image.height).data;
   let [worst, sum] = [0, 0];

@@ -9,18 +9,18 @@ import { expectClose, reference } from "./reference";
 const at = (x: number, y: number) =>
   Float32Array.from(apply(compose(scaling(50), translation(x, y)), Float32Array.from(MEAN_FACE)));
 
-/** Sees the faces that it is told, wherever it is asked to follow some. */
+/** A fake landmarker that returns the given faces, wherever it is told to follow them. */
 class Scene {
-  asked: string[] = [];
+  calls: string[] = [];
   constructor(public faces: Float32Array[]) {}
 
   detect = (_: unknown, effort = "full") => {
-    this.asked.push(effort);
+    this.calls.push(effort);
     return Promise.resolve(this.faces.map((points) => faceOf(points, 0.9)));
   };
 
   follow = (_: unknown, last: readonly Float32Array[]) => {
-    this.asked.push("follow");
+    this.calls.push("follow");
     return Promise.resolve(last.map((points, i) => faceOf(this.faces[i] ?? points, 1)));
   };
 }
@@ -48,7 +48,7 @@ describe("a tracker", () => {
       ids.push((await tracker.next(image, i / 30)).map(({ id }) => id).sort());
     }
     expect(ids).toEqual(Array(16).fill([0, 1]));
-    expect(scene.asked.filter((each) => each !== "follow")).toEqual(["full", "quick"]);
+    expect(scene.calls.filter((each) => each !== "follow")).toEqual(["full", "quick"]);
   });
 
   it("does not swap the ranks of faces of about one size", async () => {
@@ -58,11 +58,11 @@ describe("a tracker", () => {
     const tracker = new Tracker(scene, { cutoff: Infinity });
     const ids = async (frame: number) => (await tracker.next(image, frame / 30)).map(({ id }) => id);
     for (let frame = 0; frame < 20; frame++) {
-      // The larger in the first frame is first, and stays it though it is the smaller in every other.
+      // The face that is larger in the first frame is first, and stays first, although it is smaller in every other.
       scene.faces = [at(20, 50 + (frame % 2)), at(150, 51 - (frame % 2))];
       expect(await ids(frame)).toEqual([1, 0]);
     }
-    scene.faces[0] = at(20, 58); // a third more area
+    scene.faces[0] = at(20, 58); // its area is a third larger
     expect(await ids(20)).toEqual([0, 1]);
   });
 
@@ -70,12 +70,12 @@ describe("a tracker", () => {
     const scene = new Scene([at(20, 20)]);
     const tracker = new Tracker(scene, { detectEvery: 1 });
     for (let i = 0; i < 5; i++) await tracker.next(image, i / 30);
-    expect(scene.asked.filter((each) => each !== "follow")).toEqual(["full", "quick", "quick", "quick", "full"]);
+    expect(scene.calls.filter((each) => each !== "follow")).toEqual(["full", "quick", "quick", "quick", "full"]);
   });
 
   it("takes a face that moved by most of its width for the same", async () => {
     const scene = new Scene([]);
-    scene.follow = (_, last) => Promise.resolve(last.map((points) => faceOf(points, 0.2))); // nothing where it was
+    scene.follow = (_, last) => Promise.resolve(last.map((points) => faceOf(points, 0.2))); // no face at the last place
     const tracker = new Tracker(scene, { detectEvery: 1 });
     for (let frame = 0; frame < 6; frame++) {
       scene.faces = [at(100 + 35 * (frame % 2), 60)];
@@ -110,7 +110,7 @@ describe("a tracker", () => {
     for (let i = 0; i < 20; i++) expect((await tracker.next(image, i / 4))[0]?.score).toBeCloseTo(0.9);
   });
 
-  /** A tracker whose face is another one, elsewhere, from the next frame on. */
+  /** Return a tracker whose face is replaced by another one, elsewhere, from the next frame on. */
   async function cut(): Promise<Tracker> {
     const scene = new Scene([at(20, 20)]);
     const tracker = new Tracker(scene);

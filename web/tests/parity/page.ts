@@ -1,4 +1,4 @@
-/** In the browser: the engine on the pictures of `reference.py --pictures`, compared with what Python made of them. */
+/** In the browser: the engine on the images of `reference.py --pictures`, compared with the results of Python. */
 import { type Face, Layer, loadLandmarker, loadSticker } from "../../src/engine";
 import { faceOf } from "../../src/engine/faces";
 import { folderAt } from "../../src/engine/files";
@@ -6,15 +6,15 @@ import { openOn } from "../../src/engine/network";
 import { hasGpu } from "../../src/engine/runtime";
 import { Wearer } from "../../src/engine/stickers/wearer";
 
-interface Described {
+interface PythonFace {
   points: [number, number][];
   boxes: number[];
   scores: number;
 }
 
 interface Index {
-  pictures: { file: string; name: string; faces: Described[] }[];
-  worn: { picture: string; sticker: string; file: string; seconds: number; faces: Described[] }[];
+  pictures: { file: string; name: string; faces: PythonFace[] }[];
+  worn: { picture: string; sticker: string; file: string; seconds: number; faces: PythonFace[] }[];
   placed: {
     sticker: string;
     layer: number;
@@ -34,13 +34,13 @@ async function picture(file: string): Promise<ImageData> {
   return context.getImageData(0, 0, bitmap.width, bitmap.height);
 }
 
-const toFace = ({ points, boxes, scores }: Described): Face => ({
+const toFace = ({ points, boxes, scores }: PythonFace): Face => ({
   points: Float32Array.from(points.flat()),
   box: boxes as unknown as Face["box"],
   score: scores,
 });
 
-/** Faces of every picture: how many each side found, and each point's distance in eye distances. */
+/** Compare the faces of every image: their numbers, and the distance of each point in eye distances, and the scores. */
 async function comparePoints(index: Index) {
   const landmarker = await loadLandmarker("/models/face_crop_light/", { runtime: { folder: "/runtime/" } });
   const results = [];
@@ -62,7 +62,7 @@ async function comparePoints(index: Index) {
   return results;
 }
 
-/** Every pack on the faces that Python found: differences of grey levels where either side drew. */
+/** Compare every pack on the faces of Python: differences of grey levels where either implementation drew. */
 async function compareStickers(index: Index) {
   const results = [];
   for (const { picture: file, sticker: name, file: drawn, seconds, faces } of index.worn) {
@@ -97,7 +97,7 @@ async function compareStickers(index: Index) {
   return results;
 }
 
-/** What every layer is tied to, and where its corners lie: the largest distance in pixels. */
+/** Return the largest deviation from Python, in pixels, of the targets and the placed corners of all layers. */
 async function comparePlacements(index: Index) {
   const stickers = new Map<string, Awaited<ReturnType<typeof loadSticker>>>();
   let worst = 0;
@@ -130,7 +130,7 @@ async function compare() {
 
 export type Comparison = Awaited<ReturnType<typeof compare>>;
 
-/** Largest difference of each network's numbers on one image, two runs at once on WebGPU. */
+/** Return each network's largest difference of outputs on one image, with two simultaneous runs on WebGPU. */
 async function compareBackends() {
   const runtime = { folder: "/runtime/" };
   const apart: number[] = [];

@@ -1,4 +1,4 @@
-/** Python against the browser; first `python web/tests/reference.py --pictures`. */
+/** Comparison of Python and the browser; run `python web/tests/reference.py --pictures` first. */
 import { type ViteDevServer, createServer } from "vite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { BrowserContext } from "playwright-core";

@@ -1,4 +1,4 @@
-/** WebGPU against WebAssembly, on Chromium's software WebGPU: the same numbers, very slowly. */
+/** Comparison of WebGPU and WebAssembly on Chromium's software WebGPU, which is correct but very slow. */
 import { createServer } from "vite";
 import { expect, it } from "vitest";
 import { openChromium } from "../browser/chromium";
@@ -16,7 +16,7 @@ it("WebGPU and WebAssembly give the same numbers", { timeout: 300_000 }, async (
     await page.waitForFunction("globalThis.compareBackends");
     const { gpu, apart } = await page.evaluate<Backends>("compareBackends()");
     console.log(`apart by ${apart.map((each) => each.toExponential(1)).join(", ")}`);
-    expect(gpu).toBe(false); // software is slower, and not asked
+    expect(gpu).toBe(false); // a software adapter is slower and not used
     expect(apart).toHaveLength(2);
     for (const each of apart) expect(each).toBeLessThan(0.01);
   } finally {

@@ -1,32 +1,32 @@
-/** Calls across threads: one message asks, one answers. */
+/** Method calls between threads: one message per call, one per reply. */
 import { type Code, type Details, UserError, reasonOf } from "../../engine/errors";
 
-/** A call of a method. */
+/** A method call. */
 interface Request {
   readonly id: number;
   readonly method: string;
   readonly args: readonly unknown[];
 }
 
-/** What it returned, or why it failed. */
+/** The return value of a call, or the reason why it failed. */
 type Reply =
   | { readonly id: number; readonly value: unknown }
   | { readonly id: number; readonly failed: { code?: Code; details?: Details; reason: string } };
 
-/** An object whose methods all answer later. */
+/** The methods of an object, all of them asynchronous. */
 export type Remote<T> = {
   [K in keyof T as T[K] extends (...args: never[]) => unknown ? K : never]: T[K] extends (...args: infer A) => infer R
     ? (...args: A) => Promise<Awaited<R>>
     : never;
 };
 
-/** A worker's own side. */
+/** The message interface of a worker, as seen from inside it. */
 export interface Port {
   onmessage: ((event: MessageEvent<Request>) => void) | null;
   postMessage(message: unknown, transfer: Transferable[]): void;
 }
 
-/** Answer calls of an object's methods, on the side where it lives. */
+/** Answer calls of an object's methods, in the thread that owns the object. */
 export function expose(target: object, port: Port): void {
   const methods = target as Record<string, (...args: readonly unknown[]) => unknown>;
   port.onmessage = ({ data }) => void answer(data);
@@ -41,7 +41,7 @@ export function expose(target: object, port: Port): void {
   };
 }
 
-/** The other side of `expose`. */
+/** Return the methods of an object that a worker provides with `expose`. */
 export function connect<T extends object>(worker: Worker): Remote<T> {
   const waiting = new Map<number, { done: (value: unknown) => void; failed: (error: Error) => void }>();
   let next = 0;
@@ -67,7 +67,7 @@ export function connect<T extends object>(worker: Worker): Remote<T> {
   });
 }
 
-/** Images among values, which move from thread to thread instead of being copied. */
+/** Return the images among values; they are transferred between threads instead of being copied. */
 function transferablesOf(values: readonly unknown[]): Transferable[] {
   return values.flatMap((value): Transferable[] => {
     if (value instanceof ImageBitmap) return [value];

@@ -1,4 +1,4 @@
-/** Frames and photos in, the same with stickers out; runs in a worker, or on the page where there is none. */
+/** Finding faces in frames and photos and drawing stickers on them; runs in a worker, or on the page without one. */
 import {
   type Backend,
   CURVES,
@@ -29,58 +29,58 @@ import {
 } from "../../engine";
 import { turns } from "../../engine/turns";
 
-/** What is drawn over the image. */
+/** Landmarks and boxes that are drawn over the image. */
 interface Overlay {
   readonly points: boolean;
   readonly boxes: boolean;
 }
 
-/** An image with stickers, and what was found in it. */
+/** An image with stickers, and the number of faces in it. */
 export interface Shown {
   readonly image: ImageBitmap;
   readonly faces: number;
 }
 
-/** A sticker to choose. */
+/** A sticker of the list. */
 export interface Choice {
   readonly name: string;
   readonly title: string;
 }
 
-/** What was in an archive. */
+/** Content of an archive. */
 type Added = { readonly sticker: Choice } | { readonly network: string };
 
-/** What an archive should be. */
+/** Expected kind of an archive. */
 export type Wanted = "pack" | "network";
 
-/** Files with their bytes, by name. */
+/** Contents of files, by name. */
 type Files = Map<string, Uint8Array<ArrayBuffer>>;
 
-/** Photos with a longer side are shrunk: not every browser has larger canvases. */
+/** Maximum side in pixels; larger photos are shrunk, as not every browser supports larger canvases. */
 const MOST_SIDE = 4096;
 
-/** Side of the image of a sticker. */
+/** Side in pixels of the thumbnail of a sticker. */
 const THUMBNAIL = 144;
 
-/** Does the work; every method can be called across threads. */
+/** Landmark detection and drawing for the page; every method can be called across threads. */
 export class Studio {
   private base = "";
   private backend: Backend = "wasm";
   private landmarker?: Landmarker;
   private tracker?: Tracker;
-  /** Networks of the user's own, in place of the shipped ones. */
+  /** Networks provided by the user, which replace the shipped ones. */
   private networks: { readonly points?: Folder; readonly boxes?: Folder } = {};
   private readonly packs = new Map<string, Sticker>();
-  /** Counts what is to be worn. */
-  private wish = 0;
+  /** Number of calls of `wear`; only the last call takes effect. */
+  private wearCalls = 0;
   private names: readonly string[] = [];
   private readonly own = new Map<string, Sticker>();
   private worn = new Sticker([]);
   private overlay: Overlay = { points: false, boxes: false };
   private context?: Context;
-  /** There is one canvas, and a network takes one image at a time. */
+  /** Runs tasks one by one: they share the canvas, and a network processes one image at a time. */
   private readonly inTurn = turns();
-  /** The networks that are asked for last are those that stay. */
+  /** Loads networks one by one, so that those requested last remain. */
   private readonly loadInTurn = turns();
   private photo?: { image: ImageBitmap; faces: Face[] };
 
@@ -89,7 +89,7 @@ export class Studio {
    *
    * @param base - Address of the page.
    * @param backend - See `Runtime`.
-   * @returns What runs the network of points.
+   * @returns The backend that runs the landmark network.
    */
   async load(base: string, backend: Backend): Promise<Backend> {
     this.base = base;
@@ -98,7 +98,7 @@ export class Studio {
     return this.landmarker!.backend;
   }
 
-  /** The shipped stickers. */
+  /** Return the list of shipped stickers. */
   async choices(): Promise<Choice[]> {
     const file = "stickers/index.json";
     const response = await fetch(new URL(file, this.base));
@@ -106,7 +106,7 @@ export class Studio {
     return (await response.json()) as Choice[];
   }
 
-  /** A sticker on a drawn face. */
+  /** Draw a sticker on a schematic face. */
   async thumbnail(name: string): Promise<ImageBitmap> {
     const sticker = this.own.get(name) ?? this.packs.get(name) ?? (await this.fetchPack(name));
     const context = contextOf(createCanvas(THUMBNAIL, THUMBNAIL));
@@ -115,34 +115,34 @@ export class Studio {
     return bitmapOf(context);
   }
 
-  /** Fetch a sticker before it is worn. */
+  /** Load a sticker before it is worn. */
   async prepare(name: string): Promise<void> {
     if (this.own.has(name) || this.packs.has(name)) return;
     const sticker = await this.fetchPack(name);
     this.packs.set(name, sticker);
   }
 
-  /** Put on these stickers and no others. */
+  /** Replace the worn stickers by these. */
   async wear(names: readonly string[]): Promise<void> {
-    const wish = ++this.wish;
+    const call = ++this.wearCalls;
     for (const name of names) await this.prepare(name);
-    if (wish !== this.wish) return; // another one came meanwhile
+    if (call !== this.wearCalls) return; // a later call has replaced this one
     this.worn = combine(names.map((name) => this.own.get(name) ?? this.packs.get(name)!));
-    for (const name of this.names) if (!names.includes(name)) this.packs.delete(name); // its images fill the memory
+    for (const name of this.names) if (!names.includes(name)) this.packs.delete(name); // frees the memory of its images
     this.names = names;
   }
 
   /**
-   * Add a stranger's archive: a sticker pack, or a network.
+   * Add an untrusted archive: a sticker pack or a network.
    *
    * @param bytes - The archive.
-   * @param file - What messages call it.
-   * @param wanted - What the user takes it for, if that is known.
+   * @param file - Name of the archive for messages.
+   * @param wanted - Kind that the user expects, if known.
    */
   async addZip(bytes: Uint8Array<ArrayBuffer>, file: string, wanted?: Wanted): Promise<Added> {
     const files = await unzip(bytes, file, MAX_NETWORK_BYTES);
     const names = [...files.keys()].map((path) => path.split("/").at(-1));
-    // Without its recipe a network is still no sticker pack.
+    // A network without its recipe is still a network, not a sticker pack.
     if (names.includes(RECIPE_FILE) || names.some((name) => name?.endsWith(".onnx"))) {
       return { network: await this.useNetwork(files, file) };
     }
@@ -153,7 +153,7 @@ export class Studio {
     return { sticker: { name, title: sticker.title } };
   }
 
-  /** Use a network from files of `tools/export.py`, points or detector; returns its name. */
+  /** Use a landmark network or detector from files of `tools/export.py`; return its name. */
   async useNetwork(files: Files, name: string): Promise<string> {
     const folder = folderOf(name, files, RECIPE_FILE);
     const recipe = await folder.read(RECIPE_FILE);
@@ -164,17 +164,17 @@ export class Studio {
     return name;
   }
 
-  /** Go back to the shipped networks. */
+  /** Use the shipped networks again. */
   useShipped(): Promise<void> {
     return this.loadInTurn(() => this.use({}));
   }
 
-  /** What is drawn over the image. */
+  /** Set what is drawn over the image. */
   show(overlay: Overlay): void {
     this.overlay = overlay;
   }
 
-  /** Forget the faces of the last video, and the last photo. */
+  /** Discard the faces of the last video, and the last photo. */
   restart(): Promise<void> {
     return this.inTurn(async () => {
       this.tracker = this.landmarker && new Tracker(this.landmarker);
@@ -183,7 +183,7 @@ export class Studio {
     });
   }
 
-  /** The next frame of a video or a camera. */
+  /** Process the next frame of a video or a camera. */
   frame(image: VideoFrame | ImageBitmap, seconds: number, mirrored: boolean): Promise<Shown> {
     return this.inTurn(async () => {
       const context = this.paint(image, mirrored);
@@ -194,13 +194,13 @@ export class Studio {
     });
   }
 
-  /** A photo; it is kept for `photoAgain`. */
+  /** Process a photo, and keep it for `photoAgain`. */
   openPhoto(image: ImageBitmap): Promise<Shown> {
     void this.restart();
-    return this.inTurn(() => this.lookAt(image));
+    return this.inTurn(() => this.detectPhoto(image));
   }
 
-  /** The photo once more, with what is worn now. */
+  /** Draw the photo again, with the stickers that are worn now. */
   photoAgain(): Promise<Shown | undefined> {
     return this.inTurn(async () => {
       if (!this.photo) return undefined;
@@ -210,23 +210,23 @@ export class Studio {
 
   /** Find the photo's faces again, after a change of network. */
   photoAnew(): Promise<Shown | undefined> {
-    return this.inTurn(async () => this.photo && this.lookAt(this.photo.image));
+    return this.inTurn(async () => this.photo && this.detectPhoto(this.photo.image));
   }
 
-  private async lookAt(image: ImageBitmap): Promise<Shown> {
+  private async detectPhoto(image: ImageBitmap): Promise<Shown> {
     const context = this.paint(image, false);
     const { width, height } = context.canvas;
     const faces = (await this.landmarker?.detect(context.getImageData(0, 0, width, height))) ?? [];
     let kept = image;
     if (image.width > width) {
-      kept = await createImageBitmap(context.canvas); // what is drawn is enough, and far smaller
+      kept = await createImageBitmap(context.canvas); // the shrunk image is sufficient
       image.close();
     }
     this.photo = { image: kept, faces };
     return this.finish(context, faces, 0);
   }
 
-  /** Load networks, the shipped ones where none is given. */
+  /** Load the given networks, and the shipped ones in place of those not given. */
   private async use(networks: Studio["networks"]): Promise<void> {
     const { points = this.shipped("face_crop_light"), boxes = this.shipped("face_detector") } = networks;
     const runtime = { folder: new URL("runtime/", this.base).href, backend: this.backend };
@@ -240,7 +240,7 @@ export class Studio {
     });
   }
 
-  /** The network whose scores tell faces from patterns; it lies elsewhere where `facekp serve` put another in its place. */
+  /** Return the network whose scores separate faces from patterns; in `shipped` if `facekp serve` replaced it. */
   private scoring(): Folder {
     const usual = this.shipped("face_crop_light");
     const read = async (file: string) => {
@@ -261,7 +261,7 @@ export class Studio {
     return loadSticker(new URL(`stickers/${name}/`, this.base));
   }
 
-  /** Draw an image onto a canvas of its size. */
+  /** Draw an image onto the canvas, whose size is adapted to it. */
   private paint(image: VideoFrame | ImageBitmap, mirrored: boolean): Context {
     const [w, h] = "displayWidth" in image ? [image.displayWidth, image.displayHeight] : [image.width, image.height];
     const shrink = Math.min(1, MOST_SIDE / Math.max(w, h));
@@ -284,12 +284,12 @@ export class Studio {
   }
 }
 
-/** What a canvas shows. */
+/** Return the content of a canvas as an image. */
 function bitmapOf({ canvas }: Context): ImageBitmap | Promise<ImageBitmap> {
   return "transferToImageBitmap" in canvas ? canvas.transferToImageBitmap() : createImageBitmap(canvas);
 }
 
-/** Points and boxes of faces. */
+/** Draw the landmarks and boxes of faces. */
 function drawOverlay(context: Context, faces: readonly Face[], { points, boxes }: Overlay): void {
   for (const face of faces) {
     const [x0, y0, x1, y1] = face.box;
@@ -303,14 +303,14 @@ function drawOverlay(context: Context, faces: readonly Face[], { points, boxes }
   }
 }
 
-/** The mean face, in the middle of a thumbnail. */
+/** Return the mean face, in the middle of a thumbnail. */
 function dummy(): Face {
   const side = THUMBNAIL * 0.36;
   const points = Float32Array.from(MEAN_FACE, (value, i) => value * side + (i % 2 ? 0.54 : 0.32) * THUMBNAIL);
   return { points, box: [0, 0, THUMBNAIL, THUMBNAIL], score: 1 };
 }
 
-/** The face that thumbnails show stickers on. */
+/** Draw the schematic face on which thumbnails show stickers. */
 function drawDummy(context: Context): void {
   const { points } = dummy();
   context.fillStyle = "#d9b38c";

@@ -1,4 +1,4 @@
-/** The worker's side of the studio. */
+/** Entry point of the studio's worker. */
 import { type Port, expose } from "./protocol";
 import { Studio } from "./studio";
 

@@ -1,4 +1,4 @@
-/** Make-up: colour on the parts of a face that its points enclose. */
+/** Make-up: colour on regions of a face that its points outline. */
 import { type Points, clamp } from "../geometry";
 import { type Context, contextOf, createCanvas } from "../image";
 import type { PaintSpec } from "./manifest";
@@ -7,16 +7,16 @@ import { REGIONS } from "./regions";
 import type { Trigger } from "./triggers";
 import type { Wearer } from "./wearer";
 
-/** How soft the edge is, of the width of the face from the front. */
+/** Standard deviation of the blur of the edge, as a fraction of the width of the face seen from the front. */
 const SOFT = 0.0073;
 
-/** Pixels that an outline reaches beyond its line: what it touches belongs to it. */
+/** Pixels by which an area extends beyond its outline, so that the pixels on the outline belong to it. */
 const RIM = 0.65;
 
-/** Red, green, blue: how bright they look. */
+/** Luma weights of red, green and blue. */
 const LIGHT = [0.299, 0.587, 0.114] as const;
 
-/** Colour on a region: hue and saturation are the colour's, light and shade stay the face's. */
+/** Colour on a region: hue and saturation come from the colour, light and shade from the face. */
 export class Paint {
   readonly name: string;
   readonly order: number;
@@ -24,8 +24,8 @@ export class Paint {
   readonly length = 0;
 
   /**
-   * @param spec - What its manifest says.
-   * @param maxFaces - How many faces wear it at most, the largest first.
+   * @param spec - Its entry in the manifest.
+   * @param maxFaces - Maximum number of faces that wear it, the largest first.
    */
   constructor(
     private readonly spec: PaintSpec,
@@ -34,7 +34,7 @@ export class Paint {
     ({ name: this.name, order: this.order, trigger: this.trigger } = spec);
   }
 
-  /** Draw it on one face. */
+  /** Draw the make-up on one face; see `Worn`. */
   put(context: Context, wearer: Wearer, visible: number): void {
     if (!Number.isFinite(wearer.width)) return;
     const outlines = REGIONS[this.spec.region](wearer.points, wearer.width).map(rounded);
@@ -51,7 +51,7 @@ export class Paint {
     const total = shares.reduce((sum, share) => sum + share, 0);
     const mean = shares.reduce((sum, share, i) => sum + share * light[i]!, 0) / Math.max(total, 1e-6);
     const own = luma(...this.spec.colour);
-    // Half way from the face's lightness to the colour's, its light and shade in proportion.
+    // Lightness halfway between those of the face and the colour, with the face's light and shade in proportion.
     const gain = 0.5 + (0.5 * own) / Math.max(mean, 1);
     shares.forEach((share, i) => {
       if (!share) return;
@@ -71,7 +71,7 @@ function luma(red: number, green: number, blue: number): number {
   return LIGHT[0] * red + LIGHT[1] * green + LIGHT[2] * blue;
 }
 
-/** Cut the corners of a polygon, twice (Chaikin, 1974). */
+/** Round a polygon by cutting its corners, twice (Chaikin, 1974). */
 function rounded(outline: Points): Points {
   let points = [...outline];
   for (let round = 0; round < 2; round++) {
@@ -87,7 +87,7 @@ function rounded(outline: Points): Points {
 
 let masks: Context | undefined;
 
-/** 0 to 1: how far pixels lie within the first outline and not within the second. */
+/** Return the coverage of each pixel, 0 to 1, by the area of the first outline without that of the second. */
 function fill(outlines: readonly Points[], x0: number, y0: number, width: number, height: number): Float32Array {
   masks ??= contextOf(createCanvas(width, height), true);
   const { canvas } = masks;
@@ -109,7 +109,7 @@ function fill(outlines: readonly Points[], x0: number, y0: number, width: number
   return Float32Array.from({ length: width * height }, (_, i) => data[4 * i + 3]! / 255);
 }
 
-/** Blur by a Gaussian, its edges reflected. */
+/** Blur by a Gaussian, with the values reflected at the edges. */
 function blurred(values: Float32Array, width: number, height: number, sigma: number): Float32Array {
   const radius = Math.round(6 * sigma + 1) >> 1;
   const kernel = Array.from({ length: 2 * radius + 1 }, (_, i) => Math.exp(-((i - radius) ** 2) / (2 * sigma * sigma)));

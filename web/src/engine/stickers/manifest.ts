@@ -1,4 +1,4 @@
-/** The keys of a sticker pack's `manifest.json`, and the messages about wrong ones. */
+/** The keys of a sticker pack's `manifest.json`, and their validation. */
 import { UserError, reasonOf } from "../errors";
 import { ANCHOR_NAMES } from "../landmarks";
 import { isNumber, isRecord } from "../recipe";
@@ -20,56 +20,56 @@ export type Fit = (typeof FITS)[number];
 export type Blend = (typeof BLENDS)[number];
 export type Side = (typeof SIDES)[number];
 
-/** How many anchors each fit needs at least. */
+/** Minimum number of anchors for each fit. */
 const LEAST_ANCHORS: Record<Fit, number> = { similarity: 2, affine: 3, mesh: 4, face: 3 };
 
-/** No pack has more layers, no layer more frames. */
+/** Maximum number of layers of a pack, and of frames of a layer. */
 const [MOST_LAYERS, MOST_FRAMES] = [32, 1000];
 
-/** What every layer has. */
+/** Keys of every layer. */
 interface WornSpec {
-  /** What messages call the layer. */
+  /** Name of the layer in messages. */
   readonly name: string;
-  /** Lower layers are drawn first, across all stickers of a face. */
+  /** Position in the drawing order, across all stickers of a face; lower values are drawn first. */
   readonly order: number;
-  /** When the layer is shown; undefined: always. */
+  /** Condition for showing the layer; undefined: always shown. */
   readonly trigger?: Trigger;
   readonly opacity: number;
 }
 
-/** One image, or a sequence of images, tied to the face. */
+/** One image, or a sequence of images, anchored to the face. */
 export interface LayerSpec extends WornSpec {
-  /** PNG files of the pack, shown one after the other, over and over. */
+  /** PNG files of the pack, shown one after the other in a loop. */
   readonly frames: readonly string[];
   readonly frameMs: number;
-  /** Place of the face -> its x, y in pixels of the PNG. */
+  /** Name of a place of the face -> its x, y in pixels of the PNG. */
   readonly anchors: Readonly<Record<string, readonly [number, number]>>;
   readonly fit: Fit;
   readonly blend: Blend;
-  /** What hides the layer where they overlap. */
+  /** "face": hidden inside the face outline. */
   readonly behind: (typeof COVERS)[number];
-  /** Where alone the layer shows. */
+  /** "face": hidden outside the face outline. */
   readonly within: (typeof HOLDERS)[number];
-  /** The side of the head, as the viewer sees it, that carries the layer. */
+  /** Side of the head that carries the layer, as seen by the viewer. */
   readonly side: Side;
   /** Degrees of yaw from which that side is hidden. */
   readonly hiddenFrom: number;
 }
 
-/** Make-up: colour on a part of the face. */
+/** Make-up: colour on a region of the face. */
 export interface PaintSpec extends WornSpec {
   readonly region: Region;
   /** Red, green, blue, 0 to 255. */
   readonly colour: readonly [number, number, number];
 }
 
-/** A sticker: who drew it, and its layers. */
+/** A sticker: its title, author and licence, and its layers. */
 interface PackSpec {
   readonly name: string;
   readonly title: string;
   readonly author: string;
   readonly licence: string;
-  /** How many faces wear it at most, the largest first. */
+  /** Maximum number of faces that wear it, the largest first. */
   readonly maxFaces: number;
   readonly layers: readonly (LayerSpec | PaintSpec)[];
 }
@@ -84,10 +84,10 @@ const PAINT_KEYS = [...WORN_KEYS, "region", "colour", "opacity"];
 const TRIGGER_KEYS = ["signal", "on", "off", "hold_ms", "mode"];
 
 /**
- * Read and check a pack's manifest.
+ * Parse and validate a pack's manifest.
  *
  * @param text - JSON.
- * @param file - What messages call it.
+ * @param file - Name of the manifest in messages.
  */
 export function readManifest(text: string, file: string): PackSpec {
   let whole: unknown;
@@ -141,7 +141,7 @@ function readTrigger(layer: Reader): Trigger | undefined {
 
 function readPaint(layer: Reader): PaintSpec {
   const worn = readWorn(layer, 0.6);
-  // It has no frames that a burst could play.
+  // Make-up has no frames that a burst could play.
   if (worn.trigger?.mode === "burst" && !worn.trigger.holdMs) throw layer.wrong("trigger.hold_ms", "> 0");
   const colour = layer.take("colour", isColour, "#rrggbb");
   const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
@@ -156,9 +156,9 @@ function readImage(layer: Reader, file: string): LayerSpec {
   const fit = layer.choose("fit", FITS);
   const anchors = layer.take("anchors", isAnchors, '{"place": [x, y], ...}');
   const where = layer.where("anchors");
-  const odd = Object.keys(anchors).find((name) => !ANCHOR_NAMES.includes(name));
-  if (odd !== undefined) {
-    throw new UserError("pack.place", { file, where, name: odd.slice(0, 40), known: ANCHOR_NAMES.join(", ") });
+  const extra = Object.keys(anchors).find((name) => !ANCHOR_NAMES.includes(name));
+  if (extra !== undefined) {
+    throw new UserError("pack.place", { file, where, name: extra.slice(0, 40), known: ANCHOR_NAMES.join(", ") });
   }
   const count = Object.keys(anchors).length;
   if (count < LEAST_ANCHORS[fit]) {
@@ -179,7 +179,7 @@ function readImage(layer: Reader, file: string): LayerSpec {
   };
 }
 
-/** Takes values out of a JSON object and says where one is wrong. */
+/** Reads values from a JSON object and reports where one is invalid. */
 class Reader {
   private readonly values: Record<string, unknown>;
 
@@ -192,32 +192,32 @@ class Reader {
   ) {
     if (!isRecord(value)) throw this.wrong("", "{...}");
     this.values = value;
-    const odd = Object.keys(value).find((key) => !keys.includes(key));
-    if (odd !== undefined) {
-      throw new UserError("pack.unknown", { file, where: this.where(odd.slice(0, 40)), known: keys.join(", ") });
+    const extra = Object.keys(value).find((key) => !keys.includes(key));
+    if (extra !== undefined) {
+      throw new UserError("pack.unknown", { file, where: this.where(extra.slice(0, 40)), known: keys.join(", ") });
     }
   }
 
-  /** Layer and key; the whole of it without a key. */
+  /** Return the layer and the key for a message; only the layer, or the whole manifest, if `key` is empty. */
   where(key: string): string {
     if (!key) return this.prefix.replace(", ", "") || "{...}";
     return `${this.prefix}key '${this.path}${key}'`;
   }
 
-  /** A value that passes a check; the default where there is none. */
+  /** Return a value that passes a check, or the default `missing` if the key is absent. */
   take<T>(key: string, check: (value: unknown) => value is T, expected: string, missing?: T): T {
-    const { [key]: value = missing } = this.values; // null is a value, and a wrong one
+    const { [key]: value = missing } = this.values; // null is a value, and an invalid one
     if (!check(value)) throw this.wrong(key, expected);
     return value;
   }
 
-  /** The object that a key holds; undefined if it holds something else. */
+  /** Return a reader of the object under a key; undefined if the value is not an object. */
   inside(key: string, keys: readonly string[]): Reader | undefined {
     const value = this.values[key];
     return isRecord(value) ? new Reader(value, keys, this.file, this.prefix, `${this.path}${key}.`) : undefined;
   }
 
-  /** One of several words; the first where there is none, unless it is `required`. */
+  /** Return one of several words; the first if the key is absent, unless it is `required`. */
   choose<T extends string>(key: string, words: readonly T[], required = false): T {
     const { [key]: value = required ? undefined : words[0] } = this.values;
     const word = words.find((each) => each === value);
@@ -225,7 +225,7 @@ class Reader {
     return word;
   }
 
-  /** What to throw where a value is wrong. */
+  /** Return the error for an invalid value. */
   wrong(key: string, expected: string): UserError {
     return new UserError("pack.key", { file: this.file, where: this.where(key), expected });
   }

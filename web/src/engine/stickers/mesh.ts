@@ -1,4 +1,4 @@
-/** An image of a whole face, fitted onto another by the triangles between all their points. */
+/** Piecewise affine warp of an image of a whole face onto another, by the triangles between all their points. */
 import {
   type Box,
   type Matrix,
@@ -17,13 +17,13 @@ import type { Pose } from "../pose";
 import { drawPatch, meet, sample } from "./patch";
 import type { Texture } from "./texture";
 
-/** Width of the soft edge, of the face's width. */
+/** Width of the soft edge, as a fraction of the face width. */
 const SOFT = 0.04;
 
-/** The length of a step across a pixel's side and across its corner, as distances are measured. */
+/** Lengths of a horizontal or vertical and of a diagonal step in the distance transform. */
 const [STRAIGHT, DIAGONAL] = [0.955, 1.3693];
 
-/** Three indices into `meshPoints` each: Delaunay's triangles of the mean face, without those of the open mouth. */
+/** Delaunay triangles of the mean face without the open mouth: three indices into `meshPoints` each. */
 // prettier-ignore
 export const TRIANGLES = Uint8Array.of(
   27, 39, 21, 39, 27, 28, 31, 2, 41, 2, 31, 3, 1, 0, 36, 29, 30, 31, 30, 29, 35, 2, 1, 41, 49, 67, 59, 67, 49, 61,
@@ -42,12 +42,12 @@ export const TRIANGLES = Uint8Array.of(
   56, 66, 65, 66, 58, 67, 74, 22, 75, 76, 21, 77, 77, 20, 78, 81, 17, 82, 82, 17, 83,
 );
 
-/** The 68 points and 16 around the forehead. */
+/** Return the 68 points and 16 around the forehead. */
 export function meshPoints(points: Points, pose?: Pose): Float64Array {
   return Float64Array.from([...points, ...faceOutline(points, pose).subarray(34)]);
 }
 
-/** The triangles that face the viewer, and what is drawn between their corners. */
+/** Warp that is affine in every triangle; triangles that face away from the viewer are not drawn. */
 export class Mesh {
   private readonly corners: (readonly [Point, Point, Point])[] = [];
   private readonly back: Matrix[] = [];
@@ -55,7 +55,7 @@ export class Mesh {
 
   /**
    * @param source - `meshPoints` in pixels of the sticker.
-   * @param target - The same in the photo.
+   * @param target - The same points in pixels of the photo.
    */
   constructor(
     source: Points,
@@ -65,21 +65,21 @@ export class Mesh {
     const corner = (points: Points, i: number): Point => [points[2 * i]!, points[2 * i + 1]!];
     for (let i = 0; i < TRIANGLES.length; i += 3) {
       const [a, b, c] = [TRIANGLES[i]!, TRIANGLES[i + 1]!, TRIANGLES[i + 2]!];
-      const here = sides(corner(source, a), corner(source, b), corner(source, c));
-      const there = sides(corner(target, a), corner(target, b), corner(target, c));
-      if (!(determinant(here) * determinant(there) > 1e-9)) continue;
-      this.back.push(compose(invert(there), here));
+      const sourceSides = sides(corner(source, a), corner(source, b), corner(source, c));
+      const targetSides = sides(corner(target, a), corner(target, b), corner(target, c));
+      if (!(determinant(sourceSides) * determinant(targetSides) > 1e-9)) continue;
+      this.back.push(compose(invert(targetSides), sourceSides));
       this.corners.push([corner(target, a), corner(target, b), corner(target, c)]);
     }
   }
 
-  /** Draw an image that is not empty. */
+  /** Draw an image, which must not be empty. */
   draw(context: Context, texture: Texture): void {
     const box = meet(this.target, context.canvas.width, context.canvas.height);
     if (!box || !this.corners.length) return;
     const [x0, y0, x1, y1] = box;
     const [width, height] = [x1 - x0, y1 - y0];
-    // The edge that is soft is the triangles', not the canvas's: look a little beyond it.
+    // Only the edge of the triangles is soft, not that of the canvas: rasterise them with a margin around it.
     const soft = this.softWidth();
     const [left, top, right, bottom] = boundingBox(this.target);
     const around: Box = [
@@ -107,7 +107,7 @@ export class Mesh {
     drawPatch(context, { data, width, height }, x0, y0);
   }
 
-  /** For every pixel of a box, the number of a triangle in it, from 1 on; 0: none. What an edge touches is in it. */
+  /** Return for every pixel of a box the number of its triangle, edges included, from 1 on; 0 for none. */
   private owners([x0, y0, x1, y1]: Box): Uint8Array {
     const width = x1 - x0;
     const owner = new Uint8Array(width * (y1 - y0));
@@ -120,7 +120,7 @@ export class Mesh {
         const to = Math.min(Math.round(right), x1 - 1);
         if (from <= to) owner.fill(index + 1, (y - y0) * width + from - x0, (y - y0) * width + to - x0 + 1);
       }
-      // Rows miss what a flat edge touches between them: a shut mouth would stay open a little.
+      // Rows miss pixels that a flat edge touches between them: a closed mouth would show a gap.
       corners.forEach(([ax, ay], i) => {
         const [bx, by] = corners[(i + 1) % 3]!;
         if (Math.abs(bx - ax) <= Math.abs(by - ay)) return;
@@ -134,7 +134,7 @@ export class Mesh {
     return owner;
   }
 
-  /** Width of the soft edge, in pixels. */
+  /** Return the width of the soft edge in pixels. */
   private softWidth(): number {
     let [left, right] = [Infinity, -Infinity];
     for (let i = 0; i < 34; i += 2) {
@@ -145,10 +145,10 @@ export class Mesh {
   }
 }
 
-/** 1 inside, falling to 0 at the edge of the triangles: a distance transform (Borgefors, 1986). */
+/** Return a mask, 1 inside and falling to 0 at the edge of the triangles, by a distance transform (Borgefors, 1986). */
 function softEdge(owner: Uint8Array, width: number, soft: number): Float32Array {
   const height = owner.length / width;
-  const row = width + 2; // a border of one pixel in which all is outside
+  const row = width + 2; // with a border of one pixel outside the triangles
   const depth = new Float32Array(row * (height + 2));
   const relax = (at: number, step: number) => {
     const beside = Math.min(depth[at + step]!, depth[at + step * row]!) + STRAIGHT;
@@ -172,12 +172,12 @@ function softEdge(owner: Uint8Array, width: number, soft: number): Float32Array 
   return shares;
 }
 
-/** From the two sides of a triangle as units to pixels. */
+/** Return the matrix from coordinates along two sides of a triangle to pixels. */
 function sides(a: Point, b: Point, c: Point): Matrix {
   return [b[0] - a[0], c[0] - a[0], a[0], b[1] - a[1], c[1] - a[1], a[1]];
 }
 
-/** Where a triangle begins and ends at a height that it reaches. */
+/** Return the left and right end of a triangle at a height within it. */
 function span(corners: readonly [Point, Point, Point], y: number): [number, number] {
   let [left, right] = [Infinity, -Infinity];
   corners.forEach(([ax, ay], i) => {

@@ -1,4 +1,4 @@
-/** Loading sticker packs, from an address or out of a stranger's archive. */
+/** Loading of sticker packs, from an address or an untrusted archive. */
 import { unzip } from "../archive";
 import { UserError } from "../errors";
 import { type Folder, MAX_PACK_BYTES, folderAt, folderOf, textOf } from "../files";
@@ -12,55 +12,55 @@ import { Degenerate, fit } from "./placement";
 import { Layer, Sticker, type Worn } from "./sticker";
 import { Texture, decodePng } from "./texture";
 
-/** A pack has no more pixels, in all its images together: a quarter of a gigabyte once they are decoded. */
+/** Maximum number of pixels of all images of a pack together: a quarter of a gigabyte when decoded. */
 const MAX_PIXELS = 32 << 20;
 
 /**
- * Load a sticker and check every word of its manifest.
+ * Load a sticker and validate its manifest.
  *
- * @param url - Address of a pack's folder.
+ * @param url - Address of the folder of a pack.
  */
 export function loadSticker(url: string | URL): Promise<Sticker> {
   return openSticker(folderAt(url));
 }
 
 /**
- * The same from the bytes of a `.zip`.
+ * Load a sticker from the bytes of a `.zip`.
  *
  * @param bytes - The archive.
- * @param file - What messages call it.
+ * @param file - Name of the archive in messages.
  */
 export async function unzipSticker(bytes: Uint8Array<ArrayBuffer>, file: string): Promise<Sticker> {
   return openSticker(folderOf(file, await unzip(bytes, file, 2 * MAX_PACK_BYTES), MANIFEST_FILE));
 }
 
-/** The same from a folder of any kind. */
+/** Load a sticker from a folder of any kind. */
 export async function openSticker(folder: Folder): Promise<Sticker> {
   const manifest = await folder.read(MANIFEST_FILE);
   if (!manifest) throw new UserError("pack.none", { file: folder.name });
   const where = `${folder.name}/${MANIFEST_FILE}`;
   const spec = readManifest(textOf(manifest, where, MAX_PACK_BYTES), where);
   const names = new Set(spec.layers.flatMap((layer) => ("region" in layer ? [] : layer.frames)));
-  // All at once: beside a camera, each answer waits for a frame.
+  // All files at once: while the camera runs, each response waits for a frame.
   const files = new Map(await Promise.all([...names].map(async (name) => [name, await folder.read(name)] as const)));
   const read: Folder = { name: folder.name, read: (name) => Promise.resolve(files.get(name)) };
   const layers: Worn[] = [];
-  const room = { pixels: MAX_PIXELS };
+  const budget = { pixels: MAX_PIXELS };
   for (const [index, layer] of spec.layers.entries()) {
     layers.push(
-      "region" in layer ? new Paint(layer, spec.maxFaces) : await openLayer(read, layer, index, spec.maxFaces, room),
+      "region" in layer ? new Paint(layer, spec.maxFaces) : await openLayer(read, layer, index, spec.maxFaces, budget),
     );
   }
   return new Sticker(layers, spec.name, spec.title);
 }
 
-/** Read a layer's images, which take of the room that is left, and check its anchors against them. */
+/** Read the images of a layer, subtract their pixels from `budget`, and check the anchors against them. */
 async function openLayer(
   folder: Folder,
   spec: LayerSpec,
   index: number,
   maxFaces: number,
-  room: { pixels: number },
+  budget: { pixels: number },
 ): Promise<Layer> {
   const frames: Texture[] = [];
   const manifest = `${folder.name}/${MANIFEST_FILE}`;
@@ -72,8 +72,8 @@ async function openLayer(
       throw new UserError("file.large", { file, bytes: bytes.length, most: MAX_PACK_BYTES });
     }
     const frame = new Texture(await decodePng(bytes, file));
-    room.pixels -= frame.width * frame.height;
-    if (room.pixels < 0) throw new UserError("pack.pixels", { file: manifest, where, most: MAX_PIXELS >> 20 });
+    budget.pixels -= frame.width * frame.height;
+    if (budget.pixels < 0) throw new UserError("pack.pixels", { file: manifest, where, most: MAX_PIXELS >> 20 });
     frames.push(frame);
   }
   const { width, height } = frames[0]!;
@@ -81,7 +81,7 @@ async function openLayer(
     throw new UserError("pack.size", { file: manifest, where, width, height });
   }
   for (const [place, [x, y]] of Object.entries(spec.anchors)) {
-    if (x >= -0.5 && y >= -0.5 && x <= width && y <= height) continue; // from the left edge of the first pixel
+    if (x >= -0.5 && y >= -0.5 && x <= width && y <= height) continue; // -0.5: left edge of the first pixel
     const key = `layer ${index}, key 'anchors.${place}'`;
     throw new UserError("pack.outside", { file: manifest, where: key, width, height });
   }
@@ -90,7 +90,7 @@ async function openLayer(
   return new Layer(spec, frames, pixels, maxFaces);
 }
 
-/** Where what the layer is tied to lies in its images; null if that ties it to nothing. */
+/** Return the positions in the layer's images that are fitted to a face; null if they are degenerate. */
 function pixelsOf(spec: LayerSpec): Float64Array | null {
   const pixels = Float64Array.from(Object.values(spec.anchors).flat());
   try {
@@ -100,7 +100,7 @@ function pixelsOf(spec: LayerSpec): Float64Array | null {
     throw error;
   }
   if (spec.fit !== "face") return pixels;
-  // Drawn over the mean face: where its anchors are, all its points are.
+  // Drawn over the mean face: the anchors determine all points.
   const mean = anchors(MEAN_FACE);
   const places = Float64Array.from(Object.keys(spec.anchors).flatMap((name) => [...mean[name]!]));
   const drawn = affine(places, pixels);

@@ -1,10 +1,10 @@
-/** Images that are computed pixel by pixel before they are drawn. */
+/** Patches: images that are computed pixel by pixel before they are drawn. */
 import { type Box, type Points, boundingBox, clamp } from "../geometry";
 import { type Canvas, type Context, contextOf, createCanvas } from "../image";
 import type { Pixels } from "../warp";
 import { straight } from "./texture";
 
-/** Whole pixels of a canvas that points surround; null if there are none. */
+/** Return the bounding box of points in whole pixels, with a margin, clipped to a canvas; null if it is empty. */
 export function meet(points: Points, width: number, height: number, margin = 0): Box | null {
   const [left, top, right, bottom] = boundingBox(points);
   const box: Box = [
@@ -16,7 +16,7 @@ export function meet(points: Points, width: number, height: number, margin = 0):
   return box[2] > box[0] && box[3] > box[1] ? box : null;
 }
 
-/** Write what lies at a place between four pixels; outside of the image all is transparent. */
+/** Write the bilinear interpolation at a position between four pixels; outside the image, pixels are transparent. */
 export function sample(
   { data, width, height }: Pixels,
   u: number,
@@ -44,7 +44,7 @@ export function sample(
   }
 }
 
-/** Draw premultiplied pixels, pixel on pixel. */
+/** Draw premultiplied pixels unscaled, with the first one at (x, y). */
 export function drawPatch(context: Context, patch: Pixels, x: number, y: number): void {
   const { width, height } = patch;
   context.imageSmoothingEnabled = false;
@@ -53,7 +53,7 @@ export function drawPatch(context: Context, patch: Pixels, x: number, y: number)
 
 let patches: Context | undefined;
 
-/** A canvas that shows a patch in its top left corner; it grows as needed and is used again. */
+/** Return a canvas with a patch in its top left corner; it grows as needed and is reused. */
 function patchCanvas(patch: ImageData): Canvas {
   patches ??= contextOf(createCanvas(patch.width, patch.height), true);
   const { canvas } = patches;
@@ -65,7 +65,7 @@ function patchCanvas(patch: ImageData): Canvas {
   return canvas;
 }
 
-/** Trace a polygon as the next path of a context that counts from the corner of its first pixel. */
+/** Trace a polygon as the next path of a context, whose origin is the corner of its first pixel. */
 export function trace(context: Context, polygon: Points): void {
   context.beginPath();
   for (let i = 0; i < polygon.length; i += 2) context.lineTo(polygon[i]! + 0.5, polygon[i + 1]! + 0.5);

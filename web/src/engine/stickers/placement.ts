@@ -1,4 +1,4 @@
-/** Where a sticker lies on a face, and how it is drawn there. */
+/** Placement of stickers on a face: warps from sticker pixels to photo pixels, fitted to pairs of anchors. */
 import {
   type Box,
   type Matrix,
@@ -21,24 +21,24 @@ import { drawPatch, meet, sample } from "./patch";
 import { type Spline, createSpline } from "./spline";
 import { type Texture, drawLevel } from "./texture";
 
-/** Where an image lies on a face, and how it is drawn there. */
+/** Warp of an image onto a face. */
 export interface Placement {
-  /** Carry a place of the image to the photo; a mesh has no single way for all of them. */
+  /** Map a point from the image to the photo; a mesh has no single map for all points. */
   carry?(place: Point): Point;
-  /** Draw an image that is not empty, in pixels of the context's current transform. */
+  /** Draw an image, which must not be empty, in pixels of the context's current transform. */
   draw(context: Context, texture: Texture): void;
 }
 
-/** Anchors of the sticker coincide or lie on one line, whatever the face. */
+/** Error: the sticker's own anchors coincide or are collinear. */
 export class Degenerate extends Error {}
 
 /**
- * Tie anchors of a sticker to places of a face.
+ * Fit a warp that maps anchors of a sticker to places of a face.
  *
- * @param kind - How far the image gives way; "face": the points are those of `meshPoints`.
- * @param source - In pixels of the sticker.
- * @param target - In pixels of the photo, finite.
- * @returns The placement; null if the face is so small or so squeezed that there is nothing to draw.
+ * @param kind - Type of the warp; with "face", the points are those of `meshPoints`.
+ * @param source - Anchors in pixels of the sticker.
+ * @param target - Places in pixels of the photo, finite.
+ * @returns The placement; null if the face is too small or too foreshortened to draw on.
  */
 export function fit(kind: Fit, source: Points, target: Points): Placement | null {
   const matrix = (kind === "similarity" ? similarity : affine)(source, target);
@@ -48,7 +48,7 @@ export function fit(kind: Fit, source: Points, target: Points): Placement | null
   return kind === "mesh" ? bend(matrix, source, target) : flat(matrix);
 }
 
-/** A matrix from pixels of the sticker to pixels of the photo. */
+/** Return the placement by a matrix from pixels of the sticker to pixels of the photo. */
 function flat(matrix: Matrix): Placement {
   const scale = Math.sqrt(Math.abs(determinant(matrix)));
   return {
@@ -58,17 +58,17 @@ function flat(matrix: Matrix): Placement {
       const whole = compose(level.matrix, matrix);
       if (Math.abs(determinant(whole)) < 1e-6) return;
       context.imageSmoothingEnabled = true;
-      // Beyond its own size linear interpolation shows the pixels' grid; cubic does not.
+      // When enlarging, linear interpolation makes the pixel grid visible; cubic does not.
       context.imageSmoothingQuality = scale > 1.5 ? "high" : "low";
       drawLevel(context, level, whole);
     },
   };
 }
 
-/** The bent map is computed at so many places along its longer side, at most at every fourth pixel, and interpolated. */
+/** Number of grid points along the longer side of an inverse spline map, and their minimum distance in pixels. */
 const [KNOTS, LEAST_STEP] = [20, 4];
 
-/** Places of the sticker that are carried along each side to see what the bent image covers. */
+/** Number of points along each side of the sticker that are mapped to find the area of the warped image. */
 const PROBES = 9;
 
 function bend(matrix: Matrix, source: Points, target: Points): Placement | null {
@@ -78,12 +78,12 @@ function bend(matrix: Matrix, source: Points, target: Points): Placement | null 
   return {
     carry: ([x, y]) => forth(x, y),
     draw(context, texture) {
-      const there = probes(forth, texture.box!);
-      const box = meet(there, context.canvas.width, context.canvas.height);
+      const mapped = probes(forth, texture.box!);
+      const box = meet(mapped, context.canvas.width, context.canvas.height);
       if (!box) return;
-      const [left, top, right, bottom] = boundingBox(there);
+      const [left, top, right, bottom] = boundingBox(mapped);
       const step = Math.max(Math.ceil(Math.max(right - left, bottom - top) / KNOTS), LEAST_STEP);
-      // The knots lie alike whatever part of the sticker the canvas shows.
+      // The knots are the same for every visible part of the sticker.
       const knot = (start: number, from: number) => start + Math.floor((from - start) / step) * step;
       const first: Point = [knot(Math.floor(left), box[0]), knot(Math.floor(top), box[1])];
       const level = texture.level(scale);
@@ -92,7 +92,7 @@ function bend(matrix: Matrix, source: Points, target: Points): Placement | null 
   };
 }
 
-/** Where places all over a box of pixels are carried, and the pixel before it, into which interpolation reaches. */
+/** Map a grid of points over a box of pixels, with the pixel before it, into which interpolation extends. */
 function probes(forth: Spline, [left, top, x1, y1]: Box): Float64Array {
   const [x0, y0] = [left - 1, top - 1];
   const places: number[] = [];
@@ -106,9 +106,9 @@ function probes(forth: Spline, [left, top, x1, y1]: Box): Float64Array {
 }
 
 /**
- * Premultiplied pixels of the photo's `box`, each from where the spline says in the level.
+ * Resample a level by the inverse spline; return the premultiplied pixels of the photo's `box`.
  *
- * The spline is asked at knots alone, `step` pixels apart from `first` on.
+ * The spline is only evaluated at knots, `step` pixels apart from `first` on.
  */
 function remap(level: Pixels, toLevel: Matrix, back: Spline, box: Box, first: Point, step: number): Pixels {
   const [x0, y0, x1, y1] = box;

@@ -1,11 +1,11 @@
-/** A thin-plate spline (Bookstein, 1989): exact at every node, as little bent as can be between them. */
+/** Thin-plate spline (Bookstein, 1989): exact at every node, with minimum bending energy between them. */
 import { type Point, type Points, boundingBox, mean } from "../geometry";
 import { solve } from "../linear";
 
-/** Carries a place (x, y). */
+/** Maps a point (x, y). */
 export type Spline = (x: number, y: number) => Point;
 
-/** The spline through pairs of points; null if two of the source points fall into one. */
+/** Fit a spline to pairs of points; null if two of the source points coincide. */
 export function createSpline(source: Points, target: Points): Spline | null {
   const [cx, cy] = mean(source);
   const [x0, y0, x1, y1] = boundingBox(source);
@@ -24,9 +24,9 @@ export function createSpline(source: Points, target: Points): Spline | null {
   if (!weights) return null;
   return (px, py) => {
     const [x, y] = [(px - cx) / unit, (py - cy) / unit];
-    const [one, alongX, alongY] = weights.slice(count) as [number[], number[], number[]];
-    let u = one[0]! + alongX[0]! * x + alongY[0]! * y;
-    let v = one[1]! + alongX[1]! * x + alongY[1]! * y;
+    const [constant, alongX, alongY] = weights.slice(count) as [number[], number[], number[]];
+    let u = constant[0]! + alongX[0]! * x + alongY[0]! * y;
+    let v = constant[1]! + alongX[1]! * x + alongY[1]! * y;
     for (let i = 0; i < count; i++) {
       const [nx, ny] = nodes[i]!;
       const value = kernel((x - nx) ** 2 + (y - ny) ** 2);

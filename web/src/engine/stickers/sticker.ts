@@ -1,4 +1,4 @@
-/** A sticker: layers tied to faces, and the one verb that puts them on. */
+/** Stickers: layers anchored to faces, and their drawing on images. */
 import type { Face } from "../faces";
 import { type Points, clamp } from "../geometry";
 import { type Context, contextOf, createCanvas } from "../image";
@@ -9,7 +9,7 @@ import type { Texture } from "./texture";
 import { type Trigger, still } from "./triggers";
 import { Wearer } from "./wearer";
 
-/** Scores between which a face's sticker goes from invisible to its full opacity. */
+/** Range of face scores over which a sticker fades from invisible to its full opacity. */
 const FADE = [0.2, 0.4] as const;
 
 const COMPOSITES: Record<Blend, GlobalCompositeOperation> = {
@@ -18,30 +18,30 @@ const COMPOSITES: Record<Blend, GlobalCompositeOperation> = {
   screen: "screen",
 };
 
-/** What a sticker is made of: `Layer` or `Paint`. */
+/** Interface of the parts of a sticker: `Layer` or `Paint`. */
 export interface Worn {
-  /** What messages call it. */
+  /** Name in messages. */
   readonly name: string;
-  /** Lower layers are drawn first. */
+  /** Position in the drawing order; lower values are drawn first. */
   readonly order: number;
-  /** When it is shown; undefined: always. */
+  /** Condition for showing it; undefined: always shown. */
   readonly trigger?: Trigger;
-  /** How many faces wear it at most, the largest first. */
+  /** Maximum number of faces that wear it, the largest first. */
   readonly maxFaces: number;
-  /** How long its frames take, in seconds. */
+  /** Total duration of its frames in seconds. */
   readonly length: number;
   /**
-   * Draw it on one face.
+   * Draw the layer on one face.
    *
-   * @param context - Shows the image that the face was found in, pixel on pixel.
-   * @param wearer - The face.
-   * @param visible - 0 to 1, how strongly.
-   * @param seconds - Time since the start, or since its trigger fired.
+   * @param context - Context of a canvas with the image that the face was found in, at the same size.
+   * @param wearer - Face to draw on.
+   * @param visible - Factor of the opacity, 0 to 1.
+   * @param seconds - Time in seconds since the start, or since the layer's trigger fired.
    */
   put(context: Context, wearer: Wearer, visible: number, seconds: number): void;
 }
 
-/** One image, or a sequence of them, tied to places of the face. */
+/** One image, or a sequence of images, anchored to places of the face. */
 export class Layer implements Worn {
   readonly name: string;
   readonly order: number;
@@ -49,10 +49,10 @@ export class Layer implements Worn {
   readonly length: number;
 
   /**
-   * @param spec - What its manifest says.
-   * @param frames - The images, all of one size.
-   * @param pixels - Where the places lie in the images; those of `meshPoints` if the fit is "face".
-   * @param maxFaces - How many faces wear it at most, the largest first.
+   * @param spec - Its entry in the manifest.
+   * @param frames - Images, all of one size.
+   * @param pixels - Positions of the places in pixels of the images; those of `meshPoints` if the fit is "face".
+   * @param maxFaces - Maximum number of faces that wear it, the largest first.
    */
   constructor(
     private readonly spec: LayerSpec,
@@ -64,12 +64,12 @@ export class Layer implements Worn {
     this.length = (frames.length * spec.frameMs) / 1000;
   }
 
-  /** What it is tied to on a face. */
+  /** Return the positions on a face to fit the layer to. */
   target(wearer: Wearer): Float64Array {
     return wearer.target(Object.keys(this.spec.anchors), this.spec.fit);
   }
 
-  /** Where it lies on a face; null if the face is too small to show it. */
+  /** Return the placement on a face; null if the face is too small or too foreshortened. */
   place(wearer: Wearer): Placement | null {
     return fit(this.spec.fit, this.pixels, this.target(wearer));
   }
@@ -77,7 +77,7 @@ export class Layer implements Worn {
   put(context: Context, wearer: Wearer, visible: number, seconds: number): void {
     const { opacity, side, hiddenFrom, frameMs, behind, within, blend } = this.spec;
     const shown = opacity * visible * wearer.facing(side, hiddenFrom);
-    // Times of films are rounded: 1.2 - 1.0 is less than 0.2.
+    // Frame times have rounding errors: 1.2 - 1.0 is less than 0.2.
     const texture = this.frames[Math.floor((seconds * 1000) / frameMs + 1e-6) % this.frames.length]!;
     if (!texture.box || !shown) return;
     const placement = this.place(wearer);
@@ -101,14 +101,14 @@ export class Layer implements Worn {
   }
 }
 
-/** Layers that are put on faces together. */
+/** Set of layers that are drawn on faces together. */
 export class Sticker {
   readonly layers: readonly Worn[];
 
   /**
-   * @param layers - In any order; `order` says which is drawn first.
-   * @param name - The pack's name.
-   * @param title - What people call it.
+   * @param layers - Layers in any order; `order` determines which is drawn first.
+   * @param name - Name of the pack.
+   * @param title - Name to display.
    */
   constructor(
     layers: readonly Worn[],
@@ -119,12 +119,12 @@ export class Sticker {
   }
 
   /**
-   * Put the sticker on faces, the largest last.
+   * Draw the sticker on faces, the largest last.
    *
-   * @param context - Shows the image that the faces were found in, pixel on pixel.
-   * @param faces - As the landmarker or the tracker returns them, the largest first; those of a tracker remember what
-   *   triggered before.
-   * @param seconds - Time since the start, for layers of several frames.
+   * @param context - Context of a canvas with the image that the faces were found in, at the same size.
+   * @param faces - Faces as returned by the landmarker or the tracker, largest first; those of a tracker keep the state
+   *   of triggers between frames.
+   * @param seconds - Time since the start in seconds, for layers of several frames.
    */
   draw(context: Context, faces: readonly Face[], seconds = 0): void {
     for (let rank = faces.length - 1; rank >= 0; rank--) {
@@ -141,14 +141,14 @@ export class Sticker {
     }
   }
 
-  /** Put all of the sticker on a face, whatever the face does: as an image to choose it by. */
+  /** Draw all layers on a face as if their triggers had fired, for a preview of the sticker. */
   drawWhole(context: Context, face: Face): void {
     const wearer = new Wearer(face, 0);
     for (const layer of this.layers) layer.put(context, wearer, 1, still(layer.trigger, layer.length));
   }
 }
 
-/** Several stickers as one: their layers mix by `order`, so a hat sits over any pair of glasses. */
+/** Combine stickers into one: their layers are sorted by `order`, so a hat is drawn over any pair of glasses. */
 export function combine(stickers: readonly Sticker[]): Sticker {
   return new Sticker(
     stickers.flatMap((sticker) => sticker.layers),
@@ -159,7 +159,7 @@ export function combine(stickers: readonly Sticker[]): Sticker {
 
 let scratch: Context | undefined;
 
-/** An empty canvas of at least this size, used again and again. */
+/** Return an empty canvas of this size; every call reuses the same one. */
 function clearScratch(width: number, height: number): Context {
   scratch ??= contextOf(createCanvas(width, height));
   if (scratch.canvas.width !== width || scratch.canvas.height !== height) {
@@ -170,7 +170,7 @@ function clearScratch(width: number, height: number): Context {
   return scratch;
 }
 
-/** Clear what lies inside of a polygon, or outside, with a smooth edge. */
+/** Clear the part of a canvas inside or outside a polygon, with an antialiased edge. */
 function cut(context: Context, polygon: Points, how: "destination-out" | "destination-in"): void {
   context.save();
   context.globalCompositeOperation = how;

@@ -1,33 +1,33 @@
-/** A sticker's image, made ready to be drawn at any size. */
+/** Sticker images as mipmaps, to be drawn at any size. */
 import { UserError } from "../errors";
 import { type Box, type Matrix, clamp } from "../geometry";
 import { type Canvas, contextOf, createCanvas } from "../image";
 import type { Pixels } from "../warp";
 
-/** An image with a longer side is refused: it would cost memory and show nothing more. */
+/** Maximum side length of an image in pixels; a larger one would cost memory without visible benefit. */
 const MAX_SIDE = 4096;
 
-/** Transparent pixels around every level, into which interpolation reaches. */
+/** Width in pixels of the transparent border around every level, into which interpolation extends. */
 const BORDER = 1;
 
-/** An image in one of its sizes. */
+/** One level of a mipmap. */
 interface Level {
   /** Premultiplied RGBA, without the border. */
   readonly pixels: Pixels;
-  /** The same with a transparent border of one pixel, to be drawn. */
+  /** The same with a transparent border of one pixel, for drawing. */
   readonly canvas: Canvas;
-  /** From pixels of this level to those of the original image. */
+  /** Matrix from pixels of this level to those of the original image. */
   readonly matrix: Matrix;
 }
 
 /**
- * Levels of half the size each, trimmed to what is visible.
+ * Mipmap of an image, cropped to its visible part, with half the size at each level.
  *
- * They are what makes shrinking clean: every level is the average of 2x2 pixels of the one above, and drawing picks the
- * level nearest to the wanted size. They are made when first asked for.
+ * The levels avoid aliasing when an image is scaled down: every level is the average of 2x2 pixels of the previous one,
+ * and drawing uses the level nearest to the target size. They are computed on first use.
  */
 export class Texture {
-  /** The visible part, in pixels of the original image; null if nothing is visible. */
+  /** The visible part, in pixels of the original image; null if no part is visible. */
   readonly box: Box | null;
   readonly width: number;
   readonly height: number;
@@ -42,7 +42,7 @@ export class Texture {
     if (this.box) this.averages.push(premultiplied(image, this.box));
   }
 
-  /** What to draw from when a pixel of the image becomes `scale` pixels of the target; the texture is not empty. */
+  /** Return the level to draw from when a pixel of the image becomes `scale` pixels; the texture must not be empty. */
   level(scale: number): Level {
     const [left, top] = this.box!;
     const { width, height } = this.averages[0]!;
@@ -61,10 +61,10 @@ export class Texture {
   }
 }
 
-/** Draw a level through a matrix from its pixels to those of the target. */
+/** Draw a level, transformed by a matrix from its pixels to those of the target. */
 export function drawLevel(context: CanvasDrawImage & CanvasTransform, level: Level, matrix: Matrix): void {
   const [a, b, c, d, e, f] = matrix;
-  // A canvas counts from the corner of the first pixel, a matrix of ours from its centre.
+  // The origin of a canvas is the corner of the first pixel, that of our matrices its centre.
   context.transform(a, d, b, e, c + 0.5 - (a + b) / 2, f + 0.5 - (d + e) / 2);
   context.drawImage(level.canvas, -BORDER, -BORDER);
 }
@@ -72,15 +72,15 @@ export function drawLevel(context: CanvasDrawImage & CanvasTransform, level: Lev
 /**
  * Decode a PNG with transparency.
  *
- * @param bytes - The file's.
- * @param file - What messages call it.
+ * @param bytes - Content of the file.
+ * @param file - Name of the file in messages.
  */
 export async function decodePng(bytes: Uint8Array<ArrayBuffer>, file: string): Promise<Pixels> {
   const header = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < 33 || header.getUint32(0) !== 0x89504e47 || header.getUint32(4) !== 0x0d0a1a0a) {
     throw new UserError("png.not", { file });
   }
-  // The size stands in the header: an image that would fill the memory is never decoded.
+  // The size is read from the header, so that an image that would fill the memory is never decoded.
   const [width, height] = [header.getUint32(16), header.getUint32(20)];
   if (Math.max(width, height) > MAX_SIDE) throw new UserError("png.large", { file, width, height, most: MAX_SIDE });
   if (!hasAlpha(bytes, header)) throw new UserError("png.opaque", { file });
@@ -97,7 +97,7 @@ export async function decodePng(bytes: Uint8Array<ArrayBuffer>, file: string): P
   return context.getImageData(0, 0, width, height);
 }
 
-/** Whether a PNG has an alpha channel, or, unless it is grey, a colour that counts as transparent. */
+/** Return whether a PNG has an alpha channel or, unless it is grey, a transparent colour. */
 function hasAlpha(bytes: Uint8Array, header: DataView): boolean {
   const colours = bytes[25]!;
   if (colours & 4) return true;
@@ -105,7 +105,7 @@ function hasAlpha(bytes: Uint8Array, header: DataView): boolean {
   for (let at = 8; at + 12 <= bytes.length; at += 12 + header.getUint32(at)) {
     const type = header.getUint32(at + 4);
     if (type === 0x74524e53) return true; // tRNS
-    if (type === 0x49444154) return false; // IDAT: what matters stands before it
+    if (type === 0x49444154) return false; // IDAT: tRNS would come before it
   }
   return false;
 }
@@ -124,7 +124,7 @@ function visibleBox({ data, width, height }: Pixels): Box | null {
   return x1 > x0 ? [x0, y0, x1, y1] : null;
 }
 
-/** A part of an image, its colours multiplied by its alpha. */
+/** Return a part of an image, with its colours multiplied by its alpha. */
 function premultiplied(image: Pixels, [x0, y0, x1, y1]: Box): Pixels {
   const [width, height] = [x1 - x0, y1 - y0];
   const data = new Uint8ClampedArray(4 * width * height);
@@ -140,7 +140,7 @@ function premultiplied(image: Pixels, [x0, y0, x1, y1]: Box): Pixels {
   return { data, width, height };
 }
 
-/** An image of half the size; an odd last row or column is averaged with nothing. */
+/** Return an image of half the size; an odd last row or column is averaged with transparent pixels. */
 function halved({ data, width, height }: Pixels): Pixels {
   const w = Math.ceil(width / 2);
   const h = Math.ceil(height / 2);
@@ -154,7 +154,7 @@ function halved({ data, width, height }: Pixels): Pixels {
   return { data: Uint8ClampedArray.from(sums, (sum) => sum / 4), width: w, height: h };
 }
 
-/** A canvas of premultiplied pixels, with the border. */
+/** Return a canvas of premultiplied pixels, with the border. */
 function drawable(pixels: Pixels): Canvas {
   const canvas = createCanvas(pixels.width + 2 * BORDER, pixels.height + 2 * BORDER);
   const context = contextOf(canvas);
@@ -162,7 +162,7 @@ function drawable(pixels: Pixels): Canvas {
   return canvas;
 }
 
-/** Premultiplied pixels as a canvas takes them: colours divided by alpha. */
+/** Convert premultiplied pixels to straight alpha, as a canvas expects them. */
 export function straight({ data, width, height }: Pixels): ImageData {
   const image = new ImageData(width, height);
   for (let at = 0; at < data.length; at += 4) {

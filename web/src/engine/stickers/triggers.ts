@@ -1,55 +1,55 @@
-/** When a layer is shown: what the face must do for it. */
+/** Triggers: layers that are shown while the face makes an expression. */
 import type { SignalName } from "../signals";
 
-/** No trigger changes its mind sooner, in seconds: what flickers is noise. */
+/** Minimum time between two changes of a trigger in seconds; faster changes are noise. */
 const STEADY = 0.15;
 
-/** Shows a layer when the face does something. */
+/** Condition that shows a layer when the face makes an expression. */
 export interface Trigger {
   readonly signal: SignalName;
-  /** From this value on the layer is shown, */
+  /** Value of the signal from which the layer is shown. */
   readonly on: number;
-  /** until the signal is no longer above this one; at most `on`. */
+  /** Value of the signal at or below which the layer is hidden again; at most `on`. */
   readonly off: number;
-  /** Shown for at least so long, in milliseconds. */
+  /** Minimum time for which the layer is shown, in milliseconds. */
   readonly holdMs: number;
   /**
-   * "while": the frames repeat for as long as the trigger is on. "burst": they play once, whatever the face does
-   * meanwhile; the signal must fall to `off` before they can play again.
+   * "while": the frames repeat for as long as the trigger is on. "burst": they play once, regardless of the signal,
+   * which must fall to `off` before they can play again.
    */
   readonly mode: "while" | "burst";
 }
 
-/** Where a layer's frames stand that has no before: the middle of a burst, the beginning otherwise; in seconds. */
+/** Return the position in seconds within the frames of a layer without history: the middle of a burst, else 0. */
 export function still(trigger: Trigger | undefined, length: number): number {
   return trigger?.mode === "burst" ? length / 2 : 0;
 }
 
 /**
- * Seconds into the frames on a single image.
+ * Evaluate a trigger for a single image, which has no history.
  *
  * @param trigger - The trigger.
- * @param value - Of its signal.
- * @param length - Of all frames, in seconds.
- * @returns null: not shown.
+ * @param value - Value of its signal.
+ * @param length - Total duration of the frames in seconds.
+ * @returns Position within the frames in seconds; null if the layer is not shown.
  */
 export function atOnce(trigger: Trigger, value: number, length: number): number | null {
   return value >= trigger.on ? still(trigger, length) : null;
 }
 
-/** A trigger's state, for one layer on one face. */
+/** State of a trigger for one layer on one face. */
 export class Switch {
   private on = false;
   private changed = -Infinity;
 
   /**
-   * Take the signal of the next frame.
+   * Update the state with the signal of the next frame.
    *
    * @param trigger - The trigger, always the same.
-   * @param value - Of its signal; NaN counts as nothing.
-   * @param seconds - When the frame is shown.
-   * @param length - Of all the layer's frames, in seconds.
-   * @returns Seconds since the trigger fired; null: the layer is not shown.
+   * @param value - Value of its signal; NaN counts as no signal.
+   * @param seconds - Time of the frame in seconds.
+   * @param length - Total duration of the layer's frames in seconds.
+   * @returns Seconds since the trigger fired; null if the layer is not shown.
    */
   next(trigger: Trigger, value: number, seconds: number, length: number): number | null {
     let since = seconds - this.changed;

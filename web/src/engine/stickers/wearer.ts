@@ -1,4 +1,4 @@
-/** The face that wears a sticker, and what layers ask of it. */
+/** The face that wears a sticker, with the geometry that layers need. */
 import type { Face } from "../faces";
 import { type Point, type Points, clamp } from "../geometry";
 import { MEAN_FACE, headPoint } from "../head";
@@ -10,18 +10,18 @@ import type { Fit, Side } from "./manifest";
 import { meshPoints } from "./mesh";
 import { Switch, type Trigger, atOnce } from "./triggers";
 
-/** The middle of the face from the brows down. */
+/** Midline of the face from the brows down. */
 const MIDDLE = [27, 28, 29, 30, 33, 51, 57, 8];
 
-/** How wide the far half of the face stays at least, of its width from the front. */
-const LEAST_WIDTH = 0.3;
+/** Minimum width of the far half of the face, as a fraction of that from the front. */
+const MIN_WIDTH = 0.3;
 
-/** Over so many degrees a side of the head fades before it is hidden. */
+/** Degrees of yaw over which a side of the head fades before it is hidden. */
 const FADE = 15;
 
 const MEAN_PLACES = anchors(MEAN_FACE);
 
-/** One of several faces. What nobody asks for is not worked out. */
+/** One of several faces, whose properties are computed on first use. */
 export class Wearer {
   private knownPose?: Pose;
   private knownAnchors?: Record<string, Point>;
@@ -29,8 +29,8 @@ export class Wearer {
   private knownSignals?: Record<SignalName, number>;
 
   /**
-   * @param face - As the landmarker or the tracker returned it.
-   * @param rank - Which one of the image; 0 is the largest.
+   * @param face - Face as returned by the landmarker or the tracker.
+   * @param rank - Index of the face in the image; 0 is the largest.
    */
   constructor(
     private readonly face: Face | TrackedFace,
@@ -41,23 +41,23 @@ export class Wearer {
     return this.face.points;
   }
 
-  /** How the head is turned. */
+  /** Head pose. */
   get pose(): Pose {
     return (this.knownPose ??= headPose(this.points));
   }
 
-  /** Pixels that the average face is wide when seen from the front by this face's camera, however it is turned. */
+  /** Width in pixels of the average face seen from the front by this face's camera, at any head pose. */
   get width(): number {
     const [a, b, c] = this.pose.camera;
     return Math.hypot(a, b, c);
   }
 
-  /** Place of the face -> pixels. */
+  /** Name of a place of the face -> pixels. */
   get anchors(): Record<string, Point> {
     return (this.knownAnchors ??= anchors(this.points, this.pose));
   }
 
-  /** Polygon around the skin. */
+  /** Polygon around the skin, in pixels. */
   get outline(): Float64Array {
     return (this.knownOutline ??= faceOutline(this.points, this.pose));
   }
@@ -67,14 +67,14 @@ export class Wearer {
     return (this.knownSignals ??= signalsOf(measure(this.points, this.pose.camera), rest));
   }
 
-  /** What a layer is tied to: places, or the mesh of the whole face. */
+  /** Return the positions to fit a layer to: `places`, or the mesh of the whole face if `fit` is "face". */
   target(places: readonly string[], fit: Fit): Float64Array {
     if (fit === "face") return meshPoints(this.points, this.pose);
     const target = places.map((name) => this.anchors[name]!);
     return Float64Array.from((fit === "mesh" ? this.unfolded(places, target) : target).flat());
   }
 
-  /** Keep places of the far side from passing behind the face's middle: a bent image cannot be folded. */
+  /** Keep places of the far side from passing behind the midline of the face: a warped image cannot fold. */
   private unfolded(places: readonly string[], target: readonly Point[]): Point[] {
     const { yaw, roll, camera } = this.pose;
     const towards = Math.sign(yaw); // the far side
@@ -86,20 +86,20 @@ export class Wearer {
       const [x, y] = MEAN_PLACES[places[i]!]!;
       const beyond = towards * (x - 0.5);
       if (!(beyond > 0.02)) return place;
-      const short = interpolate(y, heights, middle) + LEAST_WIDTH * beyond * this.width - along(place);
+      const short = interpolate(y, heights, middle) + MIN_WIDTH * beyond * this.width - along(place);
       return short > 0 ? [place[0] + short * cos, place[1] + short * sin] : place;
     });
   }
 
   /**
-   * How long a layer's trigger has been on; null: it is off.
+   * Return how long a layer's trigger has been on, in seconds; null if it is off.
    *
-   * A face that is followed through a video remembers it; a face of a photo has no before.
+   * A face that is tracked through a video keeps the state; a face of a photo has no history.
    *
-   * @param layer - Whose trigger it is.
+   * @param layer - Layer that the trigger belongs to.
    * @param trigger - The trigger.
-   * @param seconds - When the image is shown.
-   * @param length - Of the layer's frames, in seconds.
+   * @param seconds - Time of the image in seconds.
+   * @param length - Total duration of the layer's frames in seconds.
    */
   shownFor(layer: object, trigger: Trigger, seconds: number, length: number): number | null {
     const value = this.signals[trigger.signal];
@@ -109,14 +109,14 @@ export class Wearer {
     return (state as Switch).next(trigger, value, seconds, length);
   }
 
-  /** How visible a side of the head is: 1, and less over the last degrees of yaw before it is hidden. */
+  /** Return the visibility of a side of the head: 1, fading to 0 over the last degrees of yaw before it is hidden. */
   facing(side: Side, hiddenFrom: number): number {
     if (side === "none" || Number.isNaN(this.pose.yaw)) return 1;
     return clamp((hiddenFrom - (side === "right" ? this.pose.yaw : -this.pose.yaw)) / FADE, 0, 1);
   }
 }
 
-/** The value at x of a line through points that ascend. */
+/** Return the value at x of the piecewise linear function through points with ascending `xs`. */
 function interpolate(x: number, xs: readonly number[], ys: readonly number[]): number {
   const after = xs.findIndex((each) => each >= x);
   if (after === 0) return ys[0]!;

@@ -31,5 +31,5 @@ it("is decoded from PNGs with transparency alone", async () => {
     return bytes;
   };
   await expect(decodePng(keyed(0), "a.png")).rejects.toThrow("has no transparency");
-  await expect(decodePng(keyed(2), "a.png")).rejects.toThrow("damaged"); // it is looked into
+  await expect(decodePng(keyed(2), "a.png")).rejects.toThrow("damaged"); // tRNS is accepted, so it is decoded
 });

@@ -8,8 +8,8 @@ it.each(reference.switches)(
   "a trigger turns on and off as in Python: $mode, $hold ms",
   ({ hold, mode, values, shown }) => {
     const state = new Switch();
-    const told = values.map((value, i) => state.next({ ...trigger, holdMs: hold, mode }, value, 0.07 * i, 0.5) ?? -1);
-    expectClose(told, shown);
+    const times = values.map((value, i) => state.next({ ...trigger, holdMs: hold, mode }, value, 0.07 * i, 0.5) ?? -1);
+    expectClose(times, shown);
   },
 );
 
