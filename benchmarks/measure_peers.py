@@ -56,8 +56,8 @@ class Entry(Protocol):
     def points(self, image: np.ndarray, found: Found) -> np.ndarray:
         """Return the points of the faces that `detect` found, (N, 68, 2)."""
 
-    def find(self, image: np.ndarray, most: int = 5) -> np.ndarray:
-        """Do both on a prepared image, as users of the library do: points of up to `most` faces."""
+    def find(self, image: np.ndarray, max_faces: int = 5) -> np.ndarray:
+        """Do both on a prepared image, as users of the library do: points of up to `max_faces` faces."""
 
 
 class Ours:
@@ -85,9 +85,9 @@ class Ours:
         """See `Entry`."""
         return self._landmarker(image, boxes=found).points
 
-    def find(self, image: np.ndarray, most: int = 5) -> np.ndarray:
+    def find(self, image: np.ndarray, max_faces: int = 5) -> np.ndarray:
         """See `Entry`."""
-        return self._landmarker(image).points[:most]
+        return self._landmarker(image).points[:max_faces]
 
 
 class Dlib:
@@ -118,9 +118,9 @@ class Dlib:
         faces = [[(p.x, p.y) for p in self._predictor(image, box).parts()] for box in found]
         return np.array(faces, np.float32).reshape(-1, 68, 2)
 
-    def find(self, image: np.ndarray, most: int = 5) -> np.ndarray:
+    def find(self, image: np.ndarray, max_faces: int = 5) -> np.ndarray:
         """See `Entry`."""
-        return self.points(image, self.detect(image)[:most])
+        return self.points(image, self.detect(image)[:max_faces])
 
 
 class MediaPipe:
@@ -152,9 +152,9 @@ class MediaPipe:
         """See `Entry`."""
         return self.mesh_points(self._tracking_mesh, image)
 
-    def find(self, image: np.ndarray, most: int = 5) -> np.ndarray:
+    def find(self, image: np.ndarray, max_faces: int = 5) -> np.ndarray:
         """See `Entry`."""
-        return self.mesh_points(self._mesh, image)[:most]
+        return self.mesh_points(self._mesh, image)[:max_faces]
 
     @staticmethod
     def mesh_points(mesh: Any, image: np.ndarray) -> np.ndarray:
@@ -255,7 +255,7 @@ def _times(entries: Sequence[Entry], image: np.ndarray, rounds: int) -> list[Row
 
 
 def _whole(entry: Entry, image: np.ndarray) -> np.ndarray:
-    return entry.find(entry.prepare(image), most=1)
+    return entry.find(entry.prepare(image), max_faces=1)
 
 
 def _faces(root: Path, labels: str) -> Any:

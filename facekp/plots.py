@@ -101,13 +101,13 @@ def save_curves(runs: Sequence[RunLog], path: Path) -> None:
     _save(figure, path)
 
 
-def save_error_curve(errors: np.ndarray, path: Path, most: float = 0.15) -> None:
+def save_error_curve(errors: np.ndarray, path: Path, max_error: float = 0.15) -> None:
     """Draw the cumulative error curve: the fraction of the faces (y) with at most an error (x).
 
     Args:
         errors: (N,) NME of each face, fractions.
         path: A PNG, SVG or PDF file.
-        most: Right end of the x axis, a fraction.
+        max_error: Right end of the x axis, a fraction.
     """
     figure = Figure(figsize=(5, 4), layout="constrained")
     axis = figure.subplots()
@@ -115,7 +115,7 @@ def save_error_curve(errors: np.ndarray, path: Path, most: float = 0.15) -> None
     share = np.arange(1, len(ordered) + 1) / len(ordered) * 100
     axis.step(np.concatenate([[0], ordered]), np.concatenate([[0], share]), where="post", color=BLUE)
     axis.axvline(8, color="0.5", linestyle="--", linewidth=1)
-    axis.set_xlim(0, most * 100)
+    axis.set_xlim(0, max_error * 100)
     axis.set_ylim(0, 100)
     axis.set_xlabel("NME, %")
     axis.set_ylabel("faces, %")

@@ -24,7 +24,7 @@ RANGES = ((0.0, 48.0), (32.0, 128.0), (96.0, 1e9))
 NEAR, AROUND = 0.22, 0.4
 
 #: Maximum number of cells that become boxes, highest scores first; a face has several of them.
-MOST_CANDIDATES = 500
+MAX_CANDIDATES = 500
 
 #: Signs of the distances that a cell predicts: left, up, right, down.
 _SIGNS = np.array([-1, -1, 1, 1], np.float32)
@@ -93,12 +93,12 @@ class BoxCodec:
             centres, signs = paddle.to_tensor(centres), paddle.to_tensor(signs)
         return centres + signs * outputs[..., 1:]
 
-    def choose(self, outputs: np.ndarray, least_score: float = 0.4) -> tuple[np.ndarray, np.ndarray]:
+    def choose(self, outputs: np.ndarray, min_score: float = 0.4) -> tuple[np.ndarray, np.ndarray]:
         """Return the faces of one image: boxes of its cells after non-maximum suppression.
 
         Args:
             outputs: (cells, 5), as predicted by a network.
-            least_score: Minimum score of a cell.
+            min_score: Minimum score of a cell.
 
         Returns:
             Boxes, (N, 4) float32, and scores, (N,) float32, best first.
@@ -110,8 +110,8 @@ class BoxCodec:
             [[7.5, 7.5, 15.5, 15.5]]
         """
         scores = sigmoid(outputs[:, 0])
-        chosen = np.flatnonzero(scores >= least_score)
-        chosen = chosen[np.argsort(-scores[chosen], kind="stable")[:MOST_CANDIDATES]]
+        chosen = np.flatnonzero(scores >= min_score)
+        chosen = chosen[np.argsort(-scores[chosen], kind="stable")[:MAX_CANDIDATES]]
         found = self.decode(outputs[chosen], chosen)
         kept = suppress_overlaps(found, scores[chosen], SAME_FACE)
         return found[kept], scores[chosen][kept]

@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", nargs="+", help="images and folders of images")
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="DIR", help="folder of the labels")
     add_networks(parser, hub=False)
-    parser.add_argument("--least-score", type=float, default=0.9, help="minimum score of a face (%(default)s)")
-    parser.add_argument("--most-change", type=float, default=1.5, metavar="PERCENT",
+    parser.add_argument("--min-score", type=float, default=0.9, help="minimum score of a face (%(default)s)")
+    parser.add_argument("--max-change", type=float, default=1.5, metavar="PERCENT",
                         help="maximum mean change of a face's points between the passes, in percent of the longer side "
                              "of its box (%(default)s)")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="skip images that are already done")
@@ -33,8 +33,8 @@ def run(args: argparse.Namespace) -> None:
     """Find and compare the points, write the labels and print a summary."""
     if args.threads is not None and args.threads < 1:
         raise UserError(f"--threads {args.threads}: at least 1")
-    if not (0 <= args.least_score <= 1 and args.most_change > 0):
-        raise UserError("--least-score must be from 0 to 1, and --most-change above 0")
+    if not (0 <= args.min_score <= 1 and args.max_change > 0):
+        raise UserError("--min-score must be from 0 to 1, and --max-change above 0")
 
     import yaml
 
@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> None:
         find_files(args.input),
         landmarker,
         args.output,
-        args.least_score,
-        args.most_change,
+        args.min_score,
+        args.max_change,
         args.resume,
         args.threads,
         progress=True,

@@ -24,13 +24,13 @@ from facekp.landmarks import IBUG68
 from facekp.vision import boxes, geometry
 
 #: Number of rows of a label: the maximum number of faces in a composed image.
-MOST_FACES = 32
+MAX_FACES = 32
 
 #: Trust in an unchecked box of another detector.
 UNCHECKED = 0.5
 
 #: Minimum visible fraction of a face's box, and its minimum longer side in pixels; other faces are ignored in training.
-LEAST_VISIBLE, LEAST_SIDE = 0.55, 12.0
+MIN_VISIBLE, MIN_SIDE = 0.55, 12.0
 
 #: An image without faces is scaled as if it had a face of this fraction of its longer side.
 FACE_SHARE = 0.25
@@ -144,7 +144,7 @@ class ComposedDataset(Dataset):
     part of their image instead, with or without faces. Each tile takes one matrix and one warp. An image without faces
     is scaled as if it had one, see `FACE_SHARE`, and placed at random.
 
-    A sample is the square, (size, size, 3) BGR uint8 before the transform, and (MOST_FACES, 5) float32: x0, y0, x1, y1
+    A sample is the square, (size, size, 3) BGR uint8 before the transform, and (MAX_FACES, 5) float32: x0, y0, x1, y1
     around a face's points, in pixels of the square, and the trust in the box, 0 for a box to ignore. Rows without a
     face are zero.
 
@@ -153,8 +153,8 @@ class ComposedDataset(Dataset):
         size: Side of the squares in pixels.
         transform: Transform of the pixels only; called with (image, coords).
         roll: Maximum rotation in degrees.
-        least_face: Minimum face size to sample, in pixels: the longer side of the box around the points.
-        most_face: Maximum face size to sample, as a fraction of the tile's side.
+        min_face: Minimum face size to sample, in pixels: the longer side of the box around the points.
+        max_face: Maximum face size to sample, as a fraction of the tile's side.
         tiles: Relative frequencies of 1, 2 x 2 and 3 x 3 tiles.
         anywhere: Probability that a tile shows any part of its image.
         filling: Probability that an image is scaled to fill most of its tile.
@@ -169,8 +169,8 @@ class ComposedDataset(Dataset):
         size: int,
         transform: Pipeline | None = None,
         roll: float = 45.0,
-        least_face: float = 14.0,
-        most_face: float = 0.85,
+        min_face: float = 14.0,
+        max_face: float = 0.85,
         tiles: Sequence[float] = (0.55, 0.3, 0.15),
         anywhere: float = 0.25,
         filling: float = 0.9,
@@ -181,7 +181,7 @@ class ComposedDataset(Dataset):
         super().__init__()
         self.turn, self.cover = turn, Cover(covered) if covered else None
         self.size, self.transform = size, transform
-        self.roll, self.least_face, self.most_face = roll, least_face, most_face
+        self.roll, self.min_face, self.max_face = roll, min_face, max_face
         self.tiles, self.anywhere, self.filling = list(tiles), anywhere, filling
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV releases the GIL while it decodes
             read = pool.map(self._shrunk, images)
@@ -197,7 +197,7 @@ class ComposedDataset(Dataset):
         pixels = read_image(image.path)
         sides = [float(np.ptp(face.points, axis=0).max()) for face in image.faces]
         smallest = min(sides, default=FACE_SHARE * max(pixels.shape[:2]))
-        scale = self.most_face * self.size / max(smallest, 1.0)
+        scale = self.max_face * self.size / max(smallest, 1.0)
         if scale >= 1:
             return image, pixels
         height, width = pixels.shape[:2]
@@ -242,8 +242,8 @@ class ComposedDataset(Dataset):
             tile = np.array([left, top, right - 1, bottom - 1], np.float64)
             rows += self._label(image, geometry.compose(matrix, geometry.translation(left, top)), tile)
         rows.sort(key=lambda row: -boxes.area(row[:4]))
-        label = np.zeros((MOST_FACES, 5), np.float32)
-        for number, row in enumerate(rows[:MOST_FACES]):
+        label = np.zeros((MAX_FACES, 5), np.float32)
+        for number, row in enumerate(rows[:MAX_FACES]):
             label[number] = row
         return square, label
 
@@ -268,7 +268,7 @@ class ComposedDataset(Dataset):
             wide = float(max(face[2:] - face[:2]))
         else:
             wide = FACE_SHARE * max(height, width)
-        least, most = self.least_face / wide, self.most_face * side / wide
+        least, most = self.min_face / wide, self.max_face * side / wide
         if random.random() < self.filling:
             least = max(least, 0.6 * side / max(height, width))
         scale = np.exp(random.uniform(np.log(min(least, most)), np.log(most)))
@@ -295,7 +295,7 @@ class ComposedDataset(Dataset):
             visible = boxes.part_inside(box, tile)
             if visible < 0.05:
                 continue
-            if visible < LEAST_VISIBLE or max(box[2:] - box[:2]) < LEAST_SIDE:
+            if visible < MIN_VISIBLE or max(box[2:] - box[:2]) < MIN_SIDE:
                 trust, box = 0.0, np.clip(box, tile[[0, 1, 0, 1]], tile[[2, 3, 2, 3]])
             rows.append(np.append(box, trust))
         return rows

@@ -27,7 +27,7 @@ Pipeline = Callable[[tuple[np.ndarray, ...]], tuple[np.ndarray, ...]]
 FARTHEST_OUTSIDE = 0.25
 
 #: A face that spans fewer pixels is regarded as an error too: its coordinates are in another unit.
-LEAST_FACE = 5.0
+MIN_FACE = 5.0
 
 
 class Draw(NamedTuple):
@@ -228,7 +228,7 @@ class FilesDataset(LandmarkDataset):
         else:
             points = box.reshape(2, 2)
         sides = np.nanmax(points, 0) - np.nanmin(points, 0)
-        if sides.max() < LEAST_FACE:
+        if sides.max() < MIN_FACE:
             what, they = ("its points span", "points") if box is None else ("its box spans", "boxes")
             return f"{where}: {what} {sides.max():.2g} pixels; {they} are in pixels of the image"
         size = np.array([image.shape[1], image.shape[0]])

@@ -208,37 +208,37 @@ def schema_named(names: Sequence[str]) -> PointSchema | None:
     return next((s for s in map(load_schema, SCHEMAS) if s.points == tuple(map(str, names))), None)
 
 
-def read_text(path: Path, most: int = MAX_BYTES) -> str:
+def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
     """Read a file of labels.
 
     Args:
         path: The file.
-        most: Maximum size in bytes; larger files are refused.
+        max_bytes: Maximum size in bytes; larger files are refused.
 
     Raises:
         UserError: The file is missing, not a regular file, too large, or not text.
     """
-    return read_bytes(path, most, lambda data: data.decode("utf-8-sig"))
+    return read_bytes(path, max_bytes, lambda data: data.decode("utf-8-sig"))
 
 
-def read_bytes(path: Path, most: int, parse: Callable[[bytes], Any]) -> Any:
+def read_bytes(path: Path, max_bytes: int, parse: Callable[[bytes], Any]) -> Any:
     """Read a regular file and parse it; see `read_text`."""
     try:
-        return parse(files.read_bytes(path, most))
+        return parse(files.read_bytes(path, max_bytes))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the name") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a text file in UTF-8; is it in another format?") from error
 
 
-def read_json(path: Path, most: int = MAX_BYTES) -> dict[str, Any]:
+def read_json(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     """Read a JSON object; NaN and Infinity, which are not valid JSON, are refused.
 
     Raises:
         UserError: See `read_text`; or the file is not JSON, or not an object.
     """
     try:
-        values = json.loads(read_text(path, most), parse_constant=_no_constant)
+        values = json.loads(read_text(path, max_bytes), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({' '.join(str(error).split())[:120]})") from error
     if not isinstance(values, dict):

@@ -19,7 +19,7 @@ from facekp.errors import UserError
 from facekp.paddle_internals import default_collate_fn
 
 #: Minimum free shared memory for loader processes to pass images through it; with less, they fail (bus error).
-LEAST_SHARED_MEMORY = 256 << 20
+MIN_SHARED_MEMORY = 256 << 20
 
 
 class Loader(DataLoader):
@@ -47,7 +47,7 @@ class Loader(DataLoader):
             dataset,
             num_workers=workers,
             persistent_workers=workers > 0,
-            use_shared_memory=not shared.exists() or shutil.disk_usage(shared).free > LEAST_SHARED_MEMORY,
+            use_shared_memory=not shared.exists() or shutil.disk_usage(shared).free > MIN_SHARED_MEMORY,
             worker_init_fn=_start_worker,
             batch_sampler=batches,
         )

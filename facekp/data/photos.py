@@ -16,7 +16,7 @@ from facekp.landmarks import IBUG68, PointSchema
 from facekp.vision.boxes import iou, part_inside
 
 #: Minimum score of the best box of a photo; other photos are not used.
-LEAST_SCORE = 0.5
+MIN_SCORE = 0.5
 
 #: A box is a part of a face (an eye with its brow, a mouth) if at least the first fraction of it lies inside the face's
 #: box, and its intersection over union with that box is at most the second.
@@ -96,7 +96,7 @@ def _sort(boxes: np.ndarray, scores: np.ndarray, faces: bool) -> list[tuple[np.n
     """Return the boxes of one photo that are used, and whether each is a face."""
     if not faces:
         return [(box, False) for box in boxes]
-    if not len(boxes) or scores.max() < LEAST_SCORE:
+    if not len(boxes) or scores.max() < MIN_SCORE:
         return []
     best = boxes[scores.argmax()]
     parts = (part_inside(boxes, best) >= INSIDE) & (iou(boxes, best) <= OVERLAP)

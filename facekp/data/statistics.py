@@ -28,7 +28,7 @@ class CropStatistics:
     side: float
 
 
-def crop_statistics(dataset: LandmarkDataset, size: int, most: int = 500) -> CropStatistics:
+def crop_statistics(dataset: LandmarkDataset, size: int, max_samples: int = 500) -> CropStatistics:
     """Compute the statistics of the crops of `dataset`, which has no codec.
 
     Inference needs them: it places the crop so that the box of a detected face lies where it did in training.
@@ -36,7 +36,7 @@ def crop_statistics(dataset: LandmarkDataset, size: int, most: int = 500) -> Cro
     Args:
         dataset: Data set with the validation transforms, so that nothing is random.
         size: Side of its crops in pixels.
-        most: Maximum number of samples to use, evenly spread.
+        max_samples: Maximum number of samples to use, evenly spread.
 
     Returns:
         The statistics.
@@ -47,7 +47,7 @@ def crop_statistics(dataset: LandmarkDataset, size: int, most: int = 500) -> Cro
         >>> found.mean_points.shape, 0.35 < found.side < 0.65
         ((68, 2), True)
     """
-    step = max(1, -(-len(dataset) // most))
+    step = max(1, -(-len(dataset) // max_samples))
     points = []
     for index in range(0, len(dataset), step):
         points.append(dataset[index][1] / size)
@@ -70,7 +70,7 @@ def label_mean_std(points: np.ndarray) -> tuple[float, float]:
     return float(np.nanmean(values)), float(np.nanstd(values))
 
 
-def with_mean_face(schema: PointSchema, points: np.ndarray, most: int = 1000) -> PointSchema:
+def with_mean_face(schema: PointSchema, points: np.ndarray, max_faces: int = 1000) -> PointSchema:
     """Return a schema with the mean face of a training set, if it has none.
 
     The faces are aligned (rotated, scaled and shifted) by their known points; the mean is made symmetric, and upright
@@ -79,7 +79,7 @@ def with_mean_face(schema: PointSchema, points: np.ndarray, most: int = 1000) ->
     Args:
         schema: Schema of the points.
         points: (N, K, 2) points of the training set; NaN where missing.
-        most: Maximum number of faces to use, evenly spread.
+        max_faces: Maximum number of faces to use, evenly spread.
 
     Raises:
         UserError: A point is labelled in no face, or most faces are upside down.
@@ -104,8 +104,8 @@ def with_mean_face(schema: PointSchema, points: np.ndarray, most: int = 1000) ->
         return schema
     known = np.isfinite(points).all(-1)
     order = np.argsort(-known.sum(1), kind="stable")  # the most complete faces first
-    faces, known = (array[order[:: max(1, -(-len(order) // most))]].astype(np.float64) for array in (points, known))
-    known = known.astype(bool)
+    chosen = order[:: max(1, -(-len(order) // max_faces))]
+    faces, known = points[chosen].astype(np.float64), known[chosen]
     mean = faces[0] - np.nanmean(faces[0], 0)
     for _ in range(3):
         aligned = [_aligned(face, mean, seen) for face, seen in zip(faces, known)]

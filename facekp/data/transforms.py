@@ -249,17 +249,17 @@ class Blur(_Sometimes):
 
     Args:
         p: Probability.
-        most: Maximum standard deviation in pixels.
+        max_sigma: Maximum standard deviation in pixels.
     """
 
-    def __init__(self, p: float, most: float = 2.0) -> None:
+    def __init__(self, p: float, max_sigma: float = 2.0) -> None:
         super().__init__(p)
-        if not 0 < most <= 100:
-            raise ValueError("most is a standard deviation in pixels, more than 0 and at most 100")
-        self.most = most
+        if not 0 < max_sigma <= 100:
+            raise ValueError("max_sigma is a standard deviation in pixels, more than 0 and at most 100")
+        self.max_sigma = max_sigma
 
     def _change(self, image: np.ndarray) -> np.ndarray:
-        return cv2.GaussianBlur(image, (0, 0), random.uniform(0.3, self.most))
+        return cv2.GaussianBlur(image, (0, 0), random.uniform(0.3, self.max_sigma))
 
 
 class LowResolution(_Sometimes):
@@ -267,18 +267,18 @@ class LowResolution(_Sometimes):
 
     Args:
         p: Probability.
-        least: Minimum scale.
+        min_scale: Minimum scale.
     """
 
-    def __init__(self, p: float, least: float = 0.25) -> None:
+    def __init__(self, p: float, min_scale: float = 0.25) -> None:
         super().__init__(p)
-        if not 0 < least <= 1:
-            raise ValueError("least is a scale, more than 0 and at most 1")
-        self.least = least
+        if not 0 < min_scale <= 1:
+            raise ValueError("min_scale is a scale, more than 0 and at most 1")
+        self.min_scale = min_scale
 
     def _change(self, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
-        scale = random.uniform(self.least, 1)
+        scale = random.uniform(self.min_scale, 1)
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -289,18 +289,18 @@ class Noise(_Sometimes):
 
     Args:
         p: Probability.
-        most: Maximum standard deviation in grey levels.
+        max_std: Maximum standard deviation in grey levels.
     """
 
-    def __init__(self, p: float, most: float = 12.0) -> None:
+    def __init__(self, p: float, max_std: float = 12.0) -> None:
         super().__init__(p)
-        if not 0 <= most <= 255:
-            raise ValueError("most is a standard deviation in grey levels, from 0 to 255")
-        self.most = most
+        if not 0 <= max_std <= 255:
+            raise ValueError("max_std is a standard deviation in grey levels, from 0 to 255")
+        self.max_std = max_std
 
     def _change(self, image: np.ndarray) -> np.ndarray:
         rng = np.random.default_rng(random.getrandbits(32))
-        noise = rng.standard_normal(image.shape[:2], np.float32) * random.uniform(0, self.most)
+        noise = rng.standard_normal(image.shape[:2], np.float32) * random.uniform(0, self.max_std)
         return np.clip(image + noise[..., None], 0, 255).astype(np.uint8)
 
 
@@ -309,18 +309,18 @@ class Occlude(_Sometimes):
 
     Args:
         p: Probability.
-        most: Maximum width and height, as a fraction of the image's side.
+        max_side: Maximum width and height, as a fraction of the image's side.
     """
 
-    def __init__(self, p: float, most: float = 0.45) -> None:
+    def __init__(self, p: float, max_side: float = 0.45) -> None:
         super().__init__(p)
-        if not 0 < most < 1:
-            raise ValueError("most is a fraction of the image's side, between 0 and 1")
-        self.most = most
+        if not 0 < max_side < 1:
+            raise ValueError("max_side is a fraction of the image's side, between 0 and 1")
+        self.max_side = max_side
 
     def _change(self, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
-        high, wide = (max(1, round(side * random.uniform(0.1, self.most))) for side in (height, width))
+        high, wide = (max(1, round(side * random.uniform(0.1, self.max_side))) for side in (height, width))
 
         def corner() -> tuple[int, int]:
             return random.randint(0, height - high), random.randint(0, width - wide)

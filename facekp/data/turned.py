@@ -23,7 +23,7 @@ from facekp.landmarks import IBUG68
 from facekp.vision import geometry
 
 #: Maximum yaw of a head after and before it is turned, in degrees; heads beyond the second are not turned.
-MOST_YAW, MOST_OWN_YAW = 82.0, 40.0
+MAX_YAW, MAX_OWN_YAW = 82.0, 40.0
 
 #: Up to this yaw in degrees, all points of a face are assumed to be seen.
 FRONTAL = 20.0
@@ -290,9 +290,9 @@ class TurnHead(BaseTransform):
         if not np.isfinite(face).all():
             return image, face, marked
         own = self.shape.pose(face).yaw
-        if not chosen or abs(own) > MOST_OWN_YAW:
+        if not chosen or abs(own) > MAX_OWN_YAW:
             return image, face, np.where((marked == 0) | (abs(own) > FRONTAL), marked, np.float32(1))
         if abs(own) > 5:
             side = 1 if own > 0 else -1
-        turned = turn_head(image, face, self.shape, side * min(yaw, MOST_YAW - abs(own)), pitch)
+        turned = turn_head(image, face, self.shape, side * min(yaw, MAX_YAW - abs(own)), pitch)
         return turned.image, turned.points, np.where(marked == 0, marked, turned.visible)

@@ -123,5 +123,5 @@ def _boxes(squares: list[tuple[int, int, int]], votes: list[float], place: np.nd
 
 def _best(boxes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Keep one box for each face that several searches found."""
-    kept = suppress_overlaps(boxes, scores, most=0.3)
+    kept = suppress_overlaps(boxes, scores, max_iou=0.3)
     return boxes[kept], scores[kept]

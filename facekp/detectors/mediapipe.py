@@ -18,7 +18,7 @@ class MediaPipeDetector:
     (github.com/google-ai-edge/mediapipe/issues/5737).
 
     Args:
-        least_score: Minimum score of a face. MediaPipe itself drops those below 0.5.
+        min_score: Minimum score of a face. MediaPipe itself drops those below 0.5.
 
     Raises:
         UserError: MediaPipe is missing, or is version 0.10.30 or later, whose package has no detector.
@@ -34,14 +34,14 @@ class MediaPipeDetector:
     # 143 faces in 150 photos of 300-W.
     _PLACES = np.array([[0.025, 0.10, 0.955, 1.01], [0.065, 0.155, 0.94, 1.015]])
 
-    def __init__(self, least_score: float = 0.5) -> None:
+    def __init__(self, min_score: float = 0.5) -> None:
         try:
             from mediapipe import solutions
         except ImportError as error:
             reason = str(error).partition("\n")[0]
             raise UserError(f'MediaPipe\'s detector: {reason}; pip install "mediapipe==0.10.21"') from error
         self._models = [
-            solutions.face_detection.FaceDetection(min_detection_confidence=least_score, model_selection=model)
+            solutions.face_detection.FaceDetection(min_detection_confidence=min_score, model_selection=model)
             for model in range(len(self._PLACES))
         ]
 

@@ -13,7 +13,7 @@ from facekp.recipes import BoxesRecipe
 from facekp.vision.boxes import SAME_FACE, suppress_overlaps
 
 #: Minimum score of a box. Low, because the score of the points that are found in a box counts as well.
-LEAST_SCORE = 0.3
+MIN_SCORE = 0.3
 
 
 class FaceDetector:
@@ -28,7 +28,7 @@ class FaceDetector:
         backend: Runs the network.
         recipe: Recipe of the network.
         longest_sides: Longest side of the image in each pass, in pixels.
-        least_score: Minimum score of a box.
+        min_score: Minimum score of a box.
 
     Example:
         >>> from facekp.detectors import load_detector
@@ -38,7 +38,7 @@ class FaceDetector:
     """
 
     #: Maximum factor by which images are enlarged.
-    MOST_ENLARGED = 4.0
+    MAX_ENLARGEMENT = 4.0
     #: Score of a box from which there is no pass with a border.
     SURE = 0.6
     #: Longest side of the image in that pass, and width of the border, in pixels.
@@ -51,10 +51,10 @@ class FaceDetector:
         backend: Backend,
         recipe: BoxesRecipe,
         longest_sides: Sequence[int] = (640, 320),
-        least_score: float = LEAST_SCORE,
+        min_score: float = MIN_SCORE,
     ) -> None:
         self.backend, self.recipe = backend, recipe
-        self.longest_sides, self.least_score = tuple(longest_sides), least_score
+        self.longest_sides, self.min_score = tuple(longest_sides), min_score
         self._pixels = recipe.build_pixels()
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -66,7 +66,7 @@ class FaceDetector:
         return self._search(image, [min(self.longest_sides)])
 
     def _search(self, image: np.ndarray, longest_sides: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        most = self.MOST_ENLARGED * max(image.shape[:2])
+        most = self.MAX_ENLARGEMENT * max(image.shape[:2])
         results = [self._search_at(image, side) for side in sorted({min(side, most) for side in longest_sides})]
         if max((float(scores.max()) for _, scores in results if len(scores)), default=0.0) < self.SURE:
             side, border = self.BORDERED
@@ -84,6 +84,6 @@ class FaceDetector:
         padded = np.full((*shape, 3), 127 if border else 0, np.uint8)
         padded[border : border + high, border : border + wide] = small
         outputs = self.backend(self._pixels(padded)[None])[0]
-        boxes, scores = BoxCodec(*padded.shape[:2]).choose(outputs[0], self.least_score)
+        boxes, scores = BoxCodec(*padded.shape[:2]).choose(outputs[0], self.min_score)
         shrunk = np.array([wide / width, high / height] * 2, np.float32)
         return (boxes - border + 0.5) / shrunk - 0.5, scores

@@ -58,7 +58,7 @@ class YuNetDetector:
 
     Args:
         model: Path of the ONNX file.
-        least_score: Minimum score of a face.
+        min_score: Minimum score of a face.
 
     Raises:
         UserError: The file is missing or is not a YuNet model, or this OpenCV cannot run it.
@@ -72,14 +72,14 @@ class YuNetDetector:
 
     _SIDES = (640, 320)
 
-    def __init__(self, model: str | os.PathLike[str], least_score: float = 0.6) -> None:
+    def __init__(self, model: str | os.PathLike[str], min_score: float = 0.6) -> None:
         if not hasattr(cv2, "FaceDetectorYN"):
             raise UserError('this OpenCV has no FaceDetectorYN; pip install "opencv-python>=4.8,<5"')
         if not Path(model).is_file():
             raise UserError(f"{model}: no such file; YuNet's comes from github.com/opencv/opencv_zoo")
         try:
             with _quiet_opencv():
-                self._network = cv2.FaceDetectorYN.create(str(model), "", (64, 64), least_score)
+                self._network = cv2.FaceDetectorYN.create(str(model), "", (64, 64), min_score)
                 self._network.detect(np.zeros((64, 64, 3), np.uint8))  # other networks load, but give other outputs
         except cv2.error as error:
             raise UserError(

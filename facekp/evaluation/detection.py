@@ -61,9 +61,9 @@ class Found:
         last = np.append(scores[1:] != scores[:-1], True)[: len(scores)]
         return np.cumsum(right)[last], np.cumsum(~right)[last]
 
-    def at(self, least_score: float) -> tuple[float, float]:
+    def at(self, min_score: float) -> tuple[float, float]:
         """Return the recall and the false boxes per image of the boxes with at least this score."""
-        chosen = self.scores >= least_score
+        chosen = self.scores >= min_score
         right = self.right[chosen].sum()
         return float(right / max(self.faces, 1)), float((chosen.sum() - right) / max(self.images, 1))
 
@@ -84,7 +84,7 @@ def summarise(detector: Detector, images: Sequence[LabelledImage], progress: boo
     """
     threshold, sensitive = 0.0, detector
     if isinstance(detector, FaceDetector):
-        threshold = detector.least_score
+        threshold = detector.min_score
         sensitive = FaceDetector(detector.backend, detector.recipe, detector.longest_sides, LOW_THRESHOLD)
     found = judge(sensitive, images, progress)
     in_use, false = found.at(threshold)

@@ -109,7 +109,7 @@ class Checked:
 def check_labels(
     parts: Sequence[tuple[str, FilesDataset]],
     landmarker: Callable[[np.ndarray, np.ndarray], Faces] | None = None,
-    most_errors: int = 50,
+    max_errors: int = 50,
     progress: bool = False,
 ) -> Checked:
     """Check labels for errors.
@@ -117,7 +117,7 @@ def check_labels(
     Args:
         parts: (split, data set) pairs of one schema; split is "train" or "validation".
         landmarker: Predicts the points, for comparison with the labels.
-        most_errors: Maximum number of faces reported for large prediction errors.
+        max_errors: Maximum number of faces reported for large prediction errors.
         progress: Show progress bars.
 
     Raises:
@@ -147,7 +147,7 @@ def check_labels(
                 patches[row] = patch
     findings += _duplicates(faces, patches, make)
     if landmarker is not None:
-        findings += _errors(schema, faces, patches, landmarker, make, most_errors, progress)
+        findings += _errors(schema, faces, patches, landmarker, make, max_errors, progress)
     return Checked(schema, list(parts), sorted(findings, key=lambda f: (list(KINDS).index(f.kind), -f.score)))
 
 
@@ -318,7 +318,7 @@ def _errors(
     patches: np.ndarray,
     landmarker: Callable[[np.ndarray, np.ndarray], Faces],
     make: _Make,
-    most: int,
+    max_errors: int,
     progress: bool,
 ) -> list[Finding]:
     found = []
@@ -335,6 +335,6 @@ def _errors(
         if np.isfinite(each).any():
             error = float(np.nanmean(each))
             seen = "learned by the weights if these are theirs" if split == "train" else "held out"
-            text = f"NME {error * 100:.1f} %, most at {schema.points[int(np.nanargmax(each))]}; {seen}"
+            text = f"NME {error * 100:.1f} %, max_errors at {schema.points[int(np.nanargmax(each))]}; {seen}"
             found.append(make[row](kind="error", score=error, text=text, predicted=predicted.points[0]))
-    return sorted(found, key=lambda finding: -finding.score)[:most]
+    return sorted(found, key=lambda finding: -finding.score)[:max_errors]

@@ -36,13 +36,13 @@ figure img { width: 240px; height: 240px; } figcaption { font-size: .8rem; }
 """
 
 
-def write_report(checked: Checked, path: Path, most: int = 60) -> Path:
+def write_report(checked: Checked, path: Path, max_findings: int = 60) -> Path:
     """Write the HTML page, and beside it a CSV file with all findings.
 
     Args:
         checked: Result of `check_labels`.
         path: Path of the page; ends in `.html`.
-        most: Maximum number of findings of each kind on the page; the CSV file has all.
+        max_findings: Maximum number of findings of each kind on the page; the CSV file has all.
 
     Returns:
         Path of the CSV file.
@@ -54,7 +54,7 @@ def write_report(checked: Checked, path: Path, most: int = 60) -> Path:
     with atomic_path(table) as temporary:
         temporary.write_text(_csv(checked), encoding="utf-8")
     with atomic_path(path) as temporary:
-        temporary.write_text(_page(checked, most), encoding="utf-8")
+        temporary.write_text(_page(checked, max_findings), encoding="utf-8")
     return table
 
 
@@ -82,7 +82,7 @@ def _csv(checked: Checked) -> str:
     return text.getvalue()
 
 
-def _page(checked: Checked, most: int) -> str:
+def _page(checked: Checked, max_findings: int) -> str:
     counts = {split: sum(len(part) for s, part in checked.parts if s == split) for split in ("train", "validation")}
     parts = [
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Labels</title>',
@@ -102,9 +102,9 @@ def _page(checked: Checked, most: int) -> str:
         parts.append(_figure(part, index, checked.schema, part.name(index)))
     for kind in KINDS:
         found = checked.of_kind(kind)
-        shown = f", the first {most}" if len(found) > most else ""
+        shown = f", the first {max_findings}" if len(found) > max_findings else ""
         parts.append(f'</div><h2 id="{kind}">{kind} ({len(found)}{shown})</h2><div class="faces">')
-        for finding in found[:most]:
+        for finding in found[:max_findings]:
             caption = f"{finding.text} · {finding.split}: {finding.where}"
             parts.append(_figure(finding.part, finding.index, checked.schema, caption, finding))
     return "\n".join([*parts, "</div></html>", ""])

@@ -248,13 +248,13 @@ class Finder(Protocol):
         """Run the network on an image."""
 
 
-def calibration_inputs(finder: Finder, photos: Sequence[Path], most: int = 300) -> list[np.ndarray]:
+def calibration_inputs(finder: Finder, photos: Sequence[Path], max_inputs: int = 300) -> list[np.ndarray]:
     """Collect a network's inputs for photos: crops of their faces, or the images as a face detector scales them.
 
     Args:
         finder: Landmarker or detector that runs the network to be quantised.
         photos: Paths of the photos.
-        most: Maximum number of inputs.
+        max_inputs: Maximum number of inputs.
 
     Returns:
         The inputs, (C, H, W) float32 each.
@@ -272,13 +272,13 @@ def calibration_inputs(finder: Finder, photos: Sequence[Path], most: int = 300) 
     try:
         for photo in photos:
             finder(read_image(photo))
-            if len(inputs) >= most:
+            if len(inputs) >= max_inputs:
                 break
     finally:
         finder.backend = backend
     if not inputs:
         raise UserError("no face found in the photos for --int8; give others")
-    return inputs[:most]
+    return inputs[:max_inputs]
 
 
 def quantise(path: Path, inputs: Sequence[np.ndarray]) -> None:

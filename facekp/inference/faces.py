@@ -97,7 +97,7 @@ class Faces:
         """
         return scaled(self.measured)
 
-    def without_doubles(self, most: float = 0.4) -> Faces:
+    def without_doubles(self, max_iou: float = 0.4) -> Faces:
         """Keep the higher-scoring of two coinciding faces, and drop false detections inside a face.
 
         Different boxes of a detector may lead to the same points. A small face may also be found around a nose and a
@@ -106,7 +106,7 @@ class Faces:
         of it, and behind a child's face too little of an adult's is visible for it to be found.
 
         Args:
-            most: Maximum intersection over union of two different faces.
+            max_iou: Maximum intersection over union of two different faces.
 
         Example:
             >>> boxes = [[0, 0, 10, 10], [0, 1, 10, 11], [20, 0, 25, 5]]
@@ -114,7 +114,7 @@ class Faces:
             >>> faces.without_doubles().scores.tolist()
             [0.75, 0.25]
         """
-        kept = np.sort(suppress_overlaps(self.boxes, self.scores, most))  # still largest first
+        kept = np.sort(suppress_overlaps(self.boxes, self.scores, max_iou))  # still largest first
         boxes, scores = self.boxes[kept], self.scores[kept]
         parts = is_part(boxes[:, None], boxes[None]) & (scores[:, None] < scores[None])
         kept = kept[~parts.any(1)]

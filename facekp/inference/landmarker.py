@@ -21,7 +21,7 @@ from facekp.vision.boxes import as_boxes
 BATCH_SIZE = 32
 
 #: Minimum score of a face. A network that scores its points finds them in any pattern that a detector took for a face.
-LEAST_SCORE = 0.7
+MIN_SCORE = 0.7
 
 #: Range of the network's score in which a face gets one more pass: nearly always a rotated head, whose first crop was
 #: too far from upright. A lower score means no face.
@@ -59,7 +59,7 @@ class Landmarker:
             points. With two or more, faces with a score in `DOUBTFUL` get one extra pass; with one, none.
         flip: Also run the network on the mirror image of each crop and average both results: more stable, twice the
             work.
-        least_score: Minimum score of a detected face, if the network gives scores.
+        min_score: Minimum score of a detected face, if the network gives scores.
 
     Example:
         >>> from facekp import load_landmarker
@@ -77,14 +77,14 @@ class Landmarker:
         detector: Detector,
         passes: int = 2,
         flip: bool = False,
-        least_score: float = LEAST_SCORE,
+        min_score: float = MIN_SCORE,
     ) -> None:
         if passes < 1:
             raise UserError(f"passes must be at least 1, not {passes}")
         if flip:
             recipe.schema.need_mirror_pairs("the mean with the mirror image")
         self.backend, self.recipe, self.passes, self.flip = backend, recipe, passes, flip
-        self.least_score = least_score
+        self.min_score = min_score
         self.detector = detector
         self._pixels = recipe.build_pixels()
 
@@ -172,7 +172,7 @@ class Landmarker:
             # confident, the detector less so: its score measures the accuracy of its boxes, lower on small and on
             # turned faces.
             scores = (scores * outputs.score**3) ** 0.25
-        kept = scores >= (0.0 if outputs.score is None else self.least_score)
+        kept = scores >= (0.0 if outputs.score is None else self.min_score)
         results = []
         for own in np.split(np.arange(len(scores)), np.cumsum([len(boxes) for boxes, _ in detected])[:-1]):
             own = own[kept[own]]

@@ -50,7 +50,7 @@ class Labelled:
 
 
 def agreed_points(
-    landmarker: Landmarker, image: np.ndarray, points: np.ndarray, least_score: float, most_change: float
+    landmarker: Landmarker, image: np.ndarray, points: np.ndarray, min_score: float, max_change: float
 ) -> np.ndarray | None:
     """Predict points again, also in the mirror image, and return their mean if all agree.
 
@@ -58,8 +58,8 @@ def agreed_points(
         landmarker: Landmarker that found the points.
         image: BGR uint8 (H, W, 3).
         points: (K, 2), points of one face.
-        least_score: Minimum score of both new predictions, the network's own.
-        most_change: Maximum mean distance between any two of the three, in percent of the face box's longer side.
+        min_score: Minimum score of both new predictions, the network's own.
+        max_change: Maximum mean distance between any two of the three, in percent of the face box's longer side.
 
     Returns:
         (K, 2), the mean of the two new predictions; None if a score is too low or they do not agree.
@@ -72,20 +72,20 @@ def agreed_points(
         return geometry.apply(geometry.mirror(width), face)[order]
 
     again, other = landmarker(image, points=points[None]), landmarker(mirrored, points=mirror(points)[None])
-    if min(again.scores[0], other.scores[0]) < least_score:
+    if min(again.scores[0], other.scores[0]) < min_score:
         return None
     views = [points, again.points[0], mirror(other.points[0])]
     x0, y0, x1, y1 = landmarker.schema.face_box(points)
     change = max(np.linalg.norm(a - b, axis=-1).mean() for a in views for b in views)
-    return None if change > most_change / 100 * max(x1 - x0, y1 - y0) else (views[1] + views[2]) / 2
+    return None if change > max_change / 100 * max(x1 - x0, y1 - y0) else (views[1] + views[2]) / 2
 
 
 def label_photos(
     paths: Sequence[Path],
     landmarker: Landmarker,
     folder: Path,
-    least_score: float = 0.9,
-    most_change: float = 1.5,
+    min_score: float = 0.9,
+    max_change: float = 1.5,
     resume: bool = False,
     threads: int | None = None,
     progress: bool = False,
@@ -97,8 +97,8 @@ def label_photos(
         paths: Paths of the photos; a damaged one is reported and skipped.
         landmarker: Landmarker, which must give scores.
         folder: Output folder; photos without a kept face are not copied into it.
-        least_score: See `agreed_points`.
-        most_change: See `agreed_points`.
+        min_score: See `agreed_points`.
+        max_change: See `agreed_points`.
         resume: Skip the photos that are done.
         threads: Number of decoding threads; None for one per core.
         progress: Show a progress bar.
@@ -112,7 +112,7 @@ def label_photos(
     if not landmarker.recipe.scored:
         raise UserError("the network gives no scores, so its points cannot be filtered by confidence; choose another")
     done = folder / DONE
-    head = ["facekp pseudo-label", source, str(least_score), str(most_change)]
+    head = ["facekp pseudo-label", source, str(min_score), str(max_change)]
     if done.is_file() and not resume:
         raise UserError(f"{done}: holds labels of an earlier run; add --resume to continue, or choose another -o")
     rows = _read(done, head) if done.is_file() else {}
@@ -134,7 +134,7 @@ def label_photos(
                 error = " ".join(str(seen.found).split())
             else:
                 for points in seen.found.points:
-                    agreed = agreed_points(landmarker, seen.image, points, least_score, most_change)
+                    agreed = agreed_points(landmarker, seen.image, points, min_score, max_change)
                     if agreed is None:
                         dropped += 1
                         continue
@@ -194,5 +194,5 @@ def _read(path: Path, head: list[str]) -> dict[str, list[str]]:
 
 
 def _options(head: list[str]) -> str:
-    names = ("", "--least-score ", "--most-change ")
+    names = ("", "--min-score ", "--max-change ")
     return " ".join(name + value for name, value in zip(names, head[1:]) if value)

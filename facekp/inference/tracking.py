@@ -352,13 +352,13 @@ def _nearest(boxes: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
     return _paired(apart, NEAR)
 
 
-def _paired(apart: np.ndarray, most: float) -> list[tuple[int, int]]:
-    """Return pairs of a row and a column of (N, M) distances up to `most`, smallest first, each row and column once."""
+def _paired(distances: np.ndarray, max_distance: float) -> list[tuple[int, int]]:
+    """Pair rows and columns of (N, M) distances up to `max_distance`, smallest first, each row and column once."""
     pairs = []
-    while apart.size and apart.min() <= most:
-        row, column = (int(i) for i in np.unravel_index(apart.argmin(), apart.shape))
+    while distances.size and distances.min() <= max_distance:
+        row, column = (int(i) for i in np.unravel_index(distances.argmin(), distances.shape))
         pairs.append((row, column))
-        apart[row], apart[:, column] = np.inf, np.inf
+        distances[row], distances[:, column] = np.inf, np.inf
     return pairs
 
 

@@ -28,7 +28,7 @@ class ServerError(UserError):
     """Error of the server or of the connection to it: another address may work."""
 
 
-def download(url: str, part: Path, otherwise: str, elsewhere: str, most: int | None = None) -> None:
+def download(url: str, part: Path, otherwise: str, elsewhere: str, max_bytes: int | None = None) -> None:
     """Download `url` to the file `part`, resuming a broken download.
 
     Beside it, `part` + ".json" stores the address, the file size and the server's ETag or Last-Modified: a
@@ -39,10 +39,10 @@ def download(url: str, part: Path, otherwise: str, elsewhere: str, most: int | N
         part: File to write; complete when the function returns, otherwise kept for the next call.
         otherwise: For messages: what to do if the server does not provide the file.
         elsewhere: For messages: how to choose another place for `part`.
-        most: Size of the file in bytes, if known; at most one chunk more is written, whatever the server sends.
+        max_bytes: Size of the file in bytes, if known; at most one chunk more is written, whatever the server sends.
 
     Raises:
-        ServerError: No connection, it broke off, the server refuses, or sends more than `most`.
+        ServerError: No connection, it broke off, the server refuses, or sends more than `max_bytes`.
         UserError: The disk is full or cannot be written.
     """
     # Uses urllib: requests would be one more dependency for users who do not train, and neither it,
@@ -73,11 +73,11 @@ def download(url: str, part: Path, otherwise: str, elsewhere: str, most: int | N
         if status in (206, 416) and not resumed and "Range" in headers:
             with local_errors(part, remedy):
                 forget(part)
-            return download(url, part, otherwise, elsewhere, most)  # the part does not belong to the server's file
+            return download(url, part, otherwise, elsewhere, max_bytes)  # the part does not belong to the server's file
         if status != HTTPStatus.OK and not resumed:
             reason = getattr(response, "reason", "")
             raise ServerError(f"{url}: the server answered {status} {reason}; check the address, or {otherwise}")
-        _receive(response, url, part, have if resumed else 0, elsewhere, most)
+        _receive(response, url, part, have if resumed else 0, elsewhere, max_bytes)
 
 
 def _ask(url: str, headers: Mapping[str, str]) -> Any:
@@ -96,7 +96,7 @@ def root_cause(error: BaseException) -> str:
     return root_cause(cause) if cause else str(error) or type(error).__name__
 
 
-def _receive(response: Any, url: str, part: Path, have: int, elsewhere: str, most: int | None) -> None:
+def _receive(response: Any, url: str, part: Path, have: int, elsewhere: str, max_bytes: int | None) -> None:
     """Write the body of `response` to `part`, after its first `have` bytes."""
     length = response.headers.get("Content-Length") or ""
     total = have + int(length) if length.isdecimal() and len(length) < 20 else None
@@ -120,12 +120,12 @@ def _receive(response: Any, url: str, part: Path, have: int, elsewhere: str, mos
                     break
                 file.write(chunk)
                 bar.update(len(chunk))
-                if most is not None and file.tell() > most:
+                if max_bytes is not None and file.tell() > max_bytes:
                     break
         size = part.stat().st_size
-        if most is not None and size > most:
+        if max_bytes is not None and size > max_bytes:
             forget(part)
-            raise ServerError(f"{url}: is larger than the {most} bytes that it should have; check the address")
+            raise ServerError(f"{url}: is larger than the {max_bytes} bytes that it should have; check the address")
     if broken or (total is not None and size != total):
         then = f"{part} is kept, run again to resume" if validator or have else "run again"
         raise ServerError(f"{url}: the connection broke off after {size} of {total or '?'} bytes; {then}") from broken

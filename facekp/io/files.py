@@ -113,9 +113,9 @@ def _cannot_write(target: Path, error: OSError) -> UserError:
     return UserError(f"{target}: cannot be written ({error.strerror or error}); check the name and the free space")
 
 
-def _cut(name: str, most: int) -> str:
-    """Truncate a name to at most `most` bytes."""
-    return name if len(os.fsencode(name)) <= most else os.fsencode(name)[:most].decode(errors="ignore")
+def _cut(name: str, max_bytes: int) -> str:
+    """Truncate a name to at most `max_bytes` bytes."""
+    return name if len(os.fsencode(name)) <= max_bytes else os.fsencode(name)[:max_bytes].decode(errors="ignore")
 
 
 def is_temporary(path: Path) -> bool:
@@ -170,30 +170,30 @@ def open_regular(path: str | os.PathLike[str]) -> int:
     return handle
 
 
-def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:
+def read_bytes(path: str | os.PathLike[str], max_bytes: int) -> bytes:
     """Read a whole file.
 
     Args:
         path: The file.
-        most: Maximum size in bytes.
+        max_bytes: Maximum size in bytes.
 
     Raises:
         OSError: See `open_regular`; EFBIG if the file is larger.
     """
     with open(open_regular(path), "rb") as file:
-        too_large = os.fstat(file.fileno()).st_size > most
-        data = b"" if too_large else file.read(most + 1)
-    if too_large or len(data) > most:
-        raise OSError(errno.EFBIG, f"it is larger than {most >> 20} MiB", str(path))
+        too_large = os.fstat(file.fileno()).st_size > max_bytes
+        data = b"" if too_large else file.read(max_bytes + 1)
+    if too_large or len(data) > max_bytes:
+        raise OSError(errno.EFBIG, f"it is larger than {max_bytes >> 20} MiB", str(path))
     return data
 
 
-def check_place(folder: Path, least: int = 1 << 20) -> None:
+def check_place(folder: Path, min_free: int = 1 << 20) -> None:
     """Check that a folder can be written to, before a long task whose results are stored there.
 
     Args:
         folder: Folder to check. It need not exist; no file remains.
-        least: Minimum free space in bytes.
+        min_free: Minimum free space in bytes.
 
     Raises:
         UserError: The folder cannot be written to.
@@ -203,7 +203,7 @@ def check_place(folder: Path, least: int = 1 << 20) -> None:
         raise UserError(f"{place}: is a file; choose another place")
     try:
         with tempfile.TemporaryFile(dir=place) as file:
-            file.write(b"\1" * least)
+            file.write(b"\1" * min_free)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:

@@ -49,8 +49,8 @@ class ComposeConfig(_Section):
     """Composition of the squares that a detector is trained on; see `facekp.data.composed.ComposedDataset`."""
 
     roll: float = Field(45.0, ge=0, le=180)
-    least_face: float = Field(14.0, gt=0, allow_inf_nan=False)
-    most_face: float = Field(0.85, gt=0, allow_inf_nan=False)
+    min_face: float = Field(14.0, gt=0, allow_inf_nan=False)
+    max_face: float = Field(0.85, gt=0, allow_inf_nan=False)
     tiles: tuple[float, float, float] = (0.55, 0.3, 0.15)
     anywhere: float = Field(0.25, ge=0, le=1)
     filling: float = Field(0.9, ge=0, le=1)

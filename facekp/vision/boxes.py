@@ -51,25 +51,25 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.clip(corners, 0, None).prod(-1)
 
 
-def suppress_overlaps(boxes: np.ndarray, scores: np.ndarray, most: float) -> np.ndarray:
+def suppress_overlaps(boxes: np.ndarray, scores: np.ndarray, max_iou: float) -> np.ndarray:
     """Keep the highest-scoring box of each cluster (non-maximum suppression).
 
     Args:
         boxes: (N, 4).
         scores: (N,).
-        most: Maximum intersection over union of two chosen boxes.
+        max_iou: Maximum intersection over union of two chosen boxes.
 
     Returns:
         Indices of the chosen boxes, highest score first.
 
     Example:
         >>> boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [50, 0, 60, 10.0]])
-        >>> suppress_overlaps(boxes, np.array([0.5, 0.9, 0.4]), most=0.3).tolist()
+        >>> suppress_overlaps(boxes, np.array([0.5, 0.9, 0.4]), max_iou=0.3).tolist()
         [1, 2]
     """
     kept: list[int] = []
     for i in np.argsort(-scores, kind="stable"):
-        if not kept or iou(boxes[i], boxes[kept]).max() <= most:
+        if not kept or iou(boxes[i], boxes[kept]).max() <= max_iou:
             kept.append(int(i))
     return np.array(kept, np.intp)
 

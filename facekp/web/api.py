@@ -35,7 +35,7 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 
 #: Maximum number of photos that are read and held at once, while others wait; time limit for reading a photo in
 #: seconds; time in seconds without data after which a client is rejected.
-MOST_READ, MOST_SECONDS, MOST_SILENT = 16, 60, 5
+MAX_READS, MAX_SECONDS, MAX_SILENCE = 16, 60, 5
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ def build_api(landmarker: Landmarker, page: Path | None = None, network: Path | 
 
     @functools.cache
     def places() -> asyncio.Semaphore:
-        return asyncio.Semaphore(MOST_READ)  # created late: Python 3.9 binds it to the running event loop
+        return asyncio.Semaphore(MAX_READS)  # created late: Python 3.9 binds it to the running event loop
 
     async def answer(request: Request, work: Callable[[np.ndarray, Faces], T]) -> T:
         """Return the result of `work` for the photo of a request and its faces."""
@@ -103,10 +103,10 @@ def build_api(landmarker: Landmarker, page: Path | None = None, network: Path | 
 
         async with places():
             try:
-                data = await asyncio.wait_for(_read(request), MOST_SECONDS)
+                data = await asyncio.wait_for(_read(request), MAX_SECONDS)
             except asyncio.TimeoutError as error:
-                raise HTTPException(408, f"the photo took more than {MOST_SECONDS} s to come, or nothing came for "
-                                    f"{MOST_SILENT} s") from error  # fmt: skip
+                raise HTTPException(408, f"the photo took more than {MAX_SECONDS} s to come, or nothing came for "
+                                    f"{MAX_SILENCE} s") from error  # fmt: skip
             return await asyncio.get_running_loop().run_in_executor(pool, decode_and_work, data)
 
     @api.exception_handler(UserError)
@@ -174,7 +174,7 @@ async def _read(request: Request) -> bytes:
     parts = request.stream().__aiter__()
     while True:
         try:
-            data += await asyncio.wait_for(parts.__anext__(), MOST_SILENT)
+            data += await asyncio.wait_for(parts.__anext__(), MAX_SILENCE)
         except StopAsyncIteration:
             break
         if len(data) > MAX_BYTES:

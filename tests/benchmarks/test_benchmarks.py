@@ -27,7 +27,7 @@ class Given:
     def prepare(self, image):
         return image
 
-    def find(self, image, most=5):
+    def find(self, image, max_faces=5):
         return np.array(next(self.answers), np.float32).reshape(-1, 68, 2)
 
 

@@ -6,7 +6,7 @@ import pytest
 from tests_support import head_in_space, write_pts
 
 from facekp.data.composed import (
-    MOST_FACES,
+    MAX_FACES,
     UNCHECKED,
     ComposedDataset,
     FaceOutline,
@@ -101,7 +101,7 @@ def test_every_picture_comes_up_in_the_other_tiles(tmp_path):
     corners = np.float32([[10, 10], [40, 10], [40, 40], [10, 40]])
     box = FaceOutline(corners, is_box=True)
     images = [LabelledImage(tmp_path / f"{number}.png", [box]) for number in range(4)]
-    dataset = ComposedDataset(images, 96, tiles=(0, 0, 1), most_face=2.0, least_face=400)
+    dataset = ComposedDataset(images, 96, tiles=(0, 0, 1), max_face=2.0, min_face=400)
     shown = [np.unique(dataset[Draw(1, seed)][0].reshape(-1, 3)[:, 0]) for seed in range(12)]
     assert all(120 in levels for levels in shown)  # the requested image
     assert {60, 120, 180, 240} <= set(np.concatenate(shown).tolist())
@@ -167,7 +167,7 @@ def test_a_sample_is_a_square_and_rows_the_largest_face_first(tmp_path):
     for seed in range(25):
         image, label = dataset[Draw(0, seed)]
         assert image.shape == (3, 100, 100) and image.dtype == np.float32
-        assert label.shape == (MOST_FACES, 5) and label.dtype == np.float32
+        assert label.shape == (MAX_FACES, 5) and label.dtype == np.float32
         count = int((area(label[:, :4]) > 0).sum())
         assert count >= 1 and (label[count:] == 0).all()
         assert (np.diff(area(label[:, :4])) <= 1e-3).all()
@@ -242,7 +242,7 @@ def test_large_images_are_kept_no_larger_than_they_are_shown(tmp_path):
     faces = patches(tmp_path / "a.png", [(BLUE, 1.0, 30, 80), (RED, 0.6, 170, 60)])
     smallest = min(np.ptp(face, axis=0).max() for face in faces)
     for most, scale in ((0.9, 0.9 * 40 / smallest), (4.0, 1.0)):
-        dataset = ComposedDataset([outlined(tmp_path / "a.png", faces)], 40, most_face=most)
+        dataset = ComposedDataset([outlined(tmp_path / "a.png", faces)], 40, max_face=most)
         kept = dataset._pixels[0]
         assert kept.shape == (round(240 * scale), round(300 * scale), 3)
         for channel, face in zip((BLUE, RED), dataset.images[0].faces):

@@ -154,7 +154,7 @@ def test_occlude_covers_one_rectangle():
     picture = np.arange(80 * 90 * 3).reshape(80, 90, 3).astype(np.uint8)
     for seed in range(20):
         random.seed(seed)
-        image, _ = build_transforms([{"type": "Occlude", "p": 1.0, "most": 0.4}])((picture, np.zeros((1, 2))))
+        image, _ = build_transforms([{"type": "Occlude", "p": 1.0, "max_side": 0.4}])((picture, np.zeros((1, 2))))
         rows, columns = np.nonzero((image != picture).any(-1))
         assert rows.max() - rows.min() < 0.4 * 80 and columns.max() - columns.min() < 0.4 * 90
 
@@ -204,14 +204,14 @@ def test_what_is_not_covered_is_seen_unless_something_has_said_otherwise():
 @pytest.mark.parametrize(
     "spec",
     [
-        {"type": "Blur", "most": -1},
-        {"type": "Blur", "most": 0},
-        {"type": "LowResolution", "least": -0.5},
-        {"type": "LowResolution", "least": 3},
-        {"type": "Noise", "most": -1},
+        {"type": "Blur", "max_sigma": -1},
+        {"type": "Blur", "max_sigma": 0},
+        {"type": "LowResolution", "min_scale": -0.5},
+        {"type": "LowResolution", "min_scale": 3},
+        {"type": "Noise", "max_std": -1},
         {"type": "FaceCrop", "size": 96, "flip": 50},
         {"type": "FaceCrop", "size": 96, "margin": -0.3},
-        {"type": "Noise", "most": float("nan")},
+        {"type": "Noise", "max_std": float("nan")},
     ],
 )
 def test_ranges_are_checked_before_the_first_step(spec):

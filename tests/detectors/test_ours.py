@@ -36,7 +36,7 @@ def test_a_cell_of_the_searched_picture_leads_to_its_place_in_the_photo(shape):
     recipe = BoxesRecipe({}, 64, [{"type": "GrayNormalize", "channels": 1}, {"type": "ToCHW"}])
     detector = FaceDetector(white_cells, recipe, longest_sides=[320])
     photo = np.zeros((*shape, 3), np.uint8)
-    scale = min(320 / max(shape), FaceDetector.MOST_ENLARGED)
+    scale = min(320 / max(shape), FaceDetector.MAX_ENLARGEMENT)
     spot = np.array([2, 1, 3, 2]) * STRIDES[0] / scale  # the cell in row 1, column 2
     x0, y0, x1, y1 = spot.round().astype(int)
     photo[y0:y1, x0:x1] = 255

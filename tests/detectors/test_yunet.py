@@ -85,7 +85,7 @@ def test_yunet_leaves_out_low_scores(finder):
     image = np.zeros((64, 64, 3), np.uint8)
     image[16:24, 16:24] = 64  # the score is the root of the product of the network's two scores: here 0.5
     assert len(YuNetDetector(finder)(image)[0]) == 0
-    assert len(YuNetDetector(finder, least_score=0.4)(image)[0]) == 1
+    assert len(YuNetDetector(finder, min_score=0.4)(image)[0]) == 1
 
 
 def test_brows_of_tilted_and_of_impossible_faces():

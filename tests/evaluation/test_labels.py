@@ -114,7 +114,7 @@ def test_weights_show_the_faces_that_they_predict_worst(parts):
             points += 8
         return Faces.from_arrays(points[None], boxes, [1.0])
 
-    errors = check_labels(parts, landmarker, most_errors=3).of_kind("error")
+    errors = check_labels(parts, landmarker, max_errors=3).of_kind("error")
     assert len(errors) == 3
     assert errors[0].where == "validation row 44" and "held out" in errors[0].text and errors[0].score > 0.1
 
@@ -127,7 +127,7 @@ def test_weights_show_the_faces_that_they_predict_worst(parts):
 
 def test_wrong_outputs_are_told(parts, tmp_path):
     checked = check_labels(parts[1:])
-    with pytest.raises(UserError, match="the report is a page"):
+    with pytest.raises(UserError, match="the report is an HTML file"):
         write_report(checked, tmp_path / "x.txt")
     with pytest.raises(UserError, match="no labelled face to check"):
         check_labels([])

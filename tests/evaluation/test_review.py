@@ -4,7 +4,7 @@ from tests_support import head_in_space, seen_from
 
 from facekp.codecs.boxes import STRIDES, BoxCodec
 from facekp.codecs.points import OutputLayout, UnitCodec
-from facekp.data.composed import MOST_FACES
+from facekp.data.composed import MAX_FACES
 from facekp.evaluation.landmarks import Predictions, by_region, by_yaw
 from facekp.evaluation.review import BoxesReview, PointsReview, Scores
 from facekp.landmarks import IBUG68, load_schema
@@ -83,7 +83,7 @@ def test_a_review_of_boxes_knows_what_was_missed_and_where_there_was_nothing():
     predicted = np.zeros((3, sum((96 // stride) ** 2 for stride in STRIDES), 5), np.float32)
     predicted[:, :, 0], predicted[:, :, 1:] = -20, 16  # boxes of 32 pixels with scores of almost 0
     hit = 40
-    label = np.zeros((3, MOST_FACES, 5), np.float32)
+    label = np.zeros((3, MAX_FACES, 5), np.float32)
     label[0, 0] = [*BoxCodec(96, 96).decode(predicted)[0, hit], 1]
     label[1, 0] = [10, 10, 95, 95, 1]
     predicted[0, hit, 0] = 3  # found

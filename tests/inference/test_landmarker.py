@@ -163,7 +163,7 @@ def test_faces_that_the_network_does_not_trust_are_dropped(known):
     faces = known([0.02, 0.9], detector=two_boxes)(image)
     np.testing.assert_allclose(faces.scores, [(0.8 * 0.9**3) ** 0.25], rtol=1e-6)
     assert faces.points[0, :, 0].min() > 50
-    assert len(known([0.02, 0.9], detector=two_boxes, least_score=0.01)(image)) == 2
+    assert len(known([0.02, 0.9], detector=two_boxes, min_score=0.01)(image)) == 2
     assert known([0.01, 0.02], detector=two_boxes)(image).points.shape == (0, 68, 2)
 
 

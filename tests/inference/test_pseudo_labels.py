@@ -35,7 +35,7 @@ def photos(tmp_path):
 
 def test_a_sure_face_becomes_a_label_near_what_was_found(landmarker, photos, tmp_path):
     out = tmp_path / "out"
-    done = label_photos(photos, landmarker, out, least_score=0.8, most_change=3)
+    done = label_photos(photos, landmarker, out, min_score=0.8, max_change=3)
     assert (done.photos, done.kept, done.dropped, done.failed) == (3, 1, 0, 1)
     assert sorted(p.name for p in out.iterdir()) == [DONE, "face.png", "face_1.pts"]
     image, points = PtsDataset(out).load(0)
@@ -56,7 +56,7 @@ def test_a_stopped_run_goes_on_and_a_half_line_does_not_count(landmarker, photos
     assert len((out / DONE).read_text().splitlines()) == 5
     before = (out / "face_1.pts").stat().st_mtime_ns
     assert label_photos(photos, landmarker, out, 0.8, 3, resume=True) == done
-    with pytest.raises(UserError, match=r"started with --least-score 0\.8"):
+    with pytest.raises(UserError, match=r"started with --min-score 0\.8"):
         label_photos(photos, landmarker, out, resume=True)
     assert (out / "face_1.pts").stat().st_mtime_ns == before
 

@@ -7,7 +7,7 @@ import yaml
 from tests_support import write_pts
 
 from facekp.codecs.points import MeanFaceCodec, StandardCodec
-from facekp.data.composed import MOST_FACES
+from facekp.data.composed import MAX_FACES
 from facekp.data.csv68 import person
 from facekp.data.drawn import draw_face
 from facekp.errors import UserError
@@ -273,7 +273,7 @@ def test_a_detector_learns_from_whole_pictures_each_once(drawn_csv, tmp_path):
     assert data.train.tiles == [1, 0, 0] and data.validation.tiles == [1, 0, 0]
     batches = [(image.numpy(), label.numpy()) for image, label in training_loader(data, settings, RunState(epoch=2))]
     assert [len(image) for image, _ in batches] == [5] * 6
-    assert batches[0][0].shape == (5, 3, 96, 96) and batches[0][1].shape == (5, MOST_FACES, 5)
+    assert batches[0][0].shape == (5, 3, 96, 96) and batches[0][1].shape == (5, MAX_FACES, 5)
     again = [label.numpy() for _, label in training_loader(data, settings, RunState(epoch=2))]
     other = [label.numpy() for _, label in training_loader(data, settings, RunState(epoch=3))]
     np.testing.assert_array_equal(np.stack(again), np.stack([label for _, label in batches]))
@@ -312,7 +312,7 @@ def test_a_detector_learns_from_boxes_and_from_photos_without_faces(drawn_csv, t
     [
         ('data.train=[{"type": "RandomFlip"}]', r"RandomFlip would move faces.*data\.compose"),
         ('data.train=[{"type": "FaceCrop", "size": 96}]', "FaceCrop would move"),
-        ('data.train=[{"type": "Noise", "most": "loud"}]', r"Noise|data\.train"),
+        ('data.train=[{"type": "Noise", "max_std": "loud"}]', r"Noise|data\.train"),
         ("data.pixels=[]", r"\(96, 96, 3\)"),
         ('data.pixels=[{"type": "ToCHW"}]', "uint8"),
     ],

@@ -3,7 +3,7 @@ import pytest
 from paddle.static import InputSpec
 
 from facekp.codecs.points import MeanFaceCodec
-from facekp.data.composed import MOST_FACES
+from facekp.data.composed import MAX_FACES
 from facekp.data.drawn import DrawnFacesDataset
 from facekp.data.statistics import crop_statistics
 from facekp.data.transforms import build_transforms
@@ -54,7 +54,7 @@ def test_training_lowers_the_loss_of_a_detector(drawn_csv):
     model = paddle.Model(
         network,
         [InputSpec([None, 3, 96, 96], "float32", "image")],
-        [InputSpec([None, MOST_FACES, 5], "float32", "boxes")],
+        [InputSpec([None, MAX_FACES, 5], "float32", "boxes")],
     )
     optimizer = paddle.optimizer.Adam(0.01, parameters=network.parameters())
     model.prepare(optimizer, data.loss, data.metrics)

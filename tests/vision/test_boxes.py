@@ -30,8 +30,8 @@ def test_an_inside_out_box_has_no_area():
 
 def test_suppression_keeps_the_best_of_each_group():
     boxes = np.array([[0, 0, 10, 10], [1, 1, 11, 11], [40, 40, 50, 50], [0, 0, 10, 10.5]])
-    assert b.suppress_overlaps(boxes, np.array([0.5, 0.9, 0.3, 0.8]), most=0.3).tolist() == [1, 2]
-    assert b.suppress_overlaps(np.zeros((0, 4)), np.zeros(0), most=0.3).tolist() == []
+    assert b.suppress_overlaps(boxes, np.array([0.5, 0.9, 0.3, 0.8]), max_iou=0.3).tolist() == [1, 2]
+    assert b.suppress_overlaps(np.zeros((0, 4)), np.zeros(0), max_iou=0.3).tolist() == []
 
 
 @pytest.mark.parametrize(

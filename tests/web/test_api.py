@@ -137,7 +137,7 @@ def test_each_of_many_clients_at_once_gets_the_answer_to_its_own_photo(address):
 
 
 def test_a_photo_that_does_not_come_is_not_waited_for(address, monkeypatch):
-    monkeypatch.setattr(api_module, "MOST_SECONDS", 0.1)
+    monkeypatch.setattr(api_module, "MAX_SECONDS", 0.1)
     host, port = address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as client:
         client.sendall(b"POST /v1/landmarks HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc")
@@ -145,10 +145,10 @@ def test_a_photo_that_does_not_come_is_not_waited_for(address, monkeypatch):
 
 
 def test_silent_clients_do_not_hold_up_others(address, monkeypatch):
-    monkeypatch.setattr(api_module, "MOST_SILENT", 0.5)
+    monkeypatch.setattr(api_module, "MAX_SILENCE", 0.5)
     host, port = address.removeprefix("http://").split(":")
     with ExitStack() as silent:
-        for _ in range(api_module.MOST_READ):
+        for _ in range(api_module.MAX_READS):
             client = silent.enter_context(socket.create_connection((host, int(port))))
             client.sendall(b"POST /v1/landmarks HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
         content = encoded(np.zeros((60, 60, 3), np.uint8))
@@ -170,7 +170,7 @@ def test_the_page_and_the_api_have_the_headers(tmp_path):
 
 
 def test_no_more_photos_are_read_at_once_than_promised(monkeypatch):
-    monkeypatch.setattr(api_module, "MOST_READ", 1)
+    monkeypatch.setattr(api_module, "MAX_READS", 1)
     at_once, most = 0, 0
 
     async def read(request):

@@ -3,31 +3,31 @@ import { ERR_UNSAFE_FILENAME, type Entry, Uint8ArrayReader, ZipReader } from "@z
 import { UserError, reasonOf } from "./errors";
 
 /** Maximum number of files: a pack of more frames would have fewer than 90 x 90 pixels for each; see `MAX_PIXELS`. */
-const MOST_FILES = 4096;
+const MAX_FILES = 4096;
 
 /**
  * Unpack an archive into memory.
  *
  * @param bytes - The archive.
  * @param file - Name of the archive in messages.
- * @param most - Maximum total size of the unpacked files, in bytes.
+ * @param maxBytes - Maximum total size of the unpacked files, in bytes.
  */
 export async function unzip(
   bytes: Uint8Array<ArrayBuffer>,
   file: string,
-  most: number,
+  maxBytes: number,
 ): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
   const reader = new ZipReader(new Uint8ArrayReader(bytes), { checkSignature: true, useWebWorkers: false });
   try {
     const entries = await reader.getEntries();
-    if (entries.length > MOST_FILES) throw new UserError("zip.many", { file, most: MOST_FILES });
+    if (entries.length > MAX_FILES) throw new UserError("zip.many", { file, max: MAX_FILES });
     const files = new Map<string, Uint8Array<ArrayBuffer>>();
-    let left = most;
+    let left = maxBytes;
     for (const entry of entries) {
       if (isOutside(entry.filename)) throw new UserError("zip.name", { file, name: entry.filename.slice(0, 80) });
       if (entry.directory) continue;
       if (entry.encrypted) throw new UserError("zip.encrypted", { file });
-      const unpacked = await readEntry(entry, file, left, most);
+      const unpacked = await readEntry(entry, file, left, maxBytes);
       left -= unpacked.byteLength;
       files.set(entry.filename, unpacked);
     }
@@ -47,12 +47,12 @@ async function readEntry(
   entry: Exclude<Entry, { directory: true }>,
   file: string,
   left: number,
-  most: number,
+  maxBytes: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const tooLarge = (bytes: number) =>
-    bytes > most
-      ? new UserError("file.large", { file: `${file}/${entry.filename}`, bytes, most })
-      : new UserError("zip.large", { file, most });
+    bytes > maxBytes
+      ? new UserError("file.large", { file: `${file}/${entry.filename}`, bytes, max: maxBytes })
+      : new UserError("zip.large", { file, max: maxBytes });
   if (entry.uncompressedSize > left) throw tooLarge(entry.uncompressedSize);
   const chunks: Uint8Array<ArrayBuffer>[] = [];
   let size = 0;

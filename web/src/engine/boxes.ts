@@ -17,7 +17,7 @@ export const SAME_FACE = 0.4;
 const [INSIDE, SMALLER] = [0.7, 0.35];
 
 /** Maximum number of cells that become boxes, highest scores first; a face has several of them. */
-const MOST_CANDIDATES = 500;
+const MAX_CANDIDATES = 500;
 
 /** Return the number of cells in the three grids of an image whose sides are multiples of 32 pixels. */
 export function countCells(width: number, height: number): number {
@@ -72,19 +72,19 @@ export function chooseBoxes(outputs: Float32Array, width: number, height: number
     }
   }
   found.sort((a, b) => b.score - a.score);
-  return suppressOverlaps(found.slice(0, MOST_CANDIDATES), SAME_FACE);
+  return suppressOverlaps(found.slice(0, MAX_CANDIDATES), SAME_FACE);
 }
 
 /**
  * Return the highest-scoring box of each cluster (non-maximum suppression), best first.
  *
  * @param found - Boxes, in any order.
- * @param most - Maximum intersection over union of two chosen boxes.
+ * @param maxIou - Maximum intersection over union of two chosen boxes.
  */
-export function suppressOverlaps<T extends ScoredBox>(found: readonly T[], most: number): T[] {
+export function suppressOverlaps<T extends ScoredBox>(found: readonly T[], maxIou: number): T[] {
   const kept: T[] = [];
   for (const candidate of [...found].sort((a, b) => b.score - a.score)) {
-    if (kept.every((other) => iou(candidate.box, other.box) <= most)) kept.push(candidate);
+    if (kept.every((other) => iou(candidate.box, other.box) <= maxIou)) kept.push(candidate);
   }
   return kept;
 }

@@ -16,7 +16,7 @@ export type Detector = (image: Pixels, effort: Effort) => Promise<ScoredBox[]>;
 const LONGEST_SIDES: Record<Effort, readonly number[]> = { full: [320, 640], quick: [320] };
 
 /** Minimum score of a box. Low, because the score of the points that are found in a box counts as well. */
-const LEAST_SCORE = 0.3;
+const MIN_SCORE = 0.3;
 
 /** Score of a box from which there is no pass with a border. */
 const SURE = 0.6;
@@ -25,7 +25,7 @@ const SURE = 0.6;
 const BORDERED = { side: 176, border: 72 } as const;
 
 /** Maximum factor by which images are enlarged. */
-const MOST_ENLARGED = 4;
+const MAX_ENLARGEMENT = 4;
 
 /** The sides of the network's input are multiples of this, because the network halves them repeatedly. */
 const MULTIPLE = 32;
@@ -39,7 +39,7 @@ const MULTIPLE = 32;
  */
 export function createDetector(network: Network<BoxesRecipe>): Detector {
   return async (image, effort) => {
-    const most = MOST_ENLARGED * Math.max(image.width, image.height);
+    const most = MAX_ENLARGEMENT * Math.max(image.width, image.height);
     const sides = new Set(LONGEST_SIDES[effort].map((side) => Math.min(side, most)));
     const found: ScoredBox[] = [];
     for (const side of sides) found.push(...(await searchAt(network, image, side)));
@@ -70,7 +70,7 @@ async function searchAt(
   const padded = pad(resize(image, width, height), border);
   const [cells] = await network.run([padded]);
   const [sx, sy] = [width / image.width, height / image.height];
-  return chooseBoxes(cells!, padded.width, padded.height, LEAST_SCORE).map(({ box: [x0, y0, x1, y1], score }) => {
+  return chooseBoxes(cells!, padded.width, padded.height, MIN_SCORE).map(({ box: [x0, y0, x1, y1], score }) => {
     const x = (place: number) => (place - border + 0.5) / sx - 0.5;
     const y = (place: number) => (place - border + 0.5) / sy - 0.5;
     const box: Box = [x(x0), y(y0), x(x1), y(y1)];

@@ -9,7 +9,7 @@ export interface Face extends ScoredBox {
 }
 
 /** Maximum intersection over union of two different faces. */
-const MOST_SHARED = 0.4;
+const MAX_SHARED = 0.4;
 
 /** Create a face from its points. */
 export function faceOf(points: Float32Array, score: number): Face {
@@ -27,6 +27,6 @@ export function largestFirst<T extends ScoredBox>(faces: readonly T[]): T[] {
  * Different boxes of a detector may lead to the same points. A small face may also be found around a nose and a mouth.
  */
 export function withoutDoubles(faces: readonly Face[]): Face[] {
-  const kept = largestFirst(suppressOverlaps(largestFirst(faces), MOST_SHARED));
+  const kept = largestFirst(suppressOverlaps(largestFirst(faces), MAX_SHARED));
   return kept.filter((face) => !kept.some((other) => isPart(face.box, other.box) && face.score < other.score));
 }

@@ -18,9 +18,9 @@ export interface Folder {
   read(file: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
 }
 
-/** Decode the text of a file of at most `most` bytes; `file` is its name in messages. */
-export function textOf(bytes: Uint8Array, file: string, most: number): string {
-  if (bytes.byteLength > most) throw new UserError("file.large", { file, bytes: bytes.byteLength, most });
+/** Decode the text of a file of at most `maxBytes` bytes; `file` is its name in messages. */
+export function textOf(bytes: Uint8Array, file: string, maxBytes: number): string {
+  if (bytes.byteLength > maxBytes) throw new UserError("file.large", { file, bytes: bytes.byteLength, max: maxBytes });
   return new TextDecoder().decode(bytes);
 }
 
@@ -54,11 +54,14 @@ export function folderOf(name: string, files: ReadonlyMap<string, Uint8Array<Arr
   return { name, read: (file) => Promise.resolve(files.get(root + file)) };
 }
 
-/** Read files that the user chose or dropped, at most `most` bytes each. */
-export async function filesOf(chosen: readonly File[], most: number): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
+/** Read files that the user chose or dropped, at most `maxBytes` bytes each. */
+export async function filesOf(
+  chosen: readonly File[],
+  maxBytes: number,
+): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
   const files = new Map<string, Uint8Array<ArrayBuffer>>();
   for (const file of chosen) {
-    if (file.size > most) throw new UserError("file.large", { file: file.name, bytes: file.size, most });
+    if (file.size > maxBytes) throw new UserError("file.large", { file: file.name, bytes: file.size, max: maxBytes });
     try {
       files.set(file.webkitRelativePath || file.name, new Uint8Array(await file.arrayBuffer()));
     } catch (error) {

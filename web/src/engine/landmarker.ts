@@ -17,7 +17,7 @@ import { type Pixels, warp } from "./warp";
 const BATCH_SIZE = 32;
 
 /** Minimum score of a face. A network that scores its points finds them in any pattern detected as a face. */
-const LEAST_SCORE = 0.7;
+const MIN_SCORE = 0.7;
 
 /** Range of the network's score in which a face gets an extra pass: nearly always a rotated head. Below: no face. */
 const DOUBTFUL = [0.05, 0.8] as const;
@@ -74,7 +74,7 @@ export class Landmarker {
     const faces = candidates.map(({ points, detectorScore, networkScore }) =>
       faceOf(points, (detectorScore * networkScore ** 3) ** 0.25),
     );
-    return withoutDoubles(faces.filter((face) => face.score >= LEAST_SCORE));
+    return withoutDoubles(faces.filter((face) => face.score >= MIN_SCORE));
   }
 
   /**

@@ -41,7 +41,7 @@ export async function openOn(backend: Backend, folder: Folder, runtime?: Runtime
   const file = folder.name;
   if (!described || !model) throw new UserError("network.none", { file });
   if (model.byteLength > MAX_NETWORK_BYTES) {
-    throw new UserError("file.large", { file, bytes: model.byteLength, most: MAX_NETWORK_BYTES });
+    throw new UserError("file.large", { file, bytes: model.byteLength, max: MAX_NETWORK_BYTES });
   }
   const where = `${file}/${RECIPE_FILE}`;
   const recipe = readRecipe(textOf(described, where, MAX_RECIPE_BYTES), where);

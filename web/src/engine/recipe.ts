@@ -7,7 +7,7 @@ import type { PixelSpec } from "./pixels";
 const FORMAT = "facekp-1";
 
 /** Maximum side of a crop in pixels; a larger one is a mistake or an attack. */
-const MOST_SIZE = 2048;
+const MAX_SIZE = 2048;
 
 /** Recipe of a network of points. */
 export interface PointsRecipe {
@@ -57,7 +57,7 @@ export function readRecipe(text: string, file: string): Recipe {
     throw new UserError("network.points", { file, count: String(count), wanted: NUM_POINTS });
   }
   const { size, face_centre: centre, face_side: side, network } = recipe;
-  if (!isNumber(size) || !Number.isInteger(size) || size < 8 || size > MOST_SIZE) throw damaged("size");
+  if (!isNumber(size) || !Number.isInteger(size) || size < 8 || size > MAX_SIZE) throw damaged("size");
   if (!Array.isArray(centre) || centre.length !== 2 || !centre.every(isFraction)) throw damaged("face_centre");
   if (!isNumber(side) || side <= 0 || side > 2) throw damaged("face_side");
   return {

@@ -20,7 +20,7 @@ export interface Runtime {
 export type Ort = typeof wasm;
 
 /** Maximum default number of threads, as more gain little; one core is left for the camera and the page. */
-const MOST_THREADS = 4;
+const MAX_THREADS = 4;
 
 /** Names of ONNX Runtime's files, without extension. */
 const FILES: Record<Backend, string> = { wasm: "ort-wasm-simd-threaded", webgpu: "ort-wasm-simd-threaded.asyncify" };
@@ -46,7 +46,7 @@ async function start(backend: Backend, runtime?: Runtime): Promise<Ort> {
   const threaded = globalThis.crossOriginIsolated && backend === "wasm";
   const cores = globalThis.navigator?.hardwareConcurrency ?? 1;
   ort.env.logLevel = "error";
-  ort.env.wasm.numThreads = threaded ? (runtime.threads ?? clamp(cores - 1, 1, MOST_THREADS)) : 1;
+  ort.env.wasm.numThreads = threaded ? (runtime.threads ?? clamp(cores - 1, 1, MAX_THREADS)) : 1;
   const folder = new URL(runtime.folder.replace(/\/*$/, "/"), globalThis.location?.href);
   ort.env.wasm.wasmPaths = { mjs: new URL(`${FILES[backend]}.mjs`, folder).href };
   ort.env.wasm.wasmBinary = await fetchBinary(new URL(`${FILES[backend]}.wasm`, folder));

@@ -295,17 +295,17 @@ export function match(boxes: readonly Box[], others: readonly Box[]): [number, n
   return paired(boxes, others, (box, other) => -iou(box, other), -SAME_FACE);
 }
 
-/** Pair boxes by their distances up to `most`, smallest first, each box once; return pairs of indices. */
+/** Pair boxes by their distances up to `maxDistance`, smallest first, each box once; return pairs of indices. */
 function paired(
   boxes: readonly Box[],
   others: readonly Box[],
   distance: (box: Box, other: Box) => number,
-  most: number,
+  maxDistance: number,
 ): [number, number][] {
   const all = boxes.flatMap((box, i) => others.map((other, j) => ({ i, j, far: distance(box, other) })));
   const pairs: [number, number][] = [];
   for (const { i, j, far } of all.sort((a, b) => a.far - b.far)) {
-    if (far > most) break;
+    if (far > maxDistance) break;
     if (pairs.every(([row, column]) => row !== i && column !== j)) pairs.push([i, j]);
   }
   return pairs;

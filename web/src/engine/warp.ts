@@ -153,12 +153,12 @@ function neighbours(from: number, to: number) {
 /** Shrink an image; every target pixel is the mean of the source area under it, and opaque. */
 function resizeArea(image: Pixels, width: number, height: number, part: Part): Pixels {
   const factor = part.width / width;
-  const whole = Number.isInteger(factor) && factor <= MOST_PACKED && part.height === factor * height;
+  const whole = Number.isInteger(factor) && factor <= MAX_PACKED && part.height === factor * height;
   return whole ? averageBlocks(image, width, height, part, factor) : averageAreas(image, width, height, part);
 }
 
 /** Maximum side in pixels of a block in which the sums of two channels fit into one 32-bit number. */
-const MOST_PACKED = 16;
+const MAX_PACKED = 16;
 
 /** `resizeArea` for an integer factor: red and blue are summed together. */
 function averageBlocks(image: Pixels, width: number, height: number, part: Part, factor: number): Pixels {

@@ -57,7 +57,7 @@ export type Wanted = "pack" | "network";
 type Files = Map<string, Uint8Array<ArrayBuffer>>;
 
 /** Maximum side in pixels; larger photos are shrunk, as not every browser supports larger canvases. */
-const MOST_SIDE = 4096;
+const MAX_SIDE = 4096;
 
 /** Side in pixels of the thumbnail of a sticker. */
 const THUMBNAIL = 144;
@@ -264,7 +264,7 @@ export class Studio {
   /** Draw an image onto the canvas, whose size is adapted to it. */
   private paint(image: VideoFrame | ImageBitmap, mirrored: boolean): Context {
     const [w, h] = "displayWidth" in image ? [image.displayWidth, image.displayHeight] : [image.width, image.height];
-    const shrink = Math.min(1, MOST_SIDE / Math.max(w, h));
+    const shrink = Math.min(1, MAX_SIDE / Math.max(w, h));
     const [width, height] = [Math.round(w * shrink), Math.round(h * shrink)];
     this.context ??= contextOf(createCanvas(width, height), true);
     const { canvas } = this.context;

@@ -21,10 +21,10 @@ export type Blend = (typeof BLENDS)[number];
 export type Side = (typeof SIDES)[number];
 
 /** Minimum number of anchors for each fit. */
-const LEAST_ANCHORS: Record<Fit, number> = { similarity: 2, affine: 3, mesh: 4, face: 3 };
+const MIN_ANCHORS: Record<Fit, number> = { similarity: 2, affine: 3, mesh: 4, face: 3 };
 
 /** Maximum number of layers of a pack, and of frames of a layer. */
-const [MOST_LAYERS, MOST_FRAMES] = [32, 1000];
+const [MAX_LAYERS, MAX_FRAMES] = [32, 1000];
 
 /** Keys of every layer. */
 interface WornSpec {
@@ -98,7 +98,7 @@ export function readManifest(text: string, file: string): PackSpec {
   }
   const pack = new Reader(whole, PACK_KEYS, file, "");
   pack.take("$schema", isString, '"..."', "");
-  const layers = pack.take("layers", isLayers, `[{...}, ...] (1 ... ${MOST_LAYERS})`);
+  const layers = pack.take("layers", isLayers, `[{...}, ...] (1 ... ${MAX_LAYERS})`);
   return {
     name: pack.take("name", isPackName, "a-z 0-9 _ -"),
     title: pack.take("title", isText, '"..."'),
@@ -161,8 +161,8 @@ function readImage(layer: Reader, file: string): LayerSpec {
     throw new UserError("pack.place", { file, where, name: extra.slice(0, 40), known: ANCHOR_NAMES.join(", ") });
   }
   const count = Object.keys(anchors).length;
-  if (count < LEAST_ANCHORS[fit]) {
-    throw new UserError("pack.few", { file, where, fit, least: LEAST_ANCHORS[fit], count });
+  if (count < MIN_ANCHORS[fit]) {
+    throw new UserError("pack.few", { file, where, fit, min: MIN_ANCHORS[fit], count });
   }
   const behind = layer.choose("behind", COVERS);
   return {
@@ -236,9 +236,9 @@ const isText = (value: unknown): value is string => isString(value) && value.len
 const isPackName = (value: unknown): value is string => isText(value) && /^[a-z0-9][a-z0-9_-]*$/.test(value);
 const isFrame = (value: unknown): value is string => isText(value) && /^[^/\\:]+\.png$/.test(value);
 const isFilledList = (value: unknown): value is unknown[] => Array.isArray(value) && value.length > 0;
-const isLayers = (value: unknown): value is unknown[] => isFilledList(value) && value.length <= MOST_LAYERS;
+const isLayers = (value: unknown): value is unknown[] => isFilledList(value) && value.length <= MAX_LAYERS;
 const isFrames = (value: unknown): value is string[] =>
-  isFilledList(value) && value.length <= MOST_FRAMES && value.every(isFrame);
+  isFilledList(value) && value.length <= MAX_FRAMES && value.every(isFrame);
 const isColour = (value: unknown): value is string => isText(value) && /^#[0-9a-fA-F]{6}$/.test(value);
 const isWhole = (value: unknown): value is number => Number.isSafeInteger(value);
 const isCount = (value: unknown): value is number => isWhole(value) && value >= 1;

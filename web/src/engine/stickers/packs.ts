@@ -69,11 +69,11 @@ async function openLayer(
     const [file, bytes] = [`${folder.name}/${name}`, await folder.read(name)];
     if (!bytes) throw new UserError("pack.file", { file });
     if (bytes.length > MAX_PACK_BYTES) {
-      throw new UserError("file.large", { file, bytes: bytes.length, most: MAX_PACK_BYTES });
+      throw new UserError("file.large", { file, bytes: bytes.length, max: MAX_PACK_BYTES });
     }
     const frame = new Texture(await decodePng(bytes, file));
     budget.pixels -= frame.width * frame.height;
-    if (budget.pixels < 0) throw new UserError("pack.pixels", { file: manifest, where, most: MAX_PIXELS >> 20 });
+    if (budget.pixels < 0) throw new UserError("pack.pixels", { file: manifest, where, max: MAX_PIXELS >> 20 });
     frames.push(frame);
   }
   const { width, height } = frames[0]!;

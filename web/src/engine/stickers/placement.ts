@@ -66,7 +66,7 @@ function flat(matrix: Matrix): Placement {
 }
 
 /** Number of grid points along the longer side of an inverse spline map, and their minimum distance in pixels. */
-const [KNOTS, LEAST_STEP] = [20, 4];
+const [KNOTS, MIN_STEP] = [20, 4];
 
 /** Number of points along each side of the sticker that are mapped to find the area of the warped image. */
 const PROBES = 9;
@@ -82,7 +82,7 @@ function bend(matrix: Matrix, source: Points, target: Points): Placement | null 
       const box = meet(mapped, context.canvas.width, context.canvas.height);
       if (!box) return;
       const [left, top, right, bottom] = boundingBox(mapped);
-      const step = Math.max(Math.ceil(Math.max(right - left, bottom - top) / KNOTS), LEAST_STEP);
+      const step = Math.max(Math.ceil(Math.max(right - left, bottom - top) / KNOTS), MIN_STEP);
       // The knots are the same for every visible part of the sticker.
       const knot = (start: number, from: number) => start + Math.floor((from - start) / step) * step;
       const first: Point = [knot(Math.floor(left), box[0]), knot(Math.floor(top), box[1])];

@@ -82,7 +82,7 @@ export async function decodePng(bytes: Uint8Array<ArrayBuffer>, file: string): P
   }
   // The size is read from the header, so that an image that would fill the memory is never decoded.
   const [width, height] = [header.getUint32(16), header.getUint32(20)];
-  if (Math.max(width, height) > MAX_SIDE) throw new UserError("png.large", { file, width, height, most: MAX_SIDE });
+  if (Math.max(width, height) > MAX_SIDE) throw new UserError("png.large", { file, width, height, max: MAX_SIDE });
   if (!hasAlpha(bytes, header)) throw new UserError("png.opaque", { file });
   let bitmap: ImageBitmap;
   try {
