@@ -8,6 +8,7 @@ import numpy as np
 from facekp.landmarks import MEAN_FACE, head_pose
 from facekp.landmarks.head import DEPTH, HEAD_PLACES
 from facekp.landmarks.pose import rotation
+from facekp.vision import piecewise
 
 #: Centre of the rotation, and ellipsoid of the skull around the face (centre, semi-axes), in units of the mean face.
 _PIVOT = np.array([0.5, 0.15, -0.1])
@@ -51,20 +52,14 @@ class TurnedHead:
         corners = np.stack(quads, 2).reshape(-1, 4, 2)
         solid = np.isfinite(corners).all((1, 2))
         order = np.argsort(np.nan_to_num(depth[:-1, :-1].reshape(-1), nan=-9))
-        owner = np.zeros(image.shape[:2], np.int32)
-        for cell in order[solid[order]]:
-            cv2.fillConvexPoly(owner, np.round(corners[cell] * 16).astype(np.int32), int(cell) + 1, cv2.LINE_8, 4)
         sources = np.stack([self._seen[:-1, :-1], self._seen[:-1, 1:], self._seen[1:, :-1]], 2).reshape(-1, 3, 2)
         targets = corners[:, [0, 1, 3]]
-        back = np.zeros((len(corners) + 1, 3, 2), np.float32)
         sides = targets[:, 1:] - targets[:, :1]
-        good = solid & (np.abs(sides[:, 0, 0] * sides[:, 1, 1] - sides[:, 0, 1] * sides[:, 1, 0]) > 1e-6)
-        linear = np.linalg.inv(sides[good]) @ (sources[good, 1:] - sources[good, :1])
-        shift = sources[good, 0] - (targets[good, 0][:, None] @ linear)[:, 0]
-        back[1:][good] = np.concatenate([linear, shift[:, None]], 1)
-        y, x = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
-        each = back[owner]
-        where = each[..., 0, :] * x[..., None] + each[..., 1, :] * y[..., None] + each[..., 2, :]
+        solid &= np.abs(sides[:, 0, 0] * sides[:, 1, 1] - sides[:, 0, 1] * sides[:, 1, 0]) > 1e-6
+        chosen = order[solid[order]]
+        owner = piecewise.paint(corners[chosen], image.shape[1::-1])
+        maps = piecewise.triangle_maps(targets[chosen], sources[chosen])
+        where = piecewise.sample_positions(owner, maps, np.zeros((2, 3)))
         head = cv2.remap(self.image, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         alpha = cv2.GaussianBlur((owner > 0).astype(np.float32), (0, 0), 1.0)[..., None]
         points = (np.hstack([MEAN_FACE, DEPTH[:, None]]) - _PIVOT) @ change.T + _PIVOT

@@ -20,7 +20,8 @@ from paddle.vision.transforms import BaseTransform
 
 from facekp.errors import UserError
 from facekp.landmarks import IBUG68
-from facekp.vision import geometry
+from facekp.landmarks.pose import rotation
+from facekp.vision import geometry, piecewise
 
 #: Maximum yaw of a head after and before it is turned, in degrees; heads beyond the second are not turned.
 MAX_YAW, MAX_OWN_YAW = 82.0, 40.0
@@ -170,7 +171,7 @@ def turn_head(image: np.ndarray, face: np.ndarray, shape: HeadShape, yaw: float,
         face: (68, 2) points of the head.
         shape: Head shape, from `HeadShape.learn`.
         yaw: Angle in degrees about the head's own axis, positive to the right of the image.
-        pitch: Angle of the nod in degrees, applied before the yaw, positive down.
+        pitch: Angle of the nod in degrees, applied before the yaw, positive up.
 
     Returns:
         The image, of the same size, with a stretched background, and the points.
@@ -182,10 +183,8 @@ def turn_head(image: np.ndarray, face: np.ndarray, shape: HeadShape, yaw: float,
     edge = _edge(image, flat)
     mesh = np.concatenate([flat, edge])
 
-    a, b = np.radians([yaw, pitch])
-    turn = np.array([[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]]) @ np.array(
-        [[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]]
-    )
+    flip = np.diag([1, 1, -1])  # `rotation` is for depths towards the viewer
+    turn = flip @ rotation(yaw, pitch) @ flip
     axis = shape.points[list(_EARS)].mean(0) + np.array([0, 0, 0.15])  # a point on a head's axis of rotation
     centre = np.append(pose.affine @ axis + pose.middle, pose.rotation[2] @ axis * pose.scale)
     moved = (np.column_stack([flat, depth]) - centre) @ (pose.rotation @ turn @ pose.rotation.T).T + centre
@@ -199,14 +198,10 @@ def turn_head(image: np.ndarray, face: np.ndarray, shape: HeadShape, yaw: float,
     triangles = triangles[~back]  # the mesh has no hole: triangles seen from behind are hidden by others
     triangles = triangles[np.argsort(-far[triangles].mean(1), kind="stable")]
     height, width = image.shape[:2]
-    painted = np.zeros((height, width), np.int16)
-    corners = np.round(np.clip(target[triangles], -4 * width, 5 * width) * 16).astype(np.int32)
-    for number, corner in enumerate(corners, start=1):
-        cv2.fillConvexPoly(painted, corner, number, cv2.LINE_8, 4)
-    maps = np.concatenate([np.eye(2, 3)[None], _affine(target[triangles], mesh[triangles])]).astype(np.float32)
-    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
-    sources = [maps[:, row, 0][painted] * x + maps[:, row, 1][painted] * y + maps[:, row, 2][painted] for row in (0, 1)]
-    drawn = cv2.remap(image, *sources, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    painted = piecewise.paint(np.clip(target[triangles], -4 * width, 5 * width), (width, height))
+    maps = piecewise.triangle_maps(target[triangles], mesh[triangles])
+    where = piecewise.sample_positions(painted, maps, np.eye(2, 3))
+    drawn = cv2.remap(image, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     return Turned(drawn, target[:count].astype(np.float32), _visible(painted, triangles, target[:count]))
 
 
@@ -247,12 +242,6 @@ def _signed_area(triangles: np.ndarray) -> np.ndarray:
     return ax * by - ay * bx
 
 
-def _affine(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return the matrices, (T, 2, 3), that map triangles, (T, 3, 2), onto others; the source's have an area."""
-    homogeneous = np.concatenate([source, np.ones((len(source), 3, 1))], 2)
-    return np.linalg.solve(homogeneous, target).transpose(0, 2, 1)
-
-
 class TurnHead(BaseTransform):
     """Turns random heads and marks which points are seen: (image, coords) -> (image, coords, visible).
 
@@ -264,7 +253,7 @@ class TurnHead(BaseTransform):
         shape: Head shape, from `HeadShape.learn`.
         every: One in `every` heads is turned, at random.
         yaw: Minimum and maximum yaw in degrees.
-        pitch: Minimum and maximum pitch in degrees.
+        pitch: Minimum and maximum change of the pitch in degrees, positive up.
     """
 
     def __init__(
@@ -272,7 +261,7 @@ class TurnHead(BaseTransform):
         shape: HeadShape,
         every: float = 2,
         yaw: tuple[float, float] = (15.0, 60.0),
-        pitch: tuple[float, float] = (-12.0, 15.0),
+        pitch: tuple[float, float] = (-15.0, 12.0),
     ) -> None:
         super().__init__(keys=("image", "coords"))
         self.shape, self.every, self.yaw, self.pitch = shape, every, yaw, pitch

@@ -9,7 +9,7 @@ import numpy as np
 
 from facekp.landmarks import MEAN_FACE, Pose, face_outline
 from facekp.stickers.texture import Texture
-from facekp.vision import geometry
+from facekp.vision import geometry, piecewise
 
 #: Width of the soft edge, as a fraction of the face width.
 _SOFT = 0.04
@@ -63,13 +63,10 @@ class Triangles:
     def __init__(self, source: np.ndarray, target: np.ndarray) -> None:
         chosen = triangles()
         source_sides, target_sides = (_sides(points[chosen]) for points in (source, target))
-        facing = np.linalg.det(source_sides) * np.linalg.det(target_sides) > 1e-9
-        chosen, source_sides, target_sides = chosen[facing], source_sides[facing], target_sides[facing]
+        chosen = chosen[np.linalg.det(source_sides) * np.linalg.det(target_sides) > 1e-9]
         self._target = target
         self._corners = target[chosen]
-        linear = np.linalg.inv(target_sides) @ source_sides  # for row vectors, from the photo to the sticker
-        shift = source[chosen[:, 0]] - (target[chosen[:, 0], None] @ linear)[:, 0]
-        self._back = np.concatenate([linear, shift[:, None]], 1)  # (T, 3, 2)
+        self._back = piecewise.triangle_maps(self._corners, source[chosen])  # from the photo to the sticker
         self._scale = float(np.sqrt(abs(np.linalg.det(geometry.affine(source, target)[:, :2]))))
 
     def draw(self, texture: Texture, canvas: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]] | None:
@@ -83,21 +80,16 @@ class Triangles:
         soft = max(int(_SOFT * np.ptp(self._target[:17, 0])), 1)
         start = np.clip(np.floor(self._target.min(0)), low - soft, low).astype(int)
         end = np.clip(np.ceil(self._target.max(0)) + 1, high, high + soft).astype(int)
-        owner = np.zeros((end - start)[::-1], np.int32)
-        for index, corners in enumerate(np.round((self._corners - start) * 16).astype(np.int32), 1):
-            cv2.fillConvexPoly(owner, corners, index, cv2.LINE_8, 4)
+        owner = piecewise.paint(self._corners, end - start, start)
         (left, top), (right, bottom) = low - start, high - start
         share = _soft_edge(owner > 0, soft)[top:bottom, left:right]
         owner = owner[top:bottom, left:right]
         level, from_level = texture.level(self._scale)
         to_level = geometry.invert(from_level)
-        back = self._back @ to_level[:, :2].T
-        back[:, 2] += to_level[:, 2]
-        back = np.concatenate([np.full((1, 3, 2), -1e6), back]).astype(np.float32)  # 0: no triangle
-        back[0, :2] = 0
-        x, y = (np.arange(n, dtype=np.float32) + float(start) for n, start in zip((width, height), low))
-        each = back[owner]
-        where = each[..., 0, :] * x[:, None] + each[..., 1, :] * y[:, None, None] + each[..., 2, :]
+        back = to_level[:, :2] @ self._back
+        back[..., 2] += to_level[:, 2]
+        nowhere = np.array([[0, 0, -1e6], [0, 0, -1e6]])
+        where = piecewise.sample_positions(owner, back, nowhere, low)
         patch = cv2.remap(level, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         patch *= share[..., None]
         return patch, (int(low[0]), int(low[1]))

@@ -68,7 +68,7 @@ class TurnedConfig(_Section):
 
     every: float = Field(2, ge=1, allow_inf_nan=False)
     yaw: tuple[float, float] = (15.0, 60.0)
-    pitch: tuple[float, float] = (-12.0, 15.0)
+    pitch: tuple[float, float] = (-15.0, 12.0)
 
     @model_validator(mode="after")
     def _angles(self) -> TurnedConfig:

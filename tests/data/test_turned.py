@@ -11,7 +11,7 @@ from facekp.data.drawn import draw_face
 from facekp.data.transforms import FaceCrop
 from facekp.data.turned import HeadShape, TurnHead, turn_head
 from facekp.errors import UserError
-from facekp.landmarks import IBUG68, MEAN_FACE
+from facekp.landmarks import IBUG68, MEAN_FACE, head_pose
 from facekp.vision import geometry
 
 
@@ -72,6 +72,17 @@ def test_far_side_points_are_hidden_and_near_ones_seen(shape):
     assert not turned.visible[far].any() and turned.visible[near].all()
     other = turn_head(np.zeros((400, 400, 3), np.uint8), face, shape, yaw=-60)
     assert not other.visible[IBUG68.flip_order[far]].any() and other.visible[IBUG68.flip_order[near]].all()
+
+
+def test_angles_have_the_signs_of_head_pose(shape):
+    face = seen_from(shape.points, 0, scale=220).astype(np.float32)
+    image = np.zeros((400, 400, 3), np.uint8)
+    before = head_pose(face[None])
+    for yaw, pitch in ((20, 0), (-20, 0), (0, 15), (0, -15)):
+        after = head_pose(turn_head(image, face, shape, yaw, pitch).points[None])
+        # The average head of `head_pose` is less deep than this one.
+        change = np.array([after.yaw[0] - before.yaw[0], after.pitch[0] - before.pitch[0]])
+        np.testing.assert_allclose(change, [yaw, pitch], atol=8)
 
 
 def test_a_head_is_turned_farther_to_its_own_side_and_the_same_by_seed(shape):

@@ -75,7 +75,7 @@ def test_photos_without_labels_teach_the_score(photos, tmp_path):
         ("loss=smooth_l1", "goes with it"),
         ("network.head=map", "goes with it"),
         ("codec=standard", "needs codec: percent"),
-        ("data.turned.yaw=[60, 15]", "a least and a greatest angle"),
+        ("data.turned.yaw=[60, 15]", "a minimum and a maximum angle"),
         ("data.turned.every=0", "data.turned.every"),
         ("data.train=[{type: Resize, size: 128}, {type: CenterCrop, size: 128}]", "begin with FaceCrop"),
         ("network.map_size=7", "set network.map_size to its side"),
