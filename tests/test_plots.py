@@ -63,3 +63,12 @@ def test_importing_it_keeps_the_matplotlib_backend():
         "import sys; sys.exit(matplotlib.get_backend() != 'svg')"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_chinese_names_in_a_plot_are_drawn_or_spelt_out():
+    from facekp import plots
+
+    drawn = plots._drawable("人脸\x1b \U000e0001")
+    assert "\x1b" not in drawn and "\U000e0001" not in drawn
+    signs = plots._fonts()[1]
+    assert drawn.startswith("人脸" if ord("人") in signs else r"\u4eba")

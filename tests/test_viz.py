@@ -6,6 +6,7 @@ from facekp import viz
 from facekp.data.drawn import draw_face
 from facekp.landmarks import load_schema, parse_schema
 from facekp.vision import pixels
+from facekp.viz import comparison_sheet
 
 
 @pytest.mark.parametrize("size", [60, 400])
@@ -111,3 +112,11 @@ def test_what_the_network_sees_is_shown_in_its_colours():
     np.testing.assert_array_equal(
         viz.network_input_to_bgr(np.repeat(grey[:1], 2, 0)), viz.network_input_to_bgr(grey[:1])
     )
+
+
+def test_captions_that_opencv_has_no_letters_for_are_spelt_out():
+    blank = np.zeros((1, 3, 64, 64), np.float32)
+    points = np.full((1, 68, 2), 30.0)
+    sheets = [comparison_sheet(blank, points, points, [caption]) for caption in ("人", "脸", r"\u4eba")]
+    assert not np.array_equal(sheets[0], sheets[1])
+    np.testing.assert_array_equal(sheets[0], sheets[2])

@@ -4,7 +4,11 @@ import cv2
 import numpy as np
 
 from facekp.data.drawn import draw_face
+from facekp.inference.faces import Faces
 from facekp.landmarks import IBUG68, MEAN_FACE
+from facekp.landmarks.head import HEAD_POINTS
+from facekp.landmarks.pose import rotation
+from facekp.vision import geometry
 
 
 def write_csv(path, names, points):
@@ -67,3 +71,39 @@ def seen_from(space, yaw, pitch=0.0, roll=0.0, scale=100.0):
     around_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
     around_z = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
     return scale * (space @ (around_z @ around_y @ around_x).T)[:, :2] + 200
+
+
+#: A black image of the size of `noise`; `turned` is a head in the middle of either.
+BLACK = np.zeros((400, 400, 3), np.uint8)
+
+
+def turned(yaw=0.0, size=200.0):
+    """Return the average head, turned by a yaw angle, in the middle of 400x400 pixels."""
+    middle = np.array([0.5, 0.4, 0.1])
+    points = ((HEAD_POINTS - middle) @ rotation(yaw).T)[None, :, :2] * size + 200
+    return Faces.from_arrays(points, geometry.bounding_box(points), np.ones(1))
+
+
+def noise(seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (400, 400, 3), np.uint8)
+
+
+def quickstart(*options):
+    from facekp.training.config import load_config  # imported late: it imports Paddle
+
+    return load_config("configs/quickstart.yml", options)
+
+
+CROP = '[{"type": "FaceCrop", "size": 96, "margin": 0.2}]'
+
+
+def config(folder, *options):
+    """Return the config of the document for a folder of drawn faces, with crops of 96 pixels."""
+    from facekp.training.config import load_config
+
+    crops = [f"data.train={CROP}", f"data.validation={CROP}", "size=96", "train.batch_size=5"]
+    return load_config("configs/sam_googlenet_bn.yml", [f"data.sources.0.root={folder}", *crops, *options])
+
+
+def build_data(config):
+    return config.what.build_data(config)

@@ -334,3 +334,17 @@ def test_faces_of_other_schemas_are_covered_as_such(tmp_path, schema):
         pixels = dataset._varied(0)[0]
         random.seed(seed)
         np.testing.assert_array_equal(pixels, Cover(1.0, schema)((dataset._pixels[0], points))[0])
+
+
+def test_large_images_are_kept_no_larger_than_their_faces_are_shown(tmp_path):
+    write_image(tmp_path / "large.png", np.zeros((1200, 1600, 3), np.uint8))
+    corners = np.float32([[400, 300], [1200, 300], [1200, 900], [400, 900]])
+    composed = ComposedDataset([LabelledImage(tmp_path / "large.png", [FaceOutline(corners)])], size=96)
+    (kept,) = composed._pixels
+    assert max(kept.shape[:2]) < 200  # a face of 800 pixels is shown at 82 pixels at most
+    outline = composed.images[0].faces[0].points
+    assert np.ptp(outline[:, 0]) == pytest.approx(0.85 * 96, abs=1)
+
+
+def test_a_face_has_points_or_says_that_it_is_a_box():
+    assert not FaceOutline(np.zeros((4, 2))).is_box  # four points are not a box

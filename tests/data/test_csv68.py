@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from tests_support import build_data, config
 
 from facekp.data.csv68 import FacialKeypointsDataset, person, split_people
 from facekp.data.drawn import draw_face
@@ -56,3 +57,24 @@ def test_nobody_is_on_both_sides_of_the_split():
     assert sorted(train + validation) == list(range(200))
     assert not {person(names[i]) for i in train} & {person(names[i]) for i in validation}
     assert len({person(names[i]) for i in validation}) == 3
+
+
+def test_person_split_holds_people_of_both_files_out(drawn_csv):
+    data = build_data(config(drawn_csv, "data.sources.0.split=person"))
+    people = [{person(part.name(i)) for i in range(len(part))} for part in (data.train, data.validation)]
+    assert people[1] == {"person0"}
+    assert not people[0] & people[1]
+    assert len(data.train) + len(data.validation) == 16
+
+
+def test_a_strict_split_learns_neither_from_the_test_file_nor_from_people_of_the_validation(drawn_csv):
+    person = build_data(config(drawn_csv, "data.sources.0.split=person"))
+    strict = build_data(config(drawn_csv, "data.sources.0.split=strict"))
+    document = build_data(config(drawn_csv, "data.sources.0.split=document"))
+
+    def names(dataset):
+        return {dataset.name(i) for i in range(len(dataset))}
+
+    assert names(strict.validation) == names(person.validation)
+    assert names(strict.train) == names(person.train) & names(document.train)
+    assert names(strict.train)

@@ -13,8 +13,10 @@ import paddle
 import pytest
 
 import facekp
+from facekp import zoo
 from facekp.codecs.points import MeanFaceCodec, PercentCodec, StandardCodec, codec_to_dict
 from facekp.errors import UserError
+from facekp.inference import backends
 from facekp.inference.backends import (
     BACKENDS,
     RECIPE_FILE,
@@ -283,3 +285,28 @@ def test_every_thread_gets_its_own_results(exported, name):
     with ThreadPoolExecutor(4) as pool:
         for number, outputs in enumerate(pool.map(backend, batches * 10)):
             np.testing.assert_allclose(outputs[0], alone[number % 4], atol=1e-3)
+
+
+def test_a_broken_installation_of_onnx_runtime_is_not_hidden(tmp_path, monkeypatch):
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('libfoo.so: cannot open shared object file')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in list(sys.modules) if name.split(".")[0] == "onnxruntime"]:
+        monkeypatch.delitem(sys.modules, name)
+    importlib.invalidate_caches()
+    with pytest.raises(ImportError, match="libfoo"):
+        load_backend(SHIPPED / "face_crop_light.safetensors")
+
+
+def test_a_missing_one_is_replaced_by_the_next(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "onnxruntime" else find(name))
+    backend, _ = load_backend(SHIPPED / "face_crop_light.safetensors")
+    assert isinstance(backend, backends.DygraphBackend)
+
+
+def test_a_broken_library_is_not_taken_for_a_missing_one(monkeypatch, tmp_path):
+    """An installed ONNX Runtime that cannot be imported is an error; Paddle does not silently replace it."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # installed, but its import fails
+    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: object())
+    with pytest.raises((ImportError, UserError), match="onnxruntime"):
+        backends.load_backend(zoo.get("face_crop_light"))

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from facekp import Faces
 from facekp.landmarks import IBUG68, MEAN_FACE, parse_schema
@@ -42,3 +43,29 @@ def test_sigma_and_visibility_are_sorted_and_taken_with_their_points():
     assert Faces.none().sigma is None
     same = parse_schema({"name": "ibug68", "points": list(IBUG68.points)}, "a recipe")
     assert faces.converted(same).sigma is faces.sigma
+
+
+def kept(*faces):
+    """Return which of the (box, score) pairs are kept: their boxes, largest first."""
+    boxes, scores = zip(*faces)
+    return Faces.from_arrays(np.zeros((len(boxes), 68, 2)), boxes, scores).without_doubles().boxes.tolist()
+
+
+FACE = [0, 0, 100, 100]
+
+
+def test_a_small_face_around_the_nose_of_a_large_one_is_dropped():
+    assert kept((FACE, 0.95), ([30, 40, 70, 80], 0.75)) == [FACE]
+    assert kept((FACE, 0.95), ([30, 70, 70, 110], 0.75)) == [FACE]  # three quarters of it inside
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ([70, 20, 150, 100], 0.8),  # two heads side by side, one partly hidden
+        ([60, 50, 110, 100], 0.98),  # a child in front of an adult, with a higher score
+        ([30, 75, 70, 115], 0.8),  # below the chin: less than 0.7 inside
+    ],
+)
+def test_two_people_whose_heads_overlap_both_stay(other):
+    assert len(kept((FACE, 0.95), other)) == 2

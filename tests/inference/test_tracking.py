@@ -7,7 +7,7 @@ import pytest
 
 from facekp.inference.faces import Faces
 from facekp.inference.tracking import OneEuro, Tracker, Tracks, match
-from facekp.landmarks import IBUG68, MEAN_FACE
+from facekp.landmarks import IBUG68, MEAN_FACE, load_schema
 from facekp.stickers.privacy import careful_tracker
 from facekp.vision import geometry
 
@@ -318,3 +318,18 @@ def test_tracks_stay_tracks() -> None:
         assert isinstance(same, Tracks) and same.ids.tolist() == tracks.ids.tolist()
     assert tracks.take(np.array([1])).memory[0] is tracks.memory[1]
     assert tracks == tracks and tracks != Tracker(scene)(FRAME, 0.0)
+
+
+def test_five_points_are_followed_through_a_video():
+    five = load_schema("five")
+    points = five.mean_points * 100 + 20
+
+    def landmarker(image, boxes=None):
+        return Faces.from_arrays(points[None], five.face_box(points)[None], [0.9], five)
+
+    tracker = Tracker(landmarker)
+    for number in range(20):
+        tracks = tracker(np.zeros((200, 200, 3), np.uint8), number / 25)
+        assert tracks.points.shape == (1, 5, 2) and tracks.ids.tolist() == [0]
+        assert tracks.schema is five and tracks.schema.name == "five"
+    np.testing.assert_allclose(tracks.points[0], points, atol=1e-3)

@@ -1,10 +1,21 @@
+import warnings
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from facekp.errors import UserError
-from facekp.io.images import find_files, image_size, read_image, write_image
+from facekp.io.images import (
+    DamagedImageWarning,
+    decode_and_check,
+    find_files,
+    image_size,
+    only_sound_images,
+    read_image,
+    write_image,
+)
 
 GRADIENT = np.tile(np.linspace(0, 255, 40).astype(np.uint8), (20, 1))
 
@@ -96,3 +107,67 @@ def test_find_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="empty name"):
         find_files([""])  # not the current folder, as Path("") would be
+
+
+ROOT = Path(__file__).resolve().parents[2]
+PHOTO = ROOT / "assets" / "photos" / "astronaut.png"
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return cv2.resize(cv2.imread(str(PHOTO)), (200, 150))
+
+
+def as_jpeg(image, **options):
+    return cv2.imencode(".jpg", image)[1].tobytes()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"quality": 20}])
+@pytest.mark.parametrize("orientation", range(10))
+def test_a_jpeg_is_decoded_as_opencv_does(photo, tmp_path, mode, options, orientation):
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    Image.fromarray(photo[..., ::-1]).convert(mode).save(tmp_path / "a.jpg", exif=exif, **options)
+    image, flaw = decode_and_check(np.fromfile(tmp_path / "a.jpg", np.uint8))
+    assert flaw is None
+    np.testing.assert_array_equal(image, cv2.imread(str(tmp_path / "a.jpg")))
+
+
+def test_a_hole_in_a_jpeg_is_told_and_refused_where_only_sound_images_serve(photo, tmp_path, capfd):
+    whole = as_jpeg(photo)
+    middle = len(whole) // 2
+    (tmp_path / "hole.jpg").write_bytes(whole[:middle] + bytes(100) + whole[middle + 100 :])
+    with pytest.warns(DamagedImageWarning, match=r"hole\.jpg: damaged, a part of the image is not as it was"):
+        assert read_image(tmp_path / "hole.jpg").shape == photo.shape
+    with only_sound_images(), pytest.raises(UserError, match=r"hole\.jpg: damaged \(Corrupt JPEG data"):
+        read_image(tmp_path / "hole.jpg")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_checksum_of_a_png_is_compared(photo, tmp_path):
+    data = bytearray(cv2.imencode(".png", photo, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes())
+    place = data.index(b"IDAT") + 2000
+    data[place] ^= 1  # stored uncompressed, so only the checksum differs
+    try:
+        _, flaw = decode_and_check(np.frombuffer(bytes(data), np.uint8))
+    except ValueError as error:
+        flaw = str(error)  # this OpenCV checks it itself
+    assert flaw
+
+
+def test_sound_images_bring_no_warning(photo, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for suffix in (".jpg", ".png", ".webp", ".tif", ".bmp"):
+            cv2.imwrite(str(tmp_path / f"a{suffix}"), photo)
+            assert read_image(tmp_path / f"a{suffix}").shape == photo.shape
+
+
+def test_an_image_of_too_many_pixels_is_one_line(tmp_path):
+    from cases import bmp, jpeg_of, png
+
+    for name, data in {"a.png": png(40000, 40000), "a.bmp": bmp(40000, 40000), "a.jpg": jpeg_of(40000, 40000)}.items():
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(UserError, match=name):
+            read_image(tmp_path / name)

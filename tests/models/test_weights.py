@@ -13,6 +13,7 @@ from facekp.landmarks import IBUG68
 from facekp.models import build_network
 from facekp.models.weights import load_any_weights, load_detector_weights, load_weights, save_weights
 from facekp.recipes import FORMAT, BoxesRecipe, PointsRecipe, read_recipe, save_recipe
+from facekp.zoo import SHIPPED
 
 NETWORK = {"type": "plain_resnet", "channels": [4, 8], "map_size": 2}
 RECIPE = PointsRecipe(
@@ -152,3 +153,22 @@ def test_older_weights_which_say_nothing_of_what_they_find_are_of_points(tmp_pat
     assert load_weights(tmp_path / "w.safetensors")[1] == RECIPE
     with pytest.raises(UserError, match="finds points, not boxes"):
         load_detector_weights(tmp_path / "w.safetensors")
+
+
+def test_options_of_gigabytes_are_refused_before_memory_is_taken(tmp_path):
+    import json
+    import resource
+
+    from safetensors.numpy import load_file, save_file
+
+    from facekp.io.safetensors import read_metadata
+
+    source = SHIPPED / "face_crop_light.safetensors"
+    metadata = read_metadata(source)
+    recipe = json.loads(metadata["recipe"])
+    recipe["network"]["channels"] = [60000, 60000, 60000]  # 130 GB of weights
+    save_file(load_file(source), tmp_path / "w.safetensors", {**metadata, "recipe": json.dumps(recipe)})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError, match=r"w\.safetensors: weights of another network"):
+        load_any_weights(tmp_path / "w.safetensors")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000

@@ -474,3 +474,23 @@ def test_the_worker_deletes_no_folder_that_holds_something(tmp_path, hub_environ
     done = subprocess.run([hub_environment, hub_worker.__file__, tmp_path], input=b"", capture_output=True)
     assert done.returncode == 1
     assert os.listdir(tmp_path) == ["precious"]
+
+
+def test_closing_paddlehubs_landmarker_waits_for_the_call_that_runs():
+    landmarker = HubLandmarker.__new__(HubLandmarker)
+
+    class Worker:
+        closed = False
+
+        def close(self):
+            self.closed = True
+
+    worker = Worker()
+    landmarker._lock, landmarker._worker = threading.Lock(), worker
+    closing = threading.Thread(target=landmarker.close)
+    with landmarker._lock:  # as during a call
+        closing.start()
+        closing.join(0.2)
+        assert not worker.closed
+    closing.join(5)
+    assert worker.closed and landmarker._worker is None

@@ -1,10 +1,11 @@
-"""A dot painted at each anchor must land at its computed position, at every size, place and pose."""
+"""Placement: painted dots land at the positions of their anchors, and bent layers do not fold."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 import pytest
+from tests_support import BLACK, turned
 
 from facekp.inference.faces import Faces
 from facekp.landmarks import MEAN_FACE, anchors
@@ -226,3 +227,12 @@ def test_the_input_stays_as_it_was() -> None:
     picture = np.zeros((300, 300, 3), np.uint8)
     dotted("affine").apply(picture, faces_of(face(150, (150, 150))))
     assert not picture.any()
+
+
+@pytest.mark.parametrize("yaw", [-75, -45, 45, 75])
+def test_a_bent_layer_does_not_fold(yaw):
+    mask = next(layer for layer in load_sticker("medical_mask").layers if layer.fit == "mesh")
+    changed = (Sticker([mask]).apply(BLACK, turned(yaw)) != 0).any(-1)
+    filled = cv2.morphologyEx(changed.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((41, 41)))
+    assert (filled > changed).sum() < 0.15 * changed.sum()  # no holes
+    assert cv2.connectedComponents(changed.astype(np.uint8))[0] == 2

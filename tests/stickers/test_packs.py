@@ -292,3 +292,18 @@ def test_a_manifest_of_a_windows_editor(tmp_path: Path) -> None:
     manifest = write_pack(tmp_path, layer(anchors={"left_eye": [-0.5, 20], "right_eye": [50, 20]})) / "manifest.json"
     manifest.write_text(manifest.read_text(), encoding="utf-8-sig")
     assert load_sticker(tmp_path).layers[0].pixels[0, 0] == -0.5  # the left edge of the first pixel
+
+
+def test_a_zip_with_one_folder_is_that_folder(tmp_path):
+    source = packs_folder() / "sunglasses"
+    for inner in ("", "sunglasses/"):
+        with zipfile.ZipFile(tmp_path / "s.zip", "w") as archive:
+            for file in source.iterdir():
+                archive.write(file, inner + file.name)
+            if inner:
+                archive.writestr("__MACOSX/._manifest.json", b"")
+        assert load_sticker(tmp_path / "s.zip").title == "Sunglasses"
+
+
+def test_the_folder_of_the_packs_exists():
+    assert Path(packs_folder()).is_dir()

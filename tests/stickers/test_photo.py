@@ -1,9 +1,11 @@
-"""Reading and writing a photo keeps its size, transparency, EXIF data and colour profile."""
+"""Photos: size, transparency, EXIF data and colour profile are kept, or a warning says what is lost."""
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
@@ -93,3 +95,16 @@ def test_exif_that_jpeg_has_no_room_for(tmp_path: Path) -> None:
     photo.write(tmp_path / "out.png")
     with Image.open(tmp_path / "out.jpg") as short, Image.open(tmp_path / "out.png") as whole:
         assert not short.getexif() and whole.getexif()[0x010E] == exif[0x010E]
+
+
+def test_a_photo_that_pillow_cannot_read_says_that_its_metadata_are_lost(tmp_path):
+    image = np.full((20, 30, 3), 99, np.uint8)
+    path = tmp_path / "a.hdr"
+    cv2.imwrite(str(path), image.astype(np.float32))
+    with pytest.warns(FacekpWarning, match=r"a\.hdr: its EXIF and colour profile cannot be read"):
+        photo = Photo.read(path)
+    assert photo.image.shape == image.shape
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Photo.read(tmp_path / "a.png")

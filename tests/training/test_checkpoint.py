@@ -1,8 +1,12 @@
+import json
+
 import numpy as np
 import paddle
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from facekp.errors import UserError
+from facekp.io.safetensors import read_metadata
 from facekp.models import build_network
 from facekp.models.weights import save_weights
 from facekp.training.callbacks import MovingAverage
@@ -168,3 +172,75 @@ def test_the_moving_average_is_the_formula_and_survives_a_checkpoint(tmp_path):
     for name, tensor in ema.average.items():
         np.testing.assert_array_equal(restored.average[name].numpy(), tensor.numpy(), err_msg=name)
         assert np.abs(tensor.numpy() - trained[name]).max() > 0
+
+
+def built():
+    paddle.seed(0)
+    network = build_network("plain_resnet", channels=(4, 8), map_size=2)
+    schedule = build_schedule(OptimizerConfig(type="adamw", lr=0.01, warmup_epochs=1), epochs=3, steps=4)
+    return network, build_optimizer(OptimizerConfig(type="adamw", lr=0.01), schedule, network)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    network, optimizer = built()
+    network(paddle.ones([2, 3, 96, 96])).mean().backward()
+    optimizer.step()
+    average = MovingAverage(RunState(), network, 0.9).average
+    path = tmp_path_factory.mktemp("run") / "last.safetensors"
+    save_checkpoint(path, network, optimizer, RunState(1, 4, 0.5), average)
+    return path
+
+
+CHANGES = {
+    "epoch": ("state", lambda s: {**s, "epoch": -1}, "state.epoch"),
+    "step": ("state", lambda s: {**s, "step": "many"}, "state.step"),
+    "best": ("state", lambda s: {**s, "best": None}, "state.best"),
+    "sizes": ("state", lambda s: {**s, "log_sizes": [1]}, "state.log_sizes"),
+    "more": ("state", lambda s: {**s, "evil": 1}, "state.evil"),
+    "a list": ("state", lambda s: [1], "state: it is not a mapping"),
+    "schedule": ("schedule", lambda s: {**s, "last_epoch": "x"}, r"schedule\.last_epoch"),
+    "another schedule": ("schedule", lambda s: {"factor": 1}, "not that of the config"),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_checkpoint_says_what_cannot_be(checkpoint, tmp_path, what):
+    key, change, message = CHANGES[what]
+    metadata = read_metadata(checkpoint)
+    metadata[key] = json.dumps(change(json.loads(metadata[key])))
+    save_file(load_file(checkpoint), tmp_path / "last.safetensors", metadata)
+    network, optimizer = built()
+    with pytest.raises(UserError, match=rf"last\.safetensors: damaged, or another run's.*{message}"):
+        load_checkpoint(tmp_path / "last.safetensors", network, optimizer, RunState())
+
+
+ARRAYS = {
+    "unknown part": lambda a: a.update({"evil.x": np.zeros(1, np.float32)}),
+    "unknown parameter": lambda a: a.update({"optimizer.evil:moment1_0": np.zeros(1, np.float32)}),
+    "unknown state": lambda a: a.update({"optimizer.head.linear.bias:evil_0": np.zeros(1, np.float32)}),
+    "shape": lambda a: a.update({"optimizer.head.linear.bias:moment1_0": np.zeros((2, 2), np.float32)}),
+    "type": lambda a: a.update({"optimizer.head.linear.bias:moment1_0": np.zeros(136, np.int64)}),
+    "average": lambda a: a.pop("average.head.linear.bias"),
+}
+
+
+@pytest.mark.parametrize("what", ARRAYS)
+def test_a_checkpoints_arrays_are_compared_with_the_network(checkpoint, tmp_path, what):
+    arrays = load_file(checkpoint)
+    ARRAYS[what](arrays)
+    save_file(arrays, tmp_path / "last.safetensors", read_metadata(checkpoint))
+    network, optimizer = built()
+    average = MovingAverage(RunState(), network, 0.9).average
+    before = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    with pytest.raises(UserError, match=r"last\.safetensors: damaged, or another run's"):
+        load_checkpoint(tmp_path / "last.safetensors", network, optimizer, RunState(), average)
+    for name, tensor in network.state_dict().items():
+        np.testing.assert_array_equal(tensor.numpy(), before[name])
+
+
+def test_the_whole_checkpoint_is_taken(checkpoint):
+    network, optimizer = built()
+    state = RunState()
+    load_checkpoint(checkpoint, network, optimizer, state, MovingAverage(RunState(), network, 0.9).average)
+    assert state == RunState(1, 4, 0.5)

@@ -1,17 +1,15 @@
-import paddle
+"""Run folders: runs that go on after a change of place or version, and folders that are taken or refused."""
+
+import json
+
 import pytest
 import yaml
+from tests_support import quickstart
 
 from facekp.errors import UserError
-from facekp.models import build_network
+from facekp.landmarks import load_schema
 from facekp.training.config import load_config
-from facekp.training.processes import Processes
-from facekp.training.run_folder import find_run_folder, start_run_folder
-from facekp.training.start import describe_device, prepare_amp
-
-
-def quickstart(*options):
-    return load_config("configs/quickstart.yml", options)
+from facekp.training.run_folder import essentials, find_run_folder, start_run_folder
 
 
 @pytest.fixture
@@ -42,6 +40,18 @@ def test_a_folder_of_labels_may_move(tmp_path):
     assert find_run_folder(pts("there"), resume=True, overwrite=False) == tmp_path / "quickstart"
 
 
+def test_a_moved_run_goes_on(drawn_csv, tmp_path):
+    def kept(folder, validation):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "own.yml").write_text(yaml.safe_dump(load_schema("five").to_dict()))
+        source = {"type": "coco", "labels": f"{folder}/a.json", "schema": str(tmp_path / folder / "own.yml"),
+                  "validation": validation and f"{folder}/{validation}"}  # fmt: skip
+        return essentials(load_config("own_points", [f"data.sources=[{json.dumps(source)}]"]))
+
+    assert kept("here", "b.json") == kept("there", "b.json")
+    assert kept("here", "b.json") != kept("there", None)
+
+
 def test_a_run_in_a_linked_folder_is_overwritten_there(tmp_path):
     large, link = tmp_path / "large_disk", tmp_path / "quickstart"
     start_run_folder(large, quickstart(), resume=False)
@@ -56,25 +66,6 @@ def test_a_damaged_config_beside_a_checkpoint_is_told(folder, text):
     (folder / "config.yml").write_text(text)
     with pytest.raises(UserError, match=r"config\.yml"):
         find_run_folder(quickstart(f"output={folder.parent}"), resume=True, overwrite=False)
-
-
-def test_one_line_says_what_was_chosen(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "5")
-    assert describe_device(quickstart(), Processes()) == "1 process on cpu, 3 threads, 2 loader processes, AVX2 kernels"
-    monkeypatch.delenv("OMP_NUM_THREADS")
-    config = quickstart("data.workers=1", "train.amp=O1")
-    assert describe_device(config, Processes(1, 2)) == (
-        "2 processes on cpu, each 1 thread and 1 loader process, AVX2 kernels, "
-        "train.amp O1 (which does nothing on a CPU)"
-    )
-
-
-def test_mixed_precision_changes_nothing_on_a_cpu():
-    network = build_network("plain_resnet", channels=(4, 8), map_size=2)
-    assert prepare_amp("O0", network) is None
-    assert prepare_amp("O1", network) is None
-    assert network(paddle.zeros([1, 3, 96, 96])).dtype == paddle.float32
 
 
 def test_a_folder_in_which_a_kill_left_only_a_temporary_file_is_taken(tmp_path):
