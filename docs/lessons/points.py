@@ -8,8 +8,9 @@
 # # Your own points in ten minutes
 #
 # Twelve points in place of the 68: a schema says what they are, `check_labels` finds a mistake in the labels, a small
-# network learns them, and a moustache sits on them. The faces are drawn, so that nothing has to be downloaded; your own
-# photos and labels take the same way. The commands that do the same are in [points of your own](../own-points.md).
+# network learns them, and a moustache is drawn on them. The faces are synthetic, so that nothing has to be
+# downloaded; your own photos and labels work in the same way. The commands that do the same are in [points of your
+# own](../own-points.md).
 
 # %%
 import json
@@ -83,8 +84,8 @@ labels = json.loads(Path("faces/labels.json").read_text())
 print(labels["annotations"][0]["keypoints"][:6], "...")
 
 # %% [markdown]
-# Somebody is going to confuse left and right. We swap the corners of the mouth in one label, and look whether it is
-# found.
+# Swapped left and right is a common labelling error. We swap the corners of the mouth in one label and check that it
+# is found.
 
 # %%
 keypoints = labels["annotations"][41]["keypoints"]

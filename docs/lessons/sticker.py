@@ -171,8 +171,8 @@ show(np.hstack([glasses.apply(*drawn(seed)) for seed in (3, 8)]))
 # %% [markdown]
 # ## Together with others
 #
-# `order` decides what lies on top, across packs. `pretend=True` shows all triggers as if they had fired, to look at a
-# design on a face that does nothing.
+# `order` decides what lies on top, across packs. `pretend=True` shows all triggers as if they had fired, to preview a
+# design on a neutral face.
 
 # %%
 crowned = combine([glasses, load_sticker("crown"), load_sticker("blush")])

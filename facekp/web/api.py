@@ -87,7 +87,7 @@ def build_api(landmarker: Landmarker, page: Path | None = None, network: Path | 
     Returns:
         The application. `POST /v1/landmarks` and `POST /v1/stickers` take the bytes of a photo; see `/docs`.
     """
-    api = FastAPI(title="facekp", version=VERSION, description="Face landmarks, and stickers that sit on them.")
+    api = FastAPI(title="facekp", version=VERSION, description="Face landmarks, and stickers that follow them.")
     pool = ThreadPoolExecutor(os.cpu_count() or 1)  # more threads would only take memory
 
     @functools.cache
