@@ -59,8 +59,8 @@ class TurnedHead:
         chosen = order[solid[order]]
         owner = piecewise.paint(corners[chosen], image.shape[1::-1])
         maps = piecewise.triangle_maps(targets[chosen], sources[chosen])
-        where = piecewise.sample_positions(owner, maps, np.zeros((2, 3)))
-        head = cv2.remap(self.image, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        x, y = piecewise.sample_positions(owner, maps, np.zeros((2, 3)))
+        head = cv2.remap(self.image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         alpha = cv2.GaussianBlur((owner > 0).astype(np.float32), (0, 0), 1.0)[..., None]
         points = (np.hstack([MEAN_FACE, DEPTH[:, None]]) - _PIVOT) @ change.T + _PIVOT
         off = self.points - (np.hstack([MEAN_FACE, DEPTH[:, None]]) @ self._camera[:, :3].T + self._camera[:, 3])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facekp.codecs.points import sigmoid
-from facekp.vision.boxes import SAME_FACE, suppress_overlaps
+from facekp.vision.boxes import best_boxes
 
 if TYPE_CHECKING:
     from paddle import Tensor
@@ -113,8 +113,7 @@ class BoxCodec:
         chosen = np.flatnonzero(scores >= min_score)
         chosen = chosen[np.argsort(-scores[chosen], kind="stable")[:MAX_CANDIDATES]]
         found = self.decode(outputs[chosen], chosen)
-        kept = suppress_overlaps(found, scores[chosen], SAME_FACE)
-        return found[kept], scores[chosen][kept]
+        return best_boxes(found, scores[chosen])
 
     @functools.cached_property
     def _tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -176,6 +176,10 @@ class PercentCodec:
         return ((_pairs(predicted) / 100 + 0.5) * self.size).astype(np.float32)
 
 
+#: Optional outputs with one number for each point; a field of `Outputs` and of `OutputLayout` each.
+PER_POINT = ("sigma", "visibility")
+
+
 class Outputs(NamedTuple):
     """Outputs of a network of points: as predicted (`OutputLayout.split`), or decoded (`PointsRecipe.decode`).
 
@@ -230,7 +234,7 @@ class OutputLayout:
     @classmethod
     def of(cls, network: Mapping[str, Any], num_points: int) -> OutputLayout:
         """Return the layout for the `network` of a config or a recipe."""
-        return cls(num_points, *(bool(network.get(name)) for name in ("score", "sigma", "visibility")))
+        return cls(num_points, *(bool(network.get(name)) for name in ("score", *PER_POINT)))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -244,7 +248,7 @@ class OutputLayout:
 
     @property
     def _widths(self) -> dict[str, int]:
-        each = {"points": 2 * self.num_points, "score": 1, "sigma": self.num_points, "visibility": self.num_points}
+        each = {"points": 2 * self.num_points, "score": 1, **dict.fromkeys(PER_POINT, self.num_points)}
         return {name: each[name] for name in self.names}
 
     def split(self, outputs: Any) -> Outputs:

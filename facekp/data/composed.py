@@ -201,7 +201,7 @@ class ComposedDataset(Dataset):
         if scale >= 1:
             return image, pixels
         height, width = pixels.shape[:2]
-        target = (max(1, round(width * scale)), max(1, round(height * scale)))
+        target = geometry.scaled_size((width, height), scale)
         matrix = geometry.resizing((width, height), target)
         faces = [replace(face, points=geometry.apply(matrix, face.points)) for face in image.faces]
         return LabelledImage(image.path, faces), cv2.resize(pixels, target, interpolation=cv2.INTER_AREA)

@@ -279,7 +279,7 @@ class LowResolution(_Sometimes):
     def _change(self, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
         scale = random.uniform(self.min_scale, 1)
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        size = geometry.scaled_size((width, height), scale)
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
 

@@ -200,8 +200,8 @@ def turn_head(image: np.ndarray, face: np.ndarray, shape: HeadShape, yaw: float,
     height, width = image.shape[:2]
     painted = piecewise.paint(np.clip(target[triangles], -4 * width, 5 * width), (width, height))
     maps = piecewise.triangle_maps(target[triangles], mesh[triangles])
-    where = piecewise.sample_positions(painted, maps, np.eye(2, 3))
-    drawn = cv2.remap(image, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    x, y = piecewise.sample_positions(painted, maps, np.eye(2, 3))
+    drawn = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     return Turned(drawn, target[:count].astype(np.float32), _visible(painted, triangles, target[:count]))
 
 

@@ -7,7 +7,10 @@ import numpy as np
 
 from facekp.errors import UserError
 from facekp.vision import geometry
-from facekp.vision.boxes import suppress_overlaps
+from facekp.vision.boxes import best_boxes
+
+#: Intersection over union above which two results of a cascade are the same face.
+_SAME_FACE = 0.3
 
 
 class HaarDetector:
@@ -47,7 +50,7 @@ class HaarDetector:
         height, width = grey.shape
         scale = min(1.0, self._longest_side / max(height, width))
         if scale < 1:
-            size = (max(1, round(width * scale)), max(1, round(height * scale)))
+            size = geometry.scaled_size((width, height), scale)
             grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
         boxes, scores = self._upright(grey)
         if not len(boxes):
@@ -62,7 +65,7 @@ class HaarDetector:
         one, one_scores = self._search(self._profile, grey, self._PROFILE)
         other, other_scores = self._search(self._profile, cv2.flip(grey, 1), self._PROFILE)
         other[:, [0, 2]] = grey.shape[1] - other[:, [2, 0]]  # back into the unmirrored image
-        return _best(np.concatenate([one, other]), np.concatenate([one_scores, other_scores]))
+        return best_boxes(np.concatenate([one, other]), np.concatenate([one_scores, other_scores]), _SAME_FACE)
 
     def _rotated(self, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         height, width = grey.shape
@@ -78,7 +81,7 @@ class HaarDetector:
             half = (boxes[:, 2:] - boxes[:, :2]) / 2
             found.append(np.concatenate([centres - half, centres + half], 1))
             found_scores.append(scores)
-        return _best(np.concatenate(found), np.concatenate(found_scores))
+        return best_boxes(np.concatenate(found), np.concatenate(found_scores), _SAME_FACE)
 
     def _search(
         self, cascade: cv2.CascadeClassifier, grey: np.ndarray, place: np.ndarray
@@ -116,12 +119,5 @@ def _boxes(squares: list[tuple[int, int, int]], votes: list[float], place: np.nd
         return np.zeros((0, 4)), np.zeros(0)
     places = np.array(squares, np.float64)
     # A cascade gives no probability; the number of neighbouring windows that agreed is the best substitute.
-    return _best(
-        places[:, [0, 1, 0, 1]] + places[:, 2:] * place, 1 - np.exp(-np.array(votes, np.float64).reshape(-1) / 4)
-    )
-
-
-def _best(boxes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Keep one box for each face that several searches found."""
-    kept = suppress_overlaps(boxes, scores, max_iou=0.3)
-    return boxes[kept], scores[kept]
+    scores = 1 - np.exp(-np.array(votes, np.float64).reshape(-1) / 4)
+    return best_boxes(places[:, [0, 1, 0, 1]] + places[:, 2:] * place, scores, _SAME_FACE)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from facekp.errors import UserError
-from facekp.vision.boxes import SAME_FACE, suppress_overlaps
+from facekp.vision.boxes import best_boxes
 
 
 class MediaPipeDetector:
@@ -57,5 +57,4 @@ class MediaPipeDetector:
                 found.append((corner + sides * place) * (width, height, width, height))
                 found_scores.append(face.score[0])
         boxes, scores = np.array(found, np.float32).reshape(-1, 4), np.array(found_scores, np.float32)
-        kept = suppress_overlaps(boxes, scores, SAME_FACE)
-        return boxes[kept], scores[kept]
+        return best_boxes(boxes, scores)

@@ -10,7 +10,8 @@ import numpy as np
 from facekp.codecs.boxes import BoxCodec
 from facekp.inference.backends import Backend
 from facekp.recipes import BoxesRecipe
-from facekp.vision.boxes import SAME_FACE, suppress_overlaps
+from facekp.vision import geometry
+from facekp.vision.boxes import best_boxes
 
 #: Minimum score of a box. Low, because the score of the points that are found in a box counts as well.
 MIN_SCORE = 0.3
@@ -72,13 +73,12 @@ class FaceDetector:
             side, border = self.BORDERED
             results.append(self._search_at(image, min(side, most), border))
         boxes, scores = (np.concatenate(parts) for parts in zip(*results))
-        kept = suppress_overlaps(boxes, scores, SAME_FACE)
-        return boxes[kept], scores[kept]
+        return best_boxes(boxes, scores)
 
     def _search_at(self, image: np.ndarray, longest_side: float, border: int = 0) -> tuple[np.ndarray, np.ndarray]:
         height, width = image.shape[:2]
         scale = longest_side / max(height, width)
-        high, wide = max(1, round(height * scale)), max(1, round(width * scale))
+        wide, high = geometry.scaled_size((width, height), scale)
         small = cv2.resize(image, (wide, high), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         shape = [-(-(side + 2 * border) // self._MULTIPLE) * self._MULTIPLE for side in (high, wide)]
         padded = np.full((*shape, 3), 127 if border else 0, np.uint8)

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from facekp.errors import UserError
-from facekp.vision.boxes import SAME_FACE, suppress_overlaps
+from facekp.vision import geometry
+from facekp.vision.boxes import best_boxes
 
 #: Number of values that YuNet returns per face: x, y, width, height, the x and y of five points, and the score.
 YUNET_COLUMNS = 15
@@ -94,13 +95,12 @@ class YuNetDetector:
         sides = sorted({min(side, longest) for side in self._SIDES}, reverse=True)
         faces = np.concatenate([self._search(image, side / longest) for side in sides])
         boxes, scores = landmark_boxes(faces), np.clip(faces[:, -1], 0, 1)
-        kept = suppress_overlaps(boxes, scores, SAME_FACE)
-        return boxes[kept], scores[kept]
+        return best_boxes(boxes, scores)
 
     def _search(self, image: np.ndarray, scale: float) -> np.ndarray:
         """Search the image at another scale; return the faces in pixels of the image."""
         height, width = image.shape[:2]
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        size = geometry.scaled_size((width, height), scale)
         if size != (width, height):
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         self._network.setInputSize(size)

@@ -169,7 +169,7 @@ def found_shrunk(detector: Detector, images: Sequence[LabelledImage], width: int
         scale = width / (face[2] - face[0])
         if scale > 1:
             continue
-        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+        size = geometry.scaled_size(image.shape[1::-1], scale)
         matrix = geometry.resizing(image.shape[1::-1], size)
         boxed = geometry.apply(matrix, face.reshape(2, 2)).reshape(4)
         found.append(_is_found(detector(cv2.resize(image, size, interpolation=cv2.INTER_AREA))[0], boxed))

@@ -5,11 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from facekp.codecs.points import PER_POINT
 from facekp.landmarks import IBUG68, PointSchema, Pose, head_pose, measure, scaled
-from facekp.vision.boxes import area, is_part, suppress_overlaps
+from facekp.vision.boxes import SAME_FACE, area, is_part, suppress_overlaps
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +44,9 @@ class Faces:
     sigma: np.ndarray | None = None
     visibility: np.ndarray | None = None
 
+    #: Fields with an entry for each face.
+    _PER_FACE: ClassVar[tuple[str, ...]] = ("points", "boxes", "scores", *PER_POINT)
+
     @classmethod
     def none(cls, schema: PointSchema = IBUG68) -> Faces:
         """Return the result for an image without faces."""
@@ -59,10 +67,13 @@ class Faces:
         optional = (None if a is None else np.asarray(a, np.float32) for a in (sigma, visibility))
         return cls(points, boxes, scores, schema, *optional).take(np.argsort(-area(boxes), kind="stable"))
 
-    def take(self, indices: np.ndarray) -> Faces:
+    def take(self, indices: np.ndarray) -> Self:
         """Return some of the faces, in the order of `indices`."""
-        optional = (None if a is None else a[indices] for a in (self.sigma, self.visibility))
-        return Faces(self.points[indices], self.boxes[indices], self.scores[indices], self.schema, *optional)
+        arrays = {name: getattr(self, name) for name in self._PER_FACE}
+        taken = replace(self, **{name: array[indices] for name, array in arrays.items() if array is not None})
+        if "whole" in self.__dict__:  # it cannot always be computed again, see `converted`
+            taken.__dict__["whole"] = self.whole[indices]
+        return taken
 
     @functools.cached_property
     def whole(self) -> np.ndarray:
@@ -97,7 +108,7 @@ class Faces:
         """
         return scaled(self.measured)
 
-    def without_doubles(self, max_iou: float = 0.4) -> Faces:
+    def without_doubles(self) -> Faces:
         """Keep the higher-scoring of two coinciding faces, and drop false detections inside a face.
 
         Different boxes of a detector may lead to the same points. A small face may also be found around a nose and a
@@ -105,16 +116,13 @@ class Faces:
         lower score. Where one head partly hides another, both are kept: a face of the same size does not hide that much
         of it, and behind a child's face too little of an adult's is visible for it to be found.
 
-        Args:
-            max_iou: Maximum intersection over union of two different faces.
-
         Example:
             >>> boxes = [[0, 0, 10, 10], [0, 1, 10, 11], [20, 0, 25, 5]]
             >>> faces = Faces.from_arrays(np.zeros((3, 68, 2)), boxes, [0.5, 0.75, 0.25])
             >>> faces.without_doubles().scores.tolist()
             [0.75, 0.25]
         """
-        kept = np.sort(suppress_overlaps(self.boxes, self.scores, max_iou))  # still largest first
+        kept = np.sort(suppress_overlaps(self.boxes, self.scores, SAME_FACE))  # still largest first
         boxes, scores = self.boxes[kept], self.scores[kept]
         parts = is_part(boxes[:, None], boxes[None]) & (scores[:, None] < scores[None])
         kept = kept[~parts.any(1)]

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from facekp.codecs.points import Outputs
+from facekp.codecs.points import PER_POINT, Outputs
 from facekp.errors import UserError
 from facekp.inference.backends import Backend
 from facekp.inference.faces import Faces
@@ -233,11 +233,9 @@ class Landmarker:
         for start in range(0, len(crops), BATCH_SIZE):
             matrices, part = crops[start : start + BATCH_SIZE], images[start : start + BATCH_SIZE]
             batch = np.stack([self._pixels(geometry.warp(i, m, (size, size))) for i, m in zip(part, matrices)])
-            outputs = Outputs(*self.backend(batch))
+            outputs = self.backend(batch)
             if self.flip:
-                outputs = _mean(
-                    outputs, self._unmirrored(Outputs(*self.backend(np.ascontiguousarray(batch[..., ::-1]))))
-                )
+                outputs = _mean(outputs, self._unmirrored(self.backend(np.ascontiguousarray(batch[..., ::-1]))))
             scales = np.array([np.sqrt(abs(np.linalg.det(m[:, :2]))) for m in matrices], np.float32)
             parts.append(
                 outputs._replace(
@@ -250,12 +248,9 @@ class Landmarker:
     def _unmirrored(self, outputs: Outputs) -> Outputs:
         """Convert the network's outputs for mirrored crops to those for the crops themselves."""
         order = self.schema.flip_order
-        return Outputs(
-            geometry.apply(geometry.mirror(self.recipe.size), outputs.points)[:, order],
-            outputs.score,
-            None if outputs.sigma is None else outputs.sigma[:, order],
-            None if outputs.visibility is None else outputs.visibility[:, order],
-        )
+        points = geometry.apply(geometry.mirror(self.recipe.size), outputs.points)
+        each = {"points": points, **{name: getattr(outputs, name) for name in PER_POINT}}
+        return outputs._replace(**{name: array[:, order] for name, array in each.items() if array is not None})
 
 
 def _valid(boxes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import cv2
 import numpy as np
 
+from facekp.codecs.points import PER_POINT
 from facekp.inference.faces import Faces
 from facekp.landmarks import IBUG68, SIGNALS, Neutral, PointSchema, scaled
 from facekp.vision.boxes import area, iou, is_part
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 #: Minimum intersection over union of two boxes of the same face.
-SAME_FACE = 0.3
+SAME_TRACK = 0.3
 
 #: Network score below which a face is lost, seconds for which a lost face is kept, and seconds in which it then fades.
 LOST, LOST_HOLD, LOST_FADE = 0.05, 0.1, 0.15
@@ -111,12 +115,12 @@ class Tracks(Faces):
     rest: np.ndarray = field(default_factory=lambda: np.zeros((0, len(SIGNALS))))
     memory: tuple[dict[Any, Any], ...] = ()
 
-    def take(self, indices: np.ndarray) -> Tracks:
+    _PER_FACE: ClassVar[tuple[str, ...]] = (*Faces._PER_FACE, "ids", "unseen", "rest")
+
+    def take(self, indices: np.ndarray) -> Self:
         """See `Faces.take`."""
-        faces, chosen = super().take(indices), np.arange(len(self))[indices]
-        own = {"ids": self.ids[chosen], "unseen": self.unseen[chosen], "rest": self.rest[chosen]}
-        fields = (faces.points, faces.boxes, faces.scores, faces.schema, faces.sigma, faces.visibility)
-        return Tracks(*fields, **own, memory=tuple(self.memory[index] for index in chosen))
+        chosen = np.arange(len(self))[indices]
+        return replace(super().take(chosen), memory=tuple(self.memory[index] for index in chosen))
 
     @functools.cached_property
     def signals(self) -> dict[str, np.ndarray]:
@@ -232,8 +236,7 @@ class Tracker:
             np.array([track.shown_box for track in self._tracks], np.float32).reshape(-1, 4),
             np.array([track.score * self._visible(track, seconds) for track in self._tracks], np.float32),
             self._schema,
-            sigma=self._optional("sigma"),
-            visibility=self._optional("visibility"),
+            **{name: self._optional(name) for name in PER_POINT},
             ids=np.array([track.id for track in self._tracks], np.int64),
             unseen=np.array([seconds - track.confirmed for track in self._tracks]),
             rest=np.zeros((len(self._tracks), len(SIGNALS))),
@@ -256,7 +259,7 @@ class Tracker:
         return not self._tracks or any(track.confirmed < self._detected for track in self._tracks)
 
     def _optional(self, name: str) -> np.ndarray | None:
-        """Return `sigma` or `visibility` of the tracks; None if there is no track, or one without it."""
+        """Return an output of `PER_POINT` of all tracks; None if there is no track, or one without it."""
         each = [getattr(track.found, name) for track in self._tracks]
         return None if not each or any(array is None for array in each) else np.concatenate(each)
 
@@ -339,7 +342,7 @@ def match(boxes: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
         >>> match(np.array([[0, 0, 9, 9], [20, 0, 29, 9]]), np.array([[21, 0, 30, 9]]))
         [(1, 0)]
     """
-    return _paired(-iou(boxes[:, None], others[None]), -SAME_FACE)
+    return _paired(-iou(boxes[:, None], others[None]), -SAME_TRACK)
 
 
 def _nearest(boxes: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:

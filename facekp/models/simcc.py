@@ -9,7 +9,7 @@ import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional as F  # noqa: N812 (the field's name for it)
 
-from facekp.codecs.points import OutputLayout, bin_places
+from facekp.codecs.points import PER_POINT, OutputLayout, bin_places
 
 #: Number of channels that a feature map is reduced to first, so that the next layer stays small.
 SQUEEZED = 128
@@ -72,7 +72,7 @@ class SimCCHead(nn.Layer):
         self.register_buffer("places", paddle.to_tensor(bin_places(bins).astype(np.float32)), persistable=False)
         self.score = nn.Linear(channels + features, 1) if layout.score else None
         # Sigma and visibility of each point, with weights of its own.
-        extras = layout.sigma + layout.visibility
+        extras = len(set(PER_POINT) & set(layout.names))
         self.say = self.create_parameter([points, features, extras]) if extras else None
         self.say_bias = self.create_parameter([points * extras], is_bias=True) if extras else None
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import cv2
 import numpy as np
 
+#: Blend mode.
+Blend = Literal["normal", "multiply", "screen"]
+
 #: Blend mode -> weights v, w, u. With backdrop c and the premultiplied colour s and alpha a of the patch (all 0..1), an
 #: opaque image becomes c (1 - v a - w s) + u s: normal is c (1 - a) + s, multiply c (1 - a + s), screen c (1 - s) + s.
-_BLENDS = {"normal": (1, 0, 1), "multiply": (1, -1, 0), "screen": (0, 1, 1)}
+_BLENDS: dict[Blend, tuple[int, int, int]] = {"normal": (1, 0, 1), "multiply": (1, -1, 0), "screen": (0, 1, 1)}
 
 
 def composite(
-    image: np.ndarray, patch: np.ndarray, origin: tuple[int, int], blend: str = "normal", opacity: float = 1.0
+    image: np.ndarray, patch: np.ndarray, origin: tuple[int, int], blend: Blend = "normal", opacity: float = 1.0
 ) -> None:
     """Composite a patch over an image, in place; only the patch's rectangle is changed.
 
@@ -19,7 +24,7 @@ def composite(
         image: (H, W, 3) BGR or (H, W, 4) BGRA with straight alpha, uint8.
         patch: (h, w, 4) float32, premultiplied BGRA, 0..255, entirely inside the image.
         origin: x, y of the patch's first pixel in the image.
-        blend: Blend mode, "normal", "multiply" or "screen".
+        blend: Blend mode.
         opacity: Opacity of the patch, 0..1.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Union
+from typing import Literal, Union
 
 import cv2
 import numpy as np
@@ -10,6 +10,9 @@ import numpy as np
 from facekp.stickers.texture import Texture
 from facekp.stickers.triangles import Triangles
 from facekp.vision import geometry
+
+#: Type of a warp.
+Fit = Literal["similarity", "affine", "mesh", "face"]
 
 #: Rendered part of a sticker, (h, w, 4) float32 premultiplied BGRA 0..255, and x, y of its first pixel in the photo.
 Patch = tuple[np.ndarray, tuple[int, int]]
@@ -96,11 +99,11 @@ class Bend:
 Placement = Union[Warp, Bend, Triangles]
 
 
-def fit(kind: str, source: np.ndarray, target: np.ndarray) -> Placement | None:
+def fit(kind: Fit, source: np.ndarray, target: np.ndarray) -> Placement | None:
     """Fit a warp that maps anchors of a sticker to places of a face.
 
     Args:
-        kind: Type of the warp, "similarity", "affine", "mesh" or "face".
+        kind: Type of the warp.
         source: (K, 2) anchors in pixels of the sticker.
         target: (K, 2) places in pixels of the photo, finite.
 

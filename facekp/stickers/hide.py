@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import cv2
 import numpy as np
 
@@ -9,14 +11,14 @@ import numpy as np
 _SHIFT = 4
 
 
-def cut(patch: np.ndarray, origin: tuple[int, int], outline: np.ndarray, keep: str) -> None:
+def cut(patch: np.ndarray, origin: tuple[int, int], outline: np.ndarray, keep: Literal["outside", "inside"]) -> None:
     """Keep the part of a patch outside or inside a polygon, in place, with an antialiased edge.
 
     Args:
         patch: (h, w, 4) float32, premultiplied.
         origin: x, y of the patch's first pixel in the photo.
         outline: (K, 2) polygon in pixels of the photo.
-        keep: Part to keep, "outside" or "inside".
+        keep: Part to keep.
 
     Example:
         >>> from facekp.landmarks import MEAN_FACE, face_outline

@@ -33,7 +33,11 @@ from pydantic_core import core_schema
 from facekp.errors import UserError
 from facekp.io.files import read_bytes
 from facekp.landmarks import SIGNALS, anchor_names
+from facekp.stickers.composite import Blend
+from facekp.stickers.fit import Fit
 from facekp.stickers.makeup import REGIONS
+from facekp.stickers.triggers import Mode
+from facekp.stickers.wearer import Side
 
 #: Folder on disk or in a zip archive: both have `/`, `read_bytes` and `name`.
 Place = Union[Path, zipfile.Path]
@@ -88,7 +92,7 @@ class TriggerSpec(_Strict):
         0.35, ge=0, le=1, description="The layer disappears when the signal falls to this value.", validate_default=True
     )
     hold_ms: float = Field(0, ge=0, description="Minimum duration in milliseconds.")
-    mode: Literal["while", "burst"] = Field(
+    mode: Mode = Field(
         "while",
         description="while: frames repeat as long as it lasts; burst: they play once, or for `hold_ms`, when it fires.",
     )
@@ -130,20 +134,18 @@ class LayerSpec(_Worn):
         description="Place of the face -> its x, y in pixels of the PNG.",
         json_schema_extra={"propertyNames": {"enum": [*_ANCHOR_NAMES]}},
     )
-    fit: Literal["similarity", "affine", "mesh", "face"] = Field(
+    fit: Fit = Field(
         "similarity",
         description="Rotate and scale (2 anchors), also stretch (3), bend (4 and more), or a whole face, drawn over "
         "the mean face, fitted by all points (3).",
     )
     opacity: float = Field(1.0, ge=0, le=1)
-    blend: Literal["normal", "multiply", "screen"] = "normal"
+    blend: Blend = "normal"
     behind: Literal["nothing", "face"] = Field("nothing", description="What hides the layer where they overlap.")
     within: Literal["anywhere", "face"] = Field(
         "anywhere", description="Where the layer is visible; 'face' cannot be combined with `behind`."
     )
-    side: Literal["none", "left", "right"] = Field(
-        "none", description="The side of the head, as the viewer sees it, that carries the layer."
-    )
+    side: Side = Field("none", description="The side of the head, as the viewer sees it, that carries the layer.")
     hidden_from: float = Field(
         20, ge=0, le=90, description="Degrees of yaw from which that side is hidden; it fades over the 15 before."
     )

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Optional, Protocol
+from typing import Literal, Optional, Protocol
 
 import numpy as np
 
 from facekp.errors import UserError
 from facekp.inference.faces import Faces
 from facekp.landmarks import IBUG68, anchor_names
-from facekp.stickers.composite import composite
-from facekp.stickers.fit import Placement, fit
+from facekp.stickers.composite import Blend, composite
+from facekp.stickers.fit import Fit, Placement, fit
 from facekp.stickers.hide import cut
 from facekp.stickers.texture import Texture
 from facekp.stickers.triangles import match_colours
 from facekp.stickers.triggers import Trigger
-from facekp.stickers.wearer import Wearer
+from facekp.stickers.wearer import Side, Wearer
 
 
 class Worn(Protocol):
@@ -87,15 +87,15 @@ class Layer:
     frames: tuple[Texture, ...]
     places: tuple[str, ...]
     pixels: np.ndarray
-    fit: str = "similarity"
+    fit: Fit = "similarity"
     frame_ms: float = 100.0
     order: int = 0
     opacity: float = 1.0
-    blend: str = "normal"
+    blend: Blend = "normal"
     trigger: Optional[Trigger] = None
-    behind: str = "nothing"
-    within: str = "anywhere"
-    side: str = "none"
+    behind: Literal["nothing", "face"] = "nothing"
+    within: Literal["anywhere", "face"] = "anywhere"
+    side: Side = "none"
     hidden_from: float = 20.0
     match: bool = False
     max_faces: int = 100

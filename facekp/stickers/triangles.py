@@ -89,8 +89,8 @@ class Triangles:
         back = to_level[:, :2] @ self._back
         back[..., 2] += to_level[:, 2]
         nowhere = np.array([[0, 0, -1e6], [0, 0, -1e6]])
-        where = piecewise.sample_positions(owner, back, nowhere, low)
-        patch = cv2.remap(level, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        x, y = piecewise.sample_positions(owner, back, nowhere, low)
+        patch = cv2.remap(level, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         patch *= share[..., None]
         return patch, (int(low[0]), int(low[1]))
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+#: What the frames do while a trigger is on, see `Trigger.mode`.
+Mode = Literal["while", "burst"]
 
 #: Minimum time between two changes of a trigger in seconds; faster changes are noise.
 STEADY = 0.15
@@ -25,7 +29,7 @@ class Trigger:
     on: float = 0.5
     off: float = 0.35
     hold_ms: float = 0.0
-    mode: str = "while"
+    mode: Mode = "while"
 
     def at_once(self, value: float, length: float) -> float | None:
         """Evaluate the trigger for a single image, which has no history: the middle of a burst, else the beginning.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Literal
 
 import numpy as np
 
@@ -10,8 +11,12 @@ from facekp.inference.faces import Faces
 from facekp.inference.tracking import Tracks
 from facekp.landmarks import MEAN_FACE, Pose, anchors, face_outline
 from facekp.landmarks.head import HEAD_POINTS
+from facekp.stickers.fit import Fit
 from facekp.stickers.triangles import mesh_points
 from facekp.stickers.triggers import Switch, Trigger
+
+#: Side of the head, as the viewer sees it.
+Side = Literal["none", "left", "right"]
 
 #: Midline of the face from the brows down, and minimum width of its far half, as a fraction of that from the front.
 _MIDDLE = [27, 28, 29, 30, 33, 51, 57, 8]
@@ -64,7 +69,7 @@ class Wearer:
         """Polygon (33, 2) around the skin, in pixels."""
         return face_outline(self.points, self.pose)
 
-    def target(self, places: tuple[str, ...], fit: str) -> np.ndarray:
+    def target(self, places: tuple[str, ...], fit: Fit) -> np.ndarray:
         """Return the positions (K, 2) to fit a layer to: `places`, or the mesh of the whole face if `fit` is "face"."""
         if fit == "face":
             return mesh_points(self.points, self.pose)
@@ -101,7 +106,7 @@ class Wearer:
         switch: Switch = self._faces.memory[self.rank].setdefault(layer, Switch())
         return switch(trigger, value, seconds, length)
 
-    def facing(self, side: str, hidden_from: float, fade: float = 15.0) -> float:
+    def facing(self, side: Side, hidden_from: float, fade: float = 15.0) -> float:
         """Return the visibility of a side of the head: 1, fading to 0 over the last `fade` degrees before it is hidden.
 
         Args:

@@ -12,7 +12,7 @@ from facekp.errors import UserError
 SAME_FACE = 0.4
 
 #: Part of a face: minimum fraction of its box inside the face's box, and maximum area as a fraction of the face's box.
-INSIDE, SMALLER = 0.7, 0.35
+PART_INSIDE, PART_AREA = 0.7, 0.35
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -38,7 +38,7 @@ def is_part(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         >>> is_part(np.array([[2, 2, 6, 6], [2, 2, 9, 9], [8, 8, 12, 12]]), np.array([0, 0, 10, 10])).tolist()
         [True, False, False]
     """
-    return (part_inside(a, b) > INSIDE) & (area(a) < SMALLER * area(b))
+    return (part_inside(a, b) > PART_INSIDE) & (area(a) < PART_AREA * area(b))
 
 
 def area(boxes: np.ndarray) -> np.ndarray:
@@ -72,6 +72,12 @@ def suppress_overlaps(boxes: np.ndarray, scores: np.ndarray, max_iou: float) -> 
         if not kept or iou(boxes[i], boxes[kept]).max() <= max_iou:
             kept.append(int(i))
     return np.array(kept, np.intp)
+
+
+def best_boxes(boxes: np.ndarray, scores: np.ndarray, max_iou: float = SAME_FACE) -> tuple[np.ndarray, np.ndarray]:
+    """Return the boxes and scores that `suppress_overlaps` keeps, highest score first."""
+    kept = suppress_overlaps(boxes, scores, max_iou)
+    return boxes[kept], scores[kept]
 
 
 def as_boxes(boxes: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:

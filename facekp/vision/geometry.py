@@ -43,6 +43,17 @@ def mirror(width: float) -> np.ndarray:
     return np.array([[-1, 0, width - 1], [0, 1, 0]], np.float64)
 
 
+def scaled_size(size: Sequence[int], scale: float) -> tuple[int, int]:
+    """Return the (width, height) of a scaled image, at least one pixel each.
+
+    Example:
+        >>> scaled_size((640, 480), 0.5), scaled_size((1000, 1), 0.1)
+        ((320, 240), (100, 1))
+    """
+    width, height = size
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
 def resizing(source: Sequence[int], target: Sequence[int]) -> np.ndarray:
     """Return the matrix of `cv2.resize` from `source` to `target`, both (width, height).
 

@@ -53,7 +53,7 @@ def paint(polygons: np.ndarray, size: Sequence[int], start: Sequence[int] = (0, 
 
 def sample_positions(
     owner: np.ndarray, maps: np.ndarray, outside: np.ndarray, start: Sequence[int] = (0, 0)
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the position in the source image that each pixel samples, for `cv2.remap`.
 
     Args:
@@ -63,15 +63,24 @@ def sample_positions(
         start: Position of the first pixel, as for `paint`.
 
     Returns:
-        (H, W, 2) float32.
+        x and y, (H, W) float32 each.
 
     Example:
         >>> owner = paint(np.array([[[0, 0], [0, 1], [0, 1], [0, 0]]]), (2, 2))
-        >>> sample_positions(owner, np.array([[[1, 0, 5], [0, 1, 5]]]), np.eye(2, 3))[0].tolist()
-        [[5.0, 5.0], [1.0, 0.0]]
+        >>> x, y = sample_positions(owner, np.array([[[1, 0, 5], [0, 1, 5]]]), np.eye(2, 3))
+        >>> x[0].tolist(), y[0].tolist()
+        ([5.0, 1.0], [5.0, 0.0])
     """
     height, width = owner.shape
-    columns = np.concatenate([outside[None], maps]).transpose(0, 2, 1).astype(np.float32)  # (1 + T, 3, 2)
-    each = np.ascontiguousarray(columns)[owner]
+    coefficients = np.concatenate([outside[None], maps]).astype(np.float32)
     x, y = (np.arange(n, dtype=np.float32) + float(first) for n, first in zip((width, height), start))
-    return each[..., 0, :] * x[:, None] + each[..., 1, :] * y[:, None, None] + each[..., 2, :]
+    positions = []
+    for a, b, c in coefficients.transpose(1, 2, 0).copy():  # plane by plane: faster than all six numbers at once
+        position = np.take(a, owner)
+        position *= x
+        down = np.take(b, owner)
+        down *= y[:, None]
+        position += down
+        position += np.take(c, owner)
+        positions.append(position)
+    return positions[0], positions[1]

@@ -32,6 +32,7 @@ def test_converted_faces_keep_their_pose_and_signals():
     assert converted.points.shape == (1, 2, 2)
     assert converted.signals["mouth_open"] == faces.signals["mouth_open"]
     assert converted.pose.yaw == faces.pose.yaw
+    assert converted.take(np.array([0])).pose.yaw == faces.pose.yaw
 
 
 def test_sigma_and_visibility_are_sorted_and_taken_with_their_points():

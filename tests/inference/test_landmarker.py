@@ -139,7 +139,7 @@ class Known:
 
     def __call__(self, batch):
         scores = None if self.scores is None else np.float32(self.scores[: len(batch)])
-        return np.repeat(self.points[None], len(batch), 0), scores
+        return Outputs(np.repeat(self.points[None], len(batch), 0), scores)
 
 
 @pytest.fixture

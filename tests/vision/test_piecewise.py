@@ -29,9 +29,9 @@ def test_an_image_warped_by_one_affine_map_in_both_triangles_is_that_warp():
     matrix = geometry.compose(geometry.rotation(10, (25, 25)), geometry.scaling(0.9))
     target = np.stack([geometry.apply(matrix, corners) for corners in TRIANGLES])
     owner = piecewise.paint(target, (50, 40), (4, 6))
-    where = piecewise.sample_positions(owner, piecewise.triangle_maps(target, TRIANGLES), np.eye(2, 3), (4, 6))
+    x, y = piecewise.sample_positions(owner, piecewise.triangle_maps(target, TRIANGLES), np.eye(2, 3), (4, 6))
     expected = cv2.warpAffine(image, matrix, (60, 60))[6:46, 4:54]
-    warped = cv2.remap(image, where, None, cv2.INTER_LINEAR)
+    warped = cv2.remap(image, x, y, cv2.INTER_LINEAR)
     # OpenCV interpolates on a grid of 1/32 pixel; neighbouring pixels of this image differ by at most 20.
     assert np.abs(warped.astype(int) - expected)[owner > 0].max() <= 2
-    np.testing.assert_array_equal(where[owner == 0], np.argwhere(owner == 0)[:, ::-1] + np.array([4, 6]))
+    np.testing.assert_array_equal(np.stack([x, y], -1)[owner == 0], np.argwhere(owner == 0)[:, ::-1] + np.array([4, 6]))

@@ -10,7 +10,7 @@ import { Neutral, measure } from "./signals";
 import type { Pixels } from "./warp";
 
 /** Minimum intersection over union of two boxes of the same face. */
-const SAME_FACE = 0.3;
+const SAME_TRACK = 0.3;
 
 /** Network score below which a face is lost, seconds for which a lost face is kept, seconds in which it then fades. */
 const [LOST, LOST_HOLD, LOST_FADE] = [0.05, 0.1, 0.15];
@@ -275,7 +275,7 @@ export class Tracker {
     found.forEach(({ points, box, score }, index) => {
       const track = tracks[index]!;
       if (score < LOST) track.lost = Math.min(track.lost, seconds);
-      else if (iou(track.box, box) >= SAME_FACE) {
+      else if (iou(track.box, box) >= SAME_TRACK) {
         Object.assign(track, { points, box, lost: Infinity });
         if (score >= SURE) inPlace.add(track);
       }
@@ -292,7 +292,7 @@ export class Tracker {
 
 /** Pair boxes that overlap, best overlap first, each box once; return pairs of indices. */
 export function match(boxes: readonly Box[], others: readonly Box[]): [number, number][] {
-  return paired(boxes, others, (box, other) => -iou(box, other), -SAME_FACE);
+  return paired(boxes, others, (box, other) => -iou(box, other), -SAME_TRACK);
 }
 
 /** Pair boxes by their distances up to `maxDistance`, smallest first, each box once; return pairs of indices. */
