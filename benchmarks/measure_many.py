@@ -22,7 +22,7 @@ WARM = 3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command line options."""
     parser.add_argument("images", nargs="+", help="images, or folders of them; some hundreds")
-    parser.add_argument("--workers", type=int, default=2, help="up to so many (%(default)s)")
+    parser.add_argument("--workers", type=int, default=2, help="maximum number of workers (%(default)s)")
     parser.add_argument("--model", default=DEFAULT, metavar="NAME|PATH", help="(%(default)s)")
 
 

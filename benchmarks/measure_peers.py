@@ -178,14 +178,14 @@ class Row:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command line options."""
-    parser.add_argument("--model", action="append", metavar="NAME|PATH", help=f"of facekp, repeatable ({DEFAULT})")
+    parser.add_argument("--model", action="append", metavar="NAME|PATH", help=f"model of facekp, repeatable ({DEFAULT})")
     parser.add_argument("--photo", type=Path, default="assets/photos/astronaut.png",
                         help="with one face, shown on 1280x720 pixels for the times (%(default)s)")  # fmt: skip
-    parser.add_argument("--rounds", type=int, default=20, help="turns of each (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=20, help="rounds per library (%(default)s)")
     parser.add_argument("--root", type=Path, help="a data set for the errors; without it only times are measured")
     parser.add_argument("--labels", choices=("csv68", "pts"), default="csv68",
                         help="csv68: the test split; pts: the tenth that recipes hold out (%(default)s)")  # fmt: skip
-    parser.add_argument("--limit", type=int, help="use only so many faces")
+    parser.add_argument("--limit", type=int, help="maximum number of faces")
     parser.add_argument("--plot", type=Path, help="write an image of error against time")
 
 

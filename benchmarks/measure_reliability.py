@@ -364,4 +364,4 @@ def run(args: argparse.Namespace) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with tempfile.TemporaryDirectory() as folder:
         if not KINDS[args.what](Path(folder), args.count, random.Random(args.seed)):
-            raise SystemExit(f"{args.what}: not as promised")
+            raise SystemExit(f"{args.what}: check failed")
