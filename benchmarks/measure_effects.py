@@ -19,7 +19,7 @@ from facekp.stickers.triggers import Switch, Trigger
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command line options."""
     parser.add_argument("clips", nargs="+", help="videos, or folders of them")
-    parser.add_argument("--detector", default="haar", help="detector that searches for hidden faces: haar or mediapipe (%(default)s)")
+    parser.add_argument("--detector", default="haar", help="searches for hidden faces: haar or mediapipe (%(default)s)")
     parser.add_argument("--every", type=int, default=2, help="check every N-th frame (%(default)s)")
 
 

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command line options."""
     parser.add_argument("--model", default=DEFAULT, metavar="NAME|PATH", help="(%(default)s)")
     parser.add_argument("--labelled", type=Path, nargs="+", default=[], metavar="DIR", help="folders of .pts files")
-    parser.add_argument("--held-out", action="store_true", help="use only every tenth of these photos, which training holds out")
+    parser.add_argument("--held-out", action="store_true", help="only every tenth of them, which training holds out")
     parser.add_argument("--points", choices=POINTS, default="all", help="points of labelled faces to evaluate "
                         "(%(default)s)")  # fmt: skip
     parser.add_argument("--photos", type=Path, nargs="+", default=[], metavar="DIR", help="folders of photos")

@@ -19,7 +19,7 @@ from facekp.evaluation.labels import find_swapped, groups_of_pairs
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command line options."""
     parser.add_argument("labels", type=Path, help="file or folder of labels without mistakes, such as 300-W's")
-    parser.add_argument("--from", dest="source", default="pts", metavar="FORMAT", help="format of the labels (%(default)s)")
+    parser.add_argument("--from", dest="source", default="pts", metavar="FORMAT", help="format of labels (%(default)s)")
     parser.add_argument("--schema", help="schema of the points")
     parser.add_argument("--images", type=Path, help="folder that image names are relative to")
     parser.add_argument("--planted", type=int, default=50, help="faces with swapped points (%(default)s)")

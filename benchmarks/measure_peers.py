@@ -178,7 +178,7 @@ class Row:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command line options."""
-    parser.add_argument("--model", action="append", metavar="NAME|PATH", help=f"model of facekp, repeatable ({DEFAULT})")
+    parser.add_argument("--model", action="append", metavar="NAME|PATH", help=f"our model, repeatable ({DEFAULT})")
     parser.add_argument("--photo", type=Path, default="assets/photos/astronaut.png",
                         help="with one face, shown on 1280x720 pixels for the times (%(default)s)")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=20, help="rounds per library (%(default)s)")
