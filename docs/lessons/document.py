@@ -91,9 +91,8 @@ print(f"{sum(value.size for value in network.state_dict().values()):,} parameter
 print(network(paddle.zeros([1, 3, 224, 224])).shape)
 
 # %% [markdown]
-# > **Wrong in the tutorial.** Its attention looks at the mean of the channels and at their `argmax`: the *number* of
-# > the strongest channel, where CBAM has its *value*. A number of a channel has no order, and no gradient flows through
-# > it.
+# > **Wrong in the tutorial.** Its attention uses the mean of the channels and their `argmax`: the *index* of the
+# > strongest channel, where CBAM uses its *value*. An index has no meaningful order, and no gradient flows through it.
 #
 # Below: the photo, the strongest value, and the number of the strongest channel after the first module of the untrained
 # network.
@@ -117,14 +116,15 @@ for name, strongest in (("argmax", x.argmax(1).astype("float32")), ("max", x.max
     print(f"{name}: a gradient flows through it: {not strongest.stop_gradient}")
 
 # %% [markdown]
-# With `max` the attention can learn what to look for. It can still close for good: nothing keeps what goes into its
-# sigmoid small. The default config has batch norm there, as CBAM's authors do (`attention: cbam`); see
+# With `max` the attention can learn what to look for. It can still saturate at 0, because nothing limits the
+# input of its sigmoid. The default config has batch norm there, as CBAM's authors do (`attention: cbam`); see
 # [the reproduction](../reproduction.md).
 #
 # ## The loss
 #
-# L1 pulls as hard on a tiny error as on a large one; L2 pulls hardest on the largest, which explodes at the start;
-# SmoothL1 is the compromise. The figure shows loss and gradient by error.
+# The gradient of L1 is the same for small and large errors; that of L2 grows with the error and can be very large at
+# the start; SmoothL1 is quadratic for small errors and linear for large ones. The figure shows loss and gradient by
+# error.
 
 # %%
 from facekp.losses import l1, l2, smooth_l1
@@ -172,7 +172,7 @@ figure.tight_layout()
 #
 # NME: the mean distance of the points over the distance of the outer corners of the eyes.
 #
-# > **Wrong in the tutorial.** Its "NME" forgets its sum at every batch but divides by all faces so far. What it prints
+# > **Wrong in the tutorial.** Its "NME" resets its sum at every batch but divides by all faces so far. What it prints
 # > is the error of the last batch, divided by the number of all faces: the more faces, the better.
 #
 # Here are 770 faces, each wrong by 10 % of the eye distance, in batches of 64:
@@ -233,8 +233,8 @@ show(cv2.imread(str(summary.folder / "faces.png")))
 # %% [markdown]
 # The recipe needs its 50 epochs on thousands of images: [the tutorial, reproduced](../reproduction.md). A small network
 # on the crop of the face learns the synthetic faces in half a minute: [from training to the browser](browser.py). The
-# networks that come with facekp see the crop of a face, too, are trained on two data sets of photos, and err by less
-# than 5 %: [the weights](../models.md).
+# networks that come with facekp also take face crops, are trained on two data sets of photos, and have an NME below
+# 5 %: [the weights](../models.md).
 #
 # ## Glasses
 #

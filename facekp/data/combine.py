@@ -1,8 +1,9 @@
-"""Data sets derived from others: concatenations, face crops kept in memory, and squares without a face."""
+"""Data sets made of others: samples for a network, face crops kept in memory, and squares without a face."""
 
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,23 +12,45 @@ import numpy as np
 from tqdm import tqdm
 
 from facekp.codecs.points import Codec
-from facekp.data.dataset import FilesDataset, LandmarkDataset, Pipeline
+from facekp.data.dataset import Draw, FilesDataset, LandmarkDataset, Pipeline
 from facekp.vision import geometry
 
 
 class JoinedDataset(LandmarkDataset):
-    """Concatenation of data sets, with one transform and one codec.
+    """Concatenation of data sets whose samples are transformed and encoded, as a network is trained on them.
 
     Args:
-        parts: Data sets to concatenate; their own transforms and codecs are not used.
-        transform: See `LandmarkDataset`.
-        codec: See `LandmarkDataset`.
+        parts: Data sets to concatenate, at least one, all with the same schema.
+        transform: Called with (image, coords); see `facekp.data.transforms`. None leaves them unchanged.
+        codec: Encodes the points as the network's targets. None leaves them as points.
+        final_transform: Replaces the transform for a `Draw` whose `final` is set.
+        hidden_weight: Weight of a point that is labelled but hidden, 0 to 1: the fraction of draws in which its label
+            is used. In the others it is treated as missing.
+        with_visibility: Append the visibility of the points to a label's coordinates: K numbers, 1 or 0, NaN where it
+            is known neither from labels that mark hidden points nor from the transforms.
+
+    Example:
+        >>> from facekp.codecs.points import UnitCodec
+        >>> from facekp.data.drawn import DrawnFacesDataset
+        >>> from facekp.data.transforms import FaceCrop
+        >>> faces = JoinedDataset([DrawnFacesDataset(count=3)], FaceCrop(size=96), UnitCodec(96))
+        >>> image, label = faces[2]
+        >>> image.shape, label.shape
+        ((96, 96, 3), (136,))
     """
 
     def __init__(
-        self, parts: Sequence[LandmarkDataset], transform: Pipeline | None = None, codec: Codec | None = None
+        self,
+        parts: Sequence[LandmarkDataset],
+        transform: Pipeline | None = None,
+        codec: Codec | None = None,
+        final_transform: Pipeline | None = None,
+        hidden_weight: float = 1.0,
+        with_visibility: bool = False,
     ) -> None:
-        super().__init__(transform, codec)
+        super().__init__()
+        self.transform, self.final_transform, self.codec = transform, final_transform, codec
+        self.hidden_weight, self.with_visibility = hidden_weight, with_visibility
         self.parts = list(parts)
         self.schema = self.parts[0].schema
         self._ends = np.cumsum([len(part) for part in parts])
@@ -64,6 +87,51 @@ class JoinedDataset(LandmarkDataset):
         """Return the kind of each sample's part, (N,)."""
         return np.repeat([part.kind for part in self.parts], [len(part) for part in self.parts])
 
+    def __getitem__(self, key: int | Draw) -> tuple[np.ndarray, np.ndarray]:
+        """Return one sample, transformed and encoded.
+
+        Args:
+            key: A `Draw`, whose seed makes the random transforms reproducible in any process; or an index, which is
+                also the seed.
+
+        Returns:
+            The image and its label, which is NaN without a face, and infinite if the face's points are unknown.
+        """
+        index, seed, final = key if isinstance(key, Draw) else (key, key, False)
+        transform = self.final_transform if final else self.transform
+        image, points = super().__getitem__(index)
+        if self.hidden_weight < 1:
+            points = self._without_hidden(index, points, seed)
+        seen = self._marked(index) if self.with_visibility else []
+        if transform is not None:
+            random.seed(seed)  # Python's and NumPy's own generators: Paddle's transforms use no others
+            np.random.seed(seed % 2**32)
+            image, points, *seen = transform((image, points, *seen))
+        label = points if self.codec is None else self.codec.encode(points)
+        if self.with_visibility:
+            label = np.concatenate([label, seen[0] if seen else np.full(len(points), np.nan, np.float32)])
+        if not self.has_face(index):
+            label = np.full_like(label, np.nan)
+        elif not self.has_points(index):
+            label = np.full_like(label, np.inf)
+        return image, label
+
+    def _without_hidden(self, index: int, points: np.ndarray, seed: int) -> np.ndarray:
+        visibility = self.visibility(index)
+        if visibility is None:
+            return points
+        dropped = np.random.default_rng([seed, index]).random(len(points)) >= self.hidden_weight
+        left = np.where((dropped & (visibility == 1))[:, None], np.float32(np.nan), points)
+        box = self.schema.face_box(left)
+        return left if (box[2:] > box[:2]).any() else points  # too few are left to locate the face
+
+    def _marked(self, index: int) -> list[np.ndarray]:
+        """Return which points are seen, for the transforms; empty if the labels of the face mark no hidden points."""
+        visibility = self.visibility(index)
+        if visibility is None or not (visibility == 1).any():  # "visible" then only means "not marked"
+            return []
+        return [np.array([np.nan, 0, 1], np.float32)[visibility]]
+
     def _locate(self, index: int) -> tuple[LandmarkDataset, int]:
         number = int(np.searchsorted(self._ends, index, side="right"))
         return self.parts[number], index - int(self._ends[number]) + len(self.parts[number])
@@ -73,7 +141,7 @@ class KeptCrops(LandmarkDataset):
     """Face crops of another data set, decoded once and kept in memory, with a margin for `FaceCrop`.
 
     Args:
-        dataset: Source of the faces; its transform and codec are not used.
+        dataset: Source of the faces.
         face_side: Maximum side of a face in pixels; larger faces are shrunk.
         reach: Maximum distance of crops from the centre of the face's box, as a fraction of its longer side. At least
             0.75 of that side is kept on every side of the box.

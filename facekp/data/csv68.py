@@ -10,8 +10,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from facekp.codecs.points import Codec
-from facekp.data.dataset import FilesDataset, Pipeline
+from facekp.data.dataset import FilesDataset
 from facekp.data.source import Source, Split
 from facekp.errors import UserError
 from facekp.io.images import SUFFIXES, read_image
@@ -57,8 +56,6 @@ class FacialKeypointsDataset(FilesDataset):
     Args:
         csv_file: Path of the CSV.
         folder: Folder of the images.
-        transform: See `LandmarkDataset`.
-        codec: See `LandmarkDataset`.
         rows: Use only these rows of the CSV (0 is the first below the header).
 
     Raises:
@@ -81,11 +78,9 @@ class FacialKeypointsDataset(FilesDataset):
         self,
         csv_file: str | os.PathLike[str],
         folder: str | os.PathLike[str],
-        transform: Pipeline | None = None,
-        codec: Codec | None = None,
         rows: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(transform, codec)
+        super().__init__()
         self.source, self.folder = Path(csv_file), Path(folder)
         self.names, self.points = read_points_csv(self.source)
         self.rows = list(range(len(self.names))) if rows is None else list(rows)

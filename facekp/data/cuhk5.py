@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facekp.codecs.points import Codec
-from facekp.data.dataset import FilesDataset, Pipeline
+from facekp.data.dataset import FilesDataset
 from facekp.data.source import Source, Split
 from facekp.errors import UserError
 from facekp.io.images import read_image
@@ -42,8 +41,6 @@ class FivePointDataset(FilesDataset):
 
     Args:
         list_file: `trainImageList.txt` or `testImageList.txt`; its paths are relative to its own folder.
-        transform: See `LandmarkDataset`.
-        codec: See `LandmarkDataset`.
 
     Raises:
         UserError: The list is missing, or a row does not hold a path and fourteen numbers, or its box is empty.
@@ -61,10 +58,8 @@ class FivePointDataset(FilesDataset):
     kind = "cuhk5"
     schema = FIVE
 
-    def __init__(
-        self, list_file: str | os.PathLike[str], transform: Pipeline | None = None, codec: Codec | None = None
-    ) -> None:
-        super().__init__(transform, codec)
+    def __init__(self, list_file: str | os.PathLike[str]) -> None:
+        super().__init__()
         self.source = Path(list_file)
         self.names, self.boxes, self.points = read_five_points(self.source)
         self.rows = list(range(len(self.names)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +12,6 @@ import numpy as np
 from paddle.io import Dataset
 from tqdm import tqdm
 
-from facekp.codecs.points import Codec
 from facekp.errors import UserError, one_line
 from facekp.io.images import only_sound_images
 from facekp.landmarks import IBUG68, PointSchema
@@ -47,30 +45,15 @@ class Draw(NamedTuple):
 class LandmarkDataset(Dataset):
     """Data set of images and their points. Subclasses define `__len__`, `name` and `load`.
 
-    Args:
-        transform: Called with (image, coords); see `facekp.data.transforms`. None leaves them unchanged.
-        codec: Encodes the points as the network's targets. None leaves them as points.
+    Its samples are untransformed; `facekp.data.combine.JoinedDataset` transforms and encodes them for a network.
 
     Attributes:
         kind: Format of its labels, as named in a config; tables of results are grouped by it.
         schema: Schema of its points.
-        final_transform: Replaces the transform for a `Draw` whose `final` is set.
-        hidden_weight: Weight of a point that is labelled but hidden, 0 to 1: the fraction of draws in which its label
-            is used. In the others it is treated as missing.
-        with_visibility: Append the visibility of the points to a label's coordinates: K numbers, 1 or 0, NaN where it
-            is known neither from labels that mark hidden points nor from the transforms.
     """
 
     kind: str = ""
     schema: PointSchema = IBUG68
-    final_transform: Pipeline | None = None
-    hidden_weight: float = 1.0
-    with_visibility: bool = False
-
-    def __init__(self, transform: Pipeline | None = None, codec: Codec | None = None) -> None:
-        super().__init__()
-        self.transform = transform
-        self.codec = codec
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -88,56 +71,18 @@ class LandmarkDataset(Dataset):
         return None
 
     def has_face(self, index: int) -> bool:
-        """Return whether there is a face. If not, the points only locate the crop, and the label becomes NaN."""
+        """Return whether there is a face. If not, the points only locate the crop; a network's label is NaN."""
         return True
 
     def has_points(self, index: int) -> bool:
-        """Return whether the points are known. If not, they only locate the face, and the label becomes infinite."""
+        """Return whether the points are known. If not, they only locate the face; a network's label is infinite."""
         return True
 
-    def __getitem__(self, key: int | Draw) -> tuple[np.ndarray, np.ndarray]:
-        """Return one sample, transformed and encoded.
-
-        Args:
-            key: A `Draw`, whose seed makes the random transforms reproducible in any process; or an index, which is
-                also the seed.
-        """
-        index, seed, final = key if isinstance(key, Draw) else (key, key, False)
-        transform = self.final_transform if final else self.transform
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return one untransformed sample; see `load`."""
         if not 0 <= index < len(self):
             raise IndexError(index)
-        image, points = self.load(index)
-        if self.hidden_weight < 1:
-            points = self._without_hidden(index, points, seed)
-        seen = self._marked(index) if self.with_visibility else []
-        if transform is not None:
-            random.seed(seed)  # Python's and NumPy's own generators: Paddle's transforms use no others
-            np.random.seed(seed % 2**32)
-            image, points, *seen = transform((image, points, *seen))
-        label = points if self.codec is None else self.codec.encode(points)
-        if self.with_visibility:
-            label = np.concatenate([label, seen[0] if seen else np.full(len(points), np.nan, np.float32)])
-        if not self.has_face(index):
-            label = np.full_like(label, np.nan)
-        elif not self.has_points(index):
-            label = np.full_like(label, np.inf)
-        return image, label
-
-    def _without_hidden(self, index: int, points: np.ndarray, seed: int) -> np.ndarray:
-        visibility = self.visibility(index)
-        if visibility is None:
-            return points
-        dropped = np.random.default_rng([seed, index]).random(len(points)) >= self.hidden_weight
-        left = np.where((dropped & (visibility == 1))[:, None], np.float32(np.nan), points)
-        box = self.schema.face_box(left)
-        return left if (box[2:] > box[:2]).any() else points  # too few are left to locate the face
-
-    def _marked(self, index: int) -> list[np.ndarray]:
-        """Return which points are seen, for the transforms; empty if the labels of the face mark no hidden points."""
-        visibility = self.visibility(index)
-        if visibility is None or not (visibility == 1).any():  # "visible" then only means "not marked"
-            return []
-        return [np.array([np.nan, 0, 1], np.float32)[visibility]]
+        return self.load(index)
 
 
 class FilesDataset(LandmarkDataset):

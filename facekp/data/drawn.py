@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 from pydantic import ConfigDict, Field, PositiveInt
 
-from facekp.codecs.points import Codec
 from facekp.data.coco_file import write_coco
-from facekp.data.dataset import LandmarkDataset, Pipeline
+from facekp.data.dataset import LandmarkDataset
 from facekp.data.labels import Labels, make_face
 from facekp.data.source import Source, Split
 from facekp.errors import UserError
@@ -116,8 +115,6 @@ class DrawnFacesDataset(LandmarkDataset):
         count: Number of faces.
         first_seed: Seed of the first face; those of the others follow consecutively.
         size: Side of the images in pixels.
-        transform: See `LandmarkDataset`.
-        codec: See `LandmarkDataset`.
         schema: Schema of the points.
 
     Raises:
@@ -131,16 +128,8 @@ class DrawnFacesDataset(LandmarkDataset):
 
     kind = "drawn"
 
-    def __init__(
-        self,
-        count: int,
-        first_seed: int = 0,
-        size: int = 160,
-        transform: Pipeline | None = None,
-        codec: Codec | None = None,
-        schema: PointSchema = IBUG68,
-    ) -> None:
-        super().__init__(transform, codec)
+    def __init__(self, count: int, first_seed: int = 0, size: int = 160, schema: PointSchema = IBUG68) -> None:
+        super().__init__()
         if IBUG68.conversion(schema) is None:
             raise UserError(
                 f"no synthetic faces with the points of {schema.name}: add convert_from: ibug68 to the schema"

@@ -12,8 +12,7 @@ from typing import ClassVar, Optional, TypeVar
 import numpy as np
 from pydantic import ConfigDict, Field
 
-from facekp.codecs.points import Codec
-from facekp.data.dataset import FilesDataset, Pipeline
+from facekp.data.dataset import FilesDataset
 from facekp.data.labels import Face, Labels, turned_or_swapped
 from facekp.data.source import Source, Split
 from facekp.errors import FacekpWarning, UserError
@@ -30,21 +29,11 @@ class LabelsDataset(FilesDataset):
         labels: Labels of the faces.
         source: File or folder of the labels.
         kind: See `LandmarkDataset`.
-        transform: See `LandmarkDataset`.
-        codec: See `LandmarkDataset`.
         boxes: Keep faces that have a box and fewer than two points; for face detectors.
     """
 
-    def __init__(
-        self,
-        labels: Labels,
-        source: Path,
-        kind: str,
-        transform: Pipeline | None = None,
-        codec: Codec | None = None,
-        boxes: bool = False,
-    ) -> None:
-        super().__init__(transform, codec)
+    def __init__(self, labels: Labels, source: Path, kind: str, boxes: bool = False) -> None:
+        super().__init__()
         self.source, self.kind, self.schema = source, kind, labels.schema
         self.faces, self.points = labels.faces, labels.points
         used = [_has_points(face) or (boxes and face.box is not None) for face in self.faces]

@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from facekp.codecs.points import Codec
-from facekp.data.dataset import Pipeline
 from facekp.data.labelled import LabelsDataset, LabelsSource
 from facekp.data.labels import MAX_BYTES_OF_ONE, Face, Labels, make_face, parse_numbers, read_bytes, relative, write_pts
 from facekp.errors import UserError
@@ -76,8 +74,6 @@ class PtsDataset(LabelsDataset):
 
     Args:
         root: Folder that is searched recursively.
-        transform: See `LandmarkDataset`.
-        codec: See `LandmarkDataset`.
 
     Raises:
         UserError: There is no `.pts` file, or one does not hold 68 points, or has no image.
@@ -91,11 +87,9 @@ class PtsDataset(LabelsDataset):
         [20.0, 30.0]
     """
 
-    def __init__(
-        self, root: str | os.PathLike[str], transform: Pipeline | None = None, codec: Codec | None = None
-    ) -> None:
+    def __init__(self, root: str | os.PathLike[str]) -> None:
         labels = PtsSource(type="pts", labels=str(root)).read(Path(root))
-        super().__init__(labels, Path(root), "pts", transform, codec)
+        super().__init__(labels, Path(root), "pts")
 
 
 def read_pts(path: Path, schema: PointSchema = IBUG68) -> np.ndarray:

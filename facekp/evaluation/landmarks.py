@@ -15,6 +15,7 @@ from paddle.metric import Metric
 from tqdm import tqdm
 
 from facekp.codecs.points import Codec, OutputLayout
+from facekp.data.combine import JoinedDataset
 from facekp.data.dataset import FilesDataset, LandmarkDataset
 from facekp.data.loader import Loader
 from facekp.errors import UserError
@@ -75,7 +76,7 @@ class Predictions:
 
 def predict_dataset(
     network: nn.Layer,
-    dataset: LandmarkDataset,
+    dataset: JoinedDataset,
     codec: Codec,
     batch_size: int = 32,
     workers: int = 0,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from facekp.data.combine import JoinedDataset
 from facekp.data.composed import ComposedDataset
-from facekp.data.dataset import Draw, FilesDataset, LandmarkDataset
+from facekp.data.dataset import FilesDataset, LandmarkDataset
 from facekp.data.turned import HeadShape, TurnHead
 from facekp.errors import UserError
 from facekp.landmarks import IBUG68, PointSchema
+
+if TYPE_CHECKING:
+    from facekp.training.config import Config
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,11 @@ class Parts:
     schema: PointSchema
 
 
-def schema_of(config: Any) -> PointSchema:
+def schema_of(config: Config) -> PointSchema:
     """Return the point schema of a config's sources.
 
     Args:
-        config: A `facekp.training.config.Config`.
+        config: Config of the run.
 
     Raises:
         UserError: The points of two sources differ.
@@ -49,15 +52,14 @@ def schema_of(config: Any) -> PointSchema:
                 f"{config.name}: data.sources: {first.type} has the points of {first.schema_of_points.name}, "
                 f"{source.type} those of {source.schema_of_points.name}; take sources of one schema"
             )
-    schema: PointSchema = first.schema_of_points
-    return schema
+    return first.schema_of_points
 
 
-def load_parts(config: Any, progress: bool, training: bool = True) -> Parts:
+def load_parts(config: Config, progress: bool, training: bool = True) -> Parts:
     """Load and check the data sets of a config's sources.
 
     Args:
-        config: A `facekp.training.config.Config`.
+        config: Config of the run.
         progress: Show progress bars.
         training: Whether to check the training images; False for evaluation, which does not use them.
 
@@ -90,11 +92,11 @@ def labels_of(part: LandmarkDataset) -> np.ndarray:
     return np.stack([part.load(i)[1] for i in range(len(part))])
 
 
-def turning(config: Any, schema: PointSchema, labels: np.ndarray) -> TurnHead | None:
+def turning(config: Config, schema: PointSchema, labels: np.ndarray) -> TurnHead | None:
     """Return the transform that `data.turned` configures; None if it is not set.
 
     Args:
-        config: A `facekp.training.config.Config`.
+        config: Config of the run.
         schema: Schema of the points.
         labels: (M, K, 2) all training labels, from which the shape of heads is estimated.
 
@@ -109,20 +111,19 @@ def turning(config: Any, schema: PointSchema, labels: np.ndarray) -> TurnHead | 
     return TurnHead(HeadShape.learn(labels), **turned.model_dump())
 
 
-def check_transforms(name: str, dataset: JoinedDataset | ComposedDataset, size: int, final: bool = False) -> None:
+def check_transforms(name: str, dataset: JoinedDataset | ComposedDataset, size: int) -> None:
     """Run a pipeline once, where a wrong option can still be distinguished from a damaged image.
 
     Args:
         name: Config key, for messages.
         dataset: Data set with the pipeline.
         size: Side length of the network's input images in pixels.
-        final: Whether to check the transforms of the last epochs.
 
     Raises:
         UserError: The pipeline fails, or its output does not fit the network.
     """
     try:
-        image, _ = dataset[Draw(0, 0, final)]
+        image, _ = dataset[0]
     except (cv2.error, AttributeError, IndexError, TypeError, ValueError) as error:
         raise UserError(f"data.{name}: its transforms cannot work on {dataset.name(0)} ({error})") from error
     if image.ndim != 3 or image.shape[1:] != (size, size) or image.dtype != np.float32:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from paddle.vision.transforms import Compose
@@ -35,6 +35,9 @@ from facekp.registry import type_name
 from facekp.tasks.parts import check_transforms, labels_of, load_parts, turning
 from facekp.tasks.task import Evaluation, EvaluationSettings, Tables, Task, TaskData
 
+if TYPE_CHECKING:
+    from facekp.training.config import Config
+
 #: Maximum number of squares without a face in the review of a network's score.
 NO_FACES = 100
 
@@ -49,7 +52,7 @@ class PointsTask(Task):
     networks, losses, metrics = NETWORKS, LOSSES, METRICS
     default_metrics = DEFAULT_METRICS
 
-    def check(self, config: Any) -> None:
+    def check(self, config: Config) -> None:
         """See `Task`."""
         data = config.data
         if data.compose is not None:
@@ -82,7 +85,7 @@ class PointsTask(Task):
             if getattr(data, key) and not config.network.get("score"):
                 raise ValueError(f"data.{key} needs network.score: true")
 
-    def build_data(self, config: Any, progress: bool = False) -> TaskData:
+    def build_data(self, config: Config, progress: bool = False) -> TaskData:
         """See `Task`."""
         data = config.data
         parts = load_parts(config, progress)
@@ -106,31 +109,30 @@ class PointsTask(Task):
             weights.append(photos.weight)
         from_files = [part for part in validation_parts if isinstance(part, FilesDataset)]
         train_parts = _kept(config, train_parts, schema, progress)
-        validation = _validation(config, validation_parts, schema, progress)
+        validation_parts = _kept(config, validation_parts, schema, progress)
         turn = turning(config, schema, labels)
 
         def pipeline(transforms: list[dict[str, Any]]) -> Compose:
             built = build_transforms([*transforms, *data.pixels], schema).transforms
             return Compose([*([] if turn is None else [turn]), *built])
 
-        train = JoinedDataset(train_parts, pipeline(data.train))
-        if data.final is not None:
-            train.final_transform = pipeline(data.final.train)
-        no_faces = None
-        if from_files and config.network.get("score"):
-            every = -(-sum(len(part) for part in from_files) // NO_FACES)
-            no_faces = JoinedDataset([NoFacesDataset(from_files, every, config.seed)], validation.transform)
-        check_transforms("train", train, config.size)
-        if data.final is not None:
-            check_transforms("final.train", train, config.size, final=True)
+        train_transform, validation_transform = pipeline(data.train), _validation_transform(config, schema)
+        final_transform = None if data.final is None else pipeline(data.final.train)
+        check_transforms("validation", JoinedDataset(validation_parts, validation_transform), config.size)
+        check_transforms("train", JoinedDataset(train_parts, train_transform), config.size)
+        if final_transform is not None:
+            check_transforms("final.train", JoinedDataset(train_parts, final_transform), config.size)
         with_faces = [part for part in train_parts if part.has_face(0) and part.has_points(0)]
         crops = crop_statistics(JoinedDataset(with_faces, build_transforms(data.validation, schema)), config.size)
         mean_points = tuple((float(x), float(y)) for x, y in crops.mean_points)
         codec = CODECS[config.codec].fit(LabelStatistics(mean, std, config.size, mean_points))
-        for dataset in (train, validation, *([] if no_faces is None else [no_faces])):
-            dataset.codec = codec
-        train.hidden_weight = data.hidden_weight
-        train.with_visibility = validation.with_visibility = bool(config.network.get("visibility"))
+        visibility = bool(config.network.get("visibility"))
+        train = JoinedDataset(train_parts, train_transform, codec, final_transform, data.hidden_weight, visibility)
+        validation = JoinedDataset(validation_parts, validation_transform, codec, with_visibility=visibility)
+        no_faces = None
+        if from_files and config.network.get("score"):
+            every = -(-sum(len(part) for part in from_files) // NO_FACES)
+            no_faces = JoinedDataset([NoFacesDataset(from_files, every, config.seed)], validation_transform, codec)
         recipe = PointsRecipe(
             network=config.network,
             schema=schema,
@@ -160,7 +162,7 @@ class PointsTask(Task):
         if outputs.shape[1] < label.shape[0]:
             raise UserError(f"the network predicts {outputs.shape[1]} numbers, but a label has {label.shape[0]}")
 
-    def evaluate(self, config: Any, weights: str, settings: EvaluationSettings) -> Evaluation:
+    def evaluate(self, config: Config, weights: str, settings: EvaluationSettings) -> Evaluation:
         """See `Task`."""
         if settings.points is not None:
             raise UserError(f"--points is about face detectors, but {config.name} finds points itself")
@@ -182,9 +184,10 @@ class PointsTask(Task):
                             f"those of {parts.schema.name}; give data with the same points")  # fmt: skip
         for part in parts.validation:
             part.schema = recipe.schema
-        validation = _validation(config, parts.validation, recipe.schema, settings.progress)
-        codec = recipe.build_codec()
-        validation.codec = codec  # that of the training, even if the sources have changed
+        codec = recipe.build_codec()  # that of the training, even if the sources have changed
+        validation_parts = _kept(config, parts.validation, recipe.schema, settings.progress)
+        validation = JoinedDataset(validation_parts, _validation_transform(config, recipe.schema), codec)
+        check_transforms("validation", validation, config.size)
         if in_use:
             landmarker = Landmarker(*load_backend(Path(weights)), load_detector(), settings.passes, settings.flip)
             jitter = settings.boxes == "jittered"
@@ -213,7 +216,7 @@ class PointsTask(Task):
         return Evaluation(tables, sheet, errors[np.isfinite(errors)], names)
 
 
-def _kept(config: Any, parts: list[LandmarkDataset], schema: PointSchema, progress: bool) -> list[LandmarkDataset]:
+def _kept(config: Config, parts: list[LandmarkDataset], schema: PointSchema, progress: bool) -> list[LandmarkDataset]:
     """Return the data sets, with their crops in memory if `data.keep_crops` is set."""
     data = config.data
     if not data.keep_crops:
@@ -223,12 +226,8 @@ def _kept(config: Any, parts: list[LandmarkDataset], schema: PointSchema, progre
     return [KeptCrops(part, face_side=round(1.5 * config.size), reach=reach, progress=progress) for part in parts]
 
 
-def _validation(config: Any, parts: list[LandmarkDataset], schema: PointSchema, progress: bool) -> JoinedDataset:
-    """Join the validation data sets, with the transforms of the config."""
-    transform = build_transforms([*config.data.validation, *config.data.pixels], schema)
-    validation = JoinedDataset(_kept(config, parts, schema, progress), transform)
-    check_transforms("validation", validation, config.size)
-    return validation
+def _validation_transform(config: Config, schema: PointSchema) -> Compose:
+    return build_transforms([*config.data.validation, *config.data.pixels], schema)
 
 
 def _draw(

@@ -3,18 +3,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facekp.codecs.points import StandardCodec, UnitCodec
-from facekp.data.combine import NoFacesDataset
+from facekp.codecs.points import UnitCodec
+from facekp.data.combine import JoinedDataset, NoFacesDataset
 from facekp.data.csv68 import FacialKeypointsDataset
-from facekp.data.dataset import Draw, FilesDataset
+from facekp.data.dataset import FilesDataset
 from facekp.data.statistics import with_mean_face
-from facekp.data.transforms import FaceCrop, build_transforms
+from facekp.data.transforms import FaceCrop
 from facekp.errors import UserError
-from facekp.landmarks import IBUG68, MEAN_FACE, parse_schema
+from facekp.landmarks import parse_schema
 
 
-def dataset(folder, **options):
-    return FacialKeypointsDataset(folder / "training_frames_keypoints.csv", folder / "training", **options)
+def dataset(folder):
+    return FacialKeypointsDataset(folder / "training_frames_keypoints.csv", folder / "training")
 
 
 def edit_csv(folder, edit):
@@ -22,18 +22,15 @@ def edit_csv(folder, edit):
     path.write_text(edit(path.read_text()))
 
 
-def test_codec_and_transform(drawn_csv):
-    faces = dataset(drawn_csv, transform=FaceCrop(size=96), codec=StandardCodec(0.0, 2.0))
-    image, label = faces[0]
-    assert image.shape == (96, 96, 3)
-    np.testing.assert_allclose(label.reshape(68, 2) * 2, FaceCrop(size=96)(dataset(drawn_csv)[0])[1], atol=1e-3)
-
-
-def test_a_draw_repeats_itself_and_seeds_differ(drawn_csv):
-    faces = dataset(drawn_csv, transform=FaceCrop(size=96, rotate=20, scale=0.2, shift=0.1, flip=0.5))
-    first = faces[Draw(0, 7)][1]
-    np.testing.assert_array_equal(first, faces[Draw(0, 7)][1])
-    assert np.abs(first - faces[Draw(0, 8)][1]).max() > 1
+def test_samples_are_untransformed(drawn_csv):
+    faces = dataset(drawn_csv)
+    samples = list(faces)
+    assert len(samples) == 12
+    for sample, loaded in zip(samples[3], faces.load(3)):
+        np.testing.assert_array_equal(sample, loaded)
+    for index in (-1, 12):
+        with pytest.raises(IndexError):
+            faces[index]
 
 
 def wrong_file(folder):
@@ -77,8 +74,8 @@ def test_points_a_little_outside_are_fine(drawn_csv):
 class OneFace(FilesDataset):
     """One black image of 60 x 80 pixels with one face of any points."""
 
-    def __init__(self, schema, points, **options):
-        super().__init__(**options)
+    def __init__(self, schema, points):
+        super().__init__()
         self.schema, self.source = schema, Path("faces")
         self.points, self.rows = np.asarray(points, np.float32)[None], [0]
 
@@ -106,9 +103,9 @@ def test_points_of_a_schema_without_a_pair_must_not_all_coincide():
 
 def test_unknown_points_are_kept_and_do_not_move_the_crop():
     points = np.float32([[20, 20], [40, 30], [30, np.nan]])
-    faces = OneFace(PAIR, points, transform=FaceCrop(size=40, margin=0.5, schema=PAIR), codec=UnitCodec(40))
+    faces = OneFace(PAIR, points)
     faces.check()
-    image, label = faces[0]
+    image, label = JoinedDataset([faces], FaceCrop(size=40, margin=0.5, schema=PAIR), UnitCodec(40))[0]
     assert image.shape == (40, 40, 3)
     np.testing.assert_allclose(label[:4] * 40, [9.5, 14.5, 29.5, 24.5], atol=1e-4)  # as for the two points alone
     assert np.isnan(label[5])
@@ -116,74 +113,15 @@ def test_unknown_points_are_kept_and_do_not_move_the_crop():
         OneFace(PAIR, [[20, 20], [np.nan, 30], [np.nan, np.nan]]).check()
 
 
-def test_samples_without_a_face_have_labels_that_are_all_unknown():
-    class Nobody(OneFace):
-        def has_face(self, index):
-            return False
-
-    image, label = Nobody(PAIR, [[20, 20], [40, 20], [30, 40]], codec=UnitCodec(40))[0]
-    assert image.shape == (60, 80, 3) and label.shape == (6,) and np.isnan(label).all()
-
-
 @pytest.mark.parametrize("points", [[[20, 30], [40, 30]], [[30, 20], [30, 40]]])
 def test_points_on_one_line_are_a_face(points):
     schema = with_mean_face(EYES, np.array([points], np.float64))
-    faces = OneFace(schema, points, transform=FaceCrop(size=40, margin=0.5, schema=schema))
+    faces = OneFace(schema, points)
     faces.check()
-    np.testing.assert_allclose(np.ptp(faces[0][1], axis=0).max(), 20)
+    crops = JoinedDataset([faces], FaceCrop(size=40, margin=0.5, schema=schema))
+    np.testing.assert_allclose(np.ptp(crops[0][1], axis=0).max(), 20)
     with np.errstate(all="raise"):
         square = NoFacesDataset([faces]).load(0)[1]
     (x0, y0), side = square.min(0), np.ptp(square, axis=0).max()
     inside = ((np.array(points) >= [x0, y0]) & (np.array(points) <= [x0 + side, y0 + side])).all()
     assert not inside
-
-
-class Marked(OneFace):
-    """One face with labels of the visibility of its points."""
-
-    def __init__(self, schema, points, marks, **options):
-        super().__init__(schema, points, **options)
-        self.marks = np.array(marks, np.uint8)
-
-    def visibility(self, index):
-        return self.marks
-
-
-@pytest.mark.parametrize(("points", "marks"), [
-    ([[20, 20], [40, 20], [30, 40]], [1, 1, 1]),  # none left
-    ([[20, 20], [40, 20], [30, 40]], [1, 2, 1]),  # one left
-    ([[20, 20], [20, 20], [30, 40]], [2, 2, 1]),  # two left, at one place
-])  # fmt: skip
-def test_hidden_points_are_not_dropped_where_too_few_would_be_left(points, marks):
-    faces = Marked(PAIR, points, marks, transform=FaceCrop(size=40, margin=0.5, schema=PAIR))
-    whole = faces[0][1]
-    faces.hidden_weight = 0.0
-    np.testing.assert_array_equal(faces[0][1], whole)
-
-
-def visible_of(faces, seeds=20):
-    """Return the visibility in the labels of several draws: (seeds, points)."""
-    faces.with_visibility, faces.codec = True, UnitCodec(128)
-    return np.stack([faces[Draw(0, seed)][1][2 * faces.schema.num_points :] for seed in range(seeds)])
-
-
-def test_labels_with_hidden_points_say_which_are_seen():
-    points = [[20, 20], [40, 20], [30, 40]]
-    crop = FaceCrop(size=40, margin=0.5, schema=PAIR)
-    for transform in (None, crop):
-        np.testing.assert_array_equal(visible_of(Marked(PAIR, points, [2, 1, 2], transform=transform), 1), [[1, 0, 1]])
-        missing = Marked(PAIR, [[20, 20], [40, 20], [np.nan, np.nan]], [2, 1, 0], transform=transform)
-        np.testing.assert_array_equal(visible_of(missing, 1), [[1, 0, np.nan]])
-        assert np.isnan(visible_of(Marked(PAIR, points, [2, 2, 2], transform=transform), 1)).all()  # not labelled
-    faces = Marked(PAIR, points, [2, 1, 2], transform=crop)
-    assert faces[0][1].shape == (3, 2)
-
-
-def test_cover_teaches_visibility_alone():
-    covered = build_transforms([{"type": "FaceCrop", "size": 128}, {"type": "Cover", "p": 0.5}])
-    face = MEAN_FACE * 40 + 10
-    seen = visible_of(OneFace(IBUG68, face, transform=covered))
-    assert np.isfinite(seen).all() and 0.4 < seen.mean() < 0.99 and (seen == 0).any()
-    marks = np.where(np.arange(68) < 5, 1, 2)
-    marked = visible_of(Marked(IBUG68, face, marks, transform=covered))
-    np.testing.assert_array_equal(marked, np.where(marks == 1, 0, seen))

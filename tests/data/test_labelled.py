@@ -110,15 +110,14 @@ def test_hidden_points_count_as_often_as_they_weigh(drawn):
     visibility = np.full(98, 2)
     visibility[60:68] = 1
     part = parse_source(drawn("wflw98", visibility=visibility)).load().train[0]
-    faces = JoinedDataset([part])
-    assert np.isfinite(faces[0][1]).all()
-    faces.hidden_weight = 0.3
+    assert np.isfinite(JoinedDataset([part])[0][1]).all()
+    faces = JoinedDataset([part], hidden_weight=0.3)
     known = np.mean([np.isfinite(faces[Draw(0, seed)][1]).all(1) for seed in range(300)], 0)
     assert (known[visibility == 2] == 1).all()
     assert abs(known[visibility == 1].mean() - 0.3) < 0.05
     one, other = (faces[Draw(0, 7)][1] for _ in range(2))
     np.testing.assert_array_equal(one, other)
-    faces.hidden_weight = 0.0
+    faces = JoinedDataset([part], hidden_weight=0.0)
     assert np.isnan(faces[Draw(0, 1)][1][60:68]).all()
 
 

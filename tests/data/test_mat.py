@@ -1,5 +1,6 @@
 """The .mat files of COFW and AFLW, with small handmade ones."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,15 @@ def test_cofw(tmp_path):
     np.testing.assert_array_equal(face.box, [20, 20, 60, 60])
     assert read_image(face.image)[0, 0].tolist() == [30, 10, 200]
     assert face.image == tmp_path / "COFW_test_images" / "0002.png"
+
+
+def test_cofw_keeps_faces_that_have_only_a_box(tmp_path):
+    path = save(tmp_path / "COFW_test.mat", cofw())
+    source = parse_source({"type": "cofw", "labels": str(path), "boxes": True})
+    labels = source.read(path)
+    face = replace(labels.faces[0], points=np.full((29, 2), np.nan), visibility=np.zeros(29, np.uint8))
+    part = source.dataset(replace(labels, faces=[face]), path)
+    assert part.name(0) == "0001.png" and part.box_alone(0).tolist() == [20, 20, 60, 60]
 
 
 def test_aflw(tmp_path):

@@ -38,13 +38,14 @@ def test_the_box_of_the_highest_score_is_a_face_and_its_parts_are_none(paths):
     assert [photos.has_face(index) for index in range(4)] == [True, False, True, False]
     for index, box in ((0, FACE), (1, EYE)):
         np.testing.assert_allclose(photos.schema.face_box(photos.load(index)[1]), box, atol=1e-3)
-    assert np.isinf(photos[0][1]).all() and np.isnan(photos[1][1]).all()
+    labels = [label for _, label in JoinedDataset([photos])]
+    assert np.isinf(labels[0]).all() and np.isnan(labels[1]).all()
 
 
 def test_photos_without_faces_give_negatives_alone(paths):
     photos = PhotosDataset(paths, detector, faces=False)
     assert len(photos) == 8 and not any(photos.has_face(index) for index in range(8))
-    assert all(np.isnan(photos[index][1]).all() for index in range(8))
+    assert all(np.isnan(label).all() for _, label in JoinedDataset([photos]))
 
 
 def test_they_can_be_kept_and_cropped_whatever_the_schema(paths):

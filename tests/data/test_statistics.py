@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from facekp.data.combine import JoinedDataset
 from facekp.data.drawn import DrawnFacesDataset, draw_face
 from facekp.data.statistics import crop_statistics, label_mean_std, with_mean_face
 from facekp.data.transforms import FaceCrop
@@ -9,7 +10,7 @@ from facekp.landmarks import parse_schema
 
 
 def test_crop_statistics_of_face_crops_are_known():
-    faces = DrawnFacesDataset(10, transform=FaceCrop(size=100, margin=0.25))
+    faces = JoinedDataset([DrawnFacesDataset(10)], FaceCrop(size=100, margin=0.25))
     found = crop_statistics(faces, size=100)
     np.testing.assert_allclose(found.centre, 0.495, atol=1e-3)
     assert abs(found.side - 1 / 1.5) < 1e-3
@@ -30,8 +31,8 @@ def test_unknown_points_count_nowhere():
             points[40:60] = np.nan if index else points[40:60]
             return image, points
 
-    transform = FaceCrop(size=100, margin=0.25)
-    found = crop_statistics(Incomplete(3, transform=transform), size=100)
+    faces = JoinedDataset([Incomplete(3)], FaceCrop(size=100, margin=0.25))
+    found = crop_statistics(faces, size=100)
     assert np.isfinite(found.mean_points).all() and found.mean_points.shape == (68, 2)
     np.testing.assert_allclose(found.centre, 0.495, atol=1e-3)  # each crop is around the known points
     assert abs(found.side - 1 / 1.5) < 1e-3
