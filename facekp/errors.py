@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class UserError(Exception):
@@ -15,6 +19,28 @@ class UserError(Exception):
 
 class FacekpWarning(UserWarning):
     """A warning for the user while the work continues; the command line shows it as one line."""
+
+
+def first_problem(error: ValidationError) -> tuple[str, str]:
+    """Return the key and the message of the first problem that pydantic found.
+
+    Args:
+        error: Error of pydantic.
+
+    Returns:
+        The key with dots, empty if the problem is the whole value; and the message, without the prefix that pydantic
+        adds to those of our validators.
+
+    Example:
+        >>> from pydantic import TypeAdapter, ValidationError
+        >>> try:
+        ...     TypeAdapter(dict[str, int]).validate_python({"epochs": None})
+        ... except ValidationError as error:
+        ...     first_problem(error)
+        ('epochs', 'Input should be a valid integer')
+    """
+    first = error.errors()[0]
+    return ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
 
 
 def one_line(text: object) -> str:

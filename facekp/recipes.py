@@ -16,8 +16,8 @@ import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
-from facekp.codecs.points import Codec, OutputLayout, Outputs, codec_from_dict, sigmoid
-from facekp.errors import UserError
+from facekp.codecs.points import Codec, OutputDecoder, OutputLayout, Outputs, codec_from_dict
+from facekp.errors import UserError, first_problem
 from facekp.io.files import atomic_path
 from facekp.io.safetensors import read_metadata
 from facekp.landmarks import SCHEMAS, PointSchema, load_schema, parse_schema
@@ -98,15 +98,13 @@ class PointsRecipe:
         """Return the network's input for one black crop: (1, C, size, size)."""
         return self.build_pixels()(np.zeros((self.size, self.size, 3), np.uint8))[None]
 
+    def build_decoder(self) -> OutputDecoder:
+        """Return the decoder of the network's outputs and labels."""
+        return OutputDecoder(self.layout, self.build_codec(), self.size)
+
     def decode(self, outputs: np.ndarray) -> Outputs:
         """Decode what the network predicts, (N, layout.width); see `Outputs`."""
-        parts = self.layout.split(outputs)
-        return Outputs(
-            self.build_codec().decode(parts.points),
-            None if parts.score is None else sigmoid(parts.score),
-            None if parts.sigma is None else np.exp(parts.sigma) * np.float32(self.size / 100),
-            None if parts.visibility is None else sigmoid(parts.visibility),
-        )
+        return self.build_decoder()(outputs)
 
     def network_arguments(self) -> dict[str, Any]:
         """Return the arguments of `build_network`."""
@@ -263,9 +261,7 @@ def parse_recipe(metadata: Mapping[str, str], source: str | os.PathLike[str]) ->
                 raise ValueError(f"codec: is for crops of {size} pixels, not {recipe.size}")
         return recipe
     except ValidationError as error:
-        first = error.errors()[0]
-        reason = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-        raise UserError(_damaged(source, reason)) from error
+        raise UserError(_damaged(source, ": ".join(first_problem(error)))) from error
     except (KeyError, TypeError, ValueError, RecursionError, UserError) as error:
         raise UserError(_damaged(source, _short(error))) from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Callable, TypeVar, Union
 
 from facekp.errors import UserError
@@ -36,6 +36,28 @@ def check_name(registry: Mapping[str, Any], spec: Spec, what: str) -> str:
     return name
 
 
+def options_in(spec: Spec, valid: Collection[str], what: str) -> dict[str, Any]:
+    """Return the options in a spec, if all are known.
+
+    Args:
+        spec: See `build`.
+        valid: Names of the known options.
+        what: What the spec describes, for the message, such as "loss wing".
+
+    Raises:
+        UserError: An option is unknown; the message lists the known ones.
+
+    Example:
+        >>> options_in({"type": "wing", "width": 3}, ["width", "curvature"], "loss wing")
+        {'width': 3}
+    """
+    options = {key: value for key, value in spec.items() if key != "type"} if isinstance(spec, Mapping) else {}
+    for option in options:
+        if option not in valid:
+            raise UserError(f"{what}: unknown option {str(option)[:60]!r}; known are {', '.join(valid) or 'none'}")
+    return options
+
+
 def build(registry: Mapping[str, Callable[..., T]], spec: Spec, what: str, **context: Any) -> T:
     """Build the object that a spec describes.
 
@@ -56,15 +78,9 @@ def build(registry: Mapping[str, Callable[..., T]], spec: Spec, what: str, **con
         (1, 2)
     """
     name = check_name(registry, spec, what)
-    options = {key: value for key, value in spec.items() if key != "type"} if isinstance(spec, Mapping) else {}
     parameters = inspect.signature(registry[name]).parameters
     given = {key: value for key, value in context.items() if key in parameters}
-    valid = [key for key in parameters if key not in context]
-    for option in options:
-        if option not in valid:
-            raise UserError(
-                f"{what} {name}: unknown option {str(option)[:60]!r}; known are {', '.join(valid) or 'none'}"
-            )
+    options = options_in(spec, [key for key in parameters if key not in context], f"{what} {name}")
     try:
         return registry[name](**options, **given)
     except (ArithmeticError, AssertionError, IndexError, MemoryError, TypeError, ValueError) as error:

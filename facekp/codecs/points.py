@@ -1,6 +1,7 @@
 """Codecs of points: pixels of the crop <-> the network's outputs.
 
-Training, evaluation and inference use the same pair of `encode` and `decode`; it is stored with the weights.
+Training, evaluation and inference use the same pair of `encode` and `decode`; it is stored with the weights. Decoding
+is affine in every coordinate, as `facekp.inference.export.DecodedNetwork` requires.
 """
 
 from __future__ import annotations
@@ -319,6 +320,41 @@ def codec_from_dict(described: dict[str, Any]) -> Codec:
         return TypeAdapter(kind).validate_python(values)
     except (KeyError, TypeError, ValidationError, ValueError) as error:
         raise UserError(f"unknown codec {str(described)[:80]}; the weights are of another version") from error
+
+
+@dataclass(frozen=True)
+class OutputDecoder:
+    """Decodes the values that a network of points predicts, and the labels that it is trained on.
+
+    Args:
+        layout: Layout of the predicted values.
+        codec: Codec of the points.
+        size: Side of the crop in pixels.
+
+    Example:
+        >>> decode = OutputDecoder(OutputLayout(2, score=True), UnitCodec(100), size=100)
+        >>> outputs = decode(np.array([[0.5, 0.5, 0.25, 0.0, 0.0]]))
+        >>> outputs.points.tolist(), outputs.score.tolist()
+        ([[[50.0, 50.0], [25.0, 0.0]]], [0.5])
+    """
+
+    layout: OutputLayout
+    codec: Codec
+    size: int
+
+    def __call__(self, outputs: np.ndarray) -> Outputs:
+        """Decode predicted values, (N, layout.width); see `Outputs`."""
+        parts = self.layout.split(outputs)
+        return Outputs(
+            self.codec.decode(parts.points),
+            None if parts.score is None else sigmoid(parts.score),
+            None if parts.sigma is None else np.exp(parts.sigma) * np.float32(self.size / 100),
+            None if parts.visibility is None else sigmoid(parts.visibility),
+        )
+
+    def label_points(self, label: np.ndarray) -> np.ndarray:
+        """Return the points, (N, K, 2) in pixels of the crop, of labels (N, 2K or more), which begin with them."""
+        return self.codec.decode(label[:, : 2 * self.layout.num_points])
 
 
 def _pairs(predicted: np.ndarray) -> np.ndarray:

@@ -30,7 +30,6 @@ def run(args: argparse.Namespace) -> None:
     """Check the labels, write the report and print a summary."""
     if (args.labels is None) == (args.config is None):
         raise UserError("give the file or folder of the labels, or a config with -c")
-    from facekp.commands.convert_labels import SUFFIXES
     from facekp.data.dataset import FilesDataset
     from facekp.data.formats import labels_source
     from facekp.evaluation.labels import KINDS, check_labels
@@ -49,8 +48,7 @@ def run(args: argparse.Namespace) -> None:
         schema_of(config)
         splits = [source.load() for source in config.data.sources]
     else:
-        name = args.source or SUFFIXES.get(args.labels.suffix.lower()) or ("pts" if args.labels.is_dir() else None)
-        source = labels_source(name, args.labels, args.schema, args.images)
+        source = labels_source(args.source, args.labels, args.schema, args.images)
         source.validation = None if args.validation is None else str(args.validation)
         splits = [source.load()]
     parts = [("train", part) for split in splits for part in split.train]

@@ -12,9 +12,6 @@ from facekp.errors import UserError, counted
 
 EXAMPLE = "example: facekp convert-labels labels.json labels.csv --schema my_points.yml"
 
-#: Suffix of a file -> its format; that of a folder is given by --from and --to (default: pts).
-SUFFIXES = {".json": "coco", ".csv": "csv", ".xml": "imglab"}
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
@@ -33,18 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Read, convert and write the labels, and print a summary."""
-    from facekp.data.formats import FORMATS, labels_source
+    from facekp.data.formats import FORMATS, SUFFIXES, labels_source
     from facekp.data.labels import reduced
     from facekp.landmarks import load_schema
 
-    source = args.source or SUFFIXES.get(args.input.suffix.lower()) or ("pts" if args.input.is_dir() else None)
     target = args.target or SUFFIXES.get(args.output.suffix.lower()) or (None if args.output.suffix else "pts")
     written = [name for name, kind in FORMATS.items() if getattr(kind, "holds", None) is not None]
     if target not in written:
         raise UserError(f"{args.output}: unknown output format; choose one with --to: {', '.join(written)}")
     if args.output.exists() and not args.overwrite:
         raise UserError(f"{args.output}: exists; choose another name, or add --overwrite")
-    reader = labels_source(source, args.input, args.schema, args.images)
+    reader = labels_source(args.source, args.input, args.schema, args.images)
     labels = reader.read(args.input)
     if args.convert_to:
         labels = labels.converted(load_schema(args.convert_to), str(args.input))

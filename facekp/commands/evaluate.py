@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from facekp.commands.networks import check_count
 from facekp.errors import UserError
 
 EXAMPLE = "example: facekp evaluate -w output/sam_googlenet_bn/best.safetensors"
@@ -36,8 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Evaluate the weights, write the results and print a table."""
-    if args.passes < 1:
-        raise UserError(f"--passes {args.passes}: at least 1")
+    check_count("--passes", args.passes)
     from facekp import zoo
     from facekp.io.files import check_place
 

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     os.environ.setdefault("GLOG_minloglevel", "2")  # otherwise Paddle reports its own problems with tracing on stderr
     from facekp import zoo
     from facekp.inference.backends import ONNX_FILE, find_weights
-    from facekp.inference.export import can_write_onnx, export, put
+    from facekp.inference.export import can_write_onnx, copy_atomically, export
     from facekp.recipes import read_recipe
 
     if not (args.output or args.hub or args.shipped):
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
         for path in zoo.own_weights().values():
             with tempfile.TemporaryDirectory() as temporary:
                 export(path, temporary, ["onnx"], half=True)  # the weights are shipped in half precision, too
-                print(put(Path(temporary) / ONNX_FILE, path.with_suffix(".onnx")))
+                print(copy_atomically(Path(temporary) / ONNX_FILE, path.with_suffix(".onnx")))
         zoo.write_index()
 
 

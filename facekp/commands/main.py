@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     listed = "\n".join(f"  {name:14} {what}" for name, what in COMMANDS.items())
     parser = Parser(
         prog="facekp",
-        description="Face landmarks with PaddlePaddle, and stickers that sit on them.",
+        description="Face landmarks with PaddlePaddle, and stickers that follow them.",
         epilog=f"commands:\n{listed}\n\nfacekp COMMAND --help says more. Example: facekp sticker photo.jpg",
         usage="facekp COMMAND ...",
     )

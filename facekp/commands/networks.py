@@ -1,8 +1,10 @@
-"""Options for the choice of networks, shared by several commands."""
+"""Options shared by several commands: the choice of networks, and counts."""
 
 from __future__ import annotations
 
 import argparse
+
+from facekp.errors import UserError
 
 
 def add_networks(parser: argparse.ArgumentParser, hub: bool = True) -> None:
@@ -30,3 +32,13 @@ def given_networks(args: argparse.Namespace) -> str:
     """
     given = [f"--{name} {getattr(args, name)}" for name in ("source", "detector") if getattr(args, name) is not None]
     return " ".join(given) or "the default networks"
+
+
+def check_count(option: str, value: int | None) -> None:
+    """Check the value of an option that is a count; None: the option was not given.
+
+    Raises:
+        UserError: It is below 1.
+    """
+    if value is not None and value < 1:
+        raise UserError(f"{option} {value}: at least 1")

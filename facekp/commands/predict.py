@@ -6,7 +6,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from facekp.commands.networks import add_networks, given_networks
+from facekp.commands.networks import add_networks, check_count, given_networks
 from facekp.errors import UserError, counted, one_line
 
 EXAMPLE = "example: facekp predict photos/ -o points.csv"
@@ -37,8 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Find the faces, write the results and print a summary."""
-    if args.threads is not None and args.threads < 1:
-        raise UserError(f"--threads {args.threads}: at least 1")
+    check_count("--threads", args.threads)
 
     from facekp.inference.many import TABLES, predict
     from facekp.io.images import find_files

@@ -10,7 +10,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from facekp.commands.networks import add_networks, given_networks
+from facekp.commands.networks import add_networks, check_count, given_networks
 from facekp.errors import UserError, counted
 
 EXAMPLE = "example: facekp pseudo-label photos/ -o data/photos_labelled --source face_crop"
@@ -31,8 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Find and compare the points, write the labels and print a summary."""
-    if args.threads is not None and args.threads < 1:
-        raise UserError(f"--threads {args.threads}: at least 1")
+    check_count("--threads", args.threads)
     if not (0 <= args.min_score <= 1 and args.max_change > 0):
         raise UserError("--min-score must be from 0 to 1, and --max-change above 0")
 

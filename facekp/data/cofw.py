@@ -51,7 +51,7 @@ class CofwSource(LabelsSource):
 
     def dataset(self, labels: Labels, path: Path) -> LabelsDataset:
         """See `LabelsSource`."""
-        return LabelsDataset(labels, self.folder_of_images(path), self.type)
+        return LabelsDataset(labels, self.folder_of_images(path), self.type, boxes=self.boxes)
 
 
 def _write(file: Path, image: np.ndarray, where: str) -> None:

@@ -22,7 +22,7 @@ from facekp.data.lapa import LapaSource
 from facekp.data.pts import PtsSource
 from facekp.data.source import Source
 from facekp.data.wflw import WflwSource
-from facekp.errors import UserError
+from facekp.errors import UserError, first_problem
 
 #: `type` of a source -> class of its options, which loads it.
 FORMATS: dict[str, type[Source]] = {
@@ -39,6 +39,9 @@ FORMATS: dict[str, type[Source]] = {
     "cofw": CofwSource,
     "aflw": AflwSource,
 }
+
+#: Suffix of a file of labels -> its format.
+SUFFIXES = {".json": "coco", ".csv": "csv", ".xml": "imglab"}
 
 
 def parse_source(values: Any) -> Source:
@@ -60,13 +63,12 @@ def parse_source(values: Any) -> Source:
     try:
         return FORMATS[name].model_validate({"type": name} if isinstance(values, str) else values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
+        key, message = first_problem(error)
+        if error.errors()[0]["type"] == "extra_forbidden":
             fields = FORMATS[name].model_fields.items()
             valid = ", ".join(field.alias or key for key, field in fields if key != "type")
             raise UserError(f"format {name}: unknown option {key}; known are {valid}") from error
-        raise UserError(f"format {name}: {key}: {first['msg']}") from error
+        raise UserError(f"format {name}: {key}: {message}") from error
 
 
 def labels_source(
@@ -75,19 +77,20 @@ def labels_source(
     """Return the source of a file or folder of labels, to read or write it.
 
     Args:
-        name: A key of `FORMATS`.
+        name: A key of `FORMATS`; None: by the suffix of `labels`, or pts for a folder.
         labels: The file or folder.
         schema: See `LabelsSource`.
         images: See `LabelsSource`.
 
     Raises:
-        UserError: The format is unknown.
+        UserError: The format is unknown, or cannot be determined from the name of `labels`.
 
     Example:
         >>> labels_source("wflw", Path("list.txt")).schema_of_points.num_points
         98
     """
     known = {key: kind for key, kind in FORMATS.items() if issubclass(kind, LabelsSource)}
+    name = name or SUFFIXES.get(labels.suffix.lower()) or ("pts" if labels.is_dir() else None)
     if name is None:
         raise UserError(f"{labels}: its format cannot be determined from its name; give one of {', '.join(known)}")
     registry.check_name(known, name, "format of labels")

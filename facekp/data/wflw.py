@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Optional
+from typing import Literal, Optional, get_args
 
 from facekp.data.labelled import LabelsSource
 from facekp.data.labels import Labels, make_face, parse_numbers, read_text
 from facekp.errors import UserError
 
-ATTRIBUTES = ("pose", "expression", "illumination", "make_up", "occlusion", "blur")
+Attribute = Literal["pose", "expression", "illumination", "make_up", "occlusion", "blur"]
+
+#: Attributes of a face in the order of a row.
+ATTRIBUTES: tuple[Attribute, ...] = get_args(Attribute)
 
 #: Number of values in a row: 98 points, a box, six attributes, the image.
 _LENGTH = 2 * 98 + 4 + 6 + 1
@@ -23,7 +26,7 @@ class WflwSource(LabelsSource):
 
     implied = "wflw98"
     #: Omit faces with any of these attributes.
-    omit: tuple[Literal["pose", "expression", "illumination", "make_up", "occlusion", "blur"], ...] = ()
+    omit: tuple[Attribute, ...] = ()
 
     def folder_of_images(self, labels: Path) -> Path:
         """See `LabelsSource`."""

@@ -335,6 +335,6 @@ def _errors(
         if np.isfinite(each).any():
             error = float(np.nanmean(each))
             seen = "learned by the weights if these are theirs" if split == "train" else "held out"
-            text = f"NME {error * 100:.1f} %, max_errors at {schema.points[int(np.nanargmax(each))]}; {seen}"
+            text = f"NME {error * 100:.1f} %, most at {schema.points[int(np.nanargmax(each))]}; {seen}"
             found.append(make[row](kind="error", score=error, text=text, predicted=predicted.points[0]))
     return sorted(found, key=lambda finding: -finding.score)[:max_errors]

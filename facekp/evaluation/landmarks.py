@@ -14,7 +14,7 @@ from paddle.io import BatchSampler
 from paddle.metric import Metric
 from tqdm import tqdm
 
-from facekp.codecs.points import Codec, OutputLayout
+from facekp.codecs.points import Codec, OutputDecoder
 from facekp.data.combine import JoinedDataset
 from facekp.data.dataset import FilesDataset, LandmarkDataset
 from facekp.data.loader import Loader
@@ -77,36 +77,31 @@ class Predictions:
 def predict_dataset(
     network: nn.Layer,
     dataset: JoinedDataset,
-    codec: Codec,
+    decoder: OutputDecoder,
     batch_size: int = 32,
     workers: int = 0,
     progress: bool = False,
-    layout: OutputLayout | None = None,
 ) -> Predictions:
     """Run a network once on every sample of a data set, on the same crops as in training.
 
     Args:
         network: Network to evaluate; it is set to evaluation mode.
         dataset: Data set of (image, encoded points).
-        codec: Codec of the labels and of the network.
+        decoder: Decodes the labels and the network's outputs.
         batch_size: Number of samples per batch.
         workers: Number of loader processes; 0 loads in this process.
         progress: Show a progress bar.
-        layout: Layout of the network's outputs; None: only the points are used.
     """
     network.eval()
-    layout = layout or OutputLayout(dataset.schema.num_points)
-    one = np.zeros(2 * layout.num_points)
-    percent = float((codec.decode(one + 1) - codec.decode(one))[0, 0])  # one percent of the crop's side in pixels
     loader = Loader(dataset, BatchSampler(dataset, batch_size=batch_size), workers)
     predicted, truth, sigma = [], [], []
     with paddle.no_grad():
         for image, label in tqdm(loader, "evaluating", unit="batch", leave=False, disable=None if progress else True):
-            outputs = layout.split(network(image).numpy())
-            predicted.append(codec.decode(outputs.points))
-            truth.append(codec.decode(label.numpy()[:, : one.size]))  # only the points: labels have no score
+            outputs = decoder(network(image).numpy())
+            predicted.append(outputs.points)
+            truth.append(decoder.label_points(label.numpy()))
             if outputs.sigma is not None:
-                sigma.append(np.exp(outputs.sigma) * percent)
+                sigma.append(outputs.sigma)
     return Predictions(np.concatenate(predicted), np.concatenate(truth), np.concatenate(sigma) if sigma else None)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import html
 import io
@@ -15,7 +14,8 @@ from facekp import viz
 from facekp.data.dataset import FilesDataset
 from facekp.errors import UserError
 from facekp.evaluation.labels import KINDS, Checked, Finding
-from facekp.io.files import atomic_path, check_own
+from facekp.io.files import atomic_path, check_html, check_own
+from facekp.io.images import jpeg_base64
 from facekp.landmarks import PointSchema
 from facekp.vision import geometry
 
@@ -64,8 +64,7 @@ def check_name(path: Path) -> Path:
     Raises:
         UserError: The page's name does not end in `.html`, or the CSV would replace another file, such as the labels.
     """
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"{path}: the report is an HTML file; end its name in .html")
+    check_html(path)
     table = path.with_suffix(".csv")
     check_own(table, ",".join(_COLUMNS), "a list of findings")
     return table
@@ -130,8 +129,7 @@ def _figure(part: FilesDataset, index: int, schema: PointSchema, caption: str, f
         face = viz.draw_points(face, placed, viz.TRUTH, 1.5, schema)
     else:
         _draw_order(face, placed, schema, () if finding is None else finding.points)
-    data = base64.b64encode(cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()).decode()
-    return (f'<figure><img alt="" loading="lazy" src="data:image/jpeg;base64,{data}">'
+    return (f'<figure><img alt="" loading="lazy" src="data:image/jpeg;base64,{jpeg_base64(face, 80)}">'
             f"<figcaption>{html.escape(caption)}</figcaption></figure>")  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import paddle
 
-from facekp.codecs.points import Codec, OutputLayout, sigmoid
+from facekp.codecs.points import OutputDecoder
 from facekp.evaluation.landmarks import Predictions, by_region, by_yaw
 from facekp.landmarks import PointSchema
 from facekp.metrics import MissedFaces
@@ -94,14 +94,13 @@ class PointsReview(Review):
     """Review of points: NME by region and by yaw. Samples whose label is all NaN show no face.
 
     Args:
-        codec: Codec of the labels and of the network.
+        decoder: Decodes the labels and the network's outputs.
         schema: Schema of the points.
-        layout: Layout of the network's outputs.
 
     Example:
-        >>> from facekp.codecs.points import UnitCodec
+        >>> from facekp.codecs.points import OutputLayout, UnitCodec
         >>> from facekp.landmarks import IBUG68
-        >>> review = PointsReview(UnitCodec(100), IBUG68, OutputLayout(68))
+        >>> review = PointsReview(OutputDecoder(OutputLayout(68), UnitCodec(100), 100), IBUG68)
         >>> face = IBUG68.mean_points[None] * 50
         >>> review.add(UnitCodec(100).encode(face + 1), UnitCodec(100).encode(face))
         >>> review.worst(), list(review.groups()["yaw"])
@@ -110,8 +109,8 @@ class PointsReview(Review):
 
     unit = "NME"
 
-    def __init__(self, codec: Codec, schema: PointSchema, layout: OutputLayout) -> None:
-        self.codec, self.schema, self.layout = codec, schema, layout
+    def __init__(self, decoder: OutputDecoder, schema: PointSchema) -> None:
+        self.decoder, self.schema = decoder, schema
         super().__init__()
 
     def clear(self) -> None:
@@ -122,11 +121,11 @@ class PointsReview(Review):
 
     def add(self, predicted: np.ndarray, label: np.ndarray) -> None:
         """See `Review`: outputs (N, layout.width), labels (N, 2K) or (N, 3K)."""
-        outputs = self.layout.split(predicted)
-        self._predicted.append(self.codec.decode(outputs.points))
-        self._truth.append(self.codec.decode(OutputLayout(self.schema.num_points).split(label).points))
+        outputs = self.decoder(predicted)
+        self._predicted.append(outputs.points)
+        self._truth.append(self.decoder.label_points(label))
         if outputs.score is not None:
-            self._scores.append(sigmoid(outputs.score))
+            self._scores.append(outputs.score)
 
     @property
     def _predictions(self) -> Predictions:

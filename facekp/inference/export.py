@@ -326,7 +326,7 @@ def quantise(path: Path, inputs: Sequence[np.ndarray]) -> None:
             weight_type=QuantType.QInt8,
             nodes_to_exclude=_ends(model),
         )
-        put(written, path)
+        copy_atomically(written, path)
 
 
 def _ends(model: Any) -> list[str]:
@@ -342,10 +342,10 @@ def _ends(model: Any) -> list[str]:
     return ends
 
 
-def put(source: Path, target: Path) -> Path:
-    """Copy a file atomically."""
+def copy_atomically(source: Path, target: Path) -> Path:
+    """Copy a file atomically; return its new path."""
     with atomic_path(target) as temporary:
-        temporary.write_bytes(source.read_bytes())
+        shutil.copyfile(source, temporary)
     return target
 
 

@@ -80,6 +80,48 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
+def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a new, empty folder; rename it to `path` when the block ends without an error, else delete it.
+
+    Args:
+        path: Target folder; must be empty if it exists. Missing parent folders are created.
+
+    Yields:
+        The folder to write to, on the same disk.
+
+    Raises:
+        UserError: See `check_new_folder`.
+        OSError: The folder cannot be created. Errors of the block propagate as well.
+
+    Example:
+        >>> target = Path(tempfile.mkdtemp(), "site")
+        >>> with new_folder(target) as folder:
+        ...     _ = (folder / "index.html").write_text("whole")
+        >>> [file.name for file in target.iterdir()]
+        ['index.html']
+    """
+    target = Path(path).absolute()
+    check_new_folder(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{_cut(target.name, _STEM)}-", dir=target.parent) as scratch:
+        folder = Path(scratch, "new")
+        folder.mkdir()
+        yield folder
+        folder.rename(target)
+
+
+def check_new_folder(folder: Path) -> None:
+    """Check that an output folder does not exist, or is empty.
+
+    Raises:
+        UserError: It is a file, or not empty.
+        OSError: It cannot be read.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: exists already; choose another folder, or delete it first")
+
+
+@contextmanager
 def local_errors(place: Path, remedy: str) -> Iterator[None]:
     """Convert disk errors to a one-line message for the user.
 
@@ -219,6 +261,16 @@ def read_start(path: str | os.PathLike[str], count: int) -> bytes:
     """
     with open(open_regular(path), "rb") as file:
         return file.read(count)
+
+
+def check_html(path: Path) -> None:
+    """Check that the name of a report ends in `.html`.
+
+    Raises:
+        UserError: It does not.
+    """
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"{path}: the report is an HTML file; end its name in .html")
 
 
 def check_own(path: Path, header: str, what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import glob
 import io
 import os
@@ -228,6 +229,11 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
         parameters = [cv2.IMWRITE_JPEG_QUALITY, 95] if Path(path).suffix.lower() in {".jpg", ".jpeg"} else []
         if not cv2.imwrite(str(temporary), image, parameters):
             raise UserError(f"{path}: OpenCV could not write it; check the free space")
+
+
+def jpeg_base64(image: np.ndarray, quality: int) -> str:
+    """Encode a BGR uint8 image as JPEG in base64, for an HTML page."""
+    return base64.b64encode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()).decode()
 
 
 def image_named(stem: Path) -> Path | None:

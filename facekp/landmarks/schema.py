@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from facekp.errors import UserError
+from facekp.errors import UserError, first_problem
 from facekp.io.unique_keys import UniqueKeys
 from facekp.vision import geometry
 
@@ -312,10 +312,10 @@ def parse_schema(values: Any, source: str) -> PointSchema:
         file = _FILE.validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        keys = (_SchemaFile if len(first["loc"]) == 1 else _Edge).model_fields
-        valid = f"; valid keys are {', '.join(keys)}" if first["type"] == "extra_forbidden" else ""
-        what = first["msg"].removeprefix("Value error, ") + valid
+        key, what = first_problem(error)
+        if first["type"] == "extra_forbidden":
+            keys = (_SchemaFile if len(first["loc"]) == 1 else _Edge).model_fields
+            what = f"{what}; valid keys are {', '.join(keys)}"
         raise UserError(": ".join(part for part in (source, key, what) if part)) from error
     names = tuple(file.points)
     index = {name: i for i, name in enumerate(names)}

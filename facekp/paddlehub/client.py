@@ -32,7 +32,7 @@ from facekp.inference.faces import Faces
 from facekp.inference.landmarker import Detector
 from facekp.io.images import as_bgr
 from facekp.landmarks import IBUG68, PointSchema
-from facekp.paddlehub import worker
+from facekp.paddlehub import worker as hub_worker
 from facekp.vision import geometry
 from facekp.vision.boxes import as_boxes
 
@@ -216,7 +216,7 @@ class Worker:
             ) from error
         try:
             self._process = subprocess.Popen(
-                [python, worker.__file__, self.home],
+                [python, hub_worker.__file__, self.home],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log or stderr,
@@ -249,8 +249,8 @@ class Worker:
         timer = threading.Timer(self._seconds, give_up)  # killing it closes the pipe and so ends the read below
         timer.start()
         try:
-            worker.send(self._process.stdin, request, payload)
-            answer, data = worker.receive(self._process.stdout)
+            hub_worker.send(self._process.stdin, request, payload)
+            answer, data = hub_worker.receive(self._process.stdout)
         except (EOFError, OSError, ValueError) as error:
             with suppress(subprocess.TimeoutExpired):  # for the exit status of a process that ends by itself
                 self._process.wait(timeout=5)

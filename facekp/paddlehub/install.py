@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO
 
 from facekp.errors import UserError
-from facekp.io.files import local_errors
-from facekp.paddlehub import worker
+from facekp.io.files import check_new_folder, local_errors
+from facekp.paddlehub import worker as hub_worker
 from facekp.paddlehub.client import DETECTOR, MODULE, PADDLEHUB, Worker, WorkerError, check_module, need_packages
 
 #: Server from which PaddleHub itself gets modules. It uses plain HTTP, and what it sends is code that will be run.
@@ -42,8 +42,7 @@ def make_environment(folder: Path) -> Path:
     """
     folder = folder.absolute()
     with local_errors(folder, "choose another folder"):
-        if folder.exists() and any(folder.iterdir()):
-            raise UserError(f"{folder}: exists already; choose another folder, or delete it first")
+        check_new_folder(folder)
         try:
             return _fill_environment(folder)
         except BaseException:
@@ -55,7 +54,7 @@ def _fill_environment(folder: Path) -> Path:
     _run([sys.executable, "-m", "venv", str(folder)])
     python = folder / ("Scripts" if os.name == "nt" else "bin") / Path(sys.executable).name
     library = Path(_run([str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'), end='')"]))
-    for name, classes in worker.STAND_INS.items():
+    for name, classes in hub_worker.STAND_INS.items():
         if importlib.util.find_spec(name.split(".")[0]) is None:
             stand_in = library.joinpath(*name.split("."))
             stand_in.mkdir()
@@ -67,7 +66,7 @@ def _fill_environment(folder: Path) -> Path:
     )
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _run([*pip, "--no-deps", PADDLEHUB])
-    packages = [package for package in worker.PACKAGES.values() if package not in ("paddlepaddle", "paddlehub")]
+    packages = [package for package in hub_worker.PACKAGES.values() if package not in ("paddlepaddle", "paddlehub")]
     _run([*pip, *packages, *COMMAND_PACKAGES])
     return python
 

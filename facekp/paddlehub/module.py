@@ -12,7 +12,6 @@ import base64
 import binascii
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from facekp.errors import UserError
 from facekp.inference.backends import PARAMETERS_FILE, PROGRAM_FILES, RECIPE_FILE, load_backend
 from facekp.inference.faces import Faces
 from facekp.inference.landmarker import Landmarker
-from facekp.io.files import local_errors
+from facekp.io.files import local_errors, new_folder
 from facekp.io.images import decode_image, read_image, write_image
 from facekp.paddlehub.client import FOREHEAD
 from facekp.version import VERSION
@@ -100,33 +99,19 @@ def write_hub_module(folder: Path, network: Path, detector: Path) -> None:
         UserError: `network` or `detector` is not such a folder, or `folder` is not empty or cannot be written.
     """
     parts = {NETWORK: _exported_files(network), DETECTOR: _exported_files(detector)}
-    folder = folder.absolute()
-    with local_errors(folder, "choose another folder"):
-        if folder.exists() and any(folder.iterdir()):
-            raise UserError(f"{folder}: exists already; choose another folder, or delete it first")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-            made = Path(scratch, "module")
-            package = Path(__file__).resolve().parents[1]
-            shutil.copytree(
-                package, made / LIBRARY / package.name, ignore=shutil.ignore_patterns("shipped", "__pycache__")
-            )
-            for part, files in parts.items():
-                (made / part).mkdir()
-                for file in files:
-                    shutil.copyfile(file, made / part / file.name)
-            code = _MODULE.format(
-                name=NAME,
-                summary="Face landmarks.",
-                version=VERSION,
-                library=LIBRARY,
-                network=NETWORK,
-                detector=DETECTOR,
-            )
-            (made / "module.py").write_text(code, encoding="utf-8")
-            (made / "__init__.py").touch()
-            (made / "requirements.txt").write_text(REQUIREMENTS, encoding="utf-8")
-            made.rename(folder)
+    package = Path(__file__).resolve().parents[1]
+    code = _MODULE.format(
+        name=NAME, summary="Face landmarks.", version=VERSION, library=LIBRARY, network=NETWORK, detector=DETECTOR
+    )
+    with local_errors(folder, "choose another folder"), new_folder(folder) as made:
+        shutil.copytree(package, made / LIBRARY / package.name, ignore=shutil.ignore_patterns("shipped", "__pycache__"))
+        for part, files in parts.items():
+            (made / part).mkdir()
+            for file in files:
+                shutil.copyfile(file, made / part / file.name)
+        (made / "module.py").write_text(code, encoding="utf-8")
+        (made / "__init__.py").touch()
+        (made / "requirements.txt").write_text(REQUIREMENTS, encoding="utf-8")
 
 
 def _exported_files(folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ import numpy as np
 from paddle.vision.transforms import Compose
 
 from facekp import viz
-from facekp.codecs.points import CODECS, Codec, LabelStatistics, OutputLayout, codec_to_dict
+from facekp.codecs.points import CODECS, LabelStatistics, OutputDecoder, OutputLayout, codec_to_dict
 from facekp.data.combine import JoinedDataset, KeptCrops, NoFacesDataset
 from facekp.data.dataset import FilesDataset, LandmarkDataset
 from facekp.data.photos import PhotosDataset
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 #: Maximum number of squares without a face in the review of a network's score.
 NO_FACES = 100
 
-#: Codecs whose unit is one percent of the crop, and the network outputs that need such a codec.
-_PERCENT, _IN_PERCENT = ("mean_face", "percent"), ("score", "sigma", "visibility")
+#: Codecs whose unit is one percent of the crop, which all outputs besides the points need.
+_PERCENT = ("mean_face", "percent")
 
 
 class PointsTask(Task):
@@ -69,7 +69,8 @@ class PointsTask(Task):
         names = {key: str(type_name(spec)) for key, (_, spec) in named.items()}
         built = {key: registry.get(names[key]) for key, (registry, _) in named.items()}
         needed = {f"{key}: {names[key]}": getattr(kind, "codecs", ()) for key, kind in built.items()}
-        needed.update({f"network.{name}": _PERCENT for name in _IN_PERCENT if config.network.get(name) is True})
+        layout = OutputLayout.of(config.network, 0)
+        needed.update({f"network.{name}": _PERCENT for name in layout.names if name != "points"})
         for key, codecs in needed.items():
             if codecs and config.codec not in codecs:
                 raise ValueError(f"{key} counts in percent of the crop, so it needs codec: {' or '.join(codecs)}")
@@ -82,7 +83,7 @@ class PointsTask(Task):
         if any(getattr(source, "boxes", False) for source in data.sources):
             raise ValueError("data.sources: boxes: true goes with task: boxes")
         for key in ("faces_per_no_face", "photos"):
-            if getattr(data, key) and not config.network.get("score"):
+            if getattr(data, key) and not layout.score:
                 raise ValueError(f"data.{key} needs network.score: true")
 
     def build_data(self, config: Config, progress: bool = False) -> TaskData:
@@ -126,11 +127,13 @@ class PointsTask(Task):
         crops = crop_statistics(JoinedDataset(with_faces, build_transforms(data.validation, schema)), config.size)
         mean_points = tuple((float(x), float(y)) for x, y in crops.mean_points)
         codec = CODECS[config.codec].fit(LabelStatistics(mean, std, config.size, mean_points))
-        visibility = bool(config.network.get("visibility"))
-        train = JoinedDataset(train_parts, train_transform, codec, final_transform, data.hidden_weight, visibility)
-        validation = JoinedDataset(validation_parts, validation_transform, codec, with_visibility=visibility)
+        layout = OutputLayout.of(config.network, schema.num_points)
+        train = JoinedDataset(
+            train_parts, train_transform, codec, final_transform, data.hidden_weight, layout.visibility
+        )
+        validation = JoinedDataset(validation_parts, validation_transform, codec, with_visibility=layout.visibility)
         no_faces = None
-        if from_files and config.network.get("score"):
+        if from_files and layout.score:
             every = -(-sum(len(part) for part in from_files) // NO_FACES)
             no_faces = JoinedDataset([NoFacesDataset(from_files, every, config.seed)], validation_transform, codec)
         recipe = PointsRecipe(
@@ -151,8 +154,8 @@ class PointsTask(Task):
             recipe=recipe,
             loss=build_loss(config.loss, recipe.layout),
             metrics=build_metrics(config.metrics or self.default_metrics, codec, schema),
-            draw=partial(_draw, codec=codec, schema=schema),
-            review=PointsReview(codec, schema, recipe.layout),
+            draw=partial(_draw, decoder=recipe.build_decoder(), schema=schema),
+            review=PointsReview(recipe.build_decoder(), schema),
             no_faces=no_faces,
         )
 
@@ -193,8 +196,8 @@ class PointsTask(Task):
             jitter = settings.boxes == "jittered"
             predictions = predict_in_use(landmarker, validation, jitter, progress=settings.progress)
         else:
-            predictions = predict_dataset(network, validation, codec, config.train.batch_size, config.data.workers,
-                                          settings.progress, recipe.layout)  # fmt: skip
+            predictions = predict_dataset(network, validation, recipe.build_decoder(), config.train.batch_size,
+                                          config.data.workers, settings.progress)  # fmt: skip
         by_kind = {"all": predictions}
         kinds = validation.kinds()
         if len(set(kinds)) > 1:
@@ -235,8 +238,8 @@ def _draw(
     labels: np.ndarray,
     predicted: np.ndarray,
     captions: Sequence[str] | None,
-    codec: Codec,
+    decoder: OutputDecoder,
     schema: PointSchema,
 ) -> np.ndarray:
-    labels, points = (OutputLayout(schema.num_points).split(array).points for array in (labels, predicted))
-    return viz.comparison_sheet(inputs, codec.decode(labels), codec.decode(points), captions, schema=schema)
+    points = decoder(predicted).points
+    return viz.comparison_sheet(inputs, decoder.label_points(labels), points, captions, schema=schema)

@@ -16,7 +16,7 @@ from paddle.optimizer.lr import LRScheduler
 from pydantic import ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 from pydantic.dataclasses import dataclass
 
-from facekp.errors import UserError
+from facekp.errors import UserError, first_problem
 from facekp.io.safetensors import read_safetensors, write_safetensors
 from facekp.models.weights import set_state
 from facekp.paddle_internals import accumulators_of, beta_of, schedule_of
@@ -128,9 +128,7 @@ def _read_state(text: str, path: str | os.PathLike[str]) -> RunState:
             raise ValueError("it is not a mapping")
         return RunState(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        reason = f"state.{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-        raise UserError(_damaged(path, reason)) from error
+        raise UserError(_damaged(path, f"state.{': '.join(first_problem(error))}")) from error
     except (TypeError, ValueError, RecursionError) as error:
         raise UserError(_damaged(path, f"state: {str(error)[:200]}")) from error
 

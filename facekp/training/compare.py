@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
 
-import cv2
 import numpy as np
 
 from facekp import plots
 from facekp.errors import UserError, counted, one_line
-from facekp.io.files import atomic_path
-from facekp.io.images import decode_image
+from facekp.io.files import atomic_path, check_html
+from facekp.io.images import decode_image, jpeg_base64
 from facekp.training.config import read_config
 from facekp.training.logs import RunDetails, RunLog, read_details, read_run
 from facekp.training.run_folder import leaves
@@ -93,8 +92,7 @@ def compare(folders: Sequence[Path], path: Path) -> None:
         UserError: A folder holds no run, or its logs are damaged; or the runs cannot be compared; or the page cannot be
             written. Nothing is written in these cases.
     """
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"{path}: the report is an HTML file; end its name in .html")
+    check_html(path)
     runs = _read(folders)
     text = _page(runs)
     with atomic_path(path) as temporary:
@@ -214,9 +212,7 @@ def _worst(runs: Sequence[_Run]) -> list[str]:
 def _as_jpeg(png: bytes) -> str | None:
     """Convert a PNG of a log to a small JPEG in base64; None if it is no valid image."""
     sheet = decode_image(np.frombuffer(png, np.uint8))
-    if sheet is None:
-        return None
-    return base64.b64encode(cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()).decode()
+    return None if sheet is None else jpeg_base64(sheet, 85)
 
 
 def _configs(runs: Sequence[_Run]) -> list[str]:

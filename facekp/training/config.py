@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsA
 from facekp.codecs.points import CODECS
 from facekp.data.formats import parse_source
 from facekp.data.source import Source
-from facekp.errors import UserError
+from facekp.errors import UserError, first_problem
 from facekp.io.files import read_bytes
 from facekp.io.unique_keys import UniqueKeys
 from facekp.registry import check_name, type_name
@@ -345,7 +345,7 @@ def parse_config(values: Any, source: str, options: Sequence[str] = ()) -> Confi
         return Config.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key, message = first_problem(error)
         for option in options:
             name = option.partition("=")[0]
             if f"{key}.".startswith(f"{name}.") or f"{name}.".startswith(f"{key}."):
@@ -355,7 +355,6 @@ def parse_config(values: Any, source: str, options: Sequence[str] = ()) -> Confi
         if first["type"] == "extra_forbidden":
             valid = ", ".join(_fields(first["loc"][:-1]))
             raise UserError(f"{source}: unknown key {key}; valid here are {valid}") from error
-        message = first["msg"].replace("Value error, ", "")
         plain = isinstance(first["input"], (str, int, float, bool, list)) and first["type"] != "value_error"
         given = f" (it is {_short(repr(first['input']))})" if plain and key and first["type"] != "missing" else ""
         raise UserError(f"{source}: {key}{': ' if key else ''}{message}{given}") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Callable
 
 import cv2
@@ -92,12 +92,8 @@ def build_pixels(specs: Sequence[Spec]) -> Callable[[np.ndarray], np.ndarray]:
     steps = []
     for spec in specs:
         name = registry.check_name(PIXELS, spec, "pixel step")
-        options = {key: value for key, value in spec.items() if key != "type"} if isinstance(spec, Mapping) else {}
-        valid = list(inspect.signature(PIXELS[name]).parameters)[1:]
-        for option in options:
-            if option not in valid:
-                raise UserError(f"pixel step {name}: unknown option {option!r}; known are {', '.join(valid) or 'none'}")
-        steps.append(functools.partial(PIXELS[name], **options))
+        valid = list(inspect.signature(PIXELS[name]).parameters)[1:]  # the first one is the image
+        steps.append(functools.partial(PIXELS[name], **registry.options_in(spec, valid, f"pixel step {name}")))
 
     def apply(image: np.ndarray) -> np.ndarray:
         for step in steps:

@@ -6,11 +6,10 @@ import hashlib
 import re
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 from facekp.errors import UserError, one_line
-from facekp.io.files import sha256_of
+from facekp.io.files import new_folder, sha256_of
 
 #: Built page in an installed package; source folder in a clone, where `npm run build` writes `dist`.
 _INSTALLED = Path(__file__).with_name("page")
@@ -69,19 +68,15 @@ def write_page(page: Path, network: Path | None, folder: Path) -> None:
         UserError: `folder` is not empty or cannot be written.
     """
     folder = folder.absolute()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder}: exists already; choose another folder, or delete it first")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-            made = Path(shutil.copytree(page, Path(scratch) / "page"))
+        with new_folder(folder) as made:
+            shutil.copytree(page, made, dirs_exist_ok=True)
             if network is not None:
                 shutil.copytree(made / NETWORK, made / SHIPPED_NETWORK)
                 for file in network.iterdir():
                     shutil.copyfile(file, made / NETWORK / file.name)
                 _renew(made / SERVICE_WORKER, network)
             made.chmod(0o755)
-            made.rename(folder)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror}); check the name and the free space") from error
 

@@ -53,7 +53,7 @@ def test_conversion_to_csv_and_back(labels, run_tool, refuses, tmp_path):
     [
         (["none.json", "x.csv"], "none.json: cannot be read"),
         (["labels.json", "labels.json"], "exists; choose another name, or add --overwrite"),
-        (["labels.json", "x.mat"], "written are pts, coco, csv, imglab; choose one with --to"),
+        (["labels.json", "x.mat"], "unknown output format; choose one with --to: pts, coco, csv, imglab"),
         (["labels.json", "x.csv", "--from", "jpeg"], "unknown format of labels 'jpeg'"),
         (["labels.json", "x.csv", "--schema", "five"], "98 points, but five has 5"),
         (["labels.json", "x.csv", "--convert-to", "five"], "no conversion from wflw98 to five is known"),
@@ -125,5 +125,5 @@ def test_predictions_are_labels_to_correct(run_tool, refuses, tmp_path):
     truth = DrawnFacesDataset(3)[2][1]
     np.testing.assert_allclose(faces[0].points[2], truth[8], atol=12)
     assert faces[0].box is not None  # from all 68 points
-    assert "COCO's JSON is not added to" in refuses("predict", *photos, "-o", labels, "--resume")
+    assert "a COCO JSON file cannot be extended" in refuses("predict", *photos, "-o", labels, "--resume")
     assert "is written to a .json" in refuses("predict", *photos, "-o", tmp_path / "x.csv", "--format", "coco")

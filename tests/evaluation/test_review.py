@@ -3,7 +3,7 @@ import pytest
 from tests_support import head_in_space, seen_from
 
 from facekp.codecs.boxes import STRIDES, BoxCodec
-from facekp.codecs.points import OutputLayout, UnitCodec
+from facekp.codecs.points import OutputDecoder, OutputLayout, UnitCodec
 from facekp.data.composed import MAX_FACES
 from facekp.evaluation.landmarks import Predictions, by_region, by_yaw
 from facekp.evaluation.review import BoxesReview, PointsReview, Scores
@@ -44,7 +44,7 @@ def test_errors_by_region_are_those_of_its_points():
 
 
 def test_a_review_of_points_names_the_worst_faces_and_forgets_them():
-    review = PointsReview(CODEC, IBUG68, OutputLayout(68))
+    review = PointsReview(OutputDecoder(OutputLayout(68), CODEC, CODEC.size), IBUG68)
     truth = turned(0, 10, 20)
     moved = truth + np.array([2, 30, 7])[:, None, None]
     label = CODEC.encode(truth)
@@ -62,7 +62,7 @@ def test_a_review_of_points_names_the_worst_faces_and_forgets_them():
 
 def test_the_score_of_faces_and_of_others_makes_a_confusion():
     layout = OutputLayout(68, score=True)
-    review = PointsReview(CODEC, IBUG68, layout)
+    review = PointsReview(OutputDecoder(layout, CODEC, CODEC.size), IBUG68)
     label = CODEC.encode(turned(0, 0, 0, 0))
     outputs = np.column_stack([label, [5.0, 5.0, -5.0, 5.0]]).astype(np.float32)
     review.add(outputs, label)

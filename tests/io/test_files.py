@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from facekp.errors import UserError
-from facekp.io.files import atomic_path, check_place, locked, open_regular, read_bytes, sweep
+from facekp.io.files import atomic_path, check_place, locked, new_folder, open_regular, read_bytes, sweep
 from facekp.io.images import find_files
 
 
@@ -27,6 +27,22 @@ def test_outputs_are_ordinary_files(tmp_path):
     plain = tmp_path / "plain.txt"
     plain.write_text("")
     assert stat.S_IMODE((tmp_path / "new" / "a.txt").stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_a_new_folder_is_complete_or_absent(tmp_path):
+    target = tmp_path / "parent" / "new"
+    with pytest.raises(RuntimeError), new_folder(target) as folder:
+        (folder / "a.txt").write_text("half")
+        raise RuntimeError
+    assert not os.listdir(target.parent)
+    target.mkdir()
+    with new_folder(target) as folder:
+        (folder / "a.txt").write_text("whole")
+    assert os.listdir(target.parent) == ["new"] and os.listdir(target) == ["a.txt"]
+    for taken in (target, target / "a.txt"):
+        with pytest.raises(UserError, match="exists already"), new_folder(taken):
+            pass
+    assert (target / "a.txt").read_text() == "whole"
 
 
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path):

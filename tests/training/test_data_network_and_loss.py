@@ -4,7 +4,7 @@ import paddle
 import pytest
 from paddle.static import InputSpec
 
-from facekp.codecs.points import MeanFaceCodec
+from facekp.codecs.points import MeanFaceCodec, OutputDecoder, OutputLayout
 from facekp.data.combine import JoinedDataset
 from facekp.data.composed import MAX_FACES
 from facekp.data.drawn import DrawnFacesDataset
@@ -31,6 +31,7 @@ def test_training_lowers_the_loss_on_drawn_faces():
     mean = crop_statistics(JoinedDataset([drawn], pipeline), 96).mean_points
     codec = MeanFaceCodec(96, tuple(map(tuple, mean.tolist())))
     faces = JoinedDataset([drawn], pipeline, codec)
+    decoder = OutputDecoder(OutputLayout(68), codec, codec.size)
     network = build_network("plain_resnet", in_channels=1, channels=(8, 16, 32, 32), map_size=3)
     model = paddle.Model(
         network, [InputSpec([None, 1, 96, 96], "float32", "image")], [InputSpec([None, 136], "float32", "points")]
@@ -38,9 +39,9 @@ def test_training_lowers_the_loss_on_drawn_faces():
     optimizer = paddle.optimizer.Momentum(0.5, parameters=network.parameters())
     model.prepare(optimizer, build_loss("smooth_l1"), [NME(codec)])
     loader = paddle.io.DataLoader(faces, batch_size=16)
-    before = predict_dataset(network, faces, codec).errors().mean()
+    before = predict_dataset(network, faces, decoder).errors().mean()
     model.fit(loader, epochs=20, verbose=0)
-    after = predict_dataset(network, faces, codec).errors().mean()
+    after = predict_dataset(network, faces, decoder).errors().mean()
     assert after < 0.5 * before
     assert model.evaluate(loader, verbose=0)["nme"] == pytest.approx(after, rel=1e-4)
 

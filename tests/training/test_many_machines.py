@@ -121,7 +121,7 @@ def test_two_processes_learn_what_one_does_also_when_they_are_killed(tmp_path):
     network, recipe = load_weights(folder / "best.safetensors")
     config = load_config(folder / "config.yml")
     data = config.what.build_data(config)
-    errors = predict_dataset(network, data.validation, data.validation.codec).errors()
+    errors = predict_dataset(network, data.validation, recipe.build_decoder()).errors()
     assert len(errors) == 17
     assert errors.mean() == pytest.approx(together["val_nme"].min(), rel=1e-5)
     assert recipe.notes["val_nme"] == pytest.approx(errors.mean(), rel=1e-5)
