@@ -14,6 +14,7 @@ from tqdm import tqdm
 from facekp.codecs.points import Codec
 from facekp.data.dataset import Draw, FilesDataset, LandmarkDataset, Pipeline
 from facekp.vision import geometry
+from facekp.vision.boxes import part_inside
 
 
 class JoinedDataset(LandmarkDataset):
@@ -196,7 +197,7 @@ class KeptCrops(LandmarkDataset):
         if side > self._face_side:
             height, width = crop.shape[:2]
             scale = self._face_side / side
-            size = (max(1, round(width * scale)), max(1, round(height * scale)))
+            size = geometry.scaled_size((width, height), scale)
             matrix = geometry.compose(matrix, geometry.resizing((width, height), size))
             crop = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
         return crop.copy(), geometry.apply(matrix, points)
@@ -251,7 +252,7 @@ class NoFacesDataset(LandmarkDataset):
             wide = side * np.exp(rng.uniform(*np.log(self._SIDES)))
             x, y = rng.uniform(-wide / 4, [width - wide * 3 / 4, height - wide * 3 / 4])
             square = np.array([x, y, x + wide, y + wide])
-            if all(_covered(square, face) < 0.15 for face in faces):
+            if all(max(part_inside(square, face), part_inside(face, square)) < 0.15 for face in faces):
                 break
         else:  # the face fills the image: take a corner of it
             wide = side * rng.uniform(0.25, 0.4)
@@ -259,9 +260,3 @@ class NoFacesDataset(LandmarkDataset):
             square = np.array([x, y, x + wide, y + wide])
         placed = square[:2] + self._mean * (square[2] - square[0]) / self._side
         return image, placed.astype(np.float32)
-
-
-def _covered(square: np.ndarray, face: np.ndarray) -> float:
-    """Return the intersection of two boxes, as a fraction of the smaller one."""
-    inside = np.clip(np.minimum(square[2:], face[2:]) - np.maximum(square[:2], face[:2]), 0, None).prod()
-    return float(inside / min((square[2:] - square[:2]).prod(), (face[2:] - face[:2]).prod()))

@@ -13,8 +13,7 @@ from typing import Any, Optional
 import numpy as np
 
 from facekp.errors import UserError
-from facekp.io import files
-from facekp.io.files import atomic_path
+from facekp.io.files import atomic_path, read_bytes
 from facekp.landmarks import SCHEMAS, PointSchema, load_schema
 from facekp.vision import geometry
 
@@ -208,23 +207,19 @@ def schema_named(names: Sequence[str]) -> PointSchema | None:
     return next((s for s in map(load_schema, SCHEMAS) if s.points == tuple(map(str, names))), None)
 
 
-def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
-    """Read a file of labels.
+def read_text(path: Path, max_bytes: int = MAX_BYTES, errors: str = "strict") -> str:
+    """Read a file of labels in UTF-8.
 
     Args:
         path: The file.
         max_bytes: Maximum size in bytes; larger files are refused.
+        errors: How to treat bytes that are not UTF-8, as for `bytes.decode`.
 
     Raises:
         UserError: The file is missing, not a regular file, too large, or not text.
     """
-    return read_bytes(path, max_bytes, lambda data: data.decode("utf-8-sig"))
-
-
-def read_bytes(path: Path, max_bytes: int, parse: Callable[[bytes], Any]) -> Any:
-    """Read a regular file and parse it; see `read_text`."""
     try:
-        return parse(files.read_bytes(path, max_bytes))
+        return read_bytes(path, max_bytes).decode("utf-8-sig", errors)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the name") from error
     except UnicodeDecodeError as error:

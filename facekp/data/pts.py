@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from facekp.data.labelled import LabelsDataset, LabelsSource
-from facekp.data.labels import MAX_BYTES_OF_ONE, Face, Labels, make_face, parse_numbers, read_bytes, relative, write_pts
+from facekp.data.labels import MAX_BYTES_OF_ONE, Face, Labels, make_face, parse_numbers, read_text, relative, write_pts
 from facekp.errors import UserError
 from facekp.io.images import image_named
 from facekp.landmarks import IBUG68, PointSchema
@@ -98,7 +98,7 @@ def read_pts(path: Path, schema: PointSchema = IBUG68) -> np.ndarray:
     Raises:
         UserError: The file does not hold K pairs of numbers.
     """
-    text = read_bytes(path, MAX_BYTES_OF_ONE, lambda data: data.decode("utf-8", "replace"))
+    text = read_text(path, MAX_BYTES_OF_ONE, "replace")
     if "{" in text:
         text = text[text.index("{") + 1 :].partition("}")[0]
     values = parse_numbers(text.split(), str(path))
