@@ -62,6 +62,9 @@ class SimCCLoss(nn.Layer):
     Args:
         deviation: Standard deviation of the Gaussian in percent of the crop; 1.8 are two pixels of 112.
         mean_weight: Weight of the means' SmoothL1.
+
+    Raises:
+        ValueError: `deviation` is not positive, or `mean_weight` is negative.
     """
 
     codecs: ClassVar[tuple[str, ...]] = ("percent",)
@@ -69,7 +72,7 @@ class SimCCLoss(nn.Layer):
     def __init__(self, deviation: float = 1.8, mean_weight: float = 0.5) -> None:
         super().__init__()
         if not (deviation > 0 and mean_weight >= 0):
-            raise ValueError("deviation is positive, and mean_weight not negative")
+            raise ValueError("deviation must be positive, and mean_weight not negative")
         self.deviation, self.mean_weight = deviation, mean_weight
 
     def forward(self, predicted: Tensor, label: Tensor) -> Tensor:
@@ -218,9 +221,13 @@ def _overlaps(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def smooth_l1(delta: float = 1.0) -> nn.Layer:
-    """Smooth L1: quadratic below `delta`, linear beyond (Girshick, "Fast R-CNN", 2015)."""
+    """Smooth L1: quadratic below `delta`, linear beyond (Girshick, "Fast R-CNN", 2015).
+
+    Raises:
+        ValueError: `delta` is not positive.
+    """
     if not delta > 0:
-        raise ValueError("delta is positive")
+        raise ValueError("delta must be positive")
     return nn.SmoothL1Loss(delta=delta)
 
 

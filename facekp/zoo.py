@@ -88,6 +88,9 @@ _INDEX_TYPE = TypeAdapter(dict[str, Model])
 def models() -> dict[str, Model]:
     """Return name -> entry for all models.
 
+    Raises:
+        UserError: The index of the models is missing or damaged.
+
     Example:
         >>> models()["face_crop_light"].finds
         'points'

@@ -72,6 +72,12 @@ def _read_hdf5(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
 def table(found: dict[str, np.ndarray], name: str, columns: int, path: Path) -> np.ndarray:
     """Return a variable as (N, columns) float64.
 
+    Args:
+        found: Variables of the file, see `read_mat`.
+        name: Name of the variable.
+        columns: Expected number of columns.
+        path: The file, for messages.
+
     Raises:
         UserError: The variable is missing, or has another shape or type.
     """

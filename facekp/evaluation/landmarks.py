@@ -213,6 +213,9 @@ def summarise(predictions: Predictions, schema: PointSchema = IBUG68) -> dict[st
     Returns:
         Name -> value, in the order of the table; None where no point is labelled.
 
+    Raises:
+        UserError: No face has labels for the normalising pair.
+
     Example:
         >>> truth = np.zeros((1, 68, 2)); truth[0, 45, 0] = 10
         >>> round(summarise(Predictions(truth + [0.5, 0], truth))["nme"], 3)

@@ -62,7 +62,16 @@ class Faces:
         sigma: np.ndarray | None = None,
         visibility: np.ndarray | None = None,
     ) -> Faces:
-        """Create faces from arrays of equal length, converted to float32 and sorted, largest box first."""
+        """Create faces from arrays, converted to float32 and sorted, largest box first.
+
+        Args:
+            points: (N, K, 2) points in pixels of the image.
+            boxes: (N, 4) boxes as x0, y0, x1, y1.
+            scores: (N,) scores, 0..1.
+            schema: Schema of the points.
+            sigma: (N, K) expected errors in pixels, if known.
+            visibility: (N, K) visibilities, 0..1, if known.
+        """
         points, boxes, scores = (np.asarray(a, np.float32) for a in (points, boxes, scores))
         optional = (None if a is None else np.asarray(a, np.float32) for a in (sigma, visibility))
         return cls(points, boxes, scores, schema, *optional).take(np.argsort(-area(boxes), kind="stable"))

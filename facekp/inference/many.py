@@ -207,7 +207,15 @@ class PointsTable:
         return spelled_out(image) in self._done
 
     def add(self, image: str, found: Found) -> None:
-        """Add an image: its faces, or why it could not be read."""
+        """Write the rows of an image.
+
+        Args:
+            image: Name of the image.
+            found: Its faces, or the error if it could not be read.
+
+        Raises:
+            UserError: The table cannot be written.
+        """
         image = spelled_out(image)
         if isinstance(found, UserError):
             rows = [[image, *[""] * (len(self._columns) - 1), "0", spelled_out(" ".join(str(found).split()))]]

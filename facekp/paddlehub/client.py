@@ -319,7 +319,11 @@ def hub_home() -> Path:
 
 
 def hub_seconds() -> float:
-    """Return the time limit for the worker in seconds."""
+    """Return the time limit for the worker in seconds, from `FACEKP_HUB_SECONDS` if it is set.
+
+    Raises:
+        UserError: The variable is not a number above 0.
+    """
     text = os.environ.get("FACEKP_HUB_SECONDS") or str(SECONDS)
     try:
         seconds = float(text)

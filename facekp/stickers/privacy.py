@@ -38,6 +38,9 @@ class Hider:
     Attributes:
         empty: Frames without any face so far, as (number, seconds).
 
+    Raises:
+        ValueError: Unknown method.
+
     Example:
         >>> from facekp.landmarks import MEAN_FACE
         >>> photo = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
@@ -48,7 +51,7 @@ class Hider:
 
     def __init__(self, method: str = "blur") -> None:
         if method not in METHODS:
-            raise ValueError(f"no way to hide a face is called {method!r}; take {', '.join(METHODS)}")
+            raise ValueError(f"unknown method {method!r}; known are {', '.join(METHODS)}")
         self.method = method
         self.empty: list[tuple[int, float]] = []
         self._frames = 0

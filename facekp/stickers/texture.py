@@ -20,6 +20,9 @@ class Texture:
     Args:
         image: (H, W, 4) uint8, BGRA with straight (not premultiplied) alpha.
 
+    Raises:
+        ValueError: The image has another shape or dtype.
+
     Example:
         >>> dot = np.zeros((64, 64, 4), np.uint8)
         >>> dot[10:20, 30:40] = 255

@@ -271,7 +271,14 @@ class Checkpoints(Callback):
 
 
 class ProgressBar(Callback):
-    """Shows a progress bar for each epoch, then prints one line with its losses and the remaining time."""
+    """Shows a progress bar for each epoch, then prints one line with its losses and the remaining time.
+
+    Args:
+        state: Progress of the run.
+        history: Losses and metrics of the epochs.
+        epochs: Number of epochs of the whole run.
+        steps: Number of batches per epoch.
+    """
 
     def __init__(self, state: RunState, history: History, epochs: int, steps: int) -> None:
         super().__init__()

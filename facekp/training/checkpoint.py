@@ -54,6 +54,16 @@ def save_checkpoint(
 
     Paddle keys an optimizer's arrays by generated names (conv2d_0.w_0), which differ from process to process;
     here they are stored under the names of the network's own parameters.
+
+    Args:
+        path: File to write.
+        network: The network.
+        optimizer: Its optimizer, with its schedule.
+        state: Progress of the run.
+        average: Parameter name -> moving average, if there is one.
+
+    Raises:
+        UserError: The file cannot be written.
     """
     arrays = {f"network.{name}": tensor.numpy() for name, tensor in network.state_dict().items()}
     arrays.update({f"average.{name}": tensor.numpy() for name, tensor in (average or {}).items()})
@@ -77,7 +87,14 @@ def load_checkpoint(
     state: RunState,
     average: dict[str, Tensor] | None = None,
 ) -> None:
-    """Restore a checkpoint into newly built objects; the arguments are those of `save_checkpoint`.
+    """Restore a checkpoint into newly built objects.
+
+    Args:
+        path: File to read.
+        network: Network to restore.
+        optimizer: Optimizer to restore, with its schedule.
+        state: Progress to restore.
+        average: Moving average to restore, if there is one.
 
     Raises:
         UserError: The file is no checkpoint, is damaged, or is of another network or number of processes.

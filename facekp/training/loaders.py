@@ -82,7 +82,14 @@ class ShuffledBatches(BatchSampler):
 
 
 def training_loader(data: TaskData, config: Config, state: RunState, processes: Processes = ALONE) -> Loader:
-    """Return a loader of this process's share of the shuffled training batches."""
+    """Return a loader of this process's share of the shuffled training batches.
+
+    Args:
+        data: The training data, with the size and weight of each source.
+        config: The config of the run.
+        state: Progress of the run, from which the loader continues.
+        processes: Processes that share the batches.
+    """
     final = config.data.final
     sampler = ShuffledBatches(
         data.sizes,
