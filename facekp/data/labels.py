@@ -356,9 +356,7 @@ def reduced(labels: Labels, holds: Iterable[str], lossy: bool, where: str) -> La
 
 def turned_or_swapped(labels: Labels) -> int:
     """Count the faces whose mirror pairs lie above one another: x and y are swapped, or the images are rotated."""
-    if not labels.schema.mirror_pairs or not labels.faces:
+    if not labels.faces:
         return 0
-    left, right = np.array(labels.schema.mirror_pairs).T
-    points = labels.points
-    across = np.nansum(points[:, right] - points[:, left], 1)
-    return int((np.abs(across[:, 1]) > 2 * np.abs(across[:, 0])).sum())
+    x, y = np.abs(labels.schema.across(labels.points)).T
+    return int((y > 2 * x).sum())

@@ -97,8 +97,5 @@ class ShapeModel:
 
 def roll(schema: PointSchema, points: np.ndarray) -> np.ndarray:
     """Return the in-plane rotation of faces in degrees, (N,), by their mirror pairs; 0 if there are none."""
-    if not schema.mirror_pairs:
-        return np.zeros(len(points))
-    left, right = np.array(schema.mirror_pairs).T
-    across = np.nansum(points[:, right] - points[:, left], 1)
-    return np.degrees(np.arctan2(across[:, 1], across[:, 0]))
+    x, y = schema.across(points).T
+    return np.degrees(np.arctan2(y, x))

@@ -112,7 +112,8 @@ def with_mean_face(schema: PointSchema, points: np.ndarray, max_faces: int = 100
         total = np.nansum(aligned, 0)
         count = np.isfinite(aligned).all(-1).sum(0)[:, None]
         mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    mean = _upright(schema, mean - np.nanmean(mean, 0))
+    mean = mean - np.nanmean(mean, 0)
+    mean = geometry.apply(geometry.rotation(-float(roll(schema, mean[None])[0])), mean)  # mirror pairs become level
     mirrored = (mean * [-1, 1])[schema.flip_order]
     mean = np.nanmean([mean, mirrored], 0) if schema.mirror_pairs else mean
     box = schema.face_box(mean)
@@ -126,12 +127,3 @@ def _aligned(face: np.ndarray, mean: np.ndarray, known: np.ndarray) -> np.ndarra
     if both.sum() < 2 or not np.ptp(face[both], axis=0).any():
         return np.full_like(face, np.nan)
     return geometry.apply(geometry.similarity(face[both], mean[both]), face)
-
-
-def _upright(schema: PointSchema, mean: np.ndarray) -> np.ndarray:
-    """Rotate a mean face so that mirror pairs are level, with their left point on the left."""
-    if not schema.mirror_pairs:
-        return mean
-    left, right = np.array(schema.mirror_pairs).T
-    across = np.nansum(mean[right] - mean[left], 0)
-    return geometry.apply(geometry.rotation(-float(np.degrees(np.arctan2(across[1], across[0])))), mean)

@@ -127,6 +127,23 @@ class PointSchema:
         left, right = self.normalise
         return np.linalg.norm(points[..., left, :] - points[..., right, :], axis=-1)
 
+    def across(self, points: np.ndarray) -> np.ndarray:
+        """Return the sum of the vectors from the left to the right point of the mirror pairs.
+
+        Args:
+            points: (..., K, 2); pairs with an unknown point (NaN) are omitted.
+
+        Returns:
+            (..., 2); zero without mirror pairs.
+
+        Example:
+            >>> x, y = load_schema("ibug68").across(load_schema("ibug68").mean_points)
+            >>> bool(x > 5 * abs(y))
+            True
+        """
+        left, right = np.array(self.mirror_pairs, np.intp).reshape(-1, 2).T
+        return np.nansum(points[..., right, :] - points[..., left, :], axis=-2)
+
     def face_box(self, points: np.ndarray) -> np.ndarray:
         """Return the face box: around the points, or around the whole face if they do not surround it.
 
