@@ -78,10 +78,15 @@ async function attempt(work: () => Promise<unknown>): Promise<void> {
   }
 }
 
-/** Change the source after all previous changes have ended. */
-function change(work: () => Promise<void>): Promise<void> {
-  changes += 1;
-  return inTurn(work);
+/**
+ * Change the source after all previous changes have ended.
+ *
+ * @param work - Called with a function that returns whether no other change has been requested since.
+ */
+function change(work: (isLast: () => boolean) => Promise<void>): Promise<void> {
+  const mine = ++changes;
+  film.pause(); // rejects a pending play(), which may otherwise never settle
+  return inTurn(() => work(() => mine === changes));
 }
 
 function offer(choice: Choice, thumbnail?: string): void {
@@ -149,10 +154,10 @@ async function stop(): Promise<void> {
   film.removeAttribute("src");
   film.load();
   source = "none";
+  refresh();
   await studio.restart();
   clear();
   if (!saved) tell("ready");
-  refresh();
 }
 
 /** Process and show the frames of the video element. */
@@ -183,25 +188,28 @@ const SETTLED = 700;
 
 /** Request the camera; if the user chooses another source before answering, the camera is not used. */
 async function startCamera(wanted = camera): Promise<void> {
-  const stopped = change(stop); // also another camera: some phones open only one at a time
-  const thisChange = changes;
-  await stopped;
-  if (thisChange !== changes) return;
+  let isLast = () => true;
+  await change((last) => {
+    isLast = last;
+    return stop(); // also another camera: some phones open only one at a time
+  });
+  if (!isLast()) return;
   tell("starting");
   let stream: MediaStream;
   try {
     stream = await openCamera(wanted);
   } catch (error) {
-    if (thisChange === changes) tell("ready");
+    if (isLast()) tell("ready");
     throw error;
   }
-  await inTurn(async () => (thisChange === changes ? showCamera(stream, wanted) : stopStream(stream)));
+  await inTurn(async () => (isLast() ? showCamera(stream, wanted, isLast) : stopStream(stream)));
 }
 
-async function showCamera(stream: MediaStream, wanted: Camera): Promise<void> {
+async function showCamera(stream: MediaStream, wanted: Camera, isLast: () => boolean): Promise<void> {
   film.srcObject = stream;
   stream.getVideoTracks()[0]?.addEventListener("ended", () => {
     // The camera was unplugged: the event does not fire when the page itself stops the track.
+    if (film.srcObject !== stream) return;
     void attempt(() => change(stop)).then(() => complain(new PageError("cameraLost")));
   });
   film.muted = true;
@@ -210,6 +218,7 @@ async function showCamera(stream: MediaStream, wanted: Camera): Promise<void> {
     await film.play();
   } catch (error) {
     await stop();
+    if (!isLast()) return; // interrupted by the next change
     throw error;
   }
   source = "camera";
@@ -239,7 +248,7 @@ async function openPhoto(file: File): Promise<void> {
   refresh();
 }
 
-async function openVideo(file: File): Promise<void> {
+async function openVideo(file: File, isLast: () => boolean): Promise<void> {
   await stop();
   film.src = URL.createObjectURL(file);
   film.muted = false;
@@ -249,6 +258,7 @@ async function openVideo(file: File): Promise<void> {
     if (!film.videoWidth) throw new Error("no image");
   } catch {
     await stop();
+    if (!isLast()) return; // interrupted by the next change
     throw new PageError("videoDamaged", { file: file.name });
   }
   source = "video";
@@ -265,7 +275,7 @@ async function playWithSound(): Promise<void> {
     if ((error as DOMException).name !== "NotAllowedError") throw error;
     film.muted = true;
     await film.play();
-    for (const kind of ["pointerdown", "keydown"]) {
+    for (const kind of ["pointerup", "keydown"]) {
       document.addEventListener(kind, () => (film.muted &&= source !== "video"), { once: true });
     }
   }
@@ -282,7 +292,9 @@ async function addZip(file: File, wanted?: Wanted): Promise<void> {
 }
 
 async function addFolder({ files, name }: Drop): Promise<void> {
-  const parts = files.filter((file) => [RECIPE_FILE, MODEL_FILE].includes(file.name)); // it may contain other files
+  // It may contain other files, and folders of other networks.
+  const own = files.filter((file) => file.webkitRelativePath.split("/").length <= 2);
+  const parts = own.filter((file) => [RECIPE_FILE, MODEL_FILE].includes(file.name));
   await networkUsed(await studio.useNetwork(await filesOf(parts, MAX_NETWORK_BYTES), name));
 }
 
@@ -304,7 +316,7 @@ async function open(drop: Drop): Promise<void> {
   const file = drop.files[0];
   if (drop.kind === "folder") return addFolder(drop);
   if (drop.kind === "photo") return change(() => openPhoto(file!));
-  if (drop.kind === "video") return change(() => openVideo(file!));
+  if (drop.kind === "video") return change((isLast) => openVideo(file!, isLast));
   if (drop.kind === "zip") return addZip(file!);
   throw new PageError("fileUnknown", { file: drop.name });
 }
@@ -376,7 +388,12 @@ function wire(): void {
   };
   click("camera", () => startCamera());
   click("stop", () => change(stop));
-  click("flip", async () => startCamera(await cameraAfter(film.srcObject as MediaStream)));
+  click("flip", async () => {
+    const stream = film.srcObject as MediaStream | null;
+    if (!stream) return; // pressed again while the camera changes
+    await startCamera(await cameraAfter(stream));
+    if (document.activeElement === button("camera")) button("flip").focus(); // see `refresh`
+  });
   click("mirror", async () => {
     mirrored = !mirrored;
     refresh();
@@ -389,7 +406,7 @@ function wire(): void {
     translate();
   });
   choose("photo", ([file]) => change(() => openPhoto(file!)));
-  choose("video", ([file]) => change(() => openVideo(file!)));
+  choose("video", ([file]) => change((isLast) => openVideo(file!, isLast)));
   choose("pack", ([file]) => addZip(file!, "pack"));
   choose("network", ([file]) => addZip(file!, "network"));
   choose("folder", (files) => {
@@ -400,12 +417,15 @@ function wire(): void {
     input(id).addEventListener("change", () => {
       const overlay = { points: input("points").checked, boxes: input("boxes").checked };
       void attempt(async () => {
-        await studio.show(overlay);
+        await studio.setOverlay(overlay);
         await showPhoto(() => studio.photoAgain());
       });
     });
   }
   input("rate").addEventListener("change", () => setRate(undefined));
+  window.addEventListener("beforeunload", (event) => {
+    if (recording) event.preventDefault(); // the browser asks, so that the recording is not lost
+  });
   element("folderLabel").hidden = !("webkitdirectory" in input("folder"));
   wireDrops();
 }

@@ -79,10 +79,13 @@ export function show(shown: Shown, settled = 0): void {
   else tellFaces(faces);
 }
 
-let faces = -1;
+/** Number of faces in the image, and the number that was last announced. */
+let [faces, announced] = [-1, -1];
 let countTimer: ReturnType<typeof setTimeout> | undefined;
 
 function tellFaces(count: number): void {
+  if (count === announced) return; // a flickering number; other messages stay
+  announced = count;
   const word = count === 0 ? "none" : count === 1 ? "one" : "several";
   tell(word, { count });
   canvasLabel = () => `${say("stage")}. ${say(word, { count })}`;
@@ -91,7 +94,7 @@ function tellFaces(count: number): void {
 
 /** Remove the image. */
 export function clear(): void {
-  faces = -1;
+  faces = announced = -1;
   clearTimeout(countTimer);
   screen.transferFromImageBitmap(null);
   element("hint").hidden = false;
@@ -103,7 +106,7 @@ export function clear(): void {
 /** Show the frames per second, or hide them if undefined. */
 export function setRate(rate: number | undefined): void {
   meter.hidden = rate === undefined || !element<HTMLInputElement>("rate").checked;
-  meter.textContent = say("fps", { rate: rate?.toFixed(0) ?? "" });
+  if (!meter.hidden) meter.textContent = say("fps", { rate: rate!.toFixed(0) });
 }
 
 /**

@@ -138,7 +138,7 @@ const chineseMessages: Record<Code, string> = {
   "png.large": "{file}：{width}x{height} 像素太多；请缩小到每边最多 {max}",
   "png.opaque": "{file}：没有透明度；请导出带 alpha 通道的 PNG",
   "png.damaged": "{file}：PNG 已损坏；请重新导出",
-  "network.none": "{file}：不是网络；请给出 tools/export.py 写出的文件夹，或它的 .zip",
+  "network.none": "{file}：不是网络；请选择 facekp export 写出的文件夹，或它的 .zip",
   "network.recipe": "{file}：说明文件已损坏（{reason}）；请重新导出网络",
   "network.format": "{file}：不是 facekp 的网络（格式 {wanted}）；请重新导出",
   "network.finds": "{file}：这个网络预测的是 {finds}（points 为关键点，boxes 为人脸框），而不是 {wanted}；请换一个",

@@ -19,8 +19,10 @@ export async function unzip(
 ): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
   const reader = new ZipReader(new Uint8ArrayReader(bytes), { checkSignature: true, useWebWorkers: false });
   try {
-    const entries = await reader.getEntries();
-    if (entries.length > MAX_FILES) throw new UserError("zip.many", { file, max: MAX_FILES });
+    const entries: Entry[] = [];
+    for await (const entry of reader.getEntriesGenerator()) {
+      if (entries.push(entry) > MAX_FILES) throw new UserError("zip.many", { file, max: MAX_FILES });
+    }
     const files = new Map<string, Uint8Array<ArrayBuffer>>();
     let left = maxBytes;
     for (const entry of entries) {

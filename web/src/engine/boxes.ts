@@ -53,16 +53,16 @@ function overlap(a: Box, b: Box): number {
  * left, upper, right and lower side of the face's box.
  * @param width - Width of the network's input, a multiple of 32 pixels.
  * @param height - Height of the network's input, a multiple of 32 pixels.
- * @param leastScore - Minimum score of a cell.
+ * @param minScore - Minimum score of a cell.
  */
-export function chooseBoxes(outputs: Float32Array, width: number, height: number, leastScore: number): ScoredBox[] {
-  const leastLogit = Math.log(leastScore / (1 - leastScore));
+export function chooseBoxes(outputs: Float32Array, width: number, height: number, minScore: number): ScoredBox[] {
+  const minLogit = Math.log(minScore / (1 - minScore));
   const found: ScoredBox[] = [];
   let cell = 0;
   for (const stride of STRIDES) {
     for (let row = 0; row < Math.floor(height / stride); row++) {
       for (let column = 0; column < Math.floor(width / stride); column++, cell += 5) {
-        if (outputs[cell]! < leastLogit) continue;
+        if (outputs[cell]! < minLogit) continue;
         // The centre of the top left pixel is (0, 0), so the image begins half a pixel before it.
         const [x, y] = [(column + 0.5) * stride - 0.5, (row + 0.5) * stride - 0.5];
         const [left, up, right, down] = outputs.subarray(cell + 1, cell + 5);

@@ -1,5 +1,5 @@
 /** The result of face detection and landmark prediction in an image. */
-import { type ScoredBox, area, isPart, suppressOverlaps } from "./boxes";
+import { SAME_FACE, type ScoredBox, area, isPart, suppressOverlaps } from "./boxes";
 import { boundingBox } from "./geometry";
 
 /** A face in an image. */
@@ -7,9 +7,6 @@ export interface Face extends ScoredBox {
   /** x, y, x, y, ... in pixels of the image: 68 points in iBUG order. */
   readonly points: Float32Array;
 }
-
-/** Maximum intersection over union of two different faces. */
-const MAX_SHARED = 0.4;
 
 /** Create a face from its points. */
 export function faceOf(points: Float32Array, score: number): Face {
@@ -27,6 +24,6 @@ export function largestFirst<T extends ScoredBox>(faces: readonly T[]): T[] {
  * Different boxes of a detector may lead to the same points. A small face may also be found around a nose and a mouth.
  */
 export function withoutDoubles(faces: readonly Face[]): Face[] {
-  const kept = largestFirst(suppressOverlaps(largestFirst(faces), MAX_SHARED));
+  const kept = largestFirst(suppressOverlaps(largestFirst(faces), SAME_FACE));
   return kept.filter((face) => !kept.some((other) => isPart(face.box, other.box) && face.score < other.score));
 }

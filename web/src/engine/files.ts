@@ -7,6 +7,9 @@ export const MAX_PACK_BYTES = 32 * 1024 * 1024;
 /** Maximum size in bytes of a file of a network. */
 export const MAX_NETWORK_BYTES = 256 * 1024 * 1024;
 
+/** Maximum total size in bytes of the unpacked files of an archive. */
+export const MAX_ARCHIVE_BYTES = 256 * 1024 * 1024;
+
 /** Maximum size in bytes of a network's recipe. */
 export const MAX_RECIPE_BYTES = 4 * 1024 * 1024;
 

@@ -9,6 +9,7 @@ export { type Code, type Details, MESSAGES, UserError } from "./errors";
 export type { Face } from "./faces";
 export {
   type Folder,
+  MAX_ARCHIVE_BYTES,
   MAX_NETWORK_BYTES,
   MAX_PACK_BYTES,
   MAX_RECIPE_BYTES,

@@ -148,7 +148,7 @@ export interface TrackerOptions {
 export class Tracker {
   private readonly options: Required<TrackerOptions>;
   private tracks: Track[] = [];
-  private thumbnail: number[] = [];
+  private thumbnail = new Uint8Array();
   private frame = 0;
   private nextId = 0;
   private detected = 0;
@@ -204,14 +204,19 @@ export class Tracker {
   private isCut({ data, width, height }: Pixels): boolean {
     const last = this.thumbnail;
     const [right, down] = [Math.ceil(width / 32), Math.ceil(height / 32)];
-    this.thumbnail = [];
+    const now = new Uint8Array(3 * Math.ceil(width / right) * Math.ceil(height / down));
+    let [length, difference] = [0, 0];
     for (let y = 0; y < height; y += down) {
       for (let x = 0; x < width; x += right) {
-        for (let colour = 0; colour < 3; colour++) this.thumbnail.push(data[4 * (y * width + x) + colour]!);
+        for (let colour = 0; colour < 3; colour++) {
+          const value = data[4 * (y * width + x) + colour]!;
+          difference += Math.abs(value - (last[length] ?? value));
+          now[length++] = value;
+        }
       }
     }
-    const difference = this.thumbnail.reduce((sum, value, i) => sum + Math.abs(value - (last[i] ?? value)), 0);
-    return last.length === this.thumbnail.length && difference > CUT * last.length;
+    this.thumbnail = now;
+    return last.length === length && difference > CUT * length;
   }
 
   /** Whether there is no face, or one that the last detection has not found. */

@@ -349,6 +349,20 @@ describe("the camera", () => {
     await expect.poll(() => page.locator("#hint").isVisible()).toBe(true);
   });
 
+  it("that shows no frame holds up no photo", async () => {
+    const page = await open();
+    await page.evaluate(() => {
+      const silent = document.createElement("canvas").captureStream(0); // play() never settles
+      navigator.mediaDevices.getUserMedia = () => Promise.resolve(silent);
+    });
+    await page.click("#camera");
+    await expect
+      .poll(() => page.locator("#film").evaluate((film: HTMLVideoElement) => film.srcObject !== null))
+      .toBe(true);
+    await choosePhoto(page);
+    expect(await problem(page).textContent()).toBe("");
+  });
+
   it("that the user refuses is explained", async () => {
     const page = await open({ args: ["--use-fake-device-for-media-stream", "--deny-permission-prompts"] });
     await page.click("#camera");
@@ -370,7 +384,7 @@ describe("a video", () => {
     await page.setInputFiles("#video", { name: `film.${suffix}`, mimeType: `video/${suffix}`, buffer });
     await expect.poll(() => status(page).textContent()).toBe("1 face.");
     await page.setInputFiles("#video", { name: "bad.mp4", mimeType: "video/mp4", buffer: Buffer.from("no film") });
-    await expect.poll(() => problem(page).textContent()).toContain("bad.mp4: not a video");
+    await expect.poll(() => problem(page).textContent()).toContain("bad.mp4: this browser cannot play it");
   });
 });
 
@@ -415,7 +429,11 @@ describe("a pack of one's own", () => {
       ["empty", await zip({ "readme.txt": Buffer.from("hello") }), "not a sticker pack"],
       ["json", await pack("{"), "not valid JSON"],
       ["key", await pack(JSON.stringify(manifest({}, { opacity: 2 }))), "layer 0, key 'opacity': must be 0 ... 1"],
-      ["place", await pack(JSON.stringify(manifest({}, { anchors: { knee: [1, 2], chin: [3, 4] } }))), "called knee"],
+      [
+        "place",
+        await pack(JSON.stringify(manifest({}, { anchors: { knee: [1, 2], chin: [3, 4] } }))),
+        "unknown anchor knee",
+      ],
       ["extra", await pack(JSON.stringify(manifest({ colour: "red" }))), "key 'colour': unknown"],
       ["png", await pack(JSON.stringify(manifest()), Buffer.from("no png")), "not a PNG"],
       ["half png", await pack(JSON.stringify(manifest()), nose.subarray(0, 2000)), "a damaged PNG"],
@@ -461,8 +479,8 @@ describe("a network of one's own", () => {
     };
     const cases: [string, Buffer, string][] = [
       ["cut model", await network(recipe, model.subarray(0, 100_000)), "ONNX Runtime cannot run it"],
-      ["no recipe", await zip({ "model.onnx": model }), "no network"],
-      ["empty", await zip({ "readme.txt": Buffer.from("hello") }), "no network"],
+      ["no recipe", await zip({ "model.onnx": model }), "not a network"],
+      ["empty", await zip({ "readme.txt": Buffer.from("hello") }), "not a network"],
       ["format", await network('{"format": "other"}'), "not a network of facekp"],
       ["points", await network(changed("schema", { points: ["a", "b"] })), "finds 2 points"],
       ["size", await network(changed("size", 64)), "cannot run it"],

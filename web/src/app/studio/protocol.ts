@@ -67,12 +67,14 @@ export function connect<T extends object>(worker: Worker): Remote<T> {
   });
 }
 
-/** Return the images among values; they are transferred between threads instead of being copied. */
+/** Return the images and files among values; they are transferred between threads instead of being copied. */
 function transferablesOf(values: readonly unknown[]): Transferable[] {
   return values.flatMap((value): Transferable[] => {
     if (value instanceof ImageBitmap) return [value];
     if (typeof VideoFrame !== "undefined" && value instanceof VideoFrame) return [value];
     if (isShown(value)) return [value.image];
+    if (value instanceof Uint8Array) return [value.buffer as ArrayBuffer];
+    if (value instanceof Map) return transferablesOf([...value.values()]);
     return [];
   });
 }

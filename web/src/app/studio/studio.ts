@@ -7,9 +7,10 @@ import {
   type Folder,
   type Landmarker,
   MANIFEST_FILE,
-  MAX_NETWORK_BYTES,
+  MAX_ARCHIVE_BYTES,
   MAX_RECIPE_BYTES,
   MEAN_FACE,
+  MODEL_FILE,
   NUM_POINTS,
   RECIPE_FILE,
   Sticker,
@@ -140,7 +141,7 @@ export class Studio {
    * @param wanted - Kind that the user expects, if known.
    */
   async addZip(bytes: Uint8Array<ArrayBuffer>, file: string, wanted?: Wanted): Promise<Added> {
-    const files = await unzip(bytes, file, MAX_NETWORK_BYTES);
+    const files = await unzip(bytes, file, MAX_ARCHIVE_BYTES);
     const names = [...files.keys()].map((path) => path.split("/").at(-1));
     // A network without its recipe is still a network, not a sticker pack.
     if (names.includes(RECIPE_FILE) || names.some((name) => name?.endsWith(".onnx"))) {
@@ -155,7 +156,8 @@ export class Studio {
 
   /** Use a landmark network or detector from files of `tools/export.py`; return its name. */
   async useNetwork(files: Files, name: string): Promise<string> {
-    const folder = folderOf(name, files, RECIPE_FILE);
+    const parts = [...files].filter(([path]) => [RECIPE_FILE, MODEL_FILE].includes(path.split("/").at(-1)!));
+    const folder = folderOf(name, new Map(parts), RECIPE_FILE); // kept, so without the other files
     const recipe = await folder.read(RECIPE_FILE);
     if (!recipe) throw new UserError("network.none", { file: name });
     const where = `${name}/${RECIPE_FILE}`;
@@ -170,7 +172,7 @@ export class Studio {
   }
 
   /** Set what is drawn over the image. */
-  show(overlay: Overlay): void {
+  setOverlay(overlay: Overlay): void {
     this.overlay = overlay;
   }
 
@@ -265,7 +267,7 @@ export class Studio {
   private paint(image: VideoFrame | ImageBitmap, mirrored: boolean): Context {
     const [w, h] = "displayWidth" in image ? [image.displayWidth, image.displayHeight] : [image.width, image.height];
     const shrink = Math.min(1, MAX_SIDE / Math.max(w, h));
-    const [width, height] = [Math.round(w * shrink), Math.round(h * shrink)];
+    const [width, height] = [w, h].map((side) => Math.max(1, Math.round(side * shrink))) as [number, number];
     this.context ??= contextOf(createCanvas(width, height), true);
     const { canvas } = this.context;
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });

@@ -1,7 +1,7 @@
 /** Loading of sticker packs, from an address or an untrusted archive. */
 import { unzip } from "../archive";
 import { UserError } from "../errors";
-import { type Folder, MAX_PACK_BYTES, folderAt, folderOf, textOf } from "../files";
+import { type Folder, MAX_ARCHIVE_BYTES, MAX_PACK_BYTES, folderAt, folderOf, textOf } from "../files";
 import { affine, apply } from "../geometry";
 import { MEAN_FACE } from "../head";
 import { anchors } from "../landmarks";
@@ -31,7 +31,7 @@ export function loadSticker(url: string | URL): Promise<Sticker> {
  * @param file - Name of the archive in messages.
  */
 export async function unzipSticker(bytes: Uint8Array<ArrayBuffer>, file: string): Promise<Sticker> {
-  return openSticker(folderOf(file, await unzip(bytes, file, 2 * MAX_PACK_BYTES), MANIFEST_FILE));
+  return openSticker(folderOf(file, await unzip(bytes, file, MAX_ARCHIVE_BYTES), MANIFEST_FILE));
 }
 
 /** Load a sticker from a folder of any kind. */

@@ -22,9 +22,9 @@ export function createSpline(source: Points, target: Points): Spline | null {
   const right = [...nodes.map((_, i) => [target[2 * i]!, target[2 * i + 1]!]), [0, 0], [0, 0], [0, 0]];
   const weights = solve(system, right);
   if (!weights) return null;
+  const [constant, alongX, alongY] = weights.slice(count) as [number[], number[], number[]];
   return (px, py) => {
     const [x, y] = [(px - cx) / unit, (py - cy) / unit];
-    const [constant, alongX, alongY] = weights.slice(count) as [number[], number[], number[]];
     let u = constant[0]! + alongX[0]! * x + alongY[0]! * y;
     let v = constant[1]! + alongX[1]! * x + alongY[1]! * y;
     for (let i = 0; i < count; i++) {
