@@ -7,7 +7,8 @@
 # %% [markdown]
 # # 从训练到浏览器
 #
-# 训练一个小网络，导出，再加载到浏览器中给人脸加贴纸的页面里。人脸由程序绘制，所以网络学到的是程序绘制的脸，不是真人的脸；换成自己的数据，步骤不变。
+# 训练一个小网络，导出，再加载到在浏览器中给人脸加贴纸的页面里。人脸由程序绘制，所以网络学到的是画出的脸，不是真人的脸；
+# 换成自己的数据，其他步骤不变。
 
 # %%
 import os
@@ -31,7 +32,7 @@ def show(image):
 # %% [markdown]
 # ## 训练
 #
-# 使用配置 `quickstart`,600 张人脸、六轮（原为 1,500 张、八轮）。
+# 使用配置 `quickstart`，600 张人脸、六轮，而不是 1,500 张、八轮。
 
 # %%
 from facekp.training import load_config, train
@@ -49,7 +50,8 @@ show(cv2.imread(str(summary.folder / "faces.png")))
 # %% [markdown]
 # ## 导出
 #
-# 导出的网络自带解码：输出就是裁剪图中的像素坐标。`recipe.json` 说明如何裁剪；除此之外浏览器只需要 `model.onnx`。
+# 导出的网络自行解码关键点：输出就是裁剪图中的像素坐标。`recipe.json` 说明如何裁剪；除此之外，
+# 浏览器只需要 `model.onnx`。
 
 # %%
 from facekp.inference.export import export
@@ -58,7 +60,7 @@ for path in export(summary.weights, "exported"):
     print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
 
 # %% [markdown]
-# 导出结果与权重得到的点相同，而 ONNX Runtime（浏览器中以 WebAssembly 运行）更快：
+# 导出的网络与权重得到的点相同，而 ONNX Runtime（浏览器以 WebAssembly 运行它）更快：
 
 # %%
 from facekp.data.drawn import draw_face
@@ -82,13 +84,13 @@ print(f"largest difference: {max(np.abs(a - b).max() for a, b in zip(ours, expor
 # facekp serve --weights output/quickstart/best.safetensors
 # ```
 #
-# 页面若尚未构建，会先构建（需要 [Node](../web.zh.md#build)），再用自己的网络替换自带的网络并打开页面。
-# `facekp serve --build site/ --weights ...` 把同样的内容写成可放到任意网站主机的文件夹。在已经打开的页面上，
+# 页面若尚未构建则先构建（需要 [Node](../web.zh.md#build)），再用自己的网络替换自带的网络，并打开页面。
+# `facekp serve --build site/ --weights ...` 把同样的内容写成一个文件夹，可放到任意网站服务器上。在已经打开的页面上，
 # 用“网络（文件夹）”加载文件夹 `exported`。
 #
 # ![使用这种网络的页面](../images/page.jpg)
 #
-# 下面在 Python 中用同一个网络和同样的贴纸包，绘制三张人脸：
+# 下面是同一个网络和同样的贴纸包在三张合成人脸上的结果，在 Python 中绘制：
 
 # %%
 from facekp.stickers import combine, load_sticker

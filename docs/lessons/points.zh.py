@@ -7,8 +7,9 @@
 # %% [markdown]
 # # 十分钟定义自己的关键点
 #
-# 用 12 个点代替 68 个：用点集定义（schema）描述它们，用 `check_labels` 找出标注错误，训练一个小网络，最后把胡子贴上去。
-# 人脸由程序绘制，无需下载；换成自己的照片和标注，步骤完全相同。对应的命令见[自定义关键点](../own-points.zh.md)。
+# 用 12 个点代替 68 个：点集定义（schema）说明它们是什么，`check_labels` 找出标注中的错误，一个小网络学习这些点，
+# 最后在这些点上画胡子。人脸是合成的，无需下载任何数据；换成自己的照片和标注，做法相同。
+# 对应的命令见[自定义关键点](../own-points.zh.md)。
 
 # %%
 import json
@@ -33,7 +34,7 @@ def show(image):
 # %% [markdown]
 # ## 点集定义
 #
-# 只写点的名称就够了，其余各项按用途添加：`normalise` 用于计算误差，`regions` 用于查看误差出在哪里，`anchors` 用于贴纸，
+# 只写点的名称就够了，其余各项按需要添加：`normalise` 用于计算误差，`regions` 用于查看误差出在哪里，`anchors` 用于贴纸，
 # `convert_from` 用于从 68 点的人脸得到这些点。
 
 # %%
@@ -72,7 +73,7 @@ print(schema.num_points, "points; mirror pairs:", schema.mirror_pairs)
 #
 # ## 标注
 #
-# 200 张合成人脸及其 COCO 关键点标注，格式与 CVAT 或 Label Studio 导出的相同。
+# 200 张合成人脸，旁边是它们的 COCO 关键点标注，格式与 CVAT 或 Label Studio 导出的相同。
 
 # %%
 from facekp.data.drawn import write_drawn_faces
@@ -82,7 +83,7 @@ labels = json.loads(Path("faces/labels.json").read_text())
 print(labels["annotations"][0]["keypoints"][:6], "...")
 
 # %% [markdown]
-# 总会有人把左右弄反。我们在一个标注里交换两个嘴角，看看能否被发现。
+# 左右互换是常见的标注错误。我们在一个标注中交换两个嘴角，检查能否被发现。
 
 # %%
 keypoints = labels["annotations"][41]["keypoints"]
@@ -122,11 +123,11 @@ for point in finding.points:
 show(picture)
 
 # %% [markdown]
-# `facekp check-labels` 会把同样的结果写成带图片的网页。它只提出建议，不改动任何内容。下面继续使用正确的标注。
+# `facekp check-labels` 把同样的结果写成带图像的网页。它只提出建议，不改动任何内容。下面继续使用正确的标注。
 #
 # ## 训练
 #
-# 使用配置 `own_points` 和我们的标注，训练 12 轮（原为 25 轮）。
+# 使用配置 `own_points` 和我们的标注，训练 12 轮，而不是 25 轮。
 
 # %%
 from facekp.training import evaluate, load_config, train
@@ -149,7 +150,7 @@ show(result.worst)
 #
 # ## 使用
 #
-# 权重里保存着点集定义，加载得到的 landmarker 因此知道各点的含义；只要点集定义给出了贴纸需要的位置，自带的贴纸就能使用。
+# 权重中保存着点集定义，因此 landmarker 也知道它；只要点集定义给出了贴纸所需的位置，自带的贴纸就能使用。
 
 # %%
 from facekp.stickers import load_sticker

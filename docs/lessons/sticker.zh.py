@@ -7,8 +7,8 @@
 # %% [markdown]
 # # 设计贴纸
 #
-# 贴纸包是一个文件夹，里面有若干 PNG 和一个 `manifest.json`，后者把 PNG 中的像素固定到人脸的位置上。本课从零开始画一副带触发效果的星星眼镜。
-# 全部键的说明见[贴纸](../stickers.zh.md#packs)。
+# 贴纸包是一个文件夹，其中有若干 PNG 和一个 `manifest.json`，后者把 PNG 中的像素固定到人脸的位置上。
+# 本课从零开始画一个贴纸：带触发器的星星眼镜。全部键的说明见[贴纸](../stickers.zh.md#packs)。
 
 # %%
 import json
@@ -34,7 +34,7 @@ def show(image):
 # %% [markdown]
 # ## 绘制
 #
-# 任何能保存透明 PNG 的软件都可以。这里画两颗金色星星和一个鼻梁架，先按四倍大小绘制再缩小，使边缘平滑。
+# 任何能保存透明 PNG 的软件都可以。这里画两颗金色星星和一根鼻梁架，先按四倍大小绘制再缩小，使边缘平滑。
 
 # %%
 WIDTH, HEIGHT = 600, 440
@@ -73,8 +73,8 @@ show((255 * (1 - alpha) + front[:, :, :3] * alpha).astype(np.uint8)[::2, ::2])
 # %% [markdown]
 # ## 固定到人脸上
 #
-# 两个锚点构成 `similarity`（平移、旋转、缩放）。眼镜用三个锚点的 `affine` 更能跟随转动的头部：第三个是 `above_eyes`，
-# 它在眼睛上方，距离等于眼距。锚点必须在 PNG 之内，所以我们在上方留了空白。
+# 两个锚点构成 `similarity`：图层可以平移、旋转和缩放。眼镜用三个锚点的 `affine` 更能跟随转动的头部：
+# 这里第三个锚点是 `above_eyes`，它在眼睛上方，高度等于眼距。锚点要在 PNG 之内，所以我们的 PNG 在上方留了空白。
 
 # %%
 manifest = {
@@ -131,9 +131,9 @@ except UserError as error:
     print(error)
 
 # %% [markdown]
-# ## 触发效果
+# ## 触发器
 #
-# 第二个图层：嘴张大时飞出的星星。共三帧，固定在眼睛上，以 `mouth_open` 触发。
+# 第二个图层：嘴张大时飞出的火花。共三帧，固定在眼睛上，以 `mouth_open` 为触发器。
 
 # %%
 rng = np.random.default_rng(0)
@@ -167,17 +167,19 @@ show(np.hstack([glasses.apply(*drawn(seed)) for seed in (3, 8)]))
 # %% [markdown]
 # ## 与其他贴纸一起使用
 #
-# `order` 决定上下顺序，对不同的贴纸包同样有效。`pretend=True` 把所有触发都视为已发生，便于在没有表情的人脸上查看设计效果。
+# `order` 决定哪个图层在上面，对不同的贴纸包同样有效。`pretend=True` 把所有触发器都视为已触发，
+# 便于在没有表情的人脸上预览设计效果。
 
 # %%
 crowned = combine([glasses, load_sticker("crown"), load_sticker("blush")])
 show(np.hstack([crowned.apply(photo, found, pretend=pretend)[0:300, 80:380] for pretend in (False, True)]))
 
 # %% [markdown]
-# 这个文件夹，或由其中文件组成的 zip，可用于所有使用贴纸的地方：
+# 这个文件夹，或由其中的文件组成的 zip，可用于所有能使用贴纸的地方：
 #
 # ```bash
 # facekp sticker photo.jpg --sticker star_glasses/
 # ```
 #
-# 打成 zip 后也可用于[浏览器页面](../web.zh.md)：*贴纸包（.zip）*。如果想用 SVG 在平均脸上绘制、免去测量锚点，请看[绘制贴纸](../stickers.zh.md#drawing-one)。
+# 打成 zip 后，也可以用于[浏览器页面](../web.zh.md)：*贴纸包（.zip）*。如果想用 SVG 在平均脸上绘制，从而不必测量锚点，
+# 请看[绘制贴纸](../stickers.zh.md#drawing-one)。
