@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hub", type=Path, metavar="DIR", help="write a module for `hub install DIR` there")
     parser.add_argument("--half", action="store_true", help="half the ONNX file's size: weights in half precision")
     parser.add_argument("--int8", nargs="+", metavar="PHOTO",
-                        help="quantise the ONNX file to eight bits, faster and a little less accurate, on a few hundred "
-                             "photos with faces, or folders of them")  # fmt: skip
+                        help="quantise the ONNX file to eight bits, faster and a little less accurate, on a few "
+                             "hundred photos with faces, or folders of them")  # fmt: skip
     parser.add_argument("--shipped", action="store_true",
                         help="for maintainers: write the ONNX files of all models and the index again")  # fmt: skip
 
