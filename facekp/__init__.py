@@ -1,4 +1,4 @@
-"""facekp: face landmarks with PaddlePaddle, and stickers placed on them."""
+"""facekp: face landmarks with PaddlePaddle, and stickers that follow them."""
 
 import os
 import warnings

@@ -302,6 +302,6 @@ def test_the_command_lists_gets_and_checks(run_tool, refuses, cache, server, mon
     monkeypatch.setenv("FACEKP_ZOO", server.url)
     assert run_tool("models", "--get", NAME).stdout.strip() == str(zoo.find(NAME))
     assert "downloaded" in run_tool("models").stdout
-    assert "what the index says" in run_tool("models", "--check").stdout
+    assert "match the index" in run_tool("models", "--check").stdout
     zoo.find(NAME).write_bytes(b"?")
     assert "has 1 bytes, not 140000" in refuses("models", "--check")

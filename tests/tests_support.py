@@ -8,6 +8,7 @@ from facekp.inference.faces import Faces
 from facekp.landmarks import IBUG68, MEAN_FACE
 from facekp.landmarks.head import HEAD_POINTS
 from facekp.landmarks.pose import rotation
+from facekp.training.config import load_config
 from facekp.vision import geometry
 
 
@@ -89,8 +90,6 @@ def noise(seed=0):
 
 
 def quickstart(*options):
-    from facekp.training.config import load_config  # imported late: it imports Paddle
-
     return load_config("configs/quickstart.yml", options)
 
 
@@ -98,9 +97,7 @@ CROP = '[{"type": "FaceCrop", "size": 96, "margin": 0.2}]'
 
 
 def config(folder, *options):
-    """Return the config of the document for a folder of drawn faces, with crops of 96 pixels."""
-    from facekp.training.config import load_config
-
+    """Return the default config for a folder of drawn faces, with crops of 96 pixels."""
     crops = [f"data.train={CROP}", f"data.validation={CROP}", "size=96", "train.batch_size=5"]
     return load_config("configs/sam_googlenet_bn.yml", [f"data.sources.0.root={folder}", *crops, *options])
 

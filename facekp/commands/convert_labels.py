@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     target = args.target or SUFFIXES.get(args.output.suffix.lower()) or (None if args.output.suffix else "pts")
     written = [name for name, kind in FORMATS.items() if getattr(kind, "holds", None) is not None]
     if target not in written:
-        raise UserError(f"{args.output}: unknown output format; choose one with --to: {', '.join(written)}")
+        raise UserError(f"{args.output}: this format cannot be written; choose one with --to: {', '.join(written)}")
     if args.output.exists() and not args.overwrite:
         raise UserError(f"{args.output}: exists; choose another name, or add --overwrite")
     reader = labels_source(args.source, args.input, args.schema, args.images)

@@ -22,7 +22,8 @@ class JoinedDataset(LandmarkDataset):
 
     Args:
         parts: Data sets to concatenate, at least one, all with the same schema.
-        transform: Called with (image, coords); see `facekp.data.transforms`. None leaves them unchanged.
+        transform: Called with (image, coords), or (image, coords, visible) if the visibility is known; see
+            `facekp.data.transforms`. None leaves them unchanged.
         codec: Encodes the points as the network's targets. None leaves them as points.
         final_transform: Replaces the transform for a `Draw` whose `final` is set.
         hidden_weight: Weight of a point that is labelled but hidden, 0 to 1: the fraction of draws in which its label

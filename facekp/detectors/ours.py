@@ -63,7 +63,7 @@ class FaceDetector:
         return self._search(image, self.longest_sides)
 
     def quick(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Search at the smallest size alone, which finds large faces in a fraction of the time."""
+        """Search at the smallest size, and with a border if no score reaches `SURE`: finds large faces, faster."""
         return self._search(image, [min(self.longest_sides)])
 
     def _search(self, image: np.ndarray, longest_sides: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:

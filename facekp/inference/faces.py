@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,9 +44,6 @@ class Faces:
     sigma: np.ndarray | None = None
     visibility: np.ndarray | None = None
 
-    #: Fields with an entry for each face.
-    _PER_FACE: ClassVar[tuple[str, ...]] = ("points", "boxes", "scores", *PER_POINT)
-
     @classmethod
     def none(cls, schema: PointSchema = IBUG68) -> Faces:
         """Return the result for an image without faces."""
@@ -78,11 +75,15 @@ class Faces:
 
     def take(self, indices: np.ndarray) -> Self:
         """Return some of the faces, in the order of `indices`."""
-        arrays = {name: getattr(self, name) for name in self._PER_FACE}
-        taken = replace(self, **{name: array[indices] for name, array in arrays.items() if array is not None})
+        taken = replace(self, **self._fields_of(indices))
         if "whole" in self.__dict__:  # it cannot always be computed again, see `converted`
             taken.__dict__["whole"] = self.whole[indices]
         return taken
+
+    def _fields_of(self, indices: np.ndarray) -> dict[str, Any]:
+        """Return the fields with an entry for each face, for some of the faces."""
+        arrays = {name: getattr(self, name) for name in ("points", "boxes", "scores", *PER_POINT)}
+        return {name: array[indices] for name, array in arrays.items() if array is not None}
 
     @functools.cached_property
     def whole(self) -> np.ndarray:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -15,9 +15,6 @@ from facekp.codecs.points import PER_POINT
 from facekp.inference.faces import Faces
 from facekp.landmarks import IBUG68, SIGNALS, Neutral, PointSchema, scaled
 from facekp.vision.boxes import area, iou, is_part
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 #: Minimum intersection over union of two boxes of the same face.
 SAME_TRACK = 0.3
@@ -115,12 +112,10 @@ class Tracks(Faces):
     rest: np.ndarray = field(default_factory=lambda: np.zeros((0, len(SIGNALS))))
     memory: tuple[dict[Any, Any], ...] = ()
 
-    _PER_FACE: ClassVar[tuple[str, ...]] = (*Faces._PER_FACE, "ids", "unseen", "rest")
-
-    def take(self, indices: np.ndarray) -> Self:
-        """See `Faces.take`."""
-        chosen = np.arange(len(self))[indices]
-        return replace(super().take(chosen), memory=tuple(self.memory[index] for index in chosen))
+    def _fields_of(self, indices: np.ndarray) -> dict[str, Any]:
+        own = {name: getattr(self, name)[indices] for name in ("ids", "unseen", "rest")}
+        memory = tuple(self.memory[index] for index in np.arange(len(self))[indices])
+        return {**super()._fields_of(indices), **own, "memory": memory}
 
     @functools.cached_property
     def signals(self) -> dict[str, np.ndarray]:

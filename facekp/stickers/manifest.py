@@ -94,7 +94,7 @@ class TriggerSpec(_Strict):
     hold_ms: float = Field(0, ge=0, description="Minimum duration in milliseconds.")
     mode: Mode = Field(
         "while",
-        description="while: frames repeat as long as it lasts; burst: they play once, or for `hold_ms`, when it fires.",
+        description="while: frames repeat as long as it lasts; burst: once, or for `hold_ms` if that is longer.",
     )
 
     @field_validator("off")

@@ -53,7 +53,7 @@ def test_conversion_to_csv_and_back(labels, run_tool, refuses, tmp_path):
     [
         (["none.json", "x.csv"], "none.json: cannot be read"),
         (["labels.json", "labels.json"], "exists; choose another name, or add --overwrite"),
-        (["labels.json", "x.mat"], "unknown output format; choose one with --to: pts, coco, csv, imglab"),
+        (["labels.json", "x.mat"], "this format cannot be written; choose one with --to: pts, coco, csv, imglab"),
         (["labels.json", "x.csv", "--from", "jpeg"], "unknown format of labels 'jpeg'"),
         (["labels.json", "x.csv", "--schema", "five"], "98 points, but five has 5"),
         (["labels.json", "x.csv", "--convert-to", "five"], "no conversion from wflw98 to five is known"),

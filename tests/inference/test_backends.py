@@ -256,7 +256,7 @@ def test_damaged_exports_are_named(exported, tmp_path, name):
     with pytest.raises(UserError, match="export again"):
         load_backend(folder, name)
     victim.unlink()
-    with pytest.raises(UserError, match=r"model\.pdiparams|no form for the backend onnx"):
+    with pytest.raises(UserError, match=r"model\.pdiparams|no files for the backend onnx"):
         load_backend(folder, name)
     (folder / "recipe.json").write_text('{"format": "facekp-1", "recipe": {"size": 3}}')
     with pytest.raises(UserError, match=r"recipe\.json: its description is damaged"):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from facekp import Faces
-from facekp.landmarks import IBUG68, MEAN_FACE, parse_schema
+from facekp.inference.tracking import Tracks
+from facekp.landmarks import IBUG68, MEAN_FACE, SIGNALS, parse_schema
 
 
 def test_faces_are_sorted_largest_first():
@@ -33,6 +34,10 @@ def test_converted_faces_keep_their_pose_and_signals():
     assert converted.signals["mouth_open"] == faces.signals["mouth_open"]
     assert converted.pose.yaw == faces.pose.yaw
     assert converted.take(np.array([0])).pose.yaw == faces.pose.yaw
+    tracks = Tracks(faces.points, faces.boxes, faces.scores, ids=np.array([7]), unseen=np.zeros(1),
+                    rest=np.zeros((1, len(SIGNALS))), memory=({},)).converted(corners)  # fmt: skip
+    taken = tracks.take(np.array([0]))
+    assert taken.pose.yaw == faces.pose.yaw and taken.ids.tolist() == [7] and len(taken.memory) == 1
 
 
 def test_sigma_and_visibility_are_sorted_and_taken_with_their_points():

@@ -4,17 +4,6 @@ from facekp.metrics import METRICS, NME
 from facekp.training import load_config, train
 
 
-def test_a_run_whose_validation_is_never_a_number_names_no_weights(tmp_path, monkeypatch):
-    from facekp.metrics import NME
-
-    monkeypatch.setattr(NME, "accumulate", lambda self: float("nan"))
-    options = [f"output={tmp_path}", "data.sources=[{type: drawn, train: 4, validation: 4}]", "network.channels=[4, 4]",
-               "train.epochs=1", "data.workers=0"]  # fmt: skip
-    summary = train(load_config("configs/quickstart.yml", options))
-    assert summary.weights is None
-    assert not (tmp_path / "quickstart" / "best.safetensors").exists()
-
-
 def test_a_run_without_a_number_names_no_weights(tmp_path, monkeypatch):
     class Never(NME):
         def accumulate(self):

@@ -13,8 +13,8 @@ const STRIDES = [8, 16, 32] as const;
 /** Intersection over union above which two boxes count as the same face. */
 export const SAME_FACE = 0.4;
 
-/** A box is part of a face if more than `INSIDE` of it lies in the face's box and its area is below `SMALLER` of it. */
-const [INSIDE, SMALLER] = [0.7, 0.35];
+/** Part of a face: minimum fraction of its box inside the face's box, and maximum area as a fraction of the face's box. */
+const [PART_INSIDE, PART_AREA] = [0.7, 0.35];
 
 /** Maximum number of cells that become boxes, highest scores first; a face has several of them. */
 const MAX_CANDIDATES = 500;
@@ -37,7 +37,7 @@ export function iou(a: Box, b: Box): number {
 
 /** Return whether `a` is a part of the face `b`, such as nose and mouth. */
 export function isPart(a: Box, b: Box): boolean {
-  return overlap(a, b) > INSIDE * Math.max(area(a), 1e-9) && area(a) < SMALLER * area(b);
+  return overlap(a, b) > PART_INSIDE * Math.max(area(a), 1e-9) && area(a) < PART_AREA * area(b);
 }
 
 function overlap(a: Box, b: Box): number {
