@@ -13,7 +13,7 @@ const STRIDES = [8, 16, 32] as const;
 /** Intersection over union above which two boxes count as the same face. */
 export const SAME_FACE = 0.4;
 
-/** Part of a face: minimum fraction of its box inside the face's box, and maximum area as a fraction of the face's box. */
+/** Part of a face: minimum fraction of its box inside the face's, and maximum area as a fraction of the face's box. */
 const [PART_INSIDE, PART_AREA] = [0.7, 0.35];
 
 /** Maximum number of cells that become boxes, highest scores first; a face has several of them. */
