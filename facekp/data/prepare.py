@@ -37,7 +37,7 @@ import pandas as pd
 
 from facekp.errors import UserError
 from facekp.io.download import download, forget, root_cause
-from facekp.io.files import local_errors, read_start, sha256_of
+from facekp.io.files import local_errors, locked, read_start, sha256_of
 
 URL = "https://s3.amazonaws.com/video.udacity-data.com/topher/2018/May/5aea1b91_train-test-data/train-test-data.zip"
 SPLITS = ("training", "test")
@@ -63,7 +63,7 @@ ARCHIVE_ERRORS = (
 #: Remedies for messages.
 OTHERWISE = "get the archive some other way and give it with --from"
 ELSEWHERE = "choose another place with -o"
-REMEDY = f"check the rights and the free space, or {ELSEWHERE}"
+REMEDY = f"check the permissions and the free space, or {ELSEWHERE}"
 
 Write = Callable[[Path], None]
 
@@ -124,7 +124,8 @@ def prepare(
         True if the folder was created, False if a complete one existed.
 
     Raises:
-        UserError: No network, a damaged archive, no space, or `output` is something else.
+        UserError: No network, a damaged archive, no space, `output` is something else, or another process is creating
+            it.
 
     Example:
         >>> import tempfile
@@ -145,14 +146,20 @@ def prepare(
     sha256 = _checksum(sha256)
     if _is_ready(output, source, overwrite):
         return False
-    if source is not None:
-        _verify(source, sha256)
-        install(source, output)
-        return True
+    with local_errors(output, REMEDY):
+        output.parent.mkdir(parents=True, exist_ok=True)
+    with locked(output, "wait until it finishes, or choose another folder with -o"):
+        if source is None:
+            _download(url, output, sha256)
+        else:
+            _verify(source, sha256)
+            install(source, output)
+    return True
 
+
+def _download(url: str, output: Path, sha256: str | None) -> None:
+    """Download an archive to `OUTPUT.part` and create the data folder from it."""
     part = output.with_name(output.name + ".part")
-    with local_errors(part, REMEDY):
-        part.parent.mkdir(parents=True, exist_ok=True)
     download(url, part, OTHERWISE, ELSEWHERE)
     try:
         _verify(part, sha256)
@@ -163,7 +170,6 @@ def prepare(
     except UserError as error:
         raise UserError(f"{error}; the whole download is kept as {part} and used by the next run") from error
     forget(part)
-    return True
 
 
 def summarise(folder: Path, label: object = None) -> list[Summary]:

@@ -47,7 +47,7 @@ def download(url: str, part: Path, otherwise: str, elsewhere: str, max_bytes: in
     """
     # Uses urllib: requests would be one more dependency for users who do not train, and neither it,
     # paddle.utils.download nor pooch can resume a broken download.
-    remedy = f"check the rights and the free space, or {elsewhere}"
+    remedy = f"check the permissions and the free space, or {elsewhere}"
     with local_errors(part, remedy):
         have = part.stat().st_size if part.exists() else 0
         validator, size = _noted(part, url)

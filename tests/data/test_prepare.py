@@ -23,6 +23,7 @@ from facekp.data import prepare as module
 from facekp.data.prepare import CSVS, altered, install, prepare, summarise
 from facekp.errors import UserError
 from facekp.io.download import download
+from facekp.io.files import locked
 
 NAMES = {"training": ["Ann_Lee_03.jpg", "Ann_Lee_11.jpg", "Bo_00.jpg"], "test": ["Bo_01.jpg"]}
 HEADER = "," + ",".join(map(str, range(136)))
@@ -507,3 +508,11 @@ def test_summary(archive: Path, members: dict, tmp_path: Path) -> None:
     assert training.mean == pytest.approx(labels.mean())
     assert training.std == pytest.approx(labels.std())
     assert str(test).startswith("test: 1 images, 1 people, label mean ")
+
+
+def test_a_folder_that_another_process_creates_is_left_to_it(tmp_path, archive):
+    output = tmp_path / "data"
+    with locked(output, "wait"), pytest.raises(UserError, match="another process is working on it; wait until it"):
+        prepare(output, source=archive)
+    assert not output.exists()
+    assert prepare(output, source=archive)
