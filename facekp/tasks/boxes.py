@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -28,9 +28,6 @@ from facekp.registry import type_name
 from facekp.tasks.parts import check_transforms, labels_of, load_parts, turning
 from facekp.tasks.task import Evaluation, EvaluationSettings, Tables, Task, TaskData
 
-if TYPE_CHECKING:
-    from facekp.training.config import Config
-
 
 class BoxesTask(Task):
     """Face detection in whole images; see `Task`."""
@@ -39,7 +36,7 @@ class BoxesTask(Task):
     networks, losses, metrics = DETECTORS, BOX_LOSSES, BOX_METRICS
     default_metrics = DEFAULT_BOX_METRICS
 
-    def check(self, config: Config) -> None:
+    def check(self, config: Any) -> None:
         """See `Task`."""
         data = config.data
         if data.keep_crops or data.faces_per_no_face or data.validation or config.codec != "standard":
@@ -60,7 +57,7 @@ class BoxesTask(Task):
                 raise ValueError(f"data.train: {type_name(spec)} would move faces away from their boxes; see "
                                  "data.compose")  # fmt: skip
 
-    def build_data(self, config: Config, progress: bool = False) -> TaskData:
+    def build_data(self, config: Any, progress: bool = False) -> TaskData:
         """See `Task`."""
         data = config.data
         parts = load_parts(config, progress)
@@ -94,7 +91,7 @@ class BoxesTask(Task):
         if outputs.ndim != 3 or outputs.shape[2] != 5:
             raise UserError(f"the network predicts {outputs.shape[1:]}, but cells have five numbers each")
 
-    def evaluate(self, config: Config, weights: str, settings: EvaluationSettings) -> Evaluation:
+    def evaluate(self, config: Any, weights: str, settings: EvaluationSettings) -> Evaluation:
         """See `Task`."""
         if settings.boxes != "training" or settings.flip or settings.passes != 2:
             raise UserError(f"--boxes, --passes and --flip are about points, but {config.name} finds boxes")

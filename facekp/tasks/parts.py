@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,9 +14,6 @@ from facekp.data.dataset import FilesDataset, LandmarkDataset
 from facekp.data.turned import HeadShape, TurnHead
 from facekp.errors import UserError
 from facekp.landmarks import IBUG68, PointSchema
-
-if TYPE_CHECKING:
-    from facekp.training.config import Config
 
 
 @dataclass(frozen=True)
@@ -36,11 +33,11 @@ class Parts:
     schema: PointSchema
 
 
-def schema_of(config: Config) -> PointSchema:
+def schema_of(config: Any) -> PointSchema:
     """Return the point schema of a config's sources.
 
     Args:
-        config: Config of the run.
+        config: A `facekp.training.config.Config`, which is a layer above.
 
     Raises:
         UserError: The points of two sources differ.
@@ -55,11 +52,11 @@ def schema_of(config: Config) -> PointSchema:
     return first.schema_of_points
 
 
-def load_parts(config: Config, progress: bool, training: bool = True) -> Parts:
+def load_parts(config: Any, progress: bool, training: bool = True) -> Parts:
     """Load and check the data sets of a config's sources.
 
     Args:
-        config: Config of the run.
+        config: A `facekp.training.config.Config`, which is a layer above.
         progress: Show progress bars.
         training: Whether to check the training images; False for evaluation, which does not use them.
 
@@ -92,11 +89,11 @@ def labels_of(part: LandmarkDataset) -> np.ndarray:
     return np.stack([part.load(i)[1] for i in range(len(part))])
 
 
-def turning(config: Config, schema: PointSchema, labels: np.ndarray) -> TurnHead | None:
+def turning(config: Any, schema: PointSchema, labels: np.ndarray) -> TurnHead | None:
     """Return the transform that `data.turned` configures; None if it is not set.
 
     Args:
-        config: Config of the run.
+        config: A `facekp.training.config.Config`, which is a layer above.
         schema: Schema of the points.
         labels: (M, K, 2) all training labels, from which the shape of heads is estimated.
 

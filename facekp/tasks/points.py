@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from paddle.vision.transforms import Compose
@@ -35,9 +35,6 @@ from facekp.registry import type_name
 from facekp.tasks.parts import check_transforms, labels_of, load_parts, turning
 from facekp.tasks.task import Evaluation, EvaluationSettings, Tables, Task, TaskData
 
-if TYPE_CHECKING:
-    from facekp.training.config import Config
-
 #: Maximum number of squares without a face in the review of a network's score.
 NO_FACES = 100
 
@@ -52,7 +49,7 @@ class PointsTask(Task):
     networks, losses, metrics = NETWORKS, LOSSES, METRICS
     default_metrics = DEFAULT_METRICS
 
-    def check(self, config: Config) -> None:
+    def check(self, config: Any) -> None:
         """See `Task`."""
         data = config.data
         if data.compose is not None:
@@ -86,7 +83,7 @@ class PointsTask(Task):
             if getattr(data, key) and not layout.score:
                 raise ValueError(f"data.{key} needs network.score: true")
 
-    def build_data(self, config: Config, progress: bool = False) -> TaskData:
+    def build_data(self, config: Any, progress: bool = False) -> TaskData:
         """See `Task`."""
         data = config.data
         parts = load_parts(config, progress)
@@ -165,7 +162,7 @@ class PointsTask(Task):
         if outputs.shape[1] < label.shape[0]:
             raise UserError(f"the network predicts {outputs.shape[1]} numbers, but a label has {label.shape[0]}")
 
-    def evaluate(self, config: Config, weights: str, settings: EvaluationSettings) -> Evaluation:
+    def evaluate(self, config: Any, weights: str, settings: EvaluationSettings) -> Evaluation:
         """See `Task`."""
         if settings.points is not None:
             raise UserError(f"--points is about face detectors, but {config.name} finds points itself")
@@ -219,7 +216,7 @@ class PointsTask(Task):
         return Evaluation(tables, sheet, errors[np.isfinite(errors)], names)
 
 
-def _kept(config: Config, parts: list[LandmarkDataset], schema: PointSchema, progress: bool) -> list[LandmarkDataset]:
+def _kept(config: Any, parts: list[LandmarkDataset], schema: PointSchema, progress: bool) -> list[LandmarkDataset]:
     """Return the data sets, with their crops in memory if `data.keep_crops` is set."""
     data = config.data
     if not data.keep_crops:
@@ -229,7 +226,7 @@ def _kept(config: Config, parts: list[LandmarkDataset], schema: PointSchema, pro
     return [KeptCrops(part, face_side=round(1.5 * config.size), reach=reach, progress=progress) for part in parts]
 
 
-def _validation_transform(config: Config, schema: PointSchema) -> Compose:
+def _validation_transform(config: Any, schema: PointSchema) -> Compose:
     return build_transforms([*config.data.validation, *config.data.pixels], schema)
 
 

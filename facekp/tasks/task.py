@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Optional, Union
+from typing import Any, ClassVar, Optional, Union
 
 import numpy as np
 from paddle import nn
@@ -16,9 +16,6 @@ from facekp.data.composed import ComposedDataset
 from facekp.evaluation.review import Review
 from facekp.recipes import AnyRecipe
 from facekp.registry import Spec
-
-if TYPE_CHECKING:
-    from facekp.training.config import Config
 
 #: Draws one image from inputs, labels, predictions, and captions of the samples or None.
 DrawSheet = Callable[[np.ndarray, np.ndarray, np.ndarray, Optional[Sequence[str]]], np.ndarray]
@@ -107,22 +104,22 @@ class Task(ABC):
     default_metrics: ClassVar[Sequence[Spec]]
 
     @abstractmethod
-    def check(self, config: Config) -> None:
+    def check(self, config: Any) -> None:
         """Check that the parts of a config fit together.
 
         Args:
-            config: Config of the run.
+            config: A `facekp.training.config.Config`, which is a layer above.
 
         Raises:
             ValueError: They do not; the message names the keys.
         """
 
     @abstractmethod
-    def build_data(self, config: Config, progress: bool = False) -> TaskData:
+    def build_data(self, config: Any, progress: bool = False) -> TaskData:
         """Build the data, the loss and the metrics of a config.
 
         Args:
-            config: Config of the run.
+            config: A `facekp.training.config.Config`, which is a layer above.
             progress: Show progress bars.
 
         Raises:
@@ -138,11 +135,11 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def evaluate(self, config: Config, weights: str, settings: EvaluationSettings) -> Evaluation:
+    def evaluate(self, config: Any, weights: str, settings: EvaluationSettings) -> Evaluation:
         """Evaluate weights on the validation split of a config.
 
         Args:
-            config: Config of the run.
+            config: A `facekp.training.config.Config`, which is a layer above.
             weights: Path or name of the weights.
             settings: Settings of the evaluation.
 
