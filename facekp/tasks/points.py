@@ -143,6 +143,7 @@ class PointsTask(Task):
             face_side=crops.side,
             notes={"config": config.name, "label_mean": mean, "label_std": std},
         )
+        decoder = recipe.build_decoder()
         return TaskData(
             train=train,
             sizes=[len(part) for part in train_parts],
@@ -151,8 +152,8 @@ class PointsTask(Task):
             recipe=recipe,
             loss=build_loss(config.loss, recipe.layout),
             metrics=build_metrics(config.metrics or self.default_metrics, codec, schema),
-            draw=partial(_draw, decoder=recipe.build_decoder(), schema=schema),
-            review=PointsReview(recipe.build_decoder(), schema),
+            draw=partial(_draw, decoder=decoder, schema=schema),
+            review=PointsReview(decoder, schema),
             no_faces=no_faces,
         )
 
