@@ -77,7 +77,8 @@ def _stepper(config: Config, data: TaskData, together: bool = False) -> Step:
     called = paddle.DataParallel(network) if together else network
 
     def step(image: paddle.Tensor, label: paddle.Tensor) -> None:
-        data.loss(called(image), label).backward()
+        predicted = called(image)  # some heads return a pair, with the logits
+        data.loss(*(predicted if isinstance(predicted, tuple) else (predicted,)), label).backward()
         optimizer.step()
         optimizer.clear_grad()
 

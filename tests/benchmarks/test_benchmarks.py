@@ -83,3 +83,12 @@ def test_inference_measures_all_three(run_benchmark):
     assert done.returncode == 0, done.stderr
     for name in ("dygraph", "paddle", "onnx", "detector", "network", "all else"):
         assert f"\n| {name} |" in done.stdout
+
+
+@pytest.mark.slow
+def test_train_measures_a_network_that_returns_logits(run_benchmark, drawn_csv):
+    source = f"{{type: csv68, root: {drawn_csv}}}"
+    done = run_benchmark("train", "-c", "configs/every_angle_light.yml", "-o", f"data.sources=[{source}]", "-o",
+                         "data.turned=null", "-o", "train.batch_size=2", "-o", "data.workers=0", "--steps", "1", "--rounds", "1")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "both together" in done.stdout
