@@ -27,6 +27,7 @@ POINTS = {"all": np.arange(68), "inner51": np.arange(17, 68)}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command line options."""
     parser.add_argument("--model", default=DEFAULT, metavar="NAME|PATH", help="(%(default)s)")
+    parser.add_argument("--detector", metavar="PATH|NAME", help="faces from: path of weights, haar, ... (ours)")
     parser.add_argument("--labelled", type=Path, nargs="+", default=[], metavar="DIR", help="folders of .pts files")
     parser.add_argument("--held-out", action="store_true", help="only every tenth of them, which training holds out")
     parser.add_argument("--points", choices=POINTS, default="all", help="points of labelled faces to evaluate "
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure and print."""
-    landmarker = load_landmarker(args.model)
+    landmarker = load_landmarker(args.model, args.detector)
     assert isinstance(landmarker, Landmarker)
     for folder in args.labelled:
         faces = PtsDataset(folder).split()[1] if args.held_out else PtsDataset(folder)

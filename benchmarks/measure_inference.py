@@ -25,7 +25,7 @@ from facekp.io.images import read_image, write_image
 from facekp.loading import DEFAULT
 from facekp.stickers import load_sticker
 from facekp.stickers.photo import Photo
-from facekp.zoo import SHIPPED_DETECTOR
+from facekp.zoo import INT8, SHIPPED_DETECTOR
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -64,10 +64,10 @@ def _landmarker(path: Path, backend: str | None = None) -> Landmarker:
 
 def _backends(args: argparse.Namespace, exported: Path) -> None:
     """Time the network alone on one crop, and one face from its box to its points."""
-    landmarkers = {
-        name: _landmarker(find_weights(args.model) if name == "dygraph" else exported, name)
-        for name in reversed(BACKENDS)
-    }
+    sources = {name: exported for name in BACKENDS} | dict.fromkeys(("dygraph", "int8"), find_weights(args.model))
+    if not sources["int8"].with_suffix(f".{INT8}").is_file():
+        del sources["int8"]
+    landmarkers = {name: _landmarker(sources[name], name) for name in reversed(sources)}
     image = read_image(args.photo)
     boxes = load_detector(threads=1)(image)[0][:1]
     if not len(boxes):
@@ -94,7 +94,7 @@ def _detectors(args: argparse.Namespace, folder: Path) -> None:
     scale = 720 / photo.shape[0]
     photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     image = cv2.copyMakeBorder(photo, 0, 0, 0, max(0, 1280 - photo.shape[1]), cv2.BORDER_REFLECT)[:720, :1280]
-    sources = {name: SHIPPED_DETECTOR if name == "dygraph" else folder / "detector" for name in BACKENDS}
+    sources = {name: SHIPPED_DETECTOR if name in ("dygraph", "int8") else folder / "detector" for name in BACKENDS}
     detectors = {name: load_detector(source, name, threads=1) for name, source in sources.items()}
     detectors["haar"] = load_detector("haar")
     rounds = max(1, args.rounds // 3)

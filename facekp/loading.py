@@ -33,8 +33,9 @@ def load_landmarker(
             network's score to reject false detections: if the network gives none, the default network's is used.
         passes: See `Landmarker`; 2 if None.
         flip: See `Landmarker`.
-        backend: Library that runs the network: "onnx" (ONNX Runtime), "paddle" (Paddle Inference) or "dygraph" (Paddle
-            as in training, also on a GPU); None for the fastest that the source has files for and that is installed.
+        backend: What runs the network: "onnx" (ONNX Runtime), "int8" (the same, in eight bits), "paddle" (Paddle
+            Inference) or "dygraph" (Paddle as in training, also on a GPU); None for the fastest that the source has
+            files for and that is installed.
         threads: Number of CPU threads of the networks; None for the library's default. OpenCV, which cuts the crops,
             has a setting of its own: `cv2.setNumThreads`.
 

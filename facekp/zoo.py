@@ -31,6 +31,8 @@ MIRROR, CACHE = "FACEKP_ZOO", "FACEKP_CACHE"
 
 #: Suffixes of the files of each model.
 SUFFIXES = ("safetensors", "onnx")
+#: Suffix of the ONNX file in eight bits, which a model also has if that costs hardly any accuracy (`Model.int8`).
+INT8 = "int8.onnx"
 
 _INDEX = SHIPPED / "index.json"
 
@@ -63,7 +65,8 @@ class Model(_Entry):
         config: Name of the shipped config that it was trained with, and is evaluated with.
         urls: URLs of its files, tried in this order; `{file}` stands for the file name. One without a host is relative
             to the mirror.
-        files: Suffix -> size and checksum, for each of `SUFFIXES`; written by `facekp export --shipped`.
+        int8: Whether it also has an ONNX file in eight bits, which is the default.
+        files: Suffix -> size and checksum, for each of `suffixes`; written by `facekp export --shipped`.
     """
 
     finds: Literal["points", "boxes"]
@@ -73,7 +76,13 @@ class Model(_Entry):
     card: str
     config: str
     urls: list[str] = Field(min_length=1)
-    files: dict[Literal["safetensors", "onnx"], File] = {}
+    int8: bool = False
+    files: dict[Literal["safetensors", "onnx", "int8.onnx"], File] = {}
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Suffixes of its files."""
+        return (*SUFFIXES, INT8) if self.int8 else SUFFIXES
 
     @property
     def size(self) -> int:
@@ -106,7 +115,7 @@ def models() -> dict[str, Model]:
 
 
 def find(name: str) -> Path | None:
-    """Return the path of a model's weights, `NAME.safetensors` beside its ONNX file; None if it is not local.
+    """Return the path of a model's weights, `NAME.safetensors` beside its ONNX files; None if it is not local.
 
     Example:
         >>> find("face_crop_light").name
@@ -116,7 +125,7 @@ def find(name: str) -> Path | None:
     if name not in models():
         return None
     for folder in (SHIPPED, CLONE, _folder(name)):
-        if all((folder / f"{name}.{suffix}").is_file() for suffix in SUFFIXES):
+        if all((folder / f"{name}.{suffix}").is_file() for suffix in models()[name].suffixes):
             return folder / f"{name}.safetensors"
     return None
 
@@ -131,7 +140,7 @@ def get(name: str) -> Path:
         name: A key of `models()`.
 
     Returns:
-        Path of `NAME.safetensors`, with its ONNX file beside it.
+        Path of `NAME.safetensors`, with its ONNX files beside it.
 
     Raises:
         UserError: There is no such model, it cannot be downloaded, or the download does not match the index.
@@ -189,7 +198,7 @@ def write_index() -> None:
     """Write the sizes and checksums of the models in the package and in the clone into the index."""
     entries = json.loads(_INDEX.read_text(encoding="utf-8"))
     for name, weights in own_weights().items():
-        paths = {suffix: weights.with_suffix(f".{suffix}") for suffix in SUFFIXES}
+        paths = {suffix: weights.with_suffix(f".{suffix}") for suffix in models()[name].suffixes}
         entries[name]["files"] = {
             suffix: {"size": path.stat().st_size, "sha256": sha256_of(path)} for suffix, path in paths.items()
         }

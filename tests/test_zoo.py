@@ -216,7 +216,7 @@ def test_adding_a_model_is_one_entry(monkeypatch, tmp_path):
     monkeypatch.setattr(zoo, "SHIPPED", shipped)
     monkeypatch.setattr(zoo, "CLONE", tmp_path / "zoo")
     monkeypatch.setattr(zoo, "_INDEX", shipped / "index.json")
-    for suffix in zoo.SUFFIXES:
+    for suffix in zoo.models()["face_crop_light"].suffixes:
         (tmp_path / "zoo").mkdir(exist_ok=True)
         shutil.copy(shipped / f"face_crop_light.{suffix}", tmp_path / "zoo" / f"new.{suffix}")
     values = json.loads((shipped / "index.json").read_text())
@@ -270,16 +270,20 @@ def test_a_damaged_index_is_named(cache, key, value):
 
 
 def test_the_files_of_this_clone_are_what_the_index_says():
-    """After a change of weights, run python tools/export.py --shipped."""
+    """After a change of weights, run python tools/export.py --shipped --int8 PHOTOS."""
     for name, model in zoo.models().items():
-        assert set(model.files) == set(zoo.SUFFIXES)
+        assert set(model.files) == set(model.suffixes)
         assert (ROOT / "configs" / f"{model.config}.yml").is_file()
         assert zoo.find(name) is not None
         zoo.verify(name)
     files = {
         path for folder in (zoo.SHIPPED, zoo.CLONE) for suffix in zoo.SUFFIXES for path in folder.glob(f"*.{suffix}")
     }
-    assert files == {weights.with_suffix(f".{s}") for weights in zoo.own_weights().values() for s in zoo.SUFFIXES}
+    assert files == {
+        weights.with_suffix(f".{suffix}")
+        for name, weights in zoo.own_weights().items()
+        for suffix in zoo.models()[name].suffixes
+    }
     assert zoo.find("face_detector") == zoo.SHIPPED_DETECTOR
     assert zoo.find(loading.DEFAULT).parent == zoo.SHIPPED  # part of the wheel
     assert zoo.find("sam_googlenet_bn").stat().st_size <= 15e6

@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="quantise the ONNX file to eight bits, faster and a little less accurate, on a few "
                              "hundred photos with faces, or folders of them")  # fmt: skip
     parser.add_argument("--shipped", action="store_true",
-                        help="for maintainers: write the ONNX files of all models and the index again")  # fmt: skip
+                        help="for maintainers: write the ONNX files of all models and the index again; those in eight "
+                             "bits need --int8")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
@@ -48,12 +49,16 @@ def run(args: argparse.Namespace) -> None:
 
     if not (args.output or args.hub or args.shipped):
         raise UserError("nowhere to write to; give -o DIR")
-    if (args.half or args.int8) and (not args.output or (args.formats and "onnx" not in args.formats)):
+    about_onnx = args.half or (args.int8 and not args.shipped)
+    if about_onnx and (not args.output or (args.formats and "onnx" not in args.formats)):
         raise UserError("--half and --int8 are about the ONNX file; give -o DIR and no other --formats")
     if args.output and args.output.exists() and not args.output.is_dir():
         raise UserError(f"{args.output}: is a file; choose another -o")
-    weights = find_weights(args.weights)
+    if args.shipped and not args.int8 and (names := [name for name in zoo.own_weights() if zoo.models()[name].int8]):
+        raise UserError(f"{', '.join(names)}: also in eight bits; give photos with faces to --int8")
 
+    if args.output or args.hub:
+        weights = find_weights(args.weights)
     if args.output:
         formats = args.formats or (FORMATS if can_write_onnx() else FORMATS[:1])
         inputs = _inputs(weights, args.int8) if args.int8 else None
@@ -72,10 +77,14 @@ def run(args: argparse.Namespace) -> None:
             write_hub_module(args.hub, network, detector)
         print(args.hub)
     if args.shipped:
-        for path in zoo.own_weights().values():
+        for name, path in zoo.own_weights().items():
             with tempfile.TemporaryDirectory() as temporary:
                 export(path, temporary, ["onnx"], half=True)  # the weights are shipped in half precision, too
                 print(copy_atomically(Path(temporary) / ONNX_FILE, path.with_suffix(".onnx")))
+            if zoo.models()[name].int8:
+                with tempfile.TemporaryDirectory() as temporary:
+                    export(path, temporary, ["onnx"], half=True, int8=_inputs(path, args.int8))
+                    print(copy_atomically(Path(temporary) / ONNX_FILE, path.with_suffix(f".{zoo.INT8}")))
         zoo.write_index()
 
 
@@ -89,6 +98,7 @@ def _inputs(weights: Path, photos: list[str]) -> list[np.ndarray]:
     from facekp.recipes import BoxesRecipe, read_any_recipe
 
     boxes = isinstance(read_any_recipe(weights), BoxesRecipe)
-    finder = load_detector(str(weights)) if boxes else load_landmarker(weights)
+    load = load_detector if boxes else load_landmarker
+    finder = load(weights, backend="dygraph")  # not in the eight bits that an earlier call wrote
     assert isinstance(finder, (FaceDetector, Landmarker))
     return calibration_inputs(finder, find_files(photos))

@@ -29,7 +29,7 @@ RECIPE_FILE, ONNX_FILE, PARAMETERS_FILE = "recipe.json", "model.onnx", "model.pd
 PROGRAM_FILES = ("model.json", "model.pdmodel")  # Paddle 3, Paddle 2
 
 #: Name of a backend -> the module that it imports, fastest first.
-BACKENDS = {"onnx": "onnxruntime", "paddle": "paddle", "dygraph": "paddle"}
+BACKENDS = {"int8": "onnxruntime", "onnx": "onnxruntime", "paddle": "paddle", "dygraph": "paddle"}
 
 
 def find_weights(source: str | os.PathLike[str]) -> Path:
@@ -216,11 +216,15 @@ def load_backend(
 
 def _forms(path: Path, recipe: AnyRecipe) -> dict[str, Callable[[int | None], Backend]]:
     """Return the constructors of the backends that the path has files for, fastest first."""
-    found: dict[str, Callable[[int | None], Backend]] = {}
     # An ONNX file beside your own weights may be from an earlier training; those of zoo models are tested to agree.
-    onnx = path / ONNX_FILE if path.is_dir() else path.with_suffix(".onnx")
-    if onnx.is_file() and (path.is_dir() or zoo.is_published(path)):
-        found["onnx"] = partial(OnnxBackend, onnx, recipe)
+    files = {}
+    if path.is_dir():
+        files = {"onnx": path / ONNX_FILE}
+    elif zoo.is_published(path):
+        files = {"int8": path.with_suffix(f".{zoo.INT8}"), "onnx": path.with_suffix(".onnx")}
+    found: dict[str, Callable[[int | None], Backend]] = {
+        name: partial(OnnxBackend, file, recipe) for name, file in files.items() if file.is_file()
+    }
     if not path.is_dir():
         found["dygraph"] = partial(_load_dygraph, path, recipe)
         return found

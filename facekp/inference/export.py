@@ -86,8 +86,8 @@ def export(
         weights: Path of the weights.
         folder: Output folder, which `load_landmarker` can load.
         formats: Formats to write, from `FORMATS`.
-        half: Store the ONNX file's weights in half precision, which halves its size. Computation stays in single
-            precision; weights that were saved with `half` lose nothing.
+        half: Store the ONNX file's weights in half precision, which halves its size; with `int8`, those that are not
+            quantised. Computation stays in single precision; weights that were saved with `half` lose nothing.
         int8: Calibration inputs, see `calibration_inputs`, for quantising the ONNX file's convolutions to eight bits.
 
     Returns:
@@ -98,8 +98,8 @@ def export(
             cannot be written to.
     """
     network, recipe = load_any_weights(weights)
-    if int8 is not None and ("onnx" not in formats or half):
-        raise UserError("int8 needs the ONNX format and cannot be combined with half precision")
+    if int8 is not None and "onnx" not in formats:
+        raise UserError("int8 needs the ONNX format")
     if "onnx" in formats and not can_write_onnx():
         raise missing("paddle2onnx", "the format onnx")
     with tempfile.TemporaryDirectory() as temporary:
@@ -107,9 +107,13 @@ def export(
         made = [program, program.with_name(PARAMETERS_FILE)] if "paddle" in formats else []
         if "onnx" in formats:
             made.append(program.with_name(ONNX_FILE))
-            convert_to_onnx(program, made[-1], half, recipe.layout.names if isinstance(recipe, PointsRecipe) else ())
+            convert_to_onnx(program, made[-1])
             if int8 is not None:
                 quantise(made[-1], int8)
+            if half:
+                store_in_half(made[-1])
+            if isinstance(recipe, PointsRecipe):
+                name_outputs(made[-1], recipe.layout.names)
         save_recipe(Path(temporary) / RECIPE_FILE, recipe)
         return replace_files(Path(folder), [*made, Path(temporary) / RECIPE_FILE])
 
@@ -164,14 +168,12 @@ def write_paddle(network: nn.Layer, recipe: AnyRecipe, folder: Path) -> Path:
     return next(folder / name for name in PROGRAM_FILES if (folder / name).is_file())
 
 
-def convert_to_onnx(program: Path, target: Path, half: bool = False, names: Sequence[str] = ()) -> None:
+def convert_to_onnx(program: Path, target: Path) -> None:
     """Convert the program that `write_paddle` wrote to ONNX.
 
     Args:
         program: Path of the program, with the parameters beside it.
         target: Path of the ONNX file.
-        half: See `export`.
-        names: Names of the outputs; empty keeps those of paddle2onnx.
 
     Raises:
         UserError: paddle2onnx cannot convert the network.
@@ -186,10 +188,6 @@ def convert_to_onnx(program: Path, target: Path, half: bool = False, names: Sequ
     if done.returncode or not target.is_file():
         reason = _reason(done.stdout + done.stderr)
         raise UserError(f"paddle2onnx cannot convert this network ({reason}); write it with --formats paddle alone")
-    if half:
-        store_in_half(target)
-    if names:
-        name_outputs(target, names)
 
 
 def name_outputs(path: Path, names: Sequence[str]) -> None:

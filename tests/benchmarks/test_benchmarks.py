@@ -88,7 +88,8 @@ def test_inference_measures_all_three(run_benchmark):
 @pytest.mark.slow
 def test_train_measures_a_network_that_returns_logits(run_benchmark, drawn_csv):
     source = f"{{type: csv68, root: {drawn_csv}}}"
-    done = run_benchmark("train", "-c", "configs/every_angle_light.yml", "-o", f"data.sources=[{source}]", "-o",
-                         "data.turned=null", "-o", "train.batch_size=2", "-o", "data.workers=0", "--steps", "1", "--rounds", "1")  # fmt: skip
+    options = (f"data.sources=[{source}]", "data.turned=null", "data.workers=0", "train.batch_size=2")
+    done = run_benchmark("train", "-c", "configs/every_angle_light.yml", *(part for o in options for part in ("-o", o)),
+                         "--steps", "1", "--rounds", "1")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "both together" in done.stdout

@@ -10,6 +10,7 @@ from facekp.detectors import load_detector
 from facekp.detectors.ours import FaceDetector
 from facekp.io.images import read_image
 from facekp.recipes import BoxesRecipe
+from facekp.vision.boxes import iou
 from facekp.zoo import SHIPPED_DETECTOR
 
 
@@ -57,6 +58,15 @@ def test_onnx_and_paddle_find_the_same(astronaut):
     onnx, dygraph = (load_detector(SHIPPED_DETECTOR, name)(astronaut) for name in ("onnx", "dygraph"))
     for one, other in zip(onnx, dygraph):
         np.testing.assert_allclose(one, other, atol=0.02)
+
+
+def test_eight_bits_find_the_same_face_and_are_the_default(astronaut):
+    (box, *_), _ = load_detector()(astronaut)
+    (small, *_), small_scores = load_detector(SHIPPED_DETECTOR, "int8")(astronaut)
+    np.testing.assert_array_equal(box, small)
+    (whole, *_), whole_scores = load_detector(SHIPPED_DETECTOR, "onnx")(astronaut)
+    assert iou(whole, small) > 0.8
+    assert abs(whole_scores[0] - small_scores[0]) < 0.05
 
 
 def test_the_shipped_detector_is_small():

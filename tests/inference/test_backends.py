@@ -94,7 +94,7 @@ def test_the_onnx_file_of_a_model_is_that_of_its_weights(name):
     weights = find(name)
     onnx, recipe = load_backend(weights, "onnx")
     dygraph, _ = load_backend(weights, "dygraph")
-    face = facekp.load_landmarker(weights, passes=1)
+    face = facekp.load_landmarker(weights, passes=1, backend="onnx")
     shape = recipe.blank_batch().shape[1:]
     batch = np.random.default_rng(0).random((4, *shape), np.float32)
     for result, expected in zip(onnx(batch), dygraph(batch)):
@@ -104,6 +104,20 @@ def test_the_onnx_file_of_a_model_is_that_of_its_weights(name):
     other = facekp.load_landmarker(weights, passes=1, backend="dygraph")
     image, box = read_image(ASTRONAUT), [[178, 84, 272, 180]]
     np.testing.assert_allclose(face(image, boxes=box).points, other(image, boxes=box).points, atol=0.01)
+
+
+@needs_runtime
+@pytest.mark.parametrize("name", [name for name, model in models().items() if model.finds == "points"])
+def test_eight_bits_of_a_model_are_the_default_and_move_its_points_by_less_than_its_error(name):
+    image = read_image(ASTRONAUT)
+    default, int8, dygraph = (
+        facekp.load_landmarker(name, backend=backend)(image) for backend in (None, "int8", "dygraph")
+    )
+    np.testing.assert_array_equal(default.points, int8.points)
+    eyes = np.linalg.norm(dygraph.points[0, 36] - dygraph.points[0, 45])
+    distance = np.linalg.norm(int8.points - dygraph.points, axis=-1).mean() / eyes
+    assert 0 < distance < 0.02  # half of the NME of these networks
+    assert abs(int8.scores - dygraph.scores) < 0.02
 
 
 @pytest.mark.parametrize("name", ["paddle", pytest.param("onnx", marks=[needs_runtime, needs_converter])])
@@ -269,7 +283,7 @@ def test_damaged_exports_are_named(exported, tmp_path, name):
 @pytest.mark.parametrize("name", BACKENDS)
 def test_threads_change_no_point(exported, name):
     path = exported if name in FORMATS else SHIPPED / "face_crop_light.safetensors"
-    if name != "dygraph" and name not in FORMATS:
+    if name == "onnx" and name not in FORMATS:
         pytest.skip("needs the extra [onnx]")
     results = [load_backend(path, name, threads)[0](crops(2))[0] for threads in (2, 1)]
     np.testing.assert_allclose(*results, atol=1e-3)
@@ -278,7 +292,7 @@ def test_threads_change_no_point(exported, name):
 @pytest.mark.parametrize("name", BACKENDS)
 def test_every_thread_gets_its_own_results(exported, name):
     path = exported if name in FORMATS else SHIPPED / "face_crop_light.safetensors"
-    if name != "dygraph" and name not in FORMATS:
+    if name == "onnx" and name not in FORMATS:
         pytest.skip("needs the extra [onnx]")
     backend, batches = load_backend(path, name, 1)[0], [crops(count) for count in (1, 2, 3, 4)]
     alone = [backend(batch)[0] for batch in batches]

@@ -20,6 +20,7 @@ import numpy as np
 
 import facekp
 from facekp.data.drawn import draw_face
+from facekp.detectors import load_detector
 from facekp.inference.faces import Faces
 from facekp.inference.tracking import OneEuro
 from facekp.landmarks import IBUG68, MEAN_FACE, SIGNALS, Neutral, anchors, face_outline, head_pose, measure
@@ -222,7 +223,7 @@ def same(a: object, b: object) -> bool:
 def write_pictures() -> None:
     """Write forty images, the faces that the landmarker finds in each, and every pack on some of them."""
     PICTURES.mkdir(parents=True, exist_ok=True)
-    landmarker = facekp.load_landmarker()
+    landmarker = facekp.load_landmarker(detector=load_detector(backend="onnx"), backend="onnx")  # as in the browser
     described = []
     for index, (name, picture) in enumerate(pictures()):
         faces = landmarker(picture)
