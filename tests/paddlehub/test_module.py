@@ -15,6 +15,7 @@ import pytest
 
 import facekp
 from facekp.codecs.points import MeanFaceCodec, codec_to_dict
+from facekp.detectors import load_detector
 from facekp.errors import UserError
 from facekp.inference.export import export
 from facekp.io.images import read_image, write_image
@@ -61,7 +62,8 @@ def photo():
 
 @pytest.fixture
 def expected(network, photo):
-    return facekp.load_landmarker(network, backend="paddle")(photo)  # with the shipped detector
+    detector = load_detector(backend="onnx")  # the shipped one, in the module's precision
+    return facekp.load_landmarker(network, detector, backend="paddle")(photo)
 
 
 def test_keypoint_detection_answers_as_paddlehub_does(module, photo, expected, tmp_path):
