@@ -78,13 +78,11 @@ def run(args: argparse.Namespace) -> None:
         print(args.hub)
     if args.shipped:
         for name, path in zoo.own_weights().items():
-            with tempfile.TemporaryDirectory() as temporary:
-                export(path, temporary, ["onnx"], half=True)  # the weights are shipped in half precision, too
-                print(copy_atomically(Path(temporary) / ONNX_FILE, path.with_suffix(".onnx")))
-            if zoo.models()[name].int8:
+            for suffix in zoo.models()[name].suffixes[1:]:  # all but the weights
+                inputs = _inputs(path, args.int8) if suffix == zoo.INT8 else None
                 with tempfile.TemporaryDirectory() as temporary:
-                    export(path, temporary, ["onnx"], half=True, int8=_inputs(path, args.int8))
-                    print(copy_atomically(Path(temporary) / ONNX_FILE, path.with_suffix(f".{zoo.INT8}")))
+                    export(path, temporary, ["onnx"], half=True, int8=inputs)  # the weights are half, too
+                    print(copy_atomically(Path(temporary) / ONNX_FILE, path.with_suffix(f".{suffix}")))
         zoo.write_index()
 
 

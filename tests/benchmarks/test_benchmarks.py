@@ -78,10 +78,10 @@ def test_a_plot_without_errors_is_refused(run_benchmark, tmp_path):
 
 @pytest.mark.slow
 @needs_onnx
-def test_inference_measures_all_three(run_benchmark):
+def test_inference_measures_every_backend(run_benchmark):
     done = run_benchmark("inference", "--rounds", "1", "--runs", "1", "--photos", "1")
     assert done.returncode == 0, done.stderr
-    for name in ("dygraph", "paddle", "onnx", "detector", "network", "all else"):
+    for name in ("dygraph", "paddle", "onnx", "int8", "default", "detector", "network", "all else"):
         assert f"\n| {name} |" in done.stdout
 
 
